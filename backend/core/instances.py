@@ -1,0 +1,122 @@
+"""What stands in an image: the values that cross the border between Label Studio and the network.
+
+Frame `orig` everywhere here: pixels of the decoded image, EXIF orientation applied, origin top left,
+boxes half-open (width is x2 - x1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """Width and height of an image in pixels, both at least 1."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"an image is at least 1x1 pixels, got {self.width}x{self.height}")
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPatch:
+    """A binary mask kept only where it may be set: its window of the image.
+
+    bits bool [h, w]; the window's top left corner is (left_px, top_px) in the orig frame.
+    """
+
+    left_px: int
+    top_px: int
+    bits: BoolArray
+
+    def __post_init__(self) -> None:
+        if self.bits.dtype != np.bool_ or self.bits.ndim != 2:
+            raise ValueError(f"bits must be bool [h, w], got {self.bits.dtype} {self.bits.shape}")
+        if self.left_px < 0 or self.top_px < 0:
+            raise ValueError(f"a window starts inside the image, got ({self.left_px}, {self.top_px})")
+
+    @property
+    def area_px(self) -> int:
+        """Number of set pixels."""
+        return int(np.count_nonzero(self.bits))
+
+    def full(self, size: ImageSize) -> BoolArray:
+        """Return the mask of the whole image, bool [height, width]; a window that sticks out is cut."""
+        out = np.zeros((size.height, size.width), dtype=np.bool_)
+        window = out[self.top_px : self.top_px + self.bits.shape[0], self.left_px : self.left_px + self.bits.shape[1]]
+        window[...] = self.bits[: window.shape[0], : window.shape[1]]
+        return out
+
+    @classmethod
+    def from_full(cls, mask: BoolArray) -> MaskPatch | None:
+        """Cut a bool [height, width] mask to its set pixels; None where nothing is set."""
+        rows = np.flatnonzero(mask.any(axis=1))
+        if rows.size == 0:
+            return None
+        columns = np.flatnonzero(mask.any(axis=0))
+        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        return cls(left_px=left, top_px=top, bits=np.ascontiguousarray(mask[top:bottom, left:right]))
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a predictor found in one image, best score first.
+
+    boxes_xyxy_px float32 [N, 4], x2 > x1 and y2 > y1; scores float32 [N] in 0..1; label_indices int64 [N]
+    into the predictor's labels; masks N patches, None where the network gives no mask.
+    image_score: how well the whole image is likely to be solved, 0..1; low means worth labelling.
+    """
+
+    size: ImageSize
+    boxes_xyxy_px: FloatArray
+    scores: FloatArray
+    label_indices: IntArray
+    masks: tuple[MaskPatch | None, ...]
+    image_score: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks)
+        if self.scores.shape != self.label_indices.shape:
+            raise ValueError(f"scores must be {self.label_indices.shape}, got {self.scores.shape}")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTarget:
+    """What one annotated image teaches.
+
+    boxes_xyxy_px float32 [N, 4]; label_indices int64 [N]; masks N patches, None where the shape inside the
+    box is unknown (a plain rectangle teaches no mask). N = 0 teaches background.
+    """
+
+    size: ImageSize
+    boxes_xyxy_px: FloatArray
+    label_indices: IntArray
+    masks: tuple[MaskPatch | None, ...]
+    region_ids: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks)
+
+    def __len__(self) -> int:
+        return len(self.label_indices)
+
+
+def _check_lengths(boxes: FloatArray, label_indices: IntArray, masks: tuple[MaskPatch | None, ...]) -> None:
+    count = len(masks)
+    if boxes.shape != (count, 4):
+        raise ValueError(f"boxes_xyxy_px must be ({count}, 4), got {boxes.shape}")
+    if label_indices.shape != (count,):
+        raise ValueError(f"label_indices must be ({count},), got {label_indices.shape}")

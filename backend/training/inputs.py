@@ -1,0 +1,84 @@
+"""What a training takes and gives: the seam between the service and the learning code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.instances import TrainingTarget
+from backend.core.training_params import TrainingParams
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """One annotated image: `load_rgb` reads uint8 [H, W, 3] (from the local cache; may raise FetchError)."""
+
+    task_id: int
+    load_rgb: Callable[[], npt.NDArray[np.uint8]]
+    target: TrainingTarget
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """One training: what to learn from, how, and where to work.
+
+    labels: class names in the order of `label_indices`. workdir: folder of this job alone, kept over a
+    restart of the worker; checkpoints live there. start_folder: unpacked version to start from, or None.
+    pretrained_path: local file or folder of ImageNet weights, or None for timm's hub.
+    """
+
+    samples: Sequence[TrainingSample]
+    labels: tuple[str, ...]
+    params: TrainingParams
+    workdir: Path
+    device: str = "cpu"
+    start_folder: Path | None = None
+    pretrained_path: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """Progress after one epoch; `metrics` holds what was measured on the held-out part (may be empty)."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    seconds_left: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class TrainingObserver(Protocol):
+    """Who is told how a training goes, and who may end it."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Take the report of a finished epoch."""
+
+    def on_warning(self, message: str) -> None:
+        """Take a sentence the user must see (random weights, batch halved, ...)."""
+
+    def stop_requested(self) -> str | None:
+        """Return "keep" (publish the best so far), "discard", "pause" (checkpoint and leave), or None."""
+
+
+class TrainingPaused(Exception):  # noqa: N818 - a way out, not an error
+    """The observer asked to pause; the checkpoint in `workdir` lets the next call go on."""
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training made: a folder with weights.safetensors (and more), and what its card must say.
+
+    card: JSON-ready; architecture, input size, mean and std, metrics, images seen, seconds, warnings.
+    metrics: of the best epoch on the held-out part, or on nothing (`{}`).
+    """
+
+    folder: Path
+    card: dict[str, Any]
+    metrics: dict[str, float]
+    stopped_early_by: str | None = None
