@@ -1,0 +1,180 @@
+"""What the service needs from the outside world; `backend.infra` has the real ones, `tests/fakes.py` the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ImageAccess:
+    """What fetching the images of one task may need.
+
+    hostname and token: of the Label Studio that owns the task (sent to that host only); login and password:
+    the project's HTTP credentials, for the task's own host only.
+    """
+
+    hostname: str | None = None
+    token: str | None = field(default=None, repr=False)
+    task_id: int | None = None
+    login: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+class ImageSource(Protocol):
+    """Images by the reference that stands in the task's data."""
+
+    def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
+        """Return uint8 [H, W, 3], EXIF orientation applied. Raises FetchError."""
+
+    def is_cached(self, reference: str, access: ImageAccess) -> bool:
+        """Tell whether `load_rgb` would need no network."""
+
+
+class LabelStudio(Protocol):
+    """One Label Studio, spoken to with one set of credentials. Every call may raise LabelStudioError."""
+
+    def project(self, project_id: int) -> Json:
+        """Return the project (label_config, model_version, created_at, counters, ...)."""
+
+    def projects(self) -> list[Json]:
+        """Return all projects the credentials can see."""
+
+    def export_annotated(self, project_id: int) -> list[Json]:
+        """Return every task that has an annotation, with its annotations."""
+
+    def tasks(self, project_id: int, *, page: int, page_size: int) -> tuple[list[Json], int]:
+        """Return one page (from 1) of tasks with data and counters, and the total number of tasks."""
+
+    def iterate_tasks(self, project_id: int, *, page_size: int = 500) -> Iterator[Json]:
+        """Yield every task; never triggers a prediction in Label Studio."""
+
+    def annotations(self, task_id: int) -> list[Json]:
+        """Return the annotations of a task."""
+
+    def create_annotation(self, task_id: int, result: Sequence[Json], **fields: Any) -> Json:
+        """Create an annotation and return it."""
+
+    def delete_annotation(self, annotation_id: int) -> None:
+        """Delete an annotation."""
+
+    def predictions(self, task_id: int) -> list[Json]:
+        """Return the predictions stored for a task."""
+
+    def predicted_task_ids(self, project_id: int, model_version: str) -> set[int]:
+        """Return the ids of the tasks that already have a prediction of this version."""
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
+        """Store predictions `{task, result, score, model_version}`; return how many were created."""
+
+    def delete_predictions(self, prediction_ids: Iterable[int]) -> None:
+        """Delete predictions."""
+
+    def set_model_version(self, project_id: int, model_version: str) -> None:
+        """Set the project's `model_version`, which makes scores and sampling use that version."""
+
+
+class VersionStore(Protocol):
+    """Model versions of all projects, one folder each, published whole or not at all."""
+
+    def publish(self, project_key: str, version: str, folder: Path, card: Mapping[str, Any], *, activate: bool) -> None:
+        """Store the files of `folder` and the card as `version`; make it current if asked. Raises StoreError."""
+
+    def list(self, project_key: str) -> list[Json]:
+        """Return the cards of all readable versions, newest first; each carries `version`, `pinned`, `is_current`."""
+
+    def current(self, project_key: str) -> str | None:
+        """Return the version that serves now; falls back to the newest good one if that is damaged."""
+
+    def activate(self, project_key: str, version: str) -> None:
+        """Make `version` the one that serves. Raises VersionError if it is missing or damaged."""
+
+    def local_folder(self, project_key: str, version: str) -> Path:
+        """Return a local folder with the version's files (fetched and verified if need be). Raises VersionError."""
+
+    def card(self, project_key: str, version: str) -> Json:
+        """Return the version's card. Raises VersionError."""
+
+    def set_pinned(self, project_key: str, version: str, pinned: bool) -> None:
+        """Keep the version out of, or give it back to, the clearing of old ones."""
+
+    def delete(self, project_key: str, version: str) -> None:
+        """Delete a version that does not serve. Raises VersionError."""
+
+    def export_file(self, project_key: str, version: str, target: Path) -> Path:
+        """Write the version as one file and return its path."""
+
+    def import_file(self, project_key: str, source: Path, *, activate: bool) -> str:
+        """Validate an exported file, store it, return its version. Raises VersionError, writes nothing then."""
+
+
+class DocumentStore(Protocol):
+    """Small JSON documents by path (`projects/7.1763/settings.json`), written whole or not at all."""
+
+    def read(self, path: str) -> Json | None:
+        """Return the document, or None where there is none."""
+
+    def write(self, path: str, document: Mapping[str, Any]) -> None:
+        """Replace the document. Raises StoreError."""
+
+    def delete(self, path: str) -> None:
+        """Remove the document if it is there."""
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the paths below a prefix."""
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job as `/job_status` shows it; times are seconds since the epoch."""
+
+    job_id: str
+    kind: str
+    project_key: str
+    status: str  # queued, started, finished, failed, stopped
+    progress: Json = field(default_factory=dict)
+    model_version: str | None = None
+    error: str | None = None
+    details: Json = field(default_factory=dict)
+    created_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class JobQueue(Protocol):
+    """Jobs that workers run. Every call raises QueueError while Redis is away."""
+
+    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
+        """Queue a job of a kind ("train" or "predict") whose request document stands at payload_path."""
+
+    def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
+        """Queue a training unless one is queued or running for the project, atomically.
+
+        Then: with follow_up, return the id of the one waiting follow-up (made if need be); without,
+        raise ConflictError with the id in the way.
+        """
+
+    def record(self, job_id: str) -> JobRecord:
+        """Return the job. Raises NotFoundError."""
+
+    def records(self, project_key: str | None = None) -> list[JobRecord]:
+        """Return known jobs, newest first."""
+
+    def active_training(self, project_key: str) -> JobRecord | None:
+        """Return the running or queued training of the project, the running one first."""
+
+    def update(self, job_id: str, **fields: Any) -> None:
+        """Change progress, details, model_version or error of a job."""
+
+    def request_stop(self, job_id: str, *, mode: str) -> None:
+        """Ask a job to end: mode "keep" or "discard". A queued one is stopped at once."""
+
+    def stop_mode(self, job_id: str) -> str | None:
+        """Return what `request_stop` asked of the job, or None."""
