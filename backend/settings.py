@@ -1,8 +1,8 @@
 """Every environment variable this program reads, checked once at start.
 
-One field of `Settings` is one variable: its type, default and meaning stand beside it, and `SETTINGS_TABLE` is
-made from the fields (a test compares it with the README). An empty variable counts as unset, because compose
-files pass empty strings for what the user left out.
+One field of `Settings` is one variable: its type, default and meaning stand beside it, and `SETTINGS_TABLE`
+is made from the fields (a test compares it with the README). An empty variable counts as unset, because
+compose files pass empty strings for what the user left out.
 """
 
 # ruff: noqa: RUF009 - `_setting` returns a dataclass field, which the rule cannot see
