@@ -1,0 +1,195 @@
+"""Train YOLO11n (or its segmentation twin) from scratch on Label Studio tasks and write its predictions.
+
+Runs the peer's own command line, so it only needs the environment of requirements.txt:
+
+    .venv-peers/bin/python benchmarks/peers/yolo.py --data DATA --tasks tasks.json --out OUT [--segment]
+
+DATA holds the tasks, `splits.json` and `images/`. Writes OUT/predictions.json (Label Studio predictions of
+the held-out tasks) and prints one JSON line with the seconds of training. `--time-epochs N` trains N epochs
+only and scales the seconds to the full number, for comparisons of time on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def shape_points(region: dict) -> list[tuple[float, float]]:
+    """Outline of a polygon or unrotated rectangle, in fractions of the image."""
+    value = region["value"]
+    if "points" in value:
+        return [(x / 100, y / 100) for x, y in value["points"]]
+    x, y, w, h = (value[k] / 100 for k in ("x", "y", "width", "height"))
+    return [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+
+
+def label_of(region: dict) -> str:
+    return region["value"][region["type"]][0]
+
+
+def write_split(
+    tasks: list[dict], names: list[str], data: Path, out: Path, split: str, segment: bool
+) -> None:
+    images, labels = out / "images" / split, out / "labels" / split
+    images.mkdir(parents=True)
+    labels.mkdir(parents=True)
+    for task in tasks:
+        source = data / task["data"]["image"]
+        shutil.copy(source, images / source.name)
+        lines = []
+        for region in task["annotations"][0]["result"]:
+            points = shape_points(region)
+            if segment:
+                numbers = [n for point in points for n in point]
+            else:
+                xs, ys = [p[0] for p in points], [p[1] for p in points]
+                numbers = [
+                    (min(xs) + max(xs)) / 2,
+                    (min(ys) + max(ys)) / 2,
+                    max(xs) - min(xs),
+                    max(ys) - min(ys),
+                ]
+            lines.append(" ".join([str(names.index(label_of(region))), *(f"{n:.6f}" for n in numbers)]))
+        (labels / f"{source.stem}.txt").write_text("\n".join(lines))
+
+
+def predictions_of(run: Path, tasks: list[dict], names: list[str], segment: bool) -> list[dict]:
+    """Read the label files that the peer wrote; one Label Studio prediction per task."""
+    out = []
+    for task in tasks:
+        size = next((r["original_width"], r["original_height"]) for r in task["annotations"][0]["result"])
+        path = run / "labels" / f"{Path(task['data']['image']).stem}.txt"
+        regions = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            index, *numbers, score = map(float, line.split())
+            base = {
+                "from_name": "label",
+                "to_name": "image",
+                "original_width": size[0],
+                "original_height": size[1],
+                "score": score,
+            }
+            label = [names[int(index)]]
+            if segment:
+                points = [[100 * x, 100 * y] for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+                regions.append(
+                    {**base, "type": "polygonlabels", "value": {"points": points, "polygonlabels": label}}
+                )
+            else:
+                cx, cy, w, h = (100 * n for n in numbers)
+                box = {"x": cx - w / 2, "y": cy - h / 2, "width": w, "height": h, "rotation": 0}
+                regions.append(
+                    {**base, "type": "rectanglelabels", "value": {**box, "rectanglelabels": label}}
+                )
+        out.append({"task": task["id"], "result": regions, "score": 0.0})
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tasks", default="tasks.json")
+    parser.add_argument("--train", default="train100")
+    parser.add_argument("--first", type=int, help="use only the first N training ids")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--segment", action="store_true")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--image-size", type=int, default=416)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--time-epochs", type=int)
+    args = parser.parse_args()
+
+    tasks = json.loads((args.data / args.tasks).read_text())
+    splits = json.loads((args.data / "splits.json").read_text())
+    ids = splits[args.train][: args.first]
+    train = [t for t in tasks if t["id"] in set(ids)]
+    val = [t for t in tasks if t["id"] in set(splits["val"])]
+    names = sorted({label_of(r) for t in tasks for r in t["annotations"][0]["result"]})
+    out = args.out.resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    write_split(train, names, args.data, out, "train", args.segment)
+    write_split(val, names, args.data, out, "val", args.segment)
+    listing = "\n".join(f"  {i}: {json.dumps(n)}" for i, n in enumerate(names))
+    (out / "data.yaml").write_text(f"path: {out}\ntrain: images/train\nval: images/val\nnames:\n{listing}\n")
+
+    yolo = str(Path(sys.executable).with_name("yolo"))
+    task, model = ("segment", "yolo11n-seg.yaml") if args.segment else ("detect", "yolo11n.yaml")
+    epochs = args.time_epochs or args.epochs
+    start = time.monotonic()
+    subprocess.run(
+        [
+            yolo,
+            task,
+            "train",
+            f"model={model}",
+            f"data={out / 'data.yaml'}",
+            f"epochs={epochs}",
+            f"imgsz={args.image_size}",
+            f"batch={args.batch}",
+            "pretrained=False",
+            "device=cpu",
+            "plots=False",
+            "amp=False",
+            "workers=2",
+            f"project={out}",
+            "name=train",
+            "exist_ok=True",
+        ],
+        check=True,
+        stdout=sys.stderr,
+    )
+    seconds = time.monotonic() - start
+    subprocess.run(
+        [
+            yolo,
+            task,
+            "predict",
+            f"model={out / 'train' / 'weights' / 'best.pt'}",
+            f"source={out / 'images' / 'val'}",
+            f"imgsz={args.image_size}",
+            "conf=0.01",
+            "max_det=100",
+            "save=False",
+            "save_txt=True",
+            "save_conf=True",
+            "device=cpu",
+            f"project={out}",
+            "name=predict",
+            "exist_ok=True",
+            "verbose=False",
+        ],
+        check=True,
+        stdout=sys.stderr,
+    )
+    (out / "predictions.json").write_text(
+        json.dumps(predictions_of(out / "predict", val, names, args.segment))
+    )
+    scaled = seconds * args.epochs / epochs
+    print(
+        json.dumps(
+            {
+                "peer": model.removesuffix(".yaml"),
+                "data": args.data.name,
+                "tasks": args.tasks,
+                "images": len(train),
+                "epochs": epochs,
+                "images_seen": epochs * len(train),
+                "train_seconds": round(seconds, 1),
+                "seconds_for_all_epochs": math.ceil(scaled),
+            }
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
