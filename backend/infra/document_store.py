@@ -14,7 +14,7 @@ VERSIONS_PART = "/versions/"
 
 
 class JsonDocuments:
-    """The DocumentStore of `backend.service.ports`; paths are the store's keys, such as `projects/7/settings.json`.
+    """The DocumentStore port; paths are the keys of the store, such as `projects/7/settings.json`.
 
     Model versions share the store, so whatever lies in a `versions` folder is no document and is not listed.
     """

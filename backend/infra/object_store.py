@@ -26,7 +26,7 @@ class ObjectStore(Protocol):
         """Replace one object."""
 
     def put_folder(self, prefix: str, files: Mapping[str, Path | bytes], *, last: str) -> None:
-        """Store several objects under a prefix that is still free; `last` appears when all others are there."""
+        """Store objects under a prefix that is still free; `last` appears when all others are there."""
 
     def get_bytes(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
