@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,8 +160,7 @@ def extract_archive(source: Path, folder: Path) -> dict[str, Path]:
         for name in sorted(KNOWN_FILES & set(archive.namelist())):
             files[name] = folder / name
             with archive.open(name) as packed, files[name].open("wb") as target:
-                for block in iter(lambda stream=packed: stream.read(BLOCK_BYTES), b""):
-                    target.write(block)
+                shutil.copyfileobj(packed, target, BLOCK_BYTES)
     return files
 
 
@@ -201,16 +201,19 @@ def _tensor_span(name: str, tensor: str, line: Any) -> tuple[int, int]:
     wrong = VersionError(f"{name} is damaged: the entry of tensor {tensor[:80]!r} makes no sense")
     if not isinstance(line, dict):
         raise wrong
-    bits, shape, span = TENSOR_BITS.get(str(line.get("dtype"))), line.get("shape"), line.get("data_offsets")
-    if bits is None or not _is_whole_numbers(shape) or not _is_whole_numbers(span) or len(span) != 2:
+    bits = TENSOR_BITS.get(str(line.get("dtype")))
+    shape, span = _whole_numbers(line.get("shape")), _whole_numbers(line.get("data_offsets"))
+    if bits is None or shape is None or span is None or len(shape) > 16 or len(span) != 2:
         raise wrong
-    if len(shape) > 16 or (span[1] - span[0]) * 8 != math.prod(shape) * bits:
+    if (span[1] - span[0]) * 8 != math.prod(shape) * bits:
         raise wrong
     return span[0], span[1]
 
 
-def _is_whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**53 for item in value)
+def _whole_numbers(value: Any) -> list[int] | None:
+    if isinstance(value, list) and all(type(item) is int and 0 <= item < 2**53 for item in value):
+        return value
+    return None
 
 
 def _parse_json(name: str, content: bytes) -> Json:
