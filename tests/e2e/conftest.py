@@ -1,0 +1,85 @@
+"""One Label Studio, one service and one browser for all end-to-end tests: each takes long to start."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.label_studio_server import LabelStudio
+from tests.service_process import ServiceProcess
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder: it needs a real Label Studio, and minutes."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def local_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder whose files Label Studio may serve."""
+    return tmp_path_factory.mktemp("local-files")
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory, local_files: Path) -> Iterator[LabelStudio]:
+    """A Label Studio with stock token rules (legacy tokens refused)."""
+    with LabelStudio(tmp_path_factory.mktemp("label-studio"), local_files_root=local_files) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def service(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """Our service, given the address of Label Studio and a personal access token."""
+    process = ServiceProcess(
+        tmp_path_factory.mktemp("service") / "data",
+        LABEL_STUDIO_URL=label_studio.url,
+        LABEL_STUDIO_API_KEY=label_studio.access_token,
+        LOG_LEVEL="DEBUG",
+    )
+    with process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.fail("there is no browser; install one: sudo apt-get install -y chromium")
+    with warnings.catch_warnings(), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def editor_page(browser: Browser, label_studio: LabelStudio) -> Iterator[Page]:
+    """A page logged in to Label Studio that loads nothing from other hosts."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1100})
+    context.add_cookies(label_studio.browser_cookies())  # type: ignore[arg-type]
+    context.route(
+        "**/*",
+        lambda route: (
+            route.continue_()
+            if route.request.url.startswith((label_studio.url, "data:", "blob:"))
+            else route.abort()
+        ),
+    )
+    yield context.new_page()
+    context.close()

@@ -1,0 +1,135 @@
+"""Processes that are killed, ended, or lose their Redis: provoked for real, and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import predict, train, wait_for_epoch
+from tests.process_tree import descendants, is_alive, kill
+from tests.redis_process import RedisProcess
+from tests.service_process import ServiceProcess
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def _pids(service: ServiceProcess, *words: str) -> list[int]:
+    """Return the service's processes whose command line holds one of the words."""
+    return [pid for pid, line in descendants(service.pid).items() if any(word in line for word in words)]
+
+
+def _training_processes(service: ServiceProcess) -> list[int]:
+    return _pids(service, "labelstudio-backend worker", "backend.worker", "rq:")
+
+
+def test_health_answers_within_five_seconds_of_the_start(tmp_path: Path) -> None:
+    service = ServiceProcess(tmp_path / "data")
+    try:
+        assert service.start() < 5
+        assert service.get("/health").json()["status"] == "UP"
+    finally:
+        service.stop()
+
+
+def test_killed_worker_is_replaced_and_the_job_goes_on(service: ServiceProcess) -> None:
+    job_id = train(service, epochs=25).json()["job"]
+    wait_for_epoch(service, job_id, 3)
+    reached = service.job(job_id)["progress"]["epoch"]
+    victims = _training_processes(service)
+    assert victims
+    killed_at = time.monotonic()
+    kill(*victims)
+    seen: list[int] = []
+
+    def has_moved_on() -> bool:
+        seen.append(service.job(job_id)["progress"].get("epoch", 0))
+        return seen[-1] > reached + 1
+
+    service.wait_for(has_moved_on, "the job to go on", within_s=90, every_s=0.2)
+    assert time.monotonic() - killed_at < 75  # a minute until it is picked up, and an epoch
+    assert min(seen) >= reached - 1, f"it began again: epochs {sorted(set(seen))} after {reached}"
+    status = service.wait_for_job(job_id, within_s=200)
+    assert status["job_status"] == "finished", status
+    assert predict(service).json()["results"][0]["model_version"] == status["model_version"]
+
+
+def test_ctrl_c_during_training_leaves_no_orphan_and_the_job_goes_on_later(tmp_path: Path) -> None:
+    service = ServiceProcess(tmp_path / "data", OMP_NUM_THREADS="1")
+    service.start()
+    try:
+        job_id = train(service, epochs=25).json()["job"]
+        wait_for_epoch(service, job_id, 2)
+        reached = service.job(job_id)["progress"]["epoch"]
+        family = list(descendants(service.pid))
+        ended_at = time.monotonic()
+        service.stop()
+        assert time.monotonic() - ended_at < 20
+        assert not [pid for pid in family if is_alive(pid)]
+
+        service.start()
+        service.wait_for(
+            lambda: service.job(job_id)["progress"].get("epoch", 0) > reached, "the job to go on", within_s=90
+        )
+        assert service.wait_for_job(job_id, within_s=200)["job_status"] == "finished"
+    finally:
+        service.stop()
+
+
+def test_killed_web_process_is_started_again(service: ServiceProcess) -> None:
+    web = _pids(service, "gunicorn", "_wsgi")
+    assert web
+    kill(*web)
+    service.wait_for(lambda: _answers(service), "/health after the kill", within_s=20, every_s=0.1)
+    assert (
+        service.post("/setup", {"project": "1.1700000000", "schema": "", "extra_params": None}).status_code
+        < 500
+    )
+
+
+def test_killed_embedded_redis_comes_back_with_its_jobs(service: ServiceProcess) -> None:
+    job_id = train(service, epochs=12).json()["job"]
+    wait_for_epoch(service, job_id, 1)
+    time.sleep(1.5)  # appended to the file once a second
+    redis = _pids(service, "redis-server")
+    assert redis
+    kill(*redis)
+    assert _answers(service)
+    service.wait_for(lambda: service.post("/job_status", {"job": job_id}).ok, "the job's status", within_s=30)
+    assert service.wait_for_job(job_id, within_s=200)["job_status"] == "finished"
+
+
+def test_redis_gone_for_a_while(tmp_path: Path) -> None:
+    with (
+        RedisProcess(tmp_path / "redis") as redis,
+        ServiceProcess(tmp_path / "data", REDIS_URL=redis.url, OMP_NUM_THREADS="1") as service,
+    ):
+        trained = service.wait_for_job(train(service, epochs=1).json()["job"])
+        assert trained["job_status"] == "finished", trained
+        running = train(service, epochs=15).json()["job"]
+        wait_for_epoch(service, running, 1)
+        redis.stop()
+
+        refused = train(service, epochs=1, project="2.1700000000")
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert "Redis" in refused.text
+        assert _answers(service)
+        answered = predict(service)
+        assert answered.ok
+        assert answered.json()["results"][0]["model_version"]
+
+        time.sleep(5)
+        redis.start()
+        service.wait_for(lambda: service.post("/job_status", {"job": running}).ok, "Redis again", within_s=30)
+        assert service.wait_for_job(running, within_s=200)["job_status"] == "finished"
+        assert service.get("/is_training?project=2.1700000000").json() == {"is_training": False}
+        assert train(service, epochs=1, project="2.1700000000").status_code == 201
+
+
+def _answers(service: ServiceProcess) -> bool:
+    try:
+        return service.get("/health", timeout=2).ok
+    except OSError:
+        return False

