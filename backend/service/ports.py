@@ -80,6 +80,12 @@ class LabelStudio(Protocol):
     def set_model_version(self, project_id: int, model_version: str) -> None:
         """Set the project's `model_version`, which makes scores and sampling use that version."""
 
+    def ml_backends(self, project_id: int) -> list[Json]:
+        """Return the models connected to the project (url, state, error_message, model_version, ...)."""
+
+    def webhooks(self, project_id: int) -> list[Json]:
+        """Return the project's webhooks (url, is_active, ...)."""
+
 
 class VersionStore(Protocol):
     """Model versions of all projects, one folder each, published whole or not at all."""
@@ -133,7 +139,10 @@ class DocumentStore(Protocol):
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job as `/job_status` shows it; times are seconds since the epoch."""
+    """One job as `/job_status` shows it; times are seconds since the epoch.
+
+    payload_path: the request document that `enqueue` was given.
+    """
 
     job_id: str
     kind: str
@@ -146,6 +155,7 @@ class JobRecord:
     created_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    payload_path: str = ""
 
 
 class JobQueue(Protocol):
@@ -160,6 +170,9 @@ class JobQueue(Protocol):
         Then: with follow_up, return the id of the one waiting follow-up (made if need be); without,
         raise ConflictError with the id in the way.
         """
+
+    def labels_taken(self, job_id: str) -> None:
+        """Note that a training has read its labels: what is drawn from now on needs a follow-up."""
 
     def record(self, job_id: str) -> JobRecord:
         """Return the job. Raises NotFoundError."""
