@@ -1,0 +1,85 @@
+"""Binary masks: cutting to a window, joining, resizing, removing specks and small holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.instances import BoolArray, FloatArray, ImageSize, MaskPatch
+
+# A part smaller than this share of the object's largest part, or than this many pixels, is a speck.
+SPECK_SHARE = 0.05
+SPECK_PX = 6
+HOLE_SHARE = 0.01
+HOLE_PX = 6
+
+
+def tight_patch(bits: BoolArray, left_px: int, top_px: int) -> MaskPatch | None:
+    """Return a window, bool [h, w] with its top left corner, cut to its set pixels; None where none is set."""
+    patch = MaskPatch.from_full(bits)
+    if patch is None:
+        return None
+    return MaskPatch(left_px + patch.left_px, top_px + patch.top_px, patch.bits)
+
+
+def patch_box(patch: MaskPatch) -> FloatArray:
+    """Return the window of a patch as a box, float32 [4]; for a tight patch the box of its pixels."""
+    height, width = patch.bits.shape
+    return np.array(
+        [patch.left_px, patch.top_px, patch.left_px + width, patch.top_px + height], dtype=np.float32
+    )
+
+
+def join_patches(patches: Sequence[MaskPatch]) -> MaskPatch:
+    """Return the union of one or more patches, in the smallest window that holds theirs."""
+    boxes = np.stack([patch_box(patch) for patch in patches]).astype(int)
+    left, top = boxes[:, :2].min(axis=0).tolist()
+    right, bottom = boxes[:, 2:].max(axis=0).tolist()
+    bits = np.zeros((bottom - top, right - left), dtype=np.bool_)
+    for patch, (x1, y1, x2, y2) in zip(patches, boxes.tolist(), strict=True):
+        bits[y1 - top : y2 - top, x1 - left : x2 - left] |= patch.bits
+    return MaskPatch(left, top, bits)
+
+
+def alpha_to_mask(alpha: npt.NDArray[np.uint8], size: ImageSize) -> BoolArray:
+    """Return bool [size.height, size.width] of a soft mask, uint8 [h, w], resized if its size is another.
+
+    Set is what reaches half of the mask's own greatest alpha: on the soft rim of a stroke that is the pixel
+    at least half covered, so the outline is not widened, and a stroke that is translucent all over stays whole.
+    """
+    strongest = int(alpha.max(initial=0))
+    if strongest == 0:
+        return np.zeros((size.height, size.width), dtype=np.bool_)
+    if alpha.shape != (size.height, size.width):
+        is_smaller = size.width < alpha.shape[1]
+        resized = cv2.resize(
+            alpha, (size.width, size.height), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+        )
+        alpha = np.asarray(resized, dtype=np.uint8)
+    mask: BoolArray = alpha >= (strongest + 1) // 2
+    return mask
+
+
+def clean_patch(patch: MaskPatch) -> MaskPatch | None:
+    """Return a patch without specks and pinholes, cut to what is left; None for an empty one.
+
+    The largest part always stays, however small it is.
+    """
+    bits = _without_small_parts(patch.bits, SPECK_SHARE, SPECK_PX)
+    bits = ~_without_small_parts(np.pad(~bits, 1, constant_values=True), HOLE_SHARE, HOLE_PX)[1:-1, 1:-1]
+    return tight_patch(bits, patch.left_px, patch.top_px)
+
+
+def _without_small_parts(bits: BoolArray, min_share: float, min_px: int) -> BoolArray:
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return bits
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    is_kept = areas >= max(min_px, min_share * float(areas.max()))
+    is_kept[int(areas.argmax())] = True
+    kept: BoolArray = is_kept[parts]
+    return kept
