@@ -1,0 +1,262 @@
+"""Predictions that a worker makes and pushes through Label Studio's API.
+
+Two kinds of request: the tasks that one `/predict` had no time for, and a whole project. Tasks of the first
+kind are claimed until the job ends, so that a second click neither queues nor answers them again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from backend.core.label_config import parse_label_config
+from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone, VersionError
+from backend.service import jobs
+from backend.service.jobs import JobOutcome, RunningJob
+from backend.service.parameters import thresholds
+from backend.service.pipeline import Work, task_id_of
+from backend.service.ports import Json, LabelStudio
+from backend.service.projects import project_id
+from backend.service.services import Services
+from backend.service.versions import Predictor
+
+logger = logging.getLogger(__name__)
+
+TASKS_AT_ONCE = 64
+PUSH_AT_ONCE = 32
+ACTIVE = ("queued", "started")
+PUSH_WAITS_S = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
+_NAMED_FAILURES = 50
+
+
+def finish_in_background(
+    services: Services,
+    key: str,
+    version: str,
+    tasks: Sequence[Mapping[str, Any]],
+    label_config: str | None,
+    params: Mapping[str, Any],
+) -> str | None:
+    """Queue the tasks that no job has claimed yet; return the job's id, None where nothing was left to queue."""
+    claimed = claimed_tasks(services, key, version)
+    bare = [
+        {"id": task["id"], "data": task.get("data")}
+        for task in tasks
+        if task_id_of(task) is not None and task_id_of(task) not in claimed
+    ]
+    if not bare:
+        return None
+    wanted = {name: params[name] for name in ("confidence_threshold", "nms_threshold") if name in params}
+    document = {
+        "kind": jobs.PREDICT,
+        "project_key": key,
+        "version": version,
+        "tasks": bare,
+        "label_config": label_config,
+        "params": wanted,
+    }
+    job_id = _enqueue(services, key, document)
+    logger.info("project %s: %d tasks go on in the background as job %s", key, len(bare), job_id)
+    return job_id
+
+
+def request_background_predictions(
+    services: Services, key: str, task_ids: Sequence[int] | None = None
+) -> str:
+    """Queue the prediction of every task (or of some) that has none of the current version.
+
+    A job for the same that still waits is returned instead of a second one. Raises VersionError before any
+    training, QueueError, StoreError.
+    """
+    version = services.versions.current(key)
+    if version is None:
+        raise VersionError(f"project {key} has no trained model yet; train it first")
+    if task_ids is None:
+        for record in services.queue.records(key):
+            if record.kind == jobs.PREDICT and record.status == "queued":
+                waiting = services.documents.read(record.payload_path) or {}
+                if waiting.get("version") == version and waiting.get("tasks") is None:
+                    return record.job_id
+    document = {
+        "kind": jobs.PREDICT,
+        "project_key": key,
+        "version": version,
+        "tasks": None,
+        "task_ids": None if task_ids is None else list(task_ids),
+        "label_config": None,
+        "params": {},
+    }
+    return _enqueue(services, key, document)
+
+
+def claimed_tasks(services: Services, key: str, version: str) -> set[int]:
+    """Return the ids of tasks that waiting or running jobs will push for this version."""
+    claimed: set[int] = set()
+    for record in services.queue.records(key):
+        if record.kind != jobs.PREDICT or record.status not in ACTIVE:
+            continue
+        document = services.documents.read(record.payload_path) or {}
+        if document.get("version") == version:
+            claimed.update(task["id"] for task in document.get("tasks") or ())
+    return claimed
+
+
+def _enqueue(services: Services, key: str, document: Json) -> str:
+    path = jobs.write_request(services.documents, document)
+    try:
+        return services.queue.enqueue(jobs.PREDICT, key, path)
+    except Exception:
+        services.documents.delete(path)
+        raise
+
+
+def run_predictions(services: Services, job: RunningJob) -> JobOutcome:
+    """Predict and push what the job's request names; the worker's half.
+
+    Raises LabelStudioError (what was computed stays in the job's folder and is pushed by the next run of it),
+    VersionError, LabelConfigError.
+    """
+    request = jobs.read_request(services.documents, job.record)
+    key = str(request["project_key"])
+    label_studio = services.label_studio(key)
+    predictor = services.versions.predictor(key, request["version"])
+    if predictor is None:
+        raise VersionError(
+            f"version {request['version']} of project {key} is gone; retrieve predictions anew"
+        )
+    pushing = _Pushing(services, job, label_studio, key, predictor.version)
+    pushing.push_kept()
+    xml = request.get("label_config") or str(label_studio.project(project_id(key))["label_config"])
+    config = parse_label_config(xml)
+    limits = thresholds(services.projects, key, request.get("params") or {}, config)
+    tasks = pushing.unpredicted(_tasks_of(request, label_studio, key))
+    while chunk := list(islice(tasks, TASKS_AT_ONCE)):
+        work = Work(key, config, chunk, limits, lambda task_id: services.image_access(key, task_id))
+        for answered in services.pipeline.run(work, predictor):
+            pushing.take(chunk[answered.position]["id"], answered.prediction)
+            if (wish := job.stop_or_pause()) is not None:
+                pushing.push()
+                return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, predictor.version)
+    pushing.push()
+    is_whole = request.get("tasks") is None and request.get("task_ids") is None
+    if is_whole and not pushing.failed and services.settings.set_model_version:
+        _serve_everywhere(services, label_studio, key, predictor)
+        job.details["set_model_version"] = predictor.version
+    job.report(at_once=True)
+    return JobOutcome(jobs.FINISHED, predictor.version, job.details)
+
+
+def _tasks_of(request: Json, label_studio: LabelStudio, key: str) -> Iterable[Json]:
+    if request.get("tasks") is not None:
+        return list(request["tasks"])
+    tasks = label_studio.iterate_tasks(project_id(key))
+    wanted = request.get("task_ids")
+    if wanted is None:
+        return tasks
+    chosen = set(wanted)
+    return (task for task in tasks if task["id"] in chosen)
+
+
+def _serve_everywhere(services: Services, label_studio: LabelStudio, key: str, predictor: Predictor) -> None:
+    """Let Label Studio show scores and sample by this version, now that every task has its prediction."""
+    if services.versions.current(key) != predictor.version:
+        return  # another version was activated meanwhile; its own job will do this
+    label_studio.set_model_version(project_id(key), predictor.version)
+    services.projects.write(key, "served", {"version": predictor.version})
+    logger.info("project %s: Label Studio's model version is now %s", key, predictor.version)
+
+
+class _Pushing:
+    """Collects predictions and pushes them in portions; keeps what Label Studio could not take."""
+
+    def __init__(
+        self, services: Services, job: RunningJob, label_studio: LabelStudio, key: str, version: str
+    ) -> None:
+        self.failed: list[int] = []
+        self._job = job
+        self._label_studio = label_studio
+        self._project_id = project_id(key)
+        self._version = version
+        self._waiting: list[Json] = []
+        folder: Path = services.settings.data_dir / "work" / job.job_id
+        self._kept = folder / "computed.jsonl"
+        job.progress = {"done": 0, "total": None, "pushed": 0, **job.progress}
+
+    def unpredicted(self, tasks: Iterable[Json]) -> Iterator[Json]:
+        """Pass on the tasks that have no prediction of the version yet."""
+        predicted = self._retry(
+            lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
+        )
+        chosen = [task for task in tasks if task["id"] not in predicted]
+        self._job.progress["total"] = self._job.progress["done"] + len(chosen)
+        self._job.report(at_once=True)
+        return iter(chosen)
+
+    def take(self, task_id: int, prediction: Json | None) -> None:
+        """Take one task's outcome; pushes when enough have come together."""
+        self._job.progress["done"] += 1
+        if prediction is None:
+            self.failed.append(task_id)
+            self._job.details["tasks_without_prediction"] = self.failed[:_NAMED_FAILURES]
+            self._job.details["tasks_without_prediction_count"] = len(self.failed)
+        else:
+            self._waiting.append({"task": task_id, **prediction})
+        if len(self._waiting) >= PUSH_AT_ONCE:
+            self.push()
+        self._job.report()
+
+    def push(self) -> None:
+        """Push what waits, leaving out tasks that got a prediction of this version meanwhile."""
+        if not self._waiting:
+            return
+        try:
+            predicted = self._retry(
+                lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
+            )
+            fresh = [item for item in self._waiting if item["task"] not in predicted]
+            if fresh:
+                self._retry(lambda: self._label_studio.import_predictions(self._project_id, fresh))
+        except LabelStudioError:
+            self._keep()
+            raise
+        self._job.progress["pushed"] += len(self._waiting)
+        self._waiting = []
+        self._job.report(at_once=True)
+
+    def push_kept(self) -> None:
+        """Push what an earlier run of this job computed and could not deliver."""
+        if self._kept.exists():
+            lines = self._kept.read_text("utf-8").splitlines()
+            self._waiting = [json.loads(line) for line in lines]
+            self.push()
+            self._kept.unlink()
+
+    def _keep(self) -> None:
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(item) + "\n" for item in self._waiting)
+        partial = self._kept.with_suffix(".partial")
+        partial.write_text(text, "utf-8")
+        partial.replace(self._kept)
+        logger.warning("job %s: kept %d predictions to push later", self._job.job_id, len(self._waiting))
+
+    def _retry(self, call: Any) -> Any:
+        for wait_s in PUSH_WAITS_S:
+            try:
+                return call()
+            except (LabelStudioAuthError, LabelStudioGone):
+                raise
+            except LabelStudioError as exc:
+                if self._job.stop_or_pause() is not None:
+                    raise
+                logger.warning("job %s: %s; trying again in %.0f s", self._job.job_id, exc, wait_s)
+                self._job.details["waiting_for"] = str(exc)
+                self._job.report(at_once=True)
+                time.sleep(wait_s)
+        result = call()
+        self._job.details.pop("waiting_for", None)
+        return result

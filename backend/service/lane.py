@@ -1,0 +1,194 @@
+"""One lane to the network for all threads of a process.
+
+Networks use every core by themselves, so running two at once only makes both slower (and every thread that
+calls into them keeps its own pool of workers). One thread runs them all; requests wait their turn, small ones
+first, and images of different requests share a batch where version and thresholds agree.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.instances import Detections
+from backend.service.versions import Predictor
+
+logger = logging.getLogger(__name__)
+
+RgbImage = npt.NDArray[np.uint8]
+MOST_IMAGES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What the network keeps: the lowest score, the overlap above which one of two goes, and whether masks."""
+
+    confidence_threshold: float
+    nms_threshold: float
+    with_masks: bool = True
+    max_regions: int = 100
+
+
+@dataclass(order=True)
+class _Waiting:
+    rank: int
+    turn: int
+    predictor: Predictor = field(compare=False)
+    cut: Cut = field(compare=False)
+    images: Sequence[RgbImage] = field(compare=False)
+    future: Future[list[Detections]] = field(compare=False)
+
+
+class NetworkLane:
+    """Runs predictors one batch at a time, in a thread of its own that starts with the first image."""
+
+    def __init__(self, most_images: int = MOST_IMAGES_AT_ONCE) -> None:
+        self._most_images = most_images
+        self._condition = threading.Condition()
+        self._waiting: list[_Waiting] = []
+        self._turns = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._busy = False
+        self.images_done = 0
+        self.seconds_busy = 0.0
+
+    def submit(
+        self, predictor: Predictor, images: Sequence[RgbImage], cut: Cut, *, is_bulk: bool = False
+    ) -> Future[list[Detections]]:
+        """Queue images of one request; the future holds one Detections per image, in order.
+
+        is_bulk: part of a long request, which lets single images pass.
+        """
+        future: Future[list[Detections]] = Future()
+        with self._condition:
+            item = _Waiting(int(is_bulk), next(self._turns), predictor, cut, images, future)
+            heapq.heappush(self._waiting, item)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="network-lane", daemon=True)
+                self._thread.start()
+            self._condition.notify()
+        return future
+
+    def call(self, work: Callable[[], Any], *, is_bulk: bool = False) -> Future[Any]:
+        """Run another use of the network (an encoding for a smart tool) in its turn."""
+        return self.submit(_Call(work), (), _NO_CUT, is_bulk=is_bulk)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing runs and nothing waits."""
+        with self._condition:
+            return not self._waiting and not self._busy
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                self._busy = False
+                while not self._waiting:
+                    self._condition.wait()
+                batch = self._take_batch()
+                self._busy = True
+            self._run(batch)
+
+    def _take_batch(self) -> list[_Waiting]:
+        first = heapq.heappop(self._waiting)
+        batch = [first]
+        if isinstance(first.predictor, _Call):
+            return batch
+        room = self._most_images - len(first.images)
+        others = []
+        while self._waiting and room > 0:
+            item = heapq.heappop(self._waiting)
+            fits = item.predictor is first.predictor and item.cut == first.cut and len(item.images) <= room
+            if fits:
+                batch.append(item)
+                room -= len(item.images)
+            else:
+                others.append(item)
+        for item in others:
+            heapq.heappush(self._waiting, item)
+        return batch
+
+    def _run(self, batch: list[_Waiting]) -> None:
+        batch = [item for item in batch if item.future.set_running_or_notify_cancel()]
+        if not batch:
+            return
+        first = batch[0]
+        started = time.perf_counter()
+        try:
+            if isinstance(first.predictor, _Call):
+                first.future.set_result(first.predictor.work())
+                return
+            images = [image for item in batch for image in item.images]
+            found = _predict_in_pieces(first.predictor, images, first.cut)
+        except Exception as exc:
+            if len(batch) == 1:
+                first.future.set_exception(exc)
+                return
+            logger.warning("a batch of %d requests failed (%s); running each alone", len(batch), exc)
+            for item in batch:
+                self._run_alone(item)
+            return
+        finally:
+            self.seconds_busy += time.perf_counter() - started
+        self.images_done += len(images)
+        start = 0
+        for item in batch:
+            item.future.set_result(found[start : start + len(item.images)])
+            start += len(item.images)
+
+    def _run_alone(self, item: _Waiting) -> None:
+        try:
+            item.future.set_result(_predict_in_pieces(item.predictor, list(item.images), item.cut))
+        except Exception as exc:
+            item.future.set_exception(exc)
+
+
+class _Call:
+    """Stands where a predictor would, for work that is not a batch of images."""
+
+    labels: tuple[str, ...] = ()
+    version = ""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+
+    def predict(self, images: Sequence[RgbImage], **_: Any) -> list[Detections]:
+        raise AssertionError("a call is never batched")
+
+
+_NO_CUT = Cut(confidence_threshold=1.0, nms_threshold=1.0)
+
+
+def _predict_in_pieces(predictor: Predictor, images: list[RgbImage], cut: Cut) -> list[Detections]:
+    """Predict, in halves where the memory does not suffice (a training may share the device)."""
+    try:
+        return predictor.predict(
+            images,
+            confidence_threshold=cut.confidence_threshold,
+            nms_threshold=cut.nms_threshold,
+            with_masks=cut.with_masks,
+            max_regions=cut.max_regions,
+        )
+    except (RuntimeError, MemoryError) as exc:
+        if not is_out_of_memory(exc) or len(images) < 2:
+            raise
+        logger.warning("out of memory with %d images at once; trying halves", len(images))
+    middle = len(images) // 2
+    first_half = _predict_in_pieces(predictor, images[:middle], cut)
+    return first_half + _predict_in_pieces(predictor, images[middle:], cut)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out; torch's own class is not imported for that."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "out of memory" in str(error).lower()

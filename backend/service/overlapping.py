@@ -1,0 +1,76 @@
+"""Two calls for one opened task: Label Studio asks twice at once, and one prediction is to be stored.
+
+The later of two overlapping calls waits for the earlier, and then answers nothing if the earlier brought the
+prediction. Calls meet within one process; with several web processes two may both be answered, which costs a
+second, equal prediction in Label Studio and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+CallKey = tuple[str, int, str]
+"""Project key, task id, version."""
+
+# Label Studio stores the earlier answer after it got it: the later one must not overtake that.
+STORING_S = 0.15
+
+
+@dataclass
+class _Call:
+    done: threading.Event = field(default_factory=threading.Event)
+    has_answered: bool = False
+
+
+@dataclass
+class Turn:
+    """A caller's turn: `is_answered` tells that an overlapping call has brought the prediction already."""
+
+    is_answered: bool
+    succeed: Callable[[], None]
+
+
+class OverlappingCalls:
+    """Knows the one-task calls of Label Studio that are being answered."""
+
+    def __init__(self, storing_s: float = STORING_S) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[CallKey, _Call] = {}
+        self._storing_s = storing_s
+
+    @contextmanager
+    def turn(self, key: CallKey, timeout_s: float) -> Iterator[Turn]:
+        """Wait for an overlapping call of the same key, then take the turn.
+
+        Where that call failed, or takes longer than timeout_s, the turn is an ordinary one.
+        """
+        until = time.monotonic() + timeout_s
+        mine: _Call | None = None
+        while mine is None:
+            with self._lock:
+                earlier = self._running.get(key)
+                if earlier is None:
+                    mine = self._running[key] = _Call()
+                    break
+            if not earlier.done.wait(max(0.0, until - time.monotonic())):
+                break
+            if earlier.has_answered:
+                time.sleep(self._storing_s)
+                yield Turn(is_answered=True, succeed=lambda: None)
+                return
+        call = mine or _Call()
+
+        def succeed() -> None:
+            call.has_answered = True
+
+        try:
+            yield Turn(is_answered=False, succeed=succeed)
+        finally:
+            with self._lock:
+                if self._running.get(key) is call:
+                    del self._running[key]
+            call.done.set()

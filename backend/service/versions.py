@@ -1,0 +1,157 @@
+"""The predictors that serve: loaded when first asked for, shared by all threads, swapped without a gap."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.instances import Detections
+from backend.errors import VersionError
+from backend.service.ports import VersionStore
+
+logger = logging.getLogger(__name__)
+
+NOT_TRAINED = "not-trained"
+_LOOK_EVERY_S = 2.0
+_DAMAGED_FOR_S = 60.0
+
+
+class Predictor(Protocol):
+    """A loaded version; `backend.nn.predictor` has the real one."""
+
+    labels: tuple[str, ...]
+    version: str
+
+    def predict(
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        *,
+        confidence_threshold: float,
+        nms_threshold: float,
+        with_masks: bool = True,
+        max_regions: int = 100,
+    ) -> list[Detections]:
+        """Return what is in each image, in the orig frame."""
+
+
+class Versions:
+    """Knows each project's current version and keeps the last used predictors in memory.
+
+    A request holds on to the predictor it was given, so activating another version drops nothing. The store is
+    asked for the current version at most every two seconds: that is how fast other processes notice a change.
+    """
+
+    def __init__(
+        self,
+        store: VersionStore,
+        load: Callable[[Path], Predictor],
+        *,
+        most_loaded: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._load = load
+        self._most_loaded = most_loaded
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._current: dict[str, tuple[float, str | None]] = {}
+        self._loaded: OrderedDict[tuple[str, str], Future[Predictor]] = OrderedDict()
+        self._damaged: dict[tuple[str, str], float] = {}
+
+    def current(self, project_key: str) -> str | None:
+        """Return the version that serves now, None before any training.
+
+        One that could not be loaded is passed over for the newest good one.
+        """
+        with self._lock:
+            entry = self._current.get(project_key)
+            if entry is not None and self._clock() - entry[0] < _LOOK_EVERY_S:
+                return entry[1]
+        version = self._store.current(project_key)
+        if version is not None and self._is_damaged(project_key, version):
+            version = self._newest_good(project_key)
+        with self._lock:
+            self._current[project_key] = (self._clock(), version)
+        return version
+
+    def reported(self, project_key: str) -> str:
+        """Return what `/setup` says: the version that predictions will carry."""
+        return self.current(project_key) or NOT_TRAINED
+
+    def look_again(self, project_key: str) -> None:
+        """Forget what was current, after a version was published, activated, imported or deleted here."""
+        with self._lock:
+            self._current.pop(project_key, None)
+
+    def predictor(self, project_key: str, version: str | None = None) -> Predictor | None:
+        """Return the predictor of a version (default: the current one), None before any training.
+
+        Raises VersionError if a version that was asked for by name cannot be loaded.
+        """
+        if version is not None:
+            return self._get(project_key, version)
+        while (current := self.current(project_key)) is not None:
+            try:
+                return self._get(project_key, current)
+            except VersionError as exc:
+                logger.error("project %s: version %s cannot be loaded: %s", project_key, current, exc)
+                with self._lock:
+                    self._damaged[project_key, current] = self._clock()
+                    self._current.pop(project_key, None)
+        return None
+
+    def loaded(self) -> list[tuple[str, str]]:
+        """Return project and version of the predictors in memory."""
+        with self._lock:
+            return [key for key, future in self._loaded.items() if future.done()]
+
+    def _get(self, project_key: str, version: str) -> Predictor:
+        key = (project_key, version)
+        with self._lock:
+            future = self._loaded.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._loaded[key] = Future()
+            self._loaded.move_to_end(key)
+            while len(self._loaded) > self._most_loaded:
+                self._loaded.popitem(last=False)
+        if is_mine:
+            self._fill(key, future)
+        return future.result()
+
+    def _fill(self, key: tuple[str, str], future: Future[Predictor]) -> None:
+        started = time.perf_counter()
+        try:
+            predictor = self._load(self._store.local_folder(*key))
+        except BaseException as exc:
+            with self._lock:
+                self._loaded.pop(key, None)
+            if isinstance(exc, Exception) and not isinstance(exc, VersionError):
+                wrapped = VersionError(f"version {key[1]} of project {key[0]} cannot be loaded: {exc}")
+                wrapped.__cause__ = exc
+                exc = wrapped
+            future.set_exception(exc)
+            return
+        logger.info("project %s: loaded version %s in %.0f ms", *key, (time.perf_counter() - started) * 1000)
+        future.set_result(predictor)
+
+    def _is_damaged(self, project_key: str, version: str) -> bool:
+        with self._lock:
+            since = self._damaged.get((project_key, version))
+            return since is not None and self._clock() - since < _DAMAGED_FOR_S
+
+    def _newest_good(self, project_key: str) -> str | None:
+        for card in self._store.list(project_key):
+            version = str(card["version"])
+            if not self._is_damaged(project_key, version):
+                return version
+        return None
