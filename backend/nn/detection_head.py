@@ -1,0 +1,93 @@
+"""The detection head: class scores and boxes for every cell of three maps, without anchors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+DETECTION_STRIDES = (8, 16, 32)
+
+
+class DetectionHead(nn.Module):
+    """Two towers, shared by all levels, each level with its own normalisation.
+
+    Source: RTMDet, arXiv 2212.07784, sec. 3.2 (shared convolutions, separate batch statistics).
+    """
+
+    def __init__(self, channels: int, label_count: int, *, depth: int = 2, prior_score: float = 0.01) -> None:
+        super().__init__()
+        levels = len(DETECTION_STRIDES)
+        self.class_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(depth))
+        self.box_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(depth))
+        self.class_logits = nn.Conv2d(channels, label_count, 1)
+        self.box_logits = nn.Conv2d(channels, 4, 1)
+        self._initialise(prior_score)
+
+    def _initialise(self, prior_score: float) -> None:
+        for conv in (self.class_logits, self.box_logits):
+            nn.init.normal_(conv.weight, std=0.01)
+        # Nearly every cell is background: start by saying so (RetinaNet, arXiv 1708.02002, sec. 3.3).
+        nn.init.constant_(self.class_logits.bias, -math.log((1 - prior_score) / prior_score))
+        # A level looks for objects of about six cells: sides start three strides away.
+        nn.init.constant_(self.box_logits.bias, math.log(3.0))
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return class logits [N, P, L] and boxes_xyxy_px [N, P, 4] in the net frame, float32.
+
+        P runs over levels (finest first), rows, columns, as in `anchor_points`.
+        """
+        logits, boxes = [], []
+        for level, (features, stride) in enumerate(zip(maps, DETECTION_STRIDES, strict=True)):
+            class_features = box_features = features
+            for conv in self.class_tower:
+                class_features = conv(class_features, level)
+            for conv in self.box_tower:
+                box_features = conv(box_features, level)
+            logits.append(self.class_logits(class_features).flatten(2).transpose(1, 2).float())
+            sides = self.box_logits(box_features).flatten(2).transpose(1, 2).float()
+            points = anchor_points(features.shape[-2:], stride, features.device)
+            boxes.append(decode_ltrb(sides.clamp(max=6.0).exp(), points, stride))
+        return torch.cat(logits, dim=1), torch.cat(boxes, dim=1)
+
+
+class _SharedConv(nn.Module):
+    """One convolution used by every level, followed by that level's own normalisation."""
+
+    def __init__(self, channels: int, levels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels))
+        self.act = nn.SiLU(inplace=True)
+
+    def forward(self, features: Tensor, level: int) -> Tensor:
+        return self.act(self.norms[level](self.conv(features)))
+
+
+def anchor_points(size_hw: tuple[int, int] | torch.Size, stride: int, device: torch.device) -> Tensor:
+    """Return the centres of a map's cells in the net frame, float32 [H * W, 2] as (x, y), row by row."""
+    rows = (torch.arange(size_hw[0], device=device, dtype=torch.float32) + 0.5) * stride
+    columns = (torch.arange(size_hw[1], device=device, dtype=torch.float32) + 0.5) * stride
+    grid_y, grid_x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([grid_x, grid_y], dim=-1).reshape(-1, 2)
+
+
+def all_anchor_points(size_hw: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return points_px [P, 2] and their strides [P] for a net input of this size."""
+    points, strides = [], []
+    for stride in DETECTION_STRIDES:
+        level = anchor_points((size_hw[0] // stride, size_hw[1] // stride), stride, device)
+        points.append(level)
+        strides.append(torch.full((len(level),), float(stride), device=device))
+    return torch.cat(points), torch.cat(strides)
+
+
+def decode_ltrb(offsets: Tensor, points_px: Tensor, stride: int) -> Tensor:
+    """Turn side distances into corner boxes in the net frame.
+
+    offsets [N, P, 4] float >= 0: left, top, right, bottom in strides; points_px [P, 2] (x, y).
+    Returns boxes_xyxy_px [N, P, 4]; P may be 0. Source: FCOS, arXiv 1904.01355, eq. 1.
+    """
+    distances = offsets * stride
+    return torch.cat([points_px - distances[..., :2], points_px + distances[..., 2:]], dim=-1)

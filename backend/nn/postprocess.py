@@ -1,0 +1,123 @@
+"""From what the network says about one image to objects in the image's own pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.core.instances import BoolArray, FloatArray, IntArray, MaskPatch
+from backend.core.letterbox import Letterbox
+from backend.nn.score_map import ScoreMap
+from backend.nn.segmentation_head import OBJECT_MASK_SIDE
+
+# Candidates per image that enter suppression; more only cost time.
+MAX_CANDIDATES = 400
+# A part of an object smaller than this share of its largest part is a speck.
+SPECK_SHARE = 0.08
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Objects of one image, best first: boxes_xyxy_px [K, 4] in the net frame, scores [K], labels [K]."""
+
+    boxes_xyxy_px: FloatArray
+    scores: FloatArray
+    label_indices: IntArray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, keep: IntArray | BoolArray | slice) -> Candidates:
+        """Return some of them, in the order of `keep`."""
+        return Candidates(self.boxes_xyxy_px[keep], self.scores[keep], self.label_indices[keep])
+
+
+def select_candidates(
+    class_logits: FloatArray,
+    boxes_xyxy_px: FloatArray,
+    score_map: ScoreMap,
+    *,
+    score_floor: float,
+    nms_threshold: float,
+) -> Candidates:
+    """Return what is left of class_logits [P, L] and boxes [P, 4] after the floor and per-label suppression."""
+    cells, labels = np.nonzero(class_logits >= score_map.score_to_logit(score_floor))
+    logits = class_logits[cells, labels]
+    order = np.argsort(-logits, kind="stable")[:MAX_CANDIDATES]
+    cells, labels = cells[order], labels[order]
+    boxes = boxes_xyxy_px[cells]
+    is_proper = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)
+    candidates = Candidates(
+        boxes[is_proper].astype(np.float32),
+        score_map.logits_to_scores(logits[order])[is_proper],
+        labels[is_proper].astype(np.int64),
+    )
+    return candidates.take(suppress_per_label(candidates, nms_threshold))
+
+
+def suppress_per_label(candidates: Candidates, iou_threshold: float) -> IntArray:
+    """Return the indices kept by greedy suppression within each label; candidates come best first."""
+    boxes = candidates.boxes_xyxy_px
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=-1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
+    union = np.maximum(areas[:, None] + areas[None] - overlap, 1e-6)
+    same_label = candidates.label_indices[:, None] == candidates.label_indices[None]
+    rivals = (overlap > iou_threshold * union) & same_label
+    alive = np.ones(len(boxes), dtype=np.bool_)
+    for i in range(len(boxes)):
+        if alive[i]:
+            alive[i + 1 :] &= ~rivals[i, i + 1 :]
+    return np.flatnonzero(alive)
+
+
+def object_mask(
+    semantic_logits: FloatArray, residual: FloatArray, window_xyxy_px: FloatArray, letterbox: Letterbox
+) -> MaskPatch | None:
+    """Return the mask of one object in the orig frame; None where its window misses the image.
+
+    semantic_logits [h, w]: of the object's label over the whole input; residual [28, 28]: what the object
+    adds inside its window (net frame).
+    """
+    scale_x, scale_y = letterbox.scale_xy
+    left = max(int(np.floor(window_xyxy_px[0] / scale_x)), 0)
+    top = max(int(np.floor(window_xyxy_px[1] / scale_y)), 0)
+    right = min(int(np.ceil(window_xyxy_px[2] / scale_x)), letterbox.size.width)
+    bottom = min(int(np.ceil(window_xyxy_px[3] / scale_y)), letterbox.size.height)
+    if right <= left or bottom <= top:
+        return None
+    logits = letterbox.map_to_orig(semantic_logits, (left, top, right, bottom))
+    step_x = scale_x * OBJECT_MASK_SIDE / (window_xyxy_px[2] - window_xyxy_px[0])
+    step_y = scale_y * OBJECT_MASK_SIDE / (window_xyxy_px[3] - window_xyxy_px[1])
+    start_x = ((left + 0.5) * scale_x - window_xyxy_px[0]) * step_x / scale_x - 0.5
+    start_y = ((top + 0.5) * scale_y - window_xyxy_px[1]) * step_y / scale_y - 0.5
+    matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], dtype=np.float64)
+    logits = logits + cv2.warpAffine(
+        residual.astype(np.float32),
+        matrix,
+        (right - left, bottom - top),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    # An unsure object still gets its best guess rather than nothing.
+    cut = min(0.0, float(logits.max()) - 1.0)
+    bits = without_specks(logits > cut)
+    patch = MaskPatch.from_full(bits)
+    if patch is None:
+        return None
+    return MaskPatch(left_px=left + patch.left_px, top_px=top + patch.top_px, bits=patch.bits)
+
+
+def without_specks(mask: BoolArray) -> BoolArray:
+    """Return the mask without parts much smaller than its largest one."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    keep = areas >= SPECK_SHARE * areas.max()
+    keep[0] = False
+    return keep[parts]
