@@ -1,8 +1,8 @@
 # One image for every role; the command picks it (see docker-compose.yml). Nothing in it is written to at run time
 # but /data and /tmp, so it runs with a read-only root file system and as an ordinary user.
 #
-#   docker build -t learning-backend .                                                        # CPU (default)
-#   docker build -t learning-backend:gpu --build-arg TORCH_INDEX=https://pypi.org/simple .    # NVIDIA GPU
+#   docker build -t labelstudio-learning-backend .                     # CPU
+#   docker build -t labelstudio-learning-backend-gpu --build-arg TORCH_INDEX=https://pypi.org/simple .     # NVIDIA GPU
 ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
