@@ -28,6 +28,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a TCP port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
 class ServiceProcess:
     """`labelstudio-backend serve` with its own data directory, port and embedded Redis."""
 
