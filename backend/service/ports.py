@@ -177,8 +177,11 @@ class JobQueue(Protocol):
     def record(self, job_id: str) -> JobRecord:
         """Return the job. Raises NotFoundError."""
 
-    def records(self, project_key: str | None = None) -> list[JobRecord]:
+    def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
         """Return known jobs, newest first."""
+
+    def worker_state(self) -> Json:
+        """Return `{workers, busy, waiting}`: how many workers live, how many work, how many jobs wait."""
 
     def active_training(self, project_key: str) -> JobRecord | None:
         """Return the running or queued training of the project, the running one first."""

@@ -1,0 +1,447 @@
+"""Check connection: every link between Label Studio, this service and its machine, with the fix beside a red one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from backend.core.label_config import LabelConfig, parse_label_config
+from backend.errors import BackendError, LabelStudioAuthError
+from backend.service.ports import ImageAccess, ImageSource, JobQueue, Json, LabelStudio, VersionStore
+from backend.service.projects import Projects, project_id
+from backend.service.task_index import TaskIndex, TaskRow
+
+OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
+_LOW_DISK_BYTES = 2 * 1024**3
+_LOW_MEMORY_BYTES = 1024**3
+_SIZE_TOLERANCE_PX = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One link of the chain: what was found, and what to do about it if it is not ok."""
+
+    check: str
+    title: str
+    state: str
+    found: str
+    fix: str | None = None
+
+    def as_dict(self) -> Json:
+        """Return the check as the API shows it."""
+        return asdict(self)
+
+
+class DeviceProbe(Protocol):
+    """Looks at the machine; `backend.service.machine` has the real one."""
+
+    def __call__(self) -> Json:
+        """Return `{device, total_bytes, free_bytes, note}`."""
+
+
+@dataclass(frozen=True)
+class DiagnosisSources:
+    """What the checks look at. configured_url and has_api_key: from the environment of the service."""
+
+    projects: Projects
+    label_studio_for: Callable[[str], LabelStudio]
+    access_for: Callable[[str, int], ImageAccess]
+    images: ImageSource
+    index: TaskIndex
+    versions: VersionStore
+    current_version: Callable[[str], str | None]
+    queue: JobQueue
+    worker_state: Callable[[], Json]
+    device: DeviceProbe
+    data_dir: Path
+    configured_url: str | None
+    api_key_kind: str | None
+    last_event_at: Callable[[str], float | None]
+
+
+class Diagnosis:
+    """Runs the checks one after the other; a check that breaks is a red line and never stops the next."""
+
+    def __init__(self, sources: DiagnosisSources) -> None:
+        self._s = sources
+
+    def run(self, key: str | None) -> list[Check]:
+        """Return all checks; those that need a project are left out without one."""
+        checks = [self._device(), self._disk(), self._queue()]
+        if key is None:
+            return [*self._no_project(), *checks]
+        project, reachable = self._label_studio(key)
+        checks = [*reachable, *checks]
+        if project is None:
+            return checks
+        checks.extend(self._connection(key, project))
+        try:
+            config = parse_label_config(str(project.get("label_config")))
+        except BackendError as exc:
+            return [
+                *checks,
+                Check("config", "Labeling config", FAILED, str(exc), "Correct it in Settings > Labeling"),
+            ]
+        checks.extend(self._coverage(key, config))
+        checks.extend(self._images(key))
+        return checks
+
+    def _no_project(self) -> list[Check]:
+        if self._s.configured_url is None:
+            return [
+                Check(
+                    "label_studio",
+                    "Label Studio",
+                    FAILED,
+                    "No Label Studio is known: LABEL_STUDIO_URL is not set and no project was connected.",
+                    "Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY and start again, or connect this service "
+                    "in Label Studio under Settings > Model.",
+                )
+            ]
+        return []
+
+    def _label_studio(self, key: str) -> tuple[Json | None, list[Check]]:
+        address = self._s.configured_url or self._s.projects.connection(key).hostname or "an unknown address"
+        try:
+            project = self._s.label_studio_for(key).project(project_id(key))
+        except LabelStudioAuthError as exc:
+            return None, [
+                Check("label_studio", "Label Studio reachable", OK, f"{address} answers"),
+                Check(
+                    "token",
+                    "Token",
+                    FAILED,
+                    str(exc),
+                    "Make a personal access token on Label Studio's account page and start this service with "
+                    "LABEL_STUDIO_API_KEY set to it. Or allow legacy tokens under Organization > API Tokens.",
+                ),
+            ]
+        except BackendError as exc:
+            return None, [
+                Check(
+                    "label_studio",
+                    "Label Studio reachable",
+                    FAILED,
+                    f"{address}: {exc}",
+                    "Set LABEL_STUDIO_URL to the address under which this service reaches Label Studio "
+                    "(localhost inside a container is the container itself) and LABEL_STUDIO_API_KEY to a token.",
+                )
+            ]
+        return project, [
+            Check("label_studio", "Label Studio reachable", OK, f"{address} answers"),
+            self._token(key),
+        ]
+
+    def _token(self, key: str) -> Check:
+        kind = self._s.api_key_kind
+        source = "LABEL_STUDIO_API_KEY" if kind else "the token that Label Studio sent on connecting"
+        try:
+            self._s.label_studio_for(key).tasks(project_id(key), page=1, page_size=1)
+        except BackendError as exc:
+            return Check(
+                "token",
+                "Token",
+                FAILED,
+                f"{source} may not read the tasks: {exc}",
+                "Use the token of a user who is a member of the project.",
+            )
+        if kind is None:
+            return Check(
+                "token",
+                "Token",
+                WARNING,
+                f"{source} works now",
+                "It is a legacy token of the project's creator and stops working when legacy tokens are switched "
+                "off; set LABEL_STUDIO_API_KEY to a personal access token.",
+            )
+        return Check("token", "Token", OK, f"{source} is a {kind} and may read the project")
+
+    def _connection(self, key: str, project: Json) -> Iterator[Check]:
+        label_studio = self._s.label_studio_for(key)
+        try:
+            backends = label_studio.ml_backends(project_id(key))
+            hooks = label_studio.webhooks(project_id(key))
+        except BackendError as exc:
+            yield Check("connected", "Connected as a model", SKIPPED, f"cannot be asked: {exc}")
+            return
+        yield from _model_checks(backends)
+        yield from self._webhook(key, backends, hooks)
+        yield from self._same_version(key, project, backends)
+
+    def _webhook(self, key: str, backends: Sequence[Json], hooks: Sequence[Json]) -> Iterator[Check]:
+        wanted = {str(backend.get("url", "")).rstrip("/") + "/webhook" for backend in backends}
+        present = [
+            hook for hook in hooks if str(hook.get("url", "")) in wanted and hook.get("is_active", True)
+        ]
+        if not backends:
+            return
+        if not present:
+            yield Check(
+                "webhook",
+                "Local addresses allowed, webhook set",
+                FAILED,
+                "Label Studio has no active webhook to this service, so it will not tell of new labels.",
+                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (both: with only "
+                "the first a model connects, but its webhook is refused), then remove and add the model once more.",
+            )
+            return
+        seen = self._s.last_event_at(key)
+        if seen is None:
+            yield Check(
+                "webhook",
+                "Webhook seen",
+                WARNING,
+                "The webhook is set; no event has come since this service started.",
+                "Save an annotation in Label Studio, then check again.",
+            )
+        else:
+            yield Check("webhook", "Webhook seen", OK, "Events of this project arrive.")
+
+    def _same_version(self, key: str, project: Json, backends: Sequence[Json]) -> Iterator[Check]:
+        serving = self._s.current_version(key)
+        if serving is None:
+            yield Check("version", "Versions equal", SKIPPED, "There is no trained model yet.")
+            return
+        shown = str(project.get("model_version") or "")
+        known = {str(backend.get("model_version") or "") for backend in backends}
+        if backends and serving not in known:
+            yield Check(
+                "version",
+                "Versions equal",
+                WARNING,
+                f"This service serves {serving}, Label Studio last heard of {', '.join(sorted(known)) or 'none'}.",
+                "Open Settings > Model in Label Studio; it asks for the version again then.",
+            )
+        elif shown != serving:
+            yield Check(
+                "version",
+                "Versions equal",
+                WARNING,
+                f"Label Studio knows {serving}, but the project shows scores of {shown or 'no version'}.",
+                "Press Predict All: once every unlabelled task is predicted, the project's version is set, and "
+                "scores and sampling by uncertainty work.",
+            )
+        else:
+            yield Check("version", "Versions equal", OK, f"Service, model and project all say {serving}.")
+
+    def _coverage(self, key: str, config: LabelConfig) -> Iterator[Check]:
+        skipped = [control.name for control in config.controls if control.is_skipped]
+        kinds = ", ".join(f"{c.name} ({c.kind})" for c in config.controls if not c.is_skipped)
+        found = f"Predicted: {kinds or 'nothing'}."
+        if skipped:
+            found += f" Skipped by model_skip: {', '.join(skipped)}."
+        yield Check(
+            "controls",
+            "Control tags",
+            OK if kinds else FAILED,
+            found,
+            None if kinds else "Remove model_skip from at least one control tag of the labeling config.",
+        )
+        version = self._s.current_version(key)
+        if version is None:
+            yield Check(
+                "labels", "Labels", SKIPPED, f"Not trained yet; to learn: {', '.join(config.labels)}."
+            )
+            return
+        try:
+            learned = tuple(self._s.versions.card(key, version).get("labels") or ())
+        except BackendError as exc:
+            yield Check(
+                "labels", "Labels", FAILED, str(exc), "Activate another version under Save / Load Model."
+            )
+            return
+        missing = [label for label in config.labels if label not in learned]
+        gone = [label for label in learned if label not in config.labels]
+        parts = [f"Learned: {', '.join(learned) or 'nothing'}."]
+        if gone:
+            parts.append(f"No longer in the config, so not predicted: {', '.join(gone)}.")
+        if missing:
+            parts.append(f"Not learned yet: {', '.join(missing)}.")
+        yield Check(
+            "labels",
+            "Labels",
+            WARNING if missing else OK,
+            " ".join(parts),
+            "Label some of them and train again." if missing else None,
+        )
+
+    def _images(self, key: str) -> Iterator[Check]:
+        try:
+            rows, _ = self._s.index.rows(key)
+        except BackendError as exc:
+            yield Check("images", "Images", FAILED, str(exc), "See the lines above.")
+            return
+        samples: dict[str, TaskRow] = {}
+        for row in rows:
+            for page in row.pages[:1]:
+                kind = storage_kind(page.reference)
+                # An annotated task can be compared with the size that Label Studio noted.
+                if kind not in samples or (row.annotations and not samples[kind].annotations):
+                    samples[kind] = row
+        if not samples:
+            yield Check(
+                "images",
+                "Images",
+                WARNING,
+                "No task of the project has an image that the config names.",
+                'Import images, or correct value="$..." of the <Image> tag.',
+            )
+        for kind, row in samples.items():
+            yield self._one_image(key, kind, row)
+
+    def _one_image(self, key: str, kind: str, row: TaskRow) -> Check:
+        name, title = f"image-{kind}", f"Image from {STORAGE_TITLES[kind]}"
+        try:
+            height, width = self._s.images.load_rgb(
+                row.pages[0].reference, self._s.access_for(key, row.task_id)
+            ).shape[:2]
+        except BackendError as exc:
+            return Check(name, title, FAILED, f"task {row.task_id}: {exc}", _STORAGE_FIXES[kind])
+        said = self._noted_size(key, row)
+        found = f"task {row.task_id}: {width}x{height} pixels"
+        if said is None:
+            return Check(name, title, OK, f"{found}; nothing is drawn on it yet to compare with")
+        if abs(said[0] - width) > _SIZE_TOLERANCE_PX or abs(said[1] - height) > _SIZE_TOLERANCE_PX:
+            return Check(
+                name,
+                title,
+                FAILED,
+                f"{found}, but Label Studio drew on {said[0]}x{said[1]}",
+                "The file changed since it was labelled, or another one is served under its address; "
+                "import the labelled images again.",
+            )
+        return Check(name, title, OK, f"{found}, as in Label Studio")
+
+    def _noted_size(self, key: str, row: TaskRow) -> tuple[int, int] | None:
+        if not row.annotations:
+            return None
+        try:
+            annotations = self._s.label_studio_for(key).annotations(row.task_id)
+        except BackendError:
+            return None
+        for annotation in annotations:
+            for region in annotation.get("result") or ():
+                size = (region.get("original_width"), region.get("original_height"))
+                if all(isinstance(side, int) for side in size) and not region.get("item_index"):
+                    return size  # type: ignore[return-value]
+        return None
+
+    def _queue(self) -> Check:
+        try:
+            state = self._s.worker_state()
+        except BackendError as exc:
+            return Check("queue", "Queue and workers", FAILED, str(exc), "Start Redis, or correct REDIS_URL.")
+        workers = state.get("workers") or 0
+        if not workers:
+            return Check(
+                "queue",
+                "Queue and workers",
+                FAILED,
+                "Redis answers, but no worker is running.",
+                "Start one with `labelstudio-backend worker`, or set TRAIN_WORKERS to 1.",
+            )
+        return Check(
+            "queue",
+            "Queue and workers",
+            OK,
+            f"{workers} workers, {state.get('busy', 0)} busy, {state.get('waiting', 0)} jobs waiting",
+        )
+
+    def _device(self) -> Check:
+        probe = self._s.device()
+        found = f"{probe['device']}: {_gib(probe['free_bytes'])} of {_gib(probe['total_bytes'])} free"
+        if probe.get("note"):
+            found += f"; {probe['note']}"
+        if probe["free_bytes"] is not None and probe["free_bytes"] < _LOW_MEMORY_BYTES:
+            return Check(
+                "device",
+                "Device and memory",
+                WARNING,
+                found,
+                "Free memory, or train with a smaller batch and image size.",
+            )
+        return Check("device", "Device and memory", OK, found)
+
+    def _disk(self) -> Check:
+        try:
+            free = shutil.disk_usage(self._s.data_dir).free
+        except OSError as exc:
+            return Check(
+                "disk", "Disk", FAILED, f"DATA_DIR cannot be read: {exc.strerror}", "Create the folder."
+            )
+        if free < _LOW_DISK_BYTES:
+            return Check(
+                "disk",
+                "Disk",
+                WARNING,
+                f"{_gib(free)} left in DATA_DIR",
+                "Delete old versions, or free disk.",
+            )
+        return Check("disk", "Disk", OK, f"{_gib(free)} left in DATA_DIR")
+
+
+STORAGE_TITLES: Mapping[str, str] = {
+    "upload": "an upload",
+    "local-files": "local files",
+    "cloud": "cloud storage",
+    "http": "the web",
+    "data": "the task itself",
+}
+_STORAGE_FIXES: Mapping[str, str] = {
+    "upload": "Uploads need a token that Label Studio accepts: set LABEL_STUDIO_API_KEY, and LABEL_STUDIO_URL to "
+    "an address that this service reaches.",
+    "local-files": "Add the folder as a storage of the project in Label Studio and switch on "
+    "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED; files outside a storage are never served.",
+    "cloud": "Label Studio signs these addresses: the project needs that bucket as a source storage, and the token "
+    "must see the project.",
+    "http": "The address must answer to this service too; ALLOW_PRIVATE_ADDRESSES and IMAGE_HOSTS may refuse it.",
+    "data": "The data URI is damaged; import the task again.",
+}
+
+
+def storage_kind(reference: str) -> str:
+    """Return which kind of storage an image reference points to: one key of STORAGE_TITLES."""
+    if reference.startswith("data:"):
+        return "data"
+    if "/data/upload/" in reference:
+        return "upload"
+    if "/data/local-files/" in reference:
+        return "local-files"
+    if reference.partition("://")[0] in ("s3", "gs", "azure-blob", "azure-spi"):
+        return "cloud"
+    return "http"
+
+
+def _model_checks(backends: Sequence[Json]) -> Iterator[Check]:
+    if not backends:
+        yield Check(
+            "connected",
+            "Connected as a model",
+            WARNING,
+            "Label Studio has no model in this project.",
+            "Add this service's address under Settings > Model.",
+        )
+        return
+    broken = [backend for backend in backends if backend.get("state") not in ("CO", None)]
+    if broken:
+        yield Check(
+            "connected",
+            "Connected as a model",
+            FAILED,
+            f"Label Studio says of {broken[0].get('url')}: {_first_line(broken[0].get('error_message'))}",
+            "Open Settings > Model, correct the address or the user and password, and save.",
+        )
+    else:
+        yield Check("connected", "Connected as a model", OK, ", ".join(str(b.get("url")) for b in backends))
+
+
+def _first_line(message: Any) -> str:
+    text = str(message or "not connected").strip()
+    return text.splitlines()[0][:200] if text else "not connected"
+
+
+def _gib(size_bytes: int | None) -> str:
+    return "unknown" if size_bytes is None else f"{size_bytes / 1024**3:.1f} GiB"

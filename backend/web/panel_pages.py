@@ -1,0 +1,57 @@
+"""The panel's page, its files, and the description of the API."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from flask import Blueprint, Response, jsonify, redirect, render_template
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.web.openapi import build_document
+
+_PACKAGE = "labelstudio-learning-backend"
+
+
+def pages_blueprint() -> Blueprint:
+    """Return the routes of the page; the page itself asks the API for everything it shows."""
+    blueprint = Blueprint(
+        "panel_pages",
+        __name__,
+        template_folder="templates",
+        static_folder="static/panel",
+        static_url_path="/panel/static",
+    )
+    document = build_document(_version())
+
+    @blueprint.get("/panel")
+    def page() -> str:
+        return render_template("panel.html")
+
+    @blueprint.get("/panel/")
+    def page_with_slash() -> AnyResponse:
+        return redirect("/panel")
+
+    @blueprint.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(document)
+
+    @blueprint.after_request
+    def revalidate(response: Response) -> Response:
+        # Files carry an ETag: the browser asks each time and mostly hears "not modified".
+        if response.status_code in (200, 304):
+            response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    return blueprint
+
+
+def wants_page(accept: str) -> bool:
+    """Tell whether a request for `/` comes from a browser that opens a page (not from Label Studio or curl)."""
+    return "text/html" in accept
+
+
+def _version() -> str:
+    try:
+        return version(_PACKAGE)
+    except PackageNotFoundError:
+        return "0"
