@@ -219,11 +219,23 @@ class Projects:
         """Replace another document of the project. Raises StoreError."""
         self._write(_path(key, name), document)
 
-    def forget_connection(self, key: str) -> None:
-        """Drop the connection of a project that is gone; settings and versions stay."""
+    def mark_deleted(self, key: str) -> None:
+        """Note that a project is gone and drop its credentials; settings and versions stay for a while."""
+        self._write(_path(key, "deleted"), {"deleted_at": self._clock()})
         self._documents.delete(_path(key, "connection"))
         with self._lock:
-            self._cache.clear()
+            self._cache.pop(_path(key, "connection"), None)
+
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether a project is marked as gone."""
+        return self._read(_path(key, "deleted")) is not None
+
+    def restore(self, key: str) -> None:
+        """Take the mark away, because the project has a model again."""
+        if self.is_deleted(key):
+            self._documents.delete(_path(key, "deleted"))
+            with self._lock:
+                self._cache.pop(_path(key, "deleted"), None)
 
     def _join(self, short: str, key: str, joined: str | None) -> str:
         known = self.known()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from backend.errors import LabelStudioAuthError
+from backend.service.events import EventHints
 from backend.service.lane import NetworkLane
 from backend.service.overlapping import OverlappingCalls
 from backend.service.pipeline import Pipeline
@@ -39,6 +40,7 @@ class Services:
     pipeline: Pipeline
     connect: Connect
     train: Train
+    hints: EventHints = field(default_factory=EventHints)
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
     now: Callable[[], float] = time.time
 

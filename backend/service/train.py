@@ -259,6 +259,7 @@ def _publish(
     card["activation_reason"] = decision.reason
     job.lease.confirm()
     services.store.publish(key, version, outcome.folder, card, activate=decision.activate)
+    services.projects.restore(key)
     services.versions.look_again(key)
     logger.info("project %s: version %s is published; %s", key, version, decision.reason)
     if decision.activate:

@@ -47,7 +47,8 @@ class Versions:
     """Knows each project's current version and keeps the last used predictors in memory.
 
     A request holds on to the predictor it was given, so activating another version drops nothing. The store is
-    asked for the current version at most every two seconds: that is how fast other processes notice a change.
+    asked for the current version at most every two seconds: so fast other processes notice a change.
+    is_retired tells of a project that is gone, whose versions are only kept.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Versions:
         store: VersionStore,
         load: Callable[[Path], Predictor],
         *,
+        is_retired: Callable[[str], bool] = lambda project_key: False,
         most_loaded: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._load = load
+        self._is_retired = is_retired
         self._most_loaded = most_loaded
         self._clock = clock
         self._lock = threading.Lock()
@@ -76,7 +79,7 @@ class Versions:
             entry = self._current.get(project_key)
             if entry is not None and self._clock() - entry[0] < _LOOK_EVERY_S:
                 return entry[1]
-        version = self._store.current(project_key)
+        version = None if self._is_retired(project_key) else self._store.current(project_key)
         if version is not None and self._is_damaged(project_key, version):
             version = self._newest_good(project_key)
         with self._lock:

@@ -1,0 +1,89 @@
+"""Settings in, services out: the only place that picks the real collaborators."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from backend.infra.document_store import JsonDocuments
+from backend.infra.images import ImageFetcher
+from backend.infra.label_studio_api import LabelStudioApi
+from backend.infra.object_store import ObjectStore
+from backend.infra.rq_queue import RqJobQueue
+from backend.infra.version_store import Versions as StoredVersions
+from backend.service.lane import NetworkLane
+from backend.service.pipeline import Pipeline
+from backend.service.ports import LabelStudio
+from backend.service.projects import Projects
+from backend.service.services import Services
+from backend.service.versions import Predictor, Versions
+from backend.settings import Settings
+from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
+
+NO_REDIS_URL = "unix:///nonexistent/redis.sock"
+
+
+def build_services(settings: Settings) -> Services:
+    """Join the real collaborators; connects to nothing yet and imports no network code."""
+    objects = ObjectStore.open(settings.store_location)
+    documents = JsonDocuments(objects)
+    projects = Projects(documents)
+    store = StoredVersions(
+        objects,
+        settings.data_dir / "cache" / "versions",
+        keep_versions=settings.keep_versions,
+        cache_bytes=settings.version_cache_bytes,
+        max_import_bytes=settings.max_model_bytes,
+    )
+    images = ImageFetcher.from_settings(settings)
+    lane = NetworkLane()
+
+    def load(folder: Path) -> Predictor:
+        from backend.nn.predictor import load_predictor
+
+        return load_predictor(folder, resolve_device(settings.device))
+
+    def train(inputs: TrainingInputs, observer: TrainingObserver) -> TrainingOutcome:
+        from dataclasses import replace
+
+        from backend.training.run import train_version
+
+        return train_version(replace(inputs, device=resolve_device(inputs.device)), observer)
+
+    def connect(url: str, token: str) -> LabelStudio:
+        return LabelStudioApi(
+            url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
+        )
+
+    return Services(
+        settings=settings,
+        documents=documents,
+        store=store,
+        queue=RqJobQueue(settings.redis_url or NO_REDIS_URL, job_timeout_s=settings.job_timeout_s),
+        images=images,
+        projects=projects,
+        versions=Versions(store, load, is_retired=projects.is_deleted),
+        lane=lane,
+        pipeline=Pipeline(images, lane),
+        connect=connect,
+        train=train,
+    )
+
+
+@lru_cache(maxsize=1)
+def shared_services() -> Services:
+    """Return the services of this process, made from its environment on the first call.
+
+    For the class in model.py, which label-studio-ml's own server builds anew for every request.
+    """
+    return build_services(Settings.from_env(os.environ))
+
+
+def resolve_device(device: str) -> str:
+    """Return the device that `auto` means here. Imports torch."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

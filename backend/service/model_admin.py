@@ -1,0 +1,63 @@
+"""Versions listed, copied to another project, and taken out of service with their project."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from backend.errors import VersionError
+from backend.service.ports import Json
+from backend.service.services import Services
+
+logger = logging.getLogger(__name__)
+
+ACTIVE = ("queued", "started")
+
+
+def list_versions(services: Services, project: Any = None) -> list[str]:
+    """Return the names of a project's versions, newest first; without a project, those of all.
+
+    Label Studio asks without naming one. Raises ProjectKeyError.
+    """
+    keys = services.projects.known() if project is None else [services.projects.canonical(project)]
+    cards: list[Json] = []
+    for key in keys:
+        if not services.projects.is_deleted(key):
+            cards.extend(services.store.list(key))
+    names = sorted((str(card["version"]) for card in cards), reverse=True)
+    return names
+
+
+def duplicate_model(services: Services, source: str, target: str) -> str:
+    """Copy the serving version of one project to another, make it serve there, return its name.
+
+    Raises VersionError if the source has none.
+    """
+    version = services.versions.current(source)
+    if version is None:
+        raise VersionError(f"project {source} has no trained model to copy; train it first")
+    with tempfile.TemporaryDirectory(prefix="duplicate-") as folder:
+        file = services.store.export_file(source, version, Path(folder) / "model.zip")
+        copied = services.store.import_file(target, file, activate=True)
+    services.projects.restore(target)
+    services.versions.look_again(target)
+    logger.info("project %s: has version %s of project %s now, as %s", target, version, source, copied)
+    return copied
+
+
+def delete_project(services: Services, key: str) -> list[str]:
+    """Take a project out of service: stop its jobs, forget its connection, keep its versions for a while.
+
+    Returns the ids of the jobs that were stopped.
+    """
+    stopped = []
+    for record in services.queue.records(key):
+        if record.status in ACTIVE:
+            services.queue.request_stop(record.job_id, mode="discard")
+            stopped.append(record.job_id)
+    services.projects.mark_deleted(key)
+    services.versions.look_again(key)
+    logger.info("project %s: deleted; %d jobs stopped, its versions are kept for now", key, len(stopped))
+    return stopped

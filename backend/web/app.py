@@ -1,0 +1,44 @@
+"""The Flask application: blueprints, errors, security, logs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+from flask import Flask
+
+from backend.service.services import Services
+from backend.web import labelstudio
+from backend.web.logs import register_request_log
+from backend.web.model_class import ModelClass, ModelClassLoader
+from backend.web.problems import register_problems
+from backend.web.security import register_security
+
+PANEL = "backend.web.panel"
+
+
+def create_app(services: Services, load_model_class: Callable[[], ModelClass]) -> Flask:
+    """Return the app; nothing heavy is imported before `warm_up` or the first prediction.
+
+    load_model_class: imports the label-studio-ml class; called in a background thread.
+    """
+    app = Flask("backend.web")
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
+    app.extensions["services"] = services
+    loader = app.extensions["model_class"] = ModelClassLoader(load_model_class)
+    register_problems(app)
+    register_request_log(app)
+    register_security(app, services.settings.basic_auth)
+    app.register_blueprint(labelstudio.create_blueprint(services, loader))
+    if importlib.util.find_spec(PANEL) is not None:
+        panel = importlib.import_module(PANEL)
+        for blueprint in panel.create_blueprints(services):
+            app.register_blueprint(blueprint)
+    return app
+
+
+def warm_up(app: Flask) -> None:
+    """Begin the heavy imports in the background; called once the socket is open."""
+    loader: ModelClassLoader = app.extensions["model_class"]
+    loader.start()

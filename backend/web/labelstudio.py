@@ -1,0 +1,176 @@
+"""The routes that Label Studio (and whoever scripts the service like it) calls."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, current_app, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from backend.core.label_config import parse_label_config
+from backend.errors import LabelConfigError, NotFoundError, ProjectKeyError, RequestError
+from backend.service.events import note_event
+from backend.service.job_status import describe_job, stop_job
+from backend.service.model_admin import delete_project, duplicate_model, list_versions
+from backend.service.projects import key_of_project_object
+from backend.service.services import Services
+from backend.service.train import request_training
+from backend.web import schemas
+from backend.web.json_bodies import json_response, read_json
+from backend.web.model_class import ModelClassLoader
+from backend.web.problems import problem
+from backend.web.security import unauthorized
+
+logger = logging.getLogger(__name__)
+
+MODEL_CLASS_NAME = "LearningBackend"
+LABEL_STUDIO_AGENT = "heartex/"
+START_TRAINING = "START_TRAINING"
+GONE = 410
+
+
+def create_blueprint(services: Services, model_class: ModelClassLoader) -> Blueprint:
+    """Return the blueprint of the wire contract."""
+    routes = Blueprint("labelstudio", __name__)
+
+    @routes.get("/health")
+    def health() -> Response:
+        return json_response({"status": "UP", "model_class": MODEL_CLASS_NAME})
+
+    @routes.get("/")
+    def root() -> AnyResponse:
+        wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+        if wants_page and "text/html" in request.headers.get("Accept", "") and has_panel():
+            return redirect("/panel")
+        return health()
+
+    @routes.post("/setup")
+    def setup() -> Response:
+        body = schemas.parse_body(schemas.SetupBody, read_json())
+        key = services.projects.canonical(body.project, body.label_config)
+        services.projects.remember(
+            key,
+            hostname=body.hostname,
+            access_token=body.access_token,
+            label_config=body.label_config,
+            extra_params=body.extra_params,
+        )
+        return json_response({"model_version": services.versions.reported(key)})
+
+    @routes.post("/predict")
+    def predict() -> Response:
+        raw = read_json()
+        body = schemas.parse_body(schemas.PredictBody, raw)
+        known = schemas.parse_body(schemas.PredictParams, body.params)
+        if body.label_config is not None:
+            parse_label_config(body.label_config)
+        others = {name: value for name, value in body.params.items() if name not in type(known).model_fields}
+        model = model_class.get()(
+            project_id=str(body.project), label_config=body.label_config, services=services
+        )
+        entries = model.predict(
+            body.tasks,
+            context=None if known.context is None else {"result": [], **known.context},
+            login=known.login,
+            password=known.password,
+            is_label_studio=request.user_agent.string.startswith(LABEL_STUDIO_AGENT),
+            params=others,
+        )
+        return json_response({"results": entries})
+
+    @routes.post("/train")
+    def train() -> Response:
+        body = schemas.parse_body(schemas.TrainBody, read_json())
+        key = services.projects.canonical(body.project, body.label_config)
+        job_id = request_training(
+            services,
+            key,
+            label_config=body.label_config,
+            params=body.params,
+            tasks=body.annotations or None,
+        )
+        return json_response({"job": job_id}, 201)
+
+    @routes.post("/webhook")
+    def webhook() -> Response:
+        body = schemas.parse_body(schemas.WebhookBody, read_json())
+        if body.action != START_TRAINING:
+            return json_response({"status": note_event(services, body.action, body.project)})
+        if services.settings.basic_auth is not None and not current_app.extensions["is_allowed"]():
+            return unauthorized()
+        return json_response({"job": _start_training(services, body.project), "status": "ok"}, 201)
+
+    @routes.post("/job_status")
+    def job_status() -> Response:
+        body = schemas.parse_body(schemas.JobBody, read_json())
+        try:
+            return json_response(describe_job(services.queue.record(body.job)))
+        except NotFoundError as exc:
+            return problem(GONE, str(exc))
+
+    @routes.post("/stop")
+    def stop() -> Response:
+        body = schemas.parse_body(schemas.StopBody, read_json())
+        try:
+            return json_response(describe_job(stop_job(services, body.job, keep=body.keep)))
+        except NotFoundError as exc:
+            return problem(GONE, str(exc))
+
+    @routes.route("/versions", methods=["GET", "POST"])
+    def versions() -> Response:
+        project: Any = request.args.get("project")
+        if project is None and request.method == "POST" and request.get_data():
+            raw = read_json()
+            project = raw.get("project") if isinstance(raw, dict) else None
+        return json_response({"versions": list_versions(services, project)})
+
+    @routes.get("/is_training")
+    def is_training() -> Response:
+        project = request.args.get("project")
+        if project is None:
+            raise ProjectKeyError("name the project: /is_training?project=7", field="project")
+        key = services.projects.canonical(project)
+        return json_response({"is_training": services.queue.active_training(key) is not None})
+
+    @routes.post("/validate")
+    def validate() -> Response:
+        body = schemas.parse_body(schemas.ValidateBody, read_json())
+        try:
+            config = parse_label_config(body.config)
+        except LabelConfigError as exc:
+            return problem(400, str(exc), field="config", valid=False)
+        return json_response({"valid": True, "labels": list(config.labels)})
+
+    @routes.post("/delete")
+    def delete() -> Response:
+        body = schemas.parse_body(schemas.ProjectBody, read_json())
+        key = services.projects.canonical(body.project)
+        return json_response({"project": key, "stopped_jobs": delete_project(services, key)})
+
+    @routes.post("/duplicate_model")
+    def duplicate() -> Response:
+        body = schemas.parse_body(schemas.DuplicateBody, read_json())
+        source = services.projects.canonical(body.project_src)
+        target = services.projects.canonical(body.project_dst)
+        if source == target:
+            raise RequestError("project_src and project_dst are the same project", field="project_dst")
+        return json_response({"model_version": duplicate_model(services, source, target)})
+
+    return routes
+
+
+def has_panel() -> bool:
+    """Tell whether the app has a page at /panel."""
+    return any(rule.rule.rstrip("/") == "/panel" for rule in current_app.url_map.iter_rules())
+
+
+def _start_training(services: Services, project: Any) -> str:
+    label_config = project.get("label_config") if isinstance(project, dict) else None
+    if not isinstance(label_config, str):
+        label_config = None
+    key = services.projects.canonical(key_of_project_object(project), label_config)
+    services.projects.remember(key, label_config=label_config)
+    return request_training(services, key, label_config=label_config, follow_up=True, source=START_TRAINING)
+
+

@@ -1,0 +1,62 @@
+"""The label-studio-ml class behind `/predict`, imported in the background.
+
+label-studio-ml imports torch and opens files when it is imported, which takes seconds: the socket is open and
+`/health` answers long before that is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+ModelClass = Callable[..., Any]
+"""Built for one request with project_id, label_config and services; has `predict(tasks, context, **params)`."""
+
+
+class ModelClassLoader:
+    """Imports the class once; whoever needs it earlier waits."""
+
+    def __init__(self, load: Callable[[], ModelClass]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loaded: ModelClass | None = None
+        self._error: Exception | None = None
+
+    def start(self) -> None:
+        """Begin loading, if nobody has yet."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="load-model-class", daemon=True)
+                self._thread.start()
+
+    def get(self) -> ModelClass:
+        """Return the class, waiting for it. Raises what its import raised."""
+        self.start()
+        self._done.wait()
+        if self._loaded is None:
+            assert self._error is not None
+            raise self._error
+        return self._loaded
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether a prediction need not wait for imports."""
+        return self._loaded is not None
+
+    def _run(self) -> None:
+        started = time.perf_counter()
+        try:
+            self._loaded = self._load()
+            logger.info("ready to predict after %.1f s of imports", time.perf_counter() - started)
+        except Exception as exc:
+            logger.exception("the model class cannot be loaded")
+            self._error = exc
+        finally:
+            self._done.set()

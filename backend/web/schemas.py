@@ -1,0 +1,134 @@
+"""Bodies as Label Studio and scripts send them: wrong types are refused by field, unknown fields accepted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+
+from backend.errors import RequestError
+
+_SHOWN_CHARS = 80
+MOST_TASKS = 100_000
+
+
+def _empty_to_object(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _empty_to_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
+
+
+ProjectId = StrictInt | StrictStr
+JsonObject = dict[str, Any]
+Params = Annotated[JsonObject, BeforeValidator(_empty_to_object)]
+ObjectList = Annotated[list[JsonObject], Field(max_length=MOST_TASKS), BeforeValidator(_empty_to_list)]
+
+
+class SetupBody(_Body):
+    """`/setup`; extra_params is taken as it comes, a wrong one must not break the connection."""
+
+    project: ProjectId
+    label_config: StrictStr | None = Field(default=None, alias="schema")
+    hostname: StrictStr | None = None
+    access_token: StrictStr | None = None
+    extra_params: Any = None
+
+
+class PredictParams(_Body):
+    """`params` of `/predict`; other keys stay in the body's own dict."""
+
+    login: StrictStr | None = None
+    password: StrictStr | None = None
+    context: JsonObject | None = None
+
+
+class PredictBody(_Body):
+    """`/predict`."""
+
+    tasks: Annotated[list[JsonObject], Field(max_length=MOST_TASKS)]
+    project: ProjectId
+    label_config: StrictStr | None = None
+    params: Params = Field(default_factory=dict)
+
+
+class TrainBody(_Body):
+    """`/train`; no annotations means: fetch them."""
+
+    project: ProjectId
+    annotations: ObjectList = Field(default_factory=list)
+    label_config: StrictStr | None = None
+    params: Params = Field(default_factory=dict)
+
+
+class WebhookBody(_Body):
+    """`/webhook`; only the action and the project are looked at."""
+
+    action: StrictStr
+    project: JsonObject | StrictInt | StrictStr | None = None
+
+
+class JobBody(_Body):
+    """`/job_status`."""
+
+    job: StrictStr
+
+
+class StopBody(_Body):
+    """`/stop`; keep: make a version of the best epoch so far instead of discarding it."""
+
+    job: StrictStr
+    keep: StrictBool = False
+
+
+class ProjectBody(_Body):
+    """`/delete` and `/versions`."""
+
+    project: ProjectId
+
+
+class ValidateBody(_Body):
+    """`/validate`."""
+
+    config: StrictStr
+
+
+class DuplicateBody(_Body):
+    """`/duplicate_model`."""
+
+    project_src: ProjectId
+    project_dst: ProjectId
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+def parse_body(kind: type[Body], raw: Any) -> Body:
+    """Return the checked body. Raises RequestError naming the path of the first wrong field and what came."""
+    if not isinstance(raw, dict):
+        raise RequestError(f"the body must be a JSON object, got {_shown(raw)}")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_context=False)[0]
+        path = ".".join(str(part) for part in first["loc"] if not _is_type_name(part))
+        if first["type"] == "missing":
+            raise RequestError(f"{path} is missing", field=path) from exc
+        wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise RequestError(f"{path} must be {wanted}, got {_shown(first['input'])}", field=path) from exc
+
+
+def _is_type_name(part: Any) -> bool:
+    """Tell the union members that pydantic puts into a path (`project.int`) from real keys."""
+    return part in ("int", "str", "constrained-str", "constrained-int") or str(part).startswith("dict[")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | int | float | bool) or value is None:
+        return repr(value)[:_SHOWN_CHARS]
+    return {"dict": "an object", "list": "a list"}.get(type(value).__name__, type(value).__name__)

@@ -1,0 +1,65 @@
+"""The worker's side of the queue: what RQ calls, and the process that waits for it.
+
+RQ forks a child for every job. torch is imported in the parent, so that each child starts at once and shares
+that memory; no network runs and no GPU is touched there, because neither survives a fork.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+
+from backend.bootstrap import build_services
+from backend.infra.rq_queue import RqJobQueue
+from backend.infra.rq_worker import JobEnd, JobLease, QueueWorker, run_next_job
+from backend.logs import configure_logging, context
+from backend.service import jobs
+from backend.service.background import run_predictions
+from backend.service.job_log import keep_job_log
+from backend.service.jobs import JobOutcome, RunningJob
+from backend.service.ports import JobRecord
+from backend.service.services import Services
+from backend.service.train import run_training
+from backend.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 5  # the web process shares the cores and has somebody waiting
+SHARED_IMPORTS = ("backend.nn.predictor", "backend.training.run")
+HANDLERS: dict[str, Callable[[Services, RunningJob], JobOutcome]] = {
+    jobs.TRAIN: run_training,
+    jobs.PREDICT: run_predictions,
+}
+
+
+def run_ticket(kind: str) -> None:
+    """Run the next waiting job of a kind; what RQ calls in the child process."""
+    settings = Settings.from_env(os.environ)
+    services = build_services(settings)
+    assert isinstance(services.queue, RqJobQueue)
+
+    def handle(record: JobRecord, lease: JobLease) -> JobEnd:
+        context.set({"job": record.job_id, "project": record.project_key})
+        with keep_job_log(services.documents, record.job_id):
+            outcome = HANDLERS[kind](services, RunningJob(services.queue, record, lease))
+        return JobEnd(outcome.status, model_version=outcome.model_version, details=outcome.details)
+
+    run_next_job(services.queue, kind, handle)
+
+
+def work(kinds: Sequence[str]) -> int:
+    """Wait for jobs of some kinds and run them until told to end; returns the exit status."""
+    settings = Settings.from_env(os.environ)
+    configure_logging(settings.log_level, settings.log_format)
+    os.nice(NICENESS)
+    for module in SHARED_IMPORTS:
+        importlib.import_module(module)
+    services = build_services(settings)
+    assert isinstance(services.queue, RqJobQueue)
+    assert settings.redis_url is not None
+    worker = QueueWorker(kinds, settings.redis_url, services.queue)
+    logger.info("worker %s waits for %s", worker.name, " and ".join(kinds))
+    worker.work(with_scheduler=False)
+    return 0
