@@ -39,7 +39,7 @@ def clip_boxes(boxes_xyxy_px: FloatArray, size: ImageSize) -> FloatArray:
 
 def xyxy_px_to_rect_pct(box_xyxy_px: FloatArray, size: ImageSize) -> tuple[float, float, float, float]:
     """Return x, y, width, height in percent of the image, of one box [4] in pixels, cut to the image."""
-    x1, y1, x2, y2 = clip_boxes(np.asarray(box_xyxy_px, dtype=np.float64)[None], size)[0].tolist()
+    x1, y1, x2, y2 = clip_boxes(np.asarray(box_xyxy_px, dtype=np.float32)[None], size)[0].tolist()
     x, y = 100 * x1 / size.width, 100 * y1 / size.height
     return x, y, min(100 * (x2 - x1) / size.width, 100 - x), min(100 * (y2 - y1) / size.height, 100 - y)
 

@@ -47,8 +47,8 @@ def encode_brush_rle(mask: BoolArray) -> list[int]:
 def encode_patch_rle(patch: MaskPatch, size: ImageSize) -> list[int]:
     """Return the bytes of a patch in an image of `size`; only the patch's window is looked at.
 
-    The four length fields are the ones that make this mask shortest. Raises ValueError if the window sticks out
-    or the image has more values than 32 bits count.
+    The four length fields are the ones that make this mask shortest. Raises ValueError if the window sticks
+    out or the image has more values than 32 bits count.
     """
     values = CHANNELS * size.width * size.height
     if values > MAX_VALUES:
@@ -111,7 +111,8 @@ def _run_edges(patch: MaskPatch, size: ImageSize) -> npt.NDArray[np.int64]:
     height, width = patch.bits.shape
     if patch.left_px + width > size.width or patch.top_px + height > size.height:
         raise ValueError(
-            f"a window of {width}x{height} at ({patch.left_px}, {patch.top_px}) sticks out of {size.width}x{size.height}"
+            f"a window of {width}x{height} at ({patch.left_px}, {patch.top_px}) "
+            f"sticks out of {size.width}x{size.height}"
         )
     padded = np.zeros((height, width + 2), dtype=np.bool_)
     padded[:, 1:-1] = patch.bits
@@ -136,7 +137,8 @@ def _split_long_runs(
 
 def _bit_length(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return how many bits each number >= 0 needs, at least 1."""
-    return np.maximum(np.frexp(numbers.astype(np.float64))[1], 1).astype(np.int64)
+    exponents: npt.NDArray[np.int64] = np.frexp(numbers.astype(np.float64))[1].astype(np.int64)
+    return np.maximum(exponents, 1)
 
 
 def _pack_bits(codes: npt.NDArray[np.int64], widths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -159,16 +161,15 @@ def _decode_blocks(
 ) -> npt.NDArray[np.uint8]:
     alpha = np.zeros(count // CHANNELS, dtype=np.uint8)
     total_bits = len(data) * 8
-    # windows[i] holds the 64 bits from byte i on: enough for a block's head and a repeated value.
-    padded = np.frombuffer(data + bytes(8), dtype=np.uint8)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 8)[: len(data)]
-    words: list[int] = np.ascontiguousarray(windows).view(">u8").ravel().tolist()
+    padded = data + bytes(8)
     word_mask = (1 << word_bits) - 1
     position, done = HEADER_BITS, 0
     while done < count:
         if position + 3 > total_bits:
             raise ValueError(f"brush rle ends after {done} of {count} values")
-        window = words[position >> 3] << (position & 7)
+        # 64 bits from the byte on hold a block's head and a repeated value, whatever the bit it starts at.
+        first = position >> 3
+        window = int.from_bytes(padded[first : first + 8], "big") << (position & 7)
         field_bits = length_bits[window >> 61 & 3]
         end = done + 1 + (window >> (61 - field_bits) & ((1 << field_bits) - 1))
         is_repeated = window >> 63 & 1
@@ -187,10 +188,9 @@ def _decode_blocks(
     return alpha
 
 
-def _read_words(
-    padded: npt.NDArray[np.uint8], first_bit: int, count: int, word_bits: int
-) -> npt.NDArray[np.uint8]:
+def _read_words(data: bytes, first_bit: int, count: int, word_bits: int) -> npt.NDArray[np.uint8]:
     last_byte = (first_bit + count * word_bits + 7) >> 3
-    bits = np.unpackbits(padded[first_bit >> 3 : last_byte])[first_bit & 7 :][: count * word_bits]
+    window = np.frombuffer(data[first_bit >> 3 : last_byte], dtype=np.uint8)
+    bits = np.unpackbits(window)[first_bit & 7 :][: count * word_bits]
     weights = 1 << np.arange(word_bits - 1, -1, -1)
     return (bits.reshape(count, word_bits) @ weights).astype(np.uint8)

@@ -8,9 +8,9 @@ to case, stores a label's `alias` instead of its `value` where there is one, and
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from backend.errors import LabelConfigError
 
@@ -64,9 +64,9 @@ class LabelConfig:
     colors: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Labels to learn and predict, unique, in order: those a tag other than key points and skipped ones has."""
+        """Labels to learn and predict: of every tag but key points and `model_skip`; unique, in order."""
         return _unique(
             label
             for control in self.controls
@@ -74,9 +74,9 @@ class LabelConfig:
             for label in control.labels
         )
 
-    @property
+    @cached_property
     def all_labels(self) -> tuple[str, ...]:
-        """Labels of every control tag, skipped ones and key points too, unique, in order."""
+        """Labels of every control tag, `model_skip` and key points too; unique, in order."""
         return _unique(label for control in self.controls for label in control.labels)
 
     def control(self, name: str) -> ControlTag | None:
@@ -96,35 +96,43 @@ class LabelConfig:
         return label if label in self.all_labels else self.aliases.get(label, label)
 
 
-@lru_cache(maxsize=32)  # every request brings the config; a server sees few different ones
 def parse_label_config(xml: str) -> LabelConfig:
     """Read a labeling config.
 
-    Document type declarations are refused, so nothing is fetched and no entity can grow.
+    A plain tag (`<Rectangle>`) is paired with the first `<Labels>` of the same image. Labels that come from
+    the task's data are not known here. Document type declarations are refused: nothing is fetched, no entity
+    grows.
     Raises LabelConfigError: not XML, too long, a bad `model_score_threshold`, or no labels for an image.
     """
-    root = _parse_xml(xml)
-    images = tuple(_image_tags(root))
-    label_sets = {
-        id(element): _labels_of(element) for element in root.iter() if _tag(element).endswith(LABELS_SUFFIX)
-    }
-    paired = _plain_labels(root)
-    controls = []
-    for element in root.iter():
-        control = _control_tag(element, images, label_sets, paired)
-        if control is not None:
-            controls.append(control)
-    if not any(control.labels for control in controls):
-        raise LabelConfigError(_no_labels_message(images), field="label_config")
+    if not isinstance(xml, str) or not xml.strip():
+        raise _error("the labeling config is empty; wanted its XML, <View>...</View>")
+    if len(xml) > MAX_CONFIG_CHARS:
+        raise _error(f"the labeling config has {len(xml)} characters, at most {MAX_CONFIG_CHARS} are read")
+    return _parse_cached(xml)
+
+
+@lru_cache(maxsize=32)  # every request brings the config, and a server sees few different ones
+def _parse_cached(xml: str) -> LabelConfig:
+    tags = _read_tags(xml)
+    images = {tag.name: _image_tag(tag) for tag in reversed(tags) if tag.kind == "image" and tag.name}
+    plain_labels = {tag.to_name: tag for tag in reversed(tags) if tag.kind == LABELS_SUFFIX and tag.name}
+    controls: list[ControlTag] = []
     colors: dict[str, str] = {}
     aliases: dict[str, str] = {}
-    for labels in label_sets.values():
-        for label in labels:
+    for tag in tags:
+        if tag.kind.removesuffix(LABELS_SUFFIX) not in KINDS or not tag.name or tag.to_name not in images:
+            continue
+        labels_tag = tag if tag.kind.endswith(LABELS_SUFFIX) else plain_labels.get(tag.to_name)
+        labels = labels_tag.labels if labels_tag else {}
+        for label in labels.values():
             if label.color:
                 colors.setdefault(label.stored, label.color)
             if label.value and label.value != label.stored:
                 aliases.setdefault(label.value, label.stored)
-    return LabelConfig(images=images, controls=tuple(controls), colors=colors, aliases=aliases)
+        controls.append(_control_tag(tag, tuple(labels), labels_tag))
+    if not any(control.labels for control in controls):
+        raise _error(_no_labels_message(images))
+    return LabelConfig(tuple(reversed(images.values())), tuple(controls), colors, aliases)
 
 
 @dataclass(frozen=True)
@@ -134,106 +142,80 @@ class _Label:
     color: str
 
 
+@dataclass(frozen=True)
+class _Tag:
+    """An element with a part to play. kind: its tag in lower case; labels: those below it, by stored name."""
+
+    kind: str
+    attributes: dict[str, str]
+    labels: dict[str, _Label]
+
+    @property
+    def name(self) -> str:
+        return self.attributes.get("name", "")
+
+    @property
+    def to_name(self) -> str:
+        return self.attributes.get("toname", "")
+
+
 class _NoDoctypeBuilder(ElementTree.TreeBuilder):
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise LabelConfigError(
-            f"the labeling config has a document type declaration (<!DOCTYPE {name[:40]}>); remove it",
-            field="label_config",
+        raise _error(
+            f"the labeling config has a document type declaration (<!DOCTYPE {name[:40]}>); remove it"
         )
+
+
+def _read_tags(xml: str) -> list[_Tag]:
+    """Return images, control tags and `<Labels>` in document order; one pass, however they are nested."""
+    tags: list[_Tag] = []
+    waiting: list[tuple[ElementTree.Element, _Tag | None]] = [(_parse_xml(xml), None)]
+    while waiting:
+        element, owner = waiting.pop()
+        kind = element.tag.lower() if isinstance(element.tag, str) else ""
+        attributes = {name.lower(): value for name, value in element.attrib.items()}
+        if kind == "label" and owner is not None:
+            value = attributes.get("value", "")
+            label = _Label(attributes.get("alias") or value, value, attributes.get("background", ""))
+            if label.stored:
+                owner.labels.setdefault(label.stored, label)
+        elif kind == "image" or kind.endswith(LABELS_SUFFIX) or kind in KINDS:
+            tag = _Tag(kind, attributes, {})
+            tags.append(tag)
+            owner = tag if kind.endswith(LABELS_SUFFIX) else owner
+        waiting.extend((child, owner) for child in reversed(element))
+    return tags
 
 
 def _parse_xml(xml: str) -> ElementTree.Element:
-    if not isinstance(xml, str) or not xml.strip():
-        raise LabelConfigError(
-            "the labeling config is empty; wanted its XML, <View>...</View>", field="label_config"
-        )
-    if len(xml) > MAX_CONFIG_CHARS:
-        raise LabelConfigError(
-            f"the labeling config has {len(xml)} characters, at most {MAX_CONFIG_CHARS} are read",
-            field="label_config",
-        )
     parser = ElementTree.XMLParser(target=_NoDoctypeBuilder())
     try:
         parser.feed(xml.strip().lstrip("\ufeff"))
         root: ElementTree.Element = parser.close()
     except (ElementTree.ParseError, ValueError) as exc:
-        raise LabelConfigError(f"the labeling config is not valid XML: {exc}", field="label_config") from exc
+        raise _error(f"the labeling config is not valid XML: {exc}") from exc
     return root
 
 
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.lower() if isinstance(element.tag, str) else ""
+def _image_tag(tag: _Tag) -> ImageTag:
+    is_list = bool(tag.attributes.get("valuelist"))
+    value = (tag.attributes.get("valuelist") or tag.attributes.get("value") or "").strip()
+    key = value.removeprefix("$")
+    is_one_variable = "$" not in key and (value.startswith("$") or key.isidentifier())
+    return ImageTag(tag.name, key, is_list, template=None if is_one_variable else value)
 
 
-def _attributes(element: ElementTree.Element) -> dict[str, str]:
-    return {name.lower(): value for name, value in element.attrib.items()}
-
-
-def _image_tags(root: ElementTree.Element) -> Iterator[ImageTag]:
-    for element in root.iter():
-        attributes = _attributes(element)
-        name = attributes.get("name")
-        if _tag(element) != "image" or not name:
-            continue
-        is_list = bool(attributes.get("valuelist"))
-        value = (attributes.get("valuelist") or attributes.get("value") or "").strip()
-        key = value.removeprefix("$")
-        is_template = "$" in key or (not value.startswith("$") and not key.isidentifier())
-        yield ImageTag(name=name, value_key=key, is_list=is_list, template=value if is_template else None)
-
-
-def _labels_of(element: ElementTree.Element) -> tuple[_Label, ...]:
-    labels: dict[str, _Label] = {}
-    for child in element.iter():
-        if _tag(child) != "label":
-            continue
-        attributes = _attributes(child)
-        value = attributes.get("value", "")
-        stored = attributes.get("alias") or value
-        if stored:
-            labels.setdefault(stored, _Label(stored, value, attributes.get("background", "")))
-    return tuple(labels.values())
-
-
-def _plain_labels(root: ElementTree.Element) -> dict[str, tuple[str, ElementTree.Element]]:
-    """Return the first `<Labels>` of each object: to_name -> (its name, its element)."""
-    found: dict[str, tuple[str, ElementTree.Element]] = {}
-    for element in root.iter():
-        attributes = _attributes(element)
-        if _tag(element) == "labels" and attributes.get("name") and attributes.get("toname"):
-            found.setdefault(attributes["toname"], (attributes["name"], element))
-    return found
-
-
-def _control_tag(
-    element: ElementTree.Element,
-    images: tuple[ImageTag, ...],
-    label_sets: dict[int, tuple[_Label, ...]],
-    paired: dict[str, tuple[str, ElementTree.Element]],
-) -> ControlTag | None:
-    tag, attributes = _tag(element), _attributes(element)
-    kind = tag.removesuffix(LABELS_SUFFIX)
-    name, to_name = attributes.get("name"), attributes.get("toname")
-    if kind not in KINDS or not name or all(image.name != to_name for image in images):
-        return None
-    assert to_name is not None
-    labels_tag: str | None = None
-    labels: tuple[_Label, ...] = ()
-    if tag.endswith(LABELS_SUFFIX):
-        labels = label_sets[id(element)]
-    elif to_name in paired:
-        labels_tag, labels_element = paired[to_name]
-        labels = label_sets[id(labels_element)]
+def _control_tag(tag: _Tag, labels: tuple[str, ...], labels_tag: _Tag | None) -> ControlTag:
     return ControlTag(
-        name=name,
-        kind=kind,
-        to_name=to_name,
-        labels=tuple(label.stored for label in labels),
-        result_type=tag,
-        labels_tag=labels_tag,
-        smart=attributes.get("smart", "true").strip().lower() != "false",
-        score_threshold=_score_threshold(name, attributes.get("model_score_threshold")),
-        is_skipped=attributes.get("model_skip", "").strip().lower() in ("true", "1", "yes"),
+        name=tag.name,
+        kind=tag.kind.removesuffix(LABELS_SUFFIX),
+        to_name=tag.to_name,
+        labels=labels,
+        result_type=tag.kind,
+        labels_tag=None if labels_tag is None or labels_tag is tag else labels_tag.name,
+        smart=tag.attributes.get("smart", "true").strip().lower() != "false",
+        score_threshold=_score_threshold(tag.name, tag.attributes.get("model_score_threshold")),
+        is_skipped=tag.attributes.get("model_skip", "").strip().lower() in ("true", "1", "yes"),
     )
 
 
@@ -245,23 +227,26 @@ def _score_threshold(control_name: str, text: str | None) -> float | None:
     except ValueError:
         threshold = -1.0
     if not 0.0 <= threshold <= 1.0:
-        raise LabelConfigError(
-            f"model_score_threshold of {control_name!r} must be a number from 0 to 1, got {text[:40]!r}",
-            field="label_config",
+        raise _error(
+            f"model_score_threshold of {control_name!r} must be a number from 0 to 1, got {text[:40]!r}"
         )
     return threshold
 
 
-def _no_labels_message(images: tuple[ImageTag, ...]) -> str:
+def _no_labels_message(images: Iterable[str]) -> str:
     wanted = (
         "RectangleLabels, EllipseLabels, PolygonLabels, BrushLabels or KeyPointLabels with <Label> tags, "
         "or Rectangle, Ellipse, Polygon, Brush or KeyPoint beside a <Labels>"
     )
-    if not images:
+    names = ", ".join(images)
+    if not names:
         return f"the labeling config has no <Image> with a name; this backend wants one, and {wanted}"
-    names = ", ".join(image.name for image in images)
     return f"the labeling config has no labels for its image ({names}); add {wanted}, with toName set to it"
 
 
-def _unique(labels: Iterator[str]) -> tuple[str, ...]:
+def _error(message: str) -> LabelConfigError:
+    return LabelConfigError(message, field="label_config")
+
+
+def _unique(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(labels))

@@ -7,6 +7,7 @@ is the one of the rounded size, and points, boxes, images and maps move by that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.instances import BoolArray, FloatArray, ImageSize, MaskPatch
+from backend.core.masks import tight_patch
 
 PADDING_GREY = 114  # close to the mean of natural images, so that padding is no edge worth learning
 
@@ -31,12 +33,12 @@ class Letterbox:
 
     @classmethod
     def fit(cls, size: ImageSize, net_size: int | ImageSize) -> Letterbox:
-        """Return the letterbox that shows the whole image as large as possible; an int means a square input."""
+        """Return the letterbox that shows the whole image as large as possible; an int means a square."""
         net = ImageSize(net_size, net_size) if isinstance(net_size, int) else net_size
         scale = min(net.width / size.width, net.height / size.height)
         inner = ImageSize(
-            min(net.width, max(1, round(size.width * scale))),
-            min(net.height, max(1, round(size.height * scale))),
+            width=min(net.width, max(1, round(size.width * scale))),
+            height=min(net.height, max(1, round(size.height * scale))),
         )
         return cls(size=size, net_size=net, inner_size=inner)
 
@@ -47,79 +49,87 @@ class Letterbox:
 
     def image_to_net(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return uint8 [net height, net width, C] of an image, uint8 [H, W, C]."""
-        self._check_shape(image.shape[:2])
-        inner = (self.inner_size.width, self.inner_size.height)
-        is_smaller = self.inner_size.width < self.size.width
-        resized = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
-        out = np.full(
-            (self.net_size.height, self.net_size.width, image.shape[2]), PADDING_GREY, dtype=np.uint8
-        )
-        out[: inner[1], : inner[0]] = resized.reshape(inner[1], inner[0], image.shape[2])
+        if image.shape[:2] != (self.size.height, self.size.width):
+            raise ValueError(
+                f"made for {self.size.height}x{self.size.width} (rows x columns), got {image.shape}"
+            )
+        width, height, channels = self.inner_size.width, self.inner_size.height, image.shape[2]
+        how = cv2.INTER_AREA if width < self.size.width else cv2.INTER_LINEAR
+        resized = np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
+        out = np.full((self.net_size.height, self.net_size.width, channels), PADDING_GREY, dtype=np.uint8)
+        out[:height, :width] = resized.reshape(height, width, channels)
         return out
 
     def points_to_net(self, points_xy_px: FloatArray) -> FloatArray:
         """Move points [..., 2] from orig to net."""
-        return (points_xy_px * np.float32(self.scale_xy)).astype(np.float32)
+        return points_xy_px * np.array(self.scale_xy, dtype=np.float32)
 
     def points_to_orig(self, points_xy_px: FloatArray) -> FloatArray:
         """Move points [..., 2] from net to orig."""
-        return (points_xy_px / np.float32(self.scale_xy)).astype(np.float32)
+        return points_xy_px * (1 / np.array(self.scale_xy)).astype(np.float32)
 
     def boxes_to_net(self, boxes_xyxy_px: FloatArray) -> FloatArray:
         """Move boxes [N, 4] from orig to net."""
-        return (boxes_xyxy_px * np.float32(self.scale_xy * 2)).astype(np.float32)
+        return boxes_xyxy_px * np.array(self.scale_xy * 2, dtype=np.float32)
 
     def boxes_to_orig(self, boxes_xyxy_px: FloatArray) -> FloatArray:
         """Move boxes [N, 4] from net to orig, cut to the image."""
-        limit = np.float32((self.size.width, self.size.height) * 2)
-        return np.clip(boxes_xyxy_px / np.float32(self.scale_xy * 2), 0, limit).astype(np.float32)
+        limit = np.array((self.size.width, self.size.height) * 2, dtype=np.float32)
+        return np.clip(boxes_xyxy_px * (1 / np.array(self.scale_xy * 2)).astype(np.float32), 0, limit)
 
-    def mask_to_net(self, mask: BoolArray) -> BoolArray:
-        """Return bool [net height, net width]: net pixels at least half covered by a mask, bool [H, W]."""
-        self._check_shape(mask.shape)
-        inner = (self.inner_size.width, self.inner_size.height)
-        is_smaller = self.inner_size.width < self.size.width
-        cover = cv2.resize(
-            mask.astype(np.float32), inner, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
-        )
-        out = np.zeros((self.net_size.height, self.net_size.width), dtype=np.bool_)
-        out[: inner[1], : inner[0]] = cover.reshape(inner[1], inner[0]) >= 0.5
-        return out
+    def patch_to_net(self, patch: MaskPatch) -> MaskPatch | None:
+        """Move a mask from orig to net: set are the net pixels at least half covered; None where none is."""
+        scale_x, scale_y = self.scale_xy
+        height, width = patch.bits.shape
+        left, top = math.floor(patch.left_px * scale_x), math.floor(patch.top_px * scale_y)
+        right = min(self.inner_size.width, math.ceil((patch.left_px + width) * scale_x))
+        bottom = min(self.inner_size.height, math.ceil((patch.top_px + height) * scale_y))
+        if left >= right or top >= bottom:
+            return None
+        # Net pixel edges in the window's own pixels; what lies outside the window is unset.
+        rows = np.clip(np.arange(top, bottom + 1) / scale_y - patch.top_px, 0, height)
+        columns = np.clip(np.arange(left, right + 1) / scale_x - patch.left_px, 0, width)
+        covered = _sums_between(_sums_between(patch.bits.astype(np.float32), rows).T, columns).T
+        return tight_patch(covered * (scale_x * scale_y) >= 0.5, left, top)
 
     def map_to_orig(
         self, grid: FloatArray, window_xyxy_px: tuple[int, int, int, int] | None = None
     ) -> FloatArray:
         """Return a map over the input as float32 [h, w] over a window of the image (all of it by default).
 
-        grid float32 [gh, gw] covers the whole net square, whatever its resolution; interpolated linearly, not
-        thresholded. window_xyxy_px: whole pixels in the orig frame, inside the image.
+        grid float32 [gh, gw] covers the whole of net, padding included, at any resolution; it is interpolated
+        linearly between cell centres, and not thresholded. window_xyxy_px: whole pixels of orig.
         """
         left, top, right, bottom = window_xyxy_px or (0, 0, self.size.width, self.size.height)
         scale_x, scale_y = self.scale_xy
         step_x = scale_x * grid.shape[1] / self.net_size.width
         step_y = scale_y * grid.shape[0] / self.net_size.height
-        # Pixel centres: orig x + 0.5 lies at grid (x + 0.5) * step - 0.5.
-        matrix = np.array(
-            [[step_x, 0, (left + 0.5) * step_x - 0.5], [0, step_y, (top + 0.5) * step_y - 0.5]],
-            dtype=np.float64,
-        )
-        moved: FloatArray = cv2.warpAffine(
-            grid.astype(np.float32),
-            matrix,
-            (right - left, bottom - top),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return moved
+        rows = np.arange(top, bottom, dtype=np.float64) * step_y + (step_y - 1) / 2
+        columns = np.arange(left, right, dtype=np.float64) * step_x + (step_x - 1) / 2
+        # Not cv2.warpAffine: it rounds places to 1/32 of a cell and takes no side above 32767.
+        return np.ascontiguousarray(_rows_at(_rows_at(grid, rows).T, columns).T)
 
     def mask_to_orig(self, mask: BoolArray) -> BoolArray:
-        """Return bool [H, W] of a mask over the input, bool [net height, net width]."""
+        """Move a mask, bool [net height, net width], to orig: bool [H, W]."""
         return self.map_to_orig(mask.astype(np.float32)) >= 0.5
 
-    def patch_to_net(self, patch: MaskPatch) -> MaskPatch | None:
-        """Return a patch of the image as a patch of the input; None where nothing of it is left."""
-        return MaskPatch.from_full(self.mask_to_net(patch.full(self.size)))
 
-    def _check_shape(self, shape: tuple[int, ...]) -> None:
-        if shape != (self.size.height, self.size.width):
-            raise ValueError(f"made for {self.size.height}x{self.size.width} (rows x columns), got {shape}")
+def _sums_between(values: FloatArray, edges: npt.NDArray[np.float64]) -> FloatArray:
+    """Return the sums [K, M] of values [N, M] between K + 1 row edges in 0..N; cut rows count in part."""
+    cumulative = np.zeros((len(values) + 1, values.shape[1]), dtype=np.float32)
+    np.cumsum(values, axis=0, out=cumulative[1:])
+    below = np.minimum(edges.astype(np.int64), len(values) - 1)
+    part = (edges - below).astype(np.float32)[:, None]
+    at_edges = cumulative[below] * (1 - part) + cumulative[below + 1] * part
+    sums: FloatArray = np.diff(at_edges, axis=0)
+    return sums
+
+
+def _rows_at(grid: FloatArray, places: npt.NDArray[np.float64]) -> FloatArray:
+    """Return rows [K, M] of a grid [N, M] at fractional places; outside, the border row goes on."""
+    inside = np.clip(places, 0, len(grid) - 1)
+    below = np.minimum(inside.astype(np.int64), max(len(grid) - 2, 0))
+    part = (inside - below).astype(np.float32)[:, None]
+    above = np.minimum(below + 1, len(grid) - 1)
+    rows: FloatArray = grid[below] * (1 - part) + grid[above] * part
+    return rows

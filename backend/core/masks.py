@@ -18,7 +18,7 @@ HOLE_PX = 6
 
 
 def tight_patch(bits: BoolArray, left_px: int, top_px: int) -> MaskPatch | None:
-    """Return a window, bool [h, w] with its top left corner, cut to its set pixels; None where none is set."""
+    """Return a window, bool [h, w], cut to its set pixels; None where none is set."""
     patch = MaskPatch.from_full(bits)
     if patch is None:
         return None
@@ -47,8 +47,8 @@ def join_patches(patches: Sequence[MaskPatch]) -> MaskPatch:
 def alpha_to_mask(alpha: npt.NDArray[np.uint8], size: ImageSize) -> BoolArray:
     """Return bool [size.height, size.width] of a soft mask, uint8 [h, w], resized if its size is another.
 
-    Set is what reaches half of the mask's own greatest alpha: on the soft rim of a stroke that is the pixel
-    at least half covered, so the outline is not widened, and a stroke that is translucent all over stays whole.
+    Set is what reaches half of the mask's own greatest alpha: on the soft rim of a stroke those are the
+    pixels at least half covered, so the outline is not widened; a stroke translucent all over stays whole.
     """
     strongest = int(alpha.max(initial=0))
     if strongest == 0:

@@ -25,7 +25,7 @@ Points = npt.NDArray[np.float64]
 
 
 def polygon_to_patch(points_xy_px: Points, size: ImageSize) -> MaskPatch | None:
-    """Return the pixels of the image whose centre lies inside a closed polygon [N, 2]; None where there are none.
+    """Return the pixels of the image whose centre lies inside a closed polygon [N, 2], or None.
 
     Inside is what the outline winds around (nonzero rule), as the editor paints self-crossing outlines. The
     polygon may stick out of the image.
@@ -42,11 +42,11 @@ def polygon_to_patch(points_xy_px: Points, size: ImageSize) -> MaskPatch | None:
 def patch_to_polygon(
     patch: MaskPatch, tolerance_px: float | None = None, max_points: int = MAX_POINTS
 ) -> Points:
-    """Return one outline [N, 2] of a patch that has set pixels, in the orig frame, with 3 to max_points points.
+    """Return one outline [N, 2] of a patch that has set pixels, of 3 to max_points points in the orig frame.
 
     It deviates by at most tolerance_px (default: 1, less for small objects) unless max_points asks for more.
-    Label Studio's polygons are one ring: holes and further parts of some size are joined to the largest part by
-    slits without area, smaller ones are left out. `polygon_to_patch` gives the mask back up to the tolerance.
+    Label Studio's polygons are one ring: holes and further parts of some size are joined to the largest part
+    by slits without area, smaller ones are left out. Loses what the tolerance and the smaller parts hold.
     """
     rings = _rings(patch.bits)
     if tolerance_px is None:
@@ -55,7 +55,8 @@ def patch_to_polygon(
     outline = simple[0]
     for ring in simple[1:]:
         outline = _join(outline, ring)
-    return outline + (patch.left_px, patch.top_px)
+    moved: Points = outline + np.array([patch.left_px, patch.top_px])
+    return moved
 
 
 def _winding(points: Points, height: int, width: int) -> npt.NDArray[np.int64]:
@@ -83,14 +84,14 @@ def _winding(points: Points, height: int, width: int) -> npt.NDArray[np.int64]:
 
 
 def _rings(bits: BoolArray) -> list[npt.NDArray[np.int32]]:
-    """Return the rings worth keeping, the largest part first, in half pixels; holes run the other way round."""
+    """Return the rings worth keeping, largest part first, in half pixels; holes run the other way round."""
     height, width = bits.shape
     # On a grid of half pixels, odd places are pixel centres and even ones the edges between pixels. Growing
     # each centre by one makes contours run exactly along pixel edges instead of through pixel centres.
-    fine = np.zeros((2 * height + 3, 2 * width + 3), dtype=np.uint8)
-    fine[2:-1:2, 2:-1:2] = bits
-    fine = np.asarray(cv2.dilate(fine, np.ones((3, 3), dtype=np.uint8)), dtype=np.uint8)
-    contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))
+    centres = np.zeros((2 * height + 3, 2 * width + 3), dtype=np.uint8)
+    centres[2:-1:2, 2:-1:2] = bits
+    grown = cv2.dilate(centres, np.ones((3, 3), dtype=np.uint8))
+    contours, hierarchy = cv2.findContours(grown, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))
     areas = np.array([cv2.contourArea(contour) for contour in contours])
     is_hole = hierarchy[0, :, 3] >= 0
     largest = float(areas[~is_hole].max())
@@ -103,7 +104,8 @@ def _rings(bits: BoolArray) -> list[npt.NDArray[np.int32]]:
 
 def _simplify(rings: list[npt.NDArray[np.int32]], tolerance_px: float, max_points: int) -> list[Points]:
     while True:
-        simple = [cv2.approxPolyDP(ring, 2 * tolerance_px, closed=True)[:, 0] / 2.0 for ring in rings]
+        corners = (cv2.approxPolyDP(ring, 2 * tolerance_px, closed=True)[:, 0] for ring in rings)
+        simple = [corner.astype(np.float64) / 2 for corner in corners]
         simple = [ring for index, ring in enumerate(simple) if index == 0 or len(ring) >= 3]
         if len(simple[0]) < 3:
             x, y, width, height = cv2.boundingRect(rings[0])

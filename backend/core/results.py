@@ -86,11 +86,11 @@ def region_for_object(
     rng: np.random.Generator,
     region_id: str | None = None,
 ) -> list[Json]:
-    """Return one object as the results of one control tag: one result, or two of one id for a tag with `<Labels>`.
+    """Return one object as results of a control tag: one, or two of one id for a tag with `<Labels>`.
 
-    box_xyxy_px [4]: None means the mask's own. mask: taken as it is (see `masks.clean_patch`). label None makes
-    a region without label. Empty list where the tag's shape cannot be made: brush or polygon without mask, or
-    nothing inside the image.
+    box_xyxy_px [4]: None means the mask's own. mask: taken as it is (see `masks.clean_patch`). label None
+    makes a region without label. Empty list where the tag's shape cannot be made: brush or polygon without
+    mask, or nothing inside the image.
     """
     if box_xyxy_px is None and mask is not None:
         box_xyxy_px = patch_box(mask)
@@ -123,8 +123,8 @@ def region_for_object(
 def make_prediction(results: Sequence[Json], score: float, model_version: str) -> Json:
     """Return one task's entry of a `/predict` reply; score is forced to a number in 0..1.
 
-    Without results it is an empty prediction: the task then counts as predicted. A task that was not looked at
-    must get `[]` instead.
+    Without results it is an empty prediction: the task then counts as predicted. A task that was not looked
+    at must get `[]` instead.
     """
     safe_score = min(max(float(score), 0.0), 1.0) if math.isfinite(score) else 0.0
     return {"result": list(results), "score": safe_score, "model_version": model_version}
