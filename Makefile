@@ -1,7 +1,7 @@
 # One line per habit; `make help` lists them. Everything installs into .venv next to this file.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup serve worker test test-fast check fix e2e demo bench bench-load bench-queue bench-soak lock \
+.PHONY: help setup serve worker test test-fast check fix docs e2e demo bench bench-load bench-queue bench-soak lock \
         compose-check audit clean
 
 PYTHON ?= python3
@@ -82,6 +82,9 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers, documents
 fix: $(VENV)/.installed-dev ## format, and repair what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed-dev ## write the tables of the README that follow from the code
+	@$(BIN)/python docs/generate.py
 
 compose-check: ## let docker-compose read the compose files (Debian's package needs no engine)
 	@docker-compose -f docker-compose.yml config -q

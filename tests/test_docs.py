@@ -1,0 +1,129 @@
+"""What the documents say is held against the code: tables, paths, links, make targets, commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.settings import SETTINGS_TABLE
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+README_ORDER = (
+    "Run it",
+    "Connect it to Label Studio",
+    "Train it, ask it",
+    "Settings",
+    "Where to change what",
+    "Tests",
+    "Licence",
+)
+
+
+def _outside_code(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def test_readme_has_its_parts_in_order() -> None:
+    headings = re.findall(r"^## (.+)$", TEXTS["README.md"], re.MULTILINE)
+    assert [heading for heading in headings if heading in README_ORDER] == list(README_ORDER)
+
+
+def test_readme_tables_follow_from_the_code() -> None:
+    before = TEXTS["README.md"]
+    program = (
+        "import runpy, sys; from pathlib import Path;"
+        "print(runpy.run_path('docs/generate.py')['with_tables'](Path('README.md').read_text()), end='')"
+    )
+    after = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert before == after.stdout, "the README's tables are stale: run `make docs`"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_paths_that_documents_name_exist(name: str) -> None:
+    pattern = r"`((?:backend|docs|tests|deploy|benchmarks|demo)/[\w./-]*|[\w-]+\.(?:py|toml|txt|lock|yml))`"
+    missing = [path for path in re.findall(pattern, TEXTS[name]) if not _exists(path)]
+    assert not missing
+
+
+def _exists(path: str) -> bool:
+    # A bare file name may stand for one in the folder that the sentence is about.
+    return (ROOT / path).exists() or ("/" not in path and any((ROOT / "backend").rglob(path)))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_between_documents_lead_somewhere(name: str) -> None:
+    folder = (ROOT / name).parent
+    links = re.findall(r"!?\[[^\]]*\]\(([^)#\s]+)[^)]*\)", _outside_code(TEXTS[name]))
+    missing = [link for link in links if "://" not in link and not (folder / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_make_targets_that_documents_name_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+    code = " ".join(re.findall(r"```.*?```|`[^`\n]+`", TEXTS[name], re.DOTALL))
+    named = set(re.findall(r"\bmake ([a-z0-9-]+)", code)) - {"sure"}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_variables_that_documents_name_are_settings_or_somebody_elses(name: str) -> None:
+    known = {line.name for line in SETTINGS_TABLE}
+    # Those of Label Studio itself, whose users must set them.
+    known |= {
+        "ML_BLOCK_LOCAL_IP",
+        "SSRF_PROTECTION_ENABLED",
+        "LABEL_STUDIO_HOST",
+        "LOCAL_FILES_SERVING_ENABLED",
+    }
+    known |= {"START_TRAINING", "LABEL_STUDIO_BIN"}
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", TEXTS[name]))
+    assert named <= known
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_subcommands_that_documents_name_exist(name: str) -> None:
+    named = set(re.findall(r"labelstudio-backend (\w+)", TEXTS[name]))
+    done = subprocess.run(
+        [sys.executable, "-m", "backend.cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(re.search(rf"\b{word}\b", done.stdout) for word in named)
+
+
+def test_changelog_has_an_unreleased_heading() -> None:
+    assert "## Unreleased" in TEXTS["CHANGELOG.md"]
+
+
+def test_decisions_are_short() -> None:
+    for name, text in TEXTS.items():
+        if name.startswith("docs/decisions/"):
+            assert len([line for line in text.splitlines() if line.strip()]) <= 20, name
+
+
+def test_every_make_target_is_explained() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z0-9-]+):.*## \S", MAKEFILE, re.MULTILINE))
+    assert targets == explained
+
+
+def test_dashboard_draws_metrics_that_exist() -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
+    expressions = " ".join(
+        target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])
+    )
+    drawn = {
+        re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bbackend_[a-z_]+", expressions)
+    }
+    source = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "backend").rglob("*.py"))
+    assert drawn
+    assert not [name for name in drawn if name not in source and name.removesuffix("_total") not in source]
