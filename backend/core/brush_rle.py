@@ -53,22 +53,18 @@ def encode_patch_rle(patch: MaskPatch, size: ImageSize) -> list[int]:
     values = CHANNELS * size.width * size.height
     if values > MAX_VALUES:
         raise ValueError(f"an image of {size.width}x{size.height} has too many pixels for a brush mask")
-    edges = _run_edges(patch, size) * CHANNELS
-    lengths = np.diff(edges, prepend=0, append=values)
+    edges = np.concatenate(([0], _run_edges(patch, size) * CHANNELS, [values]))
+    lengths = edges[1:] - edges[:-1]
     is_set = np.arange(len(lengths)) % 2 == 1
     nonempty = lengths > 0
     lengths, is_set = _split_long_runs(lengths[nonempty], is_set[nonempty])
     needed_bits = _bit_length(lengths - 1)
-    counts = np.bincount(needed_bits, minlength=MAX_LENGTH_BITS + 1)[1:]
-    sizes = _FIELD_CHOICES[int(np.argmin(_FIELD_COST @ counts))]
-    which = np.searchsorted(sizes, needed_bits)
-    length_bits = sizes[which]
-    codes = (((4 | which) << length_bits) | (lengths - 1)) << WORD_BITS
-    codes |= np.where(is_set, 255, 0)
-    header = values << 21 | (WORD_BITS - 1) << 16
-    for shift, bits in zip((12, 8, 4, 0), sizes.tolist(), strict=True):
-        header |= (bits - 1) << shift
+    field_sizes = _shortest_fields(needed_bits)
+    which = np.searchsorted(field_sizes, needed_bits)
+    length_bits = field_sizes[which]
+    codes = ((((4 | which) << length_bits) | (lengths - 1)) << WORD_BITS) | np.where(is_set, 255, 0)
     # A block has at most 27 bits; the header goes as two codes of its own.
+    header = _header(values, field_sizes.tolist())
     codes = np.concatenate(([header >> 27, header & (2**27 - 1)], codes))
     widths = np.concatenate(([HEADER_BITS - 27, 27], 3 + length_bits + WORD_BITS))
     packed: list[int] = _pack_bits(codes, widths).tolist()
@@ -119,17 +115,33 @@ def _run_edges(patch: MaskPatch, size: ImageSize) -> npt.NDArray[np.int64]:
     rows, columns = np.nonzero(padded[:, 1:] != padded[:, :-1])
     edges = (rows + patch.top_px) * size.width + columns + patch.left_px
     # A run that ends with a row and goes on in the next leaves the same index twice.
-    repeated = np.flatnonzero(edges[1:] == edges[:-1])
-    return np.delete(edges, np.concatenate((repeated, repeated + 1))).astype(np.int64)
+    is_joint = edges[1:] == edges[:-1]
+    if is_joint.any():
+        edges = edges[~(np.append(is_joint, False) | np.append(False, is_joint))]
+    return edges
+
+
+def _shortest_fields(needed_bits: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the four length fields, ascending, with which runs that need so many bits take the fewest."""
+    counts = np.bincount(needed_bits, minlength=MAX_LENGTH_BITS + 1)[1:]
+    shortest: npt.NDArray[np.int64] = _FIELD_CHOICES[int(np.argmin(_FIELD_COST @ counts))]
+    return shortest
+
+
+def _header(values: int, field_sizes: Sequence[int]) -> int:
+    header = values << 5 | (WORD_BITS - 1)
+    for bits in field_sizes:
+        header = header << 4 | (bits - 1)
+    return header
 
 
 def _split_long_runs(
     lengths: npt.NDArray[np.int64], is_set: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     longest = 2**MAX_LENGTH_BITS
-    pieces = (lengths - 1) // longest + 1
-    if pieces.max() == 1:
+    if lengths.max() <= longest:
         return lengths, is_set
+    pieces = (lengths - 1) // longest + 1
     out = np.full(int(pieces.sum()), longest, dtype=np.int64)
     out[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * longest
     return out, np.repeat(is_set, pieces)
@@ -147,13 +159,12 @@ def _pack_bits(codes: npt.NDArray[np.int64], widths: npt.NDArray[np.int64]) -> n
     starts = ends - widths
     first_byte = starts >> 3
     aligned = codes << (40 - widths - (starts & 7))
+    # The five low bytes of each code, shifted to where it starts within a byte. Codes share no bits, so
+    # adding the bytes that two of them touch is the same as joining them.
+    touched = aligned.astype(">i8").view(np.uint8).reshape(-1, 8)[:, 3:]
+    places = first_byte[:, None] + np.arange(5)
     total = (int(ends[-1]) + 7) // 8
-    packed = np.zeros(total + 5, dtype=np.int64)
-    for k in range(5):
-        # Codes share no bits, so adding the bytes they touch is the same as joining them.
-        part = (aligned >> (32 - 8 * k)) & 255
-        packed += np.bincount(first_byte + k, weights=part, minlength=total + 5).astype(np.int64)
-    return packed[:total].astype(np.uint8)
+    return np.bincount(places.ravel(), weights=touched.ravel())[:total].astype(np.uint8)
 
 
 def _decode_blocks(

@@ -20,6 +20,7 @@ from backend.core.task_pages import TaskPage
 ID_LENGTH = 10
 ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 DECIMALS_PCT = 4  # a hundredth of a pixel in an image of 10,000 pixels
+DECIMALS_SCORE = 5
 KEYPOINT_WIDTH_PCT = 0.5
 MIN_SIDE_PCT = 1e-3
 
@@ -105,7 +106,7 @@ def region_for_object(
         "original_width": size.width,
         "original_height": size.height,
         "image_rotation": 0,
-        "score": min(max(float(score), 0.0), 1.0) if math.isfinite(score) else 0.0,
+        "score": _score(score),
     }
     if page.item_index is not None:
         common["item_index"] = page.item_index
@@ -126,8 +127,7 @@ def make_prediction(results: Sequence[Json], score: float, model_version: str) -
     Without results it is an empty prediction: the task then counts as predicted. A task that was not looked
     at must get `[]` instead.
     """
-    safe_score = min(max(float(score), 0.0), 1.0) if math.isfinite(score) else 0.0
-    return {"result": list(results), "score": safe_score, "model_version": model_version}
+    return {"result": list(results), "score": _score(score), "model_version": model_version}
 
 
 def _geometry(kind: str, size: ImageSize, box_xyxy_px: FloatArray, mask: MaskPatch | None) -> Json | None:
@@ -143,13 +143,8 @@ def _geometry(kind: str, size: ImageSize, box_xyxy_px: FloatArray, mask: MaskPat
     if kind == "keypoint":
         return {"x": _pct(x + width / 2), "y": _pct(y + height / 2), "width": KEYPOINT_WIDTH_PCT}
     left, top = _pct(x), _pct(y)
-    return {
-        "x": left,
-        "y": top,
-        "width": _pct(min(width, 100 - left)),
-        "height": _pct(min(height, 100 - top)),
-        "rotation": 0,
-    }
+    width, height = _pct(min(width, 100 - left)), _pct(min(height, 100 - top))
+    return {"x": left, "y": top, "width": width, "height": height, "rotation": 0.0}
 
 
 def _polygon(mask: MaskPatch, size: ImageSize) -> Json:
@@ -165,11 +160,16 @@ def _ellipse(box_xyxy_px: FloatArray, mask: MaskPatch | None, size: ImageSize) -
     return {
         "x": _pct(100 * ellipse.center_x / size.width),
         "y": _pct(100 * ellipse.center_y / size.height),
-        "radiusX": _pct(100 * ellipse.radius_x / size.width),
-        "radiusY": _pct(100 * ellipse.radius_y / size.height),
+        # label_studio_sdk refuses a radius over half of the image.
+        "radiusX": _pct(100 * ellipse.radius_x / size.width, limit=50.0),
+        "radiusY": _pct(100 * ellipse.radius_y / size.height, limit=50.0),
         "rotation": round(ellipse.rotation_deg % 360, 2),
     }
 
 
-def _pct(number: float) -> float:
-    return round(min(max(float(number), 0.0), 100.0), DECIMALS_PCT)
+def _pct(number: float, limit: float = 100.0) -> float:
+    return round(min(max(float(number), 0.0), limit), DECIMALS_PCT)
+
+
+def _score(score: float) -> float:
+    return round(min(max(float(score), 0.0), 1.0), DECIMALS_SCORE) if math.isfinite(score) else 0.0
