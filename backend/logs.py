@@ -38,7 +38,8 @@ class TextFormatter(logging.Formatter):
         """Return the line."""
         moment = datetime.fromtimestamp(record.created, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
         ids = "".join(f" {name}={value}" for name, value in context.get().items())
-        line = f"{moment} {record.levelname:<7} {record.name.removeprefix('backend.')}{ids}: {record.getMessage()}"
+        source = record.name.removeprefix("backend.")
+        line = f"{moment} {record.levelname:<7} {source}{ids}: {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -42,7 +42,7 @@ def finish_in_background(
     label_config: str | None,
     params: Mapping[str, Any],
 ) -> str | None:
-    """Queue the tasks that no job has claimed yet; return the job's id, None where nothing was left to queue."""
+    """Queue the tasks that no job has claimed yet; return the job's id, None where none was left."""
     claimed = claimed_tasks(services, key, version)
     bare = [
         {"id": task["id"], "data": task.get("data")}

@@ -61,8 +61,8 @@ def read_request(documents: DocumentStore, record: JobRecord) -> Json:
 class RunningJob:
     """One running job: keeps its details and reports them, whether or not Redis answers.
 
-    Reports are thinned out, and what Redis missed is sent with the next one: a queue that is away for a minute
-    must not end a training.
+    Reports are thinned out, and what Redis missed is sent with the next one: a queue that is away for a
+    minute must not end a training.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ MOST_IMAGES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Cut:
-    """What the network keeps: the lowest score, the overlap above which one of two goes, and whether masks."""
+    """What the network keeps: from which score, up to which overlap, and whether masks are wanted."""
 
     confidence_threshold: float
     nms_threshold: float

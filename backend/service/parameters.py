@@ -70,7 +70,7 @@ def threshold_origins(origins: dict[str, str], config: LabelConfig) -> dict[str,
 def thresholds(
     projects: Projects, key: str, request_params: Mapping[str, Any], config: LabelConfig
 ) -> Thresholds:
-    """Return the thresholds of a prediction. A value that cannot be used raises only if the request brought it."""
+    """Return the thresholds of a prediction; raises ParameterError for a bad one in the request only."""
     requested = {
         name: parse_parameter(name, request_params[name])
         for name in (_CONFIDENCE, _NMS)

@@ -1,8 +1,8 @@
 """Tasks in, predictions out: images fetched and decoded, network and results at the same time.
 
-One thread (the caller's) directs. Fetching runs ahead in a few threads as far as memory allows, the network in
-the process's lane, and turning detections into regions in one more thread. The caller gets each task as soon
-as its last image is done.
+One thread (the caller's) directs. Fetching runs ahead in a few threads as far as memory allows, the network
+runs in the process's lane, and detections become regions in one more thread. The caller gets each task as
+soon as its last image is done.
 """
 
 from __future__ import annotations

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from backend.core.label_config import LabelConfig
 from backend.errors import LabelStudioAuthError
 from backend.service.events import EventHints
 from backend.service.lane import NetworkLane
 from backend.service.overlapping import OverlappingCalls
 from backend.service.pipeline import Pipeline
-from backend.service.ports import DocumentStore, ImageAccess, ImageSource, JobQueue, LabelStudio, VersionStore
+from backend.service.ports import (
+    DocumentStore,
+    ImageAccess,
+    ImageSource,
+    JobQueue,
+    Json,
+    LabelStudio,
+    VersionStore,
+)
 from backend.service.projects import Projects
 from backend.service.versions import Versions
 from backend.settings import Settings
@@ -19,6 +29,20 @@ from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOu
 
 Train = Callable[[TrainingInputs, TrainingObserver], TrainingOutcome]
 Connect = Callable[[str, str], LabelStudio]
+
+
+class InteractiveAnswers(Protocol):
+    """Answers the prompts of smart tools; `backend.service.interactive` has the real one."""
+
+    def answer(
+        self,
+        task: Mapping[str, Any],
+        config: LabelConfig,
+        context: Mapping[str, Any],
+        project_key: str,
+        access: ImageAccess,
+    ) -> Json:
+        """Return `{"result", "score", "model_version"}`, without regions for an unclear prompt."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,7 @@ class Services:
     pipeline: Pipeline
     connect: Connect
     train: Train
+    interactive: InteractiveAnswers
     hints: EventHints = field(default_factory=EventHints)
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
     now: Callable[[], float] = time.time
@@ -53,8 +78,8 @@ class Services:
         url, token = self._address(project_key)
         if not url:
             raise LabelStudioAuthError(
-                f"the address of the Label Studio of project {project_key} is not known; set LABEL_STUDIO_URL, "
-                "or connect the model under Settings > Model"
+                f"the address of the Label Studio of project {project_key} is not known; set "
+                "LABEL_STUDIO_URL, or connect the model under Settings > Model"
             )
         if not token:
             raise LabelStudioAuthError(

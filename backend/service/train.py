@@ -167,8 +167,8 @@ def _start_card(services: Services, key: str, params: TrainingParams) -> Json:
     backbone = card.get("backbone") or (card.get("params") or {}).get("backbone")
     if backbone != params.backbone:
         raise ParameterError(
-            f"start_from: version {params.start_from} has the backbone {backbone}, {params.backbone} was asked "
-            "for; take that backbone, or start from scratch",
+            f"start_from: version {params.start_from} has the backbone {backbone}, {params.backbone} was "
+            "asked for; take that backbone, or start from scratch",
             field="start_from",
         )
     return card
@@ -269,7 +269,7 @@ def _publish(
 
 
 def _predict_everything(services: Services, job: RunningJob, key: str) -> None:
-    """Have the whole project predicted where that is switched on, or Label Studio shows an older version's."""
+    """Have the whole project predicted if that is switched on, or was done with an older version."""
     wanted = services.projects.settings(key).predict_after_training or services.projects.read(key, "served")
     if not wanted or not services.has_label_studio(key):
         return

@@ -46,8 +46,8 @@ class Predictor(Protocol):
 class Versions:
     """Knows each project's current version and keeps the last used predictors in memory.
 
-    A request holds on to the predictor it was given, so activating another version drops nothing. The store is
-    asked for the current version at most every two seconds: so fast other processes notice a change.
+    A request holds on to the predictor it was given, so activating another version drops nothing. The store
+    is asked for the current version at most every two seconds: so fast other processes notice a change.
     is_retired tells of a project that is gone, whose versions are only kept.
     """
 

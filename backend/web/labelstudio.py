@@ -28,6 +28,7 @@ MODEL_CLASS_NAME = "LearningBackend"
 LABEL_STUDIO_AGENT = "heartex/"
 START_TRAINING = "START_TRAINING"
 GONE = 410
+THRESHOLDS = ("confidence_threshold", "nms_threshold")
 
 
 def create_blueprint(services: Services, model_class: ModelClassLoader) -> Blueprint:
@@ -65,7 +66,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
         known = schemas.parse_body(schemas.PredictParams, body.params)
         if body.label_config is not None:
             parse_label_config(body.label_config)
-        others = {name: value for name, value in body.params.items() if name not in type(known).model_fields}
+        limits = {name: body.params[name] for name in THRESHOLDS if name in body.params}
         model = model_class.get()(
             project_id=str(body.project), label_config=body.label_config, services=services
         )
@@ -74,8 +75,8 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
             context=None if known.context is None else {"result": [], **known.context},
             login=known.login,
             password=known.password,
-            is_label_studio=request.user_agent.string.startswith(LABEL_STUDIO_AGENT),
-            params=others,
+            is_label_studio=(request.user_agent.string or "").startswith(LABEL_STUDIO_AGENT),
+            **limits,
         )
         return json_response({"results": entries})
 
@@ -172,5 +173,3 @@ def _start_training(services: Services, project: Any) -> str:
     key = services.projects.canonical(key_of_project_object(project), label_config)
     services.projects.remember(key, label_config=label_config)
     return request_training(services, key, label_config=label_config, follow_up=True, source=START_TRAINING)
-
-

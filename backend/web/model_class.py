@@ -15,7 +15,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 ModelClass = Callable[..., Any]
-"""Built for one request with project_id, label_config and services; has `predict(tasks, context, **params)`."""
+"""Built for one request with project_id, label_config, services; has `predict(tasks, context, **params)`."""
 
 
 class ModelClassLoader:

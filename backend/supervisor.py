@@ -1,0 +1,211 @@
+"""`serve`: one foreground process that starts Redis, workers and gunicorn, and ends them all.
+
+A child that dies is started again, later each time it dies at once. No child outlives this process, not even
+if it is killed: on Linux each asks the kernel for SIGTERM when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from backend.errors import BackendError, SettingsError
+from backend.infra.embedded_redis import EmbeddedRedis
+from backend.service import jobs
+from backend.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT_S, MOST_WAIT_S = 0.5, 30.0
+STEADY_AFTER_S = 60.0
+LOOK_EVERY_S = 0.2
+STOP_TIMEOUT_S = 25.0  # a training writes its checkpoint within 20 s
+GRACEFUL_S = 20
+REQUEST_LIMIT_S = 120  # Label Studio gives up after 100 s
+PR_SET_PDEATHSIG = 1
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Child:
+    """A process that is to run as long as this one."""
+
+    name: str
+    command: Sequence[str]
+    environ: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    wait_s: float = FIRST_WAIT_S
+    start_at: float = 0.0
+
+    def start(self) -> None:
+        """Start the process, in a session of its own: Ctrl-C reaches it through us only."""
+        self.process = subprocess.Popen(
+            self.command,
+            env=self.environ,
+            cwd=ROOT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+        self.started_at = time.monotonic()
+        logger.info("%s runs as process %d", self.name, self.process.pid)
+
+    def look_after(self, now: float) -> None:
+        """Start the process again if it has died, after a wait that grows while it keeps dying."""
+        if self.process is None:
+            if now >= self.start_at:
+                self.start()
+            return
+        status = self.process.poll()
+        if status is None:
+            return
+        if now - self.started_at > STEADY_AFTER_S:
+            self.wait_s = FIRST_WAIT_S
+        logger.error("%s ended with status %d; starting it again in %.1f s", self.name, status, self.wait_s)
+        self.process = None
+        self.start_at = now + self.wait_s
+        self.wait_s = min(2 * self.wait_s, MOST_WAIT_S)
+
+
+class Supervisor:
+    """Keeps the children of one `serve` running until it is told to end."""
+
+    def __init__(self, settings: Settings, environ: dict[str, str]) -> None:
+        self._settings = settings
+        self._environ = dict(environ)
+        self._redis: EmbeddedRedis | None = None
+        self._children: list[Child] = []
+        self._asked_to_end = False
+
+    def run(self) -> int:
+        """Start everything and stay until SIGTERM or Ctrl-C; returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._end)
+        try:
+            self._check()
+            self._start()
+            while not self._asked_to_end:
+                self._look_after_all()
+                time.sleep(LOOK_EVERY_S)
+        except BackendError as exc:
+            logger.error("%s", exc)
+            return 1
+        finally:
+            self._stop_all()
+        return 0
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_end = True
+
+    def _check(self) -> None:
+        family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self._settings.host, self._settings.port))
+            except OSError as exc:
+                address = f"{self._settings.host}:{self._settings.port}"
+                raise SettingsError(f"cannot listen on {address} ({exc.strerror}); set HOST or PORT") from exc
+        try:
+            self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SettingsError(f"DATA_DIR {self._settings.data_dir}: {exc.strerror}") from exc
+
+    def _start(self) -> None:
+        environ = self._environ
+        environ.setdefault("PYTHONUNBUFFERED", "1")
+        environ["DATA_DIR"] = str(self._settings.data_dir.absolute())
+        metrics = self._settings.data_dir.absolute() / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir(parents=True)
+        environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        if self._settings.redis_url is None:
+            self._redis = EmbeddedRedis(self._settings.data_dir / "redis")
+            environ["REDIS_URL"] = self._redis.start()
+        self._children = [Child("web", self._gunicorn(), environ)]
+        for kind, count in (
+            (jobs.TRAIN, self._settings.train_workers),
+            (jobs.PREDICT, self._settings.predict_workers),
+        ):
+            command = [sys.executable, "-m", "backend.cli", "worker", kind]
+            self._children += [Child(f"{kind} worker {k + 1}", command, environ) for k in range(count)]
+        for child in self._children:
+            child.start()
+        self._announce()
+
+    def _gunicorn(self) -> list[str]:
+        settings = self._settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return [
+            *(sys.executable, "-m", "gunicorn", "_wsgi:app"),
+            *("--config", "python:backend.web.gunicorn_hooks"),
+            *("--bind", f"{host}:{settings.port}"),
+            *("--worker-class", "gthread"),
+            *("--workers", str(settings.web_workers)),
+            *("--threads", str(settings.web_threads)),
+            *("--timeout", str(REQUEST_LIMIT_S)),
+            *("--graceful-timeout", str(GRACEFUL_S)),
+            *("--keep-alive", "5"),
+            *("--worker-tmp-dir", _memory_folder()),
+            *("--log-level", "warning"),
+        ]
+
+    def _announce(self) -> None:
+        settings = self._settings
+        shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+        url = f"http://{f'[{shown}]' if ':' in shown else shown}:{settings.port}"
+        logger.info("ready for Label Studio: paste %s under Settings > Model > Connect Model", url)
+        if settings.basic_auth is None:
+            logger.warning(
+                "there is no password: whoever reaches %s can use this service; "
+                "set BASIC_AUTH_USER and BASIC_AUTH_PASS",
+                url,
+            )
+
+    def _look_after_all(self) -> None:
+        if self._redis is not None and self._redis.exit_status() is not None and not self._asked_to_end:
+            logger.error("Redis ended; starting it again")
+            with contextlib.suppress(BackendError):
+                self._redis.start()
+        now = time.monotonic()
+        for child in self._children:
+            child.look_after(now)
+
+    def _stop_all(self) -> None:
+        running = [child.process for child in self._children if child.process is not None]
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                logger.error("process %d did not end in time; killing it", process.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if self._redis is not None:
+            self._redis.stop()
+        logger.info("everything has ended")
+
+
+def _memory_folder() -> str:
+    """Return where gunicorn's heartbeat files cost no disk."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,431 @@
+"""Stand-ins for what the service needs from outside: small, in memory, without surprises."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.core.instances import Detections, ImageSize
+from backend.errors import ConflictError, ImageNotFound, LabelStudioGone, NotFoundError, VersionError
+from backend.service.lane import NetworkLane
+from backend.service.pipeline import Pipeline
+from backend.service.ports import ImageAccess, JobRecord
+from backend.service.projects import Projects
+from backend.service.services import Services
+from backend.service.versions import Versions
+from backend.settings import Settings
+from backend.training.inputs import EpochReport, TrainingOutcome
+
+Json = dict[str, Any]
+
+RECTANGLES = """
+<View>
+  <Image name="image" value="$image"/>
+  <RectangleLabels name="label" toName="image"><Label value="Cat"/><Label value="Dog"/></RectangleLabels>
+</View>
+"""
+
+
+class FakeDocuments:
+    """The DocumentStore port, in a dict; `failure` is raised by every write while it is set."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, str] = {}
+        self.reads = 0
+        self.failure: Exception | None = None
+
+    def read(self, path: str) -> Json | None:
+        self.reads += 1
+        text = self.content.get(path)
+        return None if text is None else json.loads(text)
+
+    def write(self, path: str, document: Mapping[str, Any]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.content[path] = json.dumps(dict(document))
+
+    def delete(self, path: str) -> None:
+        self.content.pop(path, None)
+
+    def list(self, prefix: str) -> list[str]:
+        return sorted(path for path in self.content if path.startswith(prefix))
+
+
+class FakeVersionStore:
+    """The VersionStore port on a folder, without manifests and checks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cards: dict[tuple[str, str], Json] = {}
+        self.serving: dict[str, str] = {}
+        self.pinned: set[tuple[str, str]] = set()
+        self.failure: Exception | None = None
+
+    def publish(self, project_key, version, folder, card, *, activate):
+        if self.failure is not None:
+            raise self.failure
+        target = self.folder / project_key / version
+        if folder is not None and Path(folder).exists():
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+        self.cards[project_key, version] = {**copy.deepcopy(dict(card)), "version": version}
+        if activate or project_key not in self.serving:
+            self.serving[project_key] = version
+
+    def list(self, project_key):
+        cards = [
+            {**card, "pinned": key in self.pinned, "is_current": self.serving.get(key[0]) == key[1]}
+            for key, card in self.cards.items()
+            if key[0] == project_key
+        ]
+        return sorted(cards, key=lambda card: card["version"], reverse=True)
+
+    def current(self, project_key):
+        return self.serving.get(project_key)
+
+    def activate(self, project_key, version):
+        self.card(project_key, version)
+        self.serving[project_key] = version
+
+    def local_folder(self, project_key, version):
+        self.card(project_key, version)
+        return self.folder / project_key / version
+
+    def card(self, project_key, version):
+        if (project_key, version) not in self.cards:
+            raise VersionError(f"project {project_key} has no version {version}")
+        return self.cards[project_key, version]
+
+    def set_pinned(self, project_key, version, pinned):
+        (self.pinned.add if pinned else self.pinned.discard)((project_key, version))
+
+    def delete(self, project_key, version):
+        if self.serving.get(project_key) == version:
+            raise VersionError(f"version {version} serves; activate another one first")
+        self.cards.pop((project_key, version))
+
+    def export_file(self, project_key, version, target):
+        target.write_text(json.dumps(self.card(project_key, version)))
+        return target
+
+    def import_file(self, project_key, source, *, activate):
+        card = json.loads(source.read_text())
+        self.publish(project_key, card["version"], None, card, activate=activate)
+        return card["version"]
+
+
+class FakeQueue:
+    """The JobQueue port, in a dict; `failure` is raised by every call while it is set."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRecord] = {}
+        self.stop_modes: dict[str, str] = {}
+        self.failure: Exception | None = None
+        self._ids = itertools.count(1)
+        self._lock = threading.RLock()
+
+    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
+        self._check()
+        with self._lock:
+            job_id = f"{kind}-{next(self._ids)}"
+            self.jobs[job_id] = JobRecord(
+                job_id, kind, project_key, "queued", created_at=time.time(), payload_path=payload_path
+            )
+            return job_id
+
+    def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
+        self._check()
+        with self._lock:
+            active = self.active_training(project_key)
+            if active is None:
+                return self.enqueue("train", project_key, payload_path)
+            if not follow_up:
+                raise ConflictError("a training is under way", job_id=active.job_id)
+            waiting = [job for job in self._trainings(project_key) if job.status == "queued"]
+            return waiting[0].job_id if waiting else self.enqueue("train", project_key, payload_path)
+
+    def labels_taken(self, job_id: str) -> None:
+        self._check()
+
+    def record(self, job_id: str) -> JobRecord:
+        self._check()
+        if job_id not in self.jobs:
+            raise NotFoundError(f"there is no job {job_id!r}")
+        return self.jobs[job_id]
+
+    def records(self, project_key: str | None = None) -> list[JobRecord]:
+        self._check()
+        found = [job for job in self.jobs.values() if project_key in (None, job.project_key)]
+        return found[::-1]
+
+    def active_training(self, project_key: str) -> JobRecord | None:
+        self._check()
+        active = [job for job in self._trainings(project_key) if job.status in ("queued", "started")]
+        return min(active, key=lambda job: job.status != "started", default=None)
+
+    def update(self, job_id: str, **fields: Any) -> None:
+        self._check()
+        record = self.record(job_id)
+        if "details" in fields:
+            fields["details"] = {**record.details, **copy.deepcopy(fields["details"])}
+        self.jobs[job_id] = replace(record, **fields)
+
+    def request_stop(self, job_id: str, *, mode: str) -> None:
+        record = self.record(job_id)
+        self.stop_modes[job_id] = mode
+        if record.status == "queued":
+            self.jobs[job_id] = replace(record, status="stopped")
+
+    def stop_mode(self, job_id: str) -> str | None:
+        self._check()
+        return self.stop_modes.get(job_id)
+
+    def _trainings(self, project_key: str) -> list[JobRecord]:
+        return [job for job in self.jobs.values() if job.kind == "train" and job.project_key == project_key]
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class FakeImages:
+    """The ImageSource port: arrays or errors by reference; unknown references are not found."""
+
+    def __init__(self, images: Mapping[str, Any] | None = None, seconds: float = 0.0) -> None:
+        self.images: dict[str, Any] = dict(images or {})
+        self.seconds = seconds
+        self.asked: list[tuple[str, ImageAccess]] = []
+
+    def load_rgb(self, reference: str, access: ImageAccess) -> np.ndarray:
+        self.asked.append((reference, access))
+        if self.seconds:
+            time.sleep(self.seconds)
+        found = self.images.get(reference, ImageNotFound(f"there is no image {reference}"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def is_cached(self, reference: str, access: ImageAccess) -> bool:
+        return reference in self.images
+
+
+class FakePredictor:
+    """Finds one object per label in every image: a box over its upper left quarter, score 0.9, 0.8, ..."""
+
+    def __init__(self, labels: Sequence[str] = ("Cat", "Dog"), version: str = "v1", seconds: float = 0.0):
+        self.labels = tuple(labels)
+        self.version = version
+        self.seconds = seconds
+        self.batches: list[int] = []
+        self.failure: Callable[[Sequence[np.ndarray]], Exception | None] = lambda images: None
+
+    def predict(self, images, *, confidence_threshold, nms_threshold, with_masks=True, max_regions=100):
+        self.batches.append(len(images))
+        if self.seconds:
+            time.sleep(self.seconds * len(images))
+        error = self.failure(images)
+        if error is not None:
+            raise error
+        return [self._find(image, confidence_threshold) for image in images]
+
+    def _find(self, image: np.ndarray, confidence_threshold: float) -> Detections:
+        height, width = image.shape[:2]
+        scores = np.array([0.9 - 0.1 * k for k in range(len(self.labels))], np.float32)
+        kept = np.flatnonzero(scores >= confidence_threshold)
+        return Detections(
+            size=ImageSize(width, height),
+            boxes_xyxy_px=np.tile(np.array([[0, 0, width / 2, height / 2]], np.float32), (len(kept), 1)),
+            scores=scores[kept],
+            label_indices=kept.astype(np.int64),
+            masks=(None,) * len(kept),
+            image_score=0.5,
+        )
+
+
+class FakeLabelStudio:
+    """The LabelStudio port: one project with tasks and predictions; `failures` are raised one per call."""
+
+    def __init__(self, tasks: Iterable[Json] = (), label_config: str = RECTANGLES) -> None:
+        self.known_tasks = list(tasks)
+        self.label_config = label_config
+        self.pushed: list[Json] = []
+        self.model_version: str | None = None
+        self.failures: list[Exception] = []
+        self.is_gone = False
+
+    def project(self, project_id: int) -> Json:
+        self._check()
+        return {"id": project_id, "label_config": self.label_config, "model_version": self.model_version}
+
+    def projects(self) -> list[Json]:
+        self._check()
+        return [self.project(7)]
+
+    def export_annotated(self, project_id: int) -> list[Json]:
+        self._check()
+        return [task for task in self.known_tasks if task.get("annotations")]
+
+    def tasks(self, project_id: int, *, page: int, page_size: int) -> tuple[list[Json], int]:
+        self._check()
+        start = (page - 1) * page_size
+        return self.known_tasks[start : start + page_size], len(self.known_tasks)
+
+    def iterate_tasks(self, project_id: int, *, page_size: int = 500) -> Iterator[Json]:
+        self._check()
+        yield from self.known_tasks
+
+    def predictions(self, task_id: int) -> list[Json]:
+        self._check()
+        return [item for item in self.pushed if item["task"] == task_id]
+
+    def predicted_task_ids(self, project_id: int, model_version: str) -> set[int]:
+        self._check()
+        return {item["task"] for item in self.pushed if item["model_version"] == model_version}
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
+        self._check()
+        self.pushed.extend(predictions)
+        return len(predictions)
+
+    def set_model_version(self, project_id: int, model_version: str) -> None:
+        self._check()
+        self.model_version = model_version
+
+    def _check(self) -> None:
+        if self.is_gone:
+            raise LabelStudioGone("project 7 does not exist in Label Studio")
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+class FakeTrain:
+    """Stands for the learning code: reports its epochs, asks whether to stop, writes one small file."""
+
+    def __init__(self, epochs: int = 2) -> None:
+        self.epochs = epochs
+        self.inputs: list[Any] = []
+        self.failure: Exception | None = None
+        self.metrics = {"box_ap50": 0.5}
+
+    def __call__(self, inputs, observer):
+        self.inputs.append(inputs)
+        for epoch in range(1, self.epochs + 1):
+            if self.failure is not None:
+                raise self.failure
+            observer.on_epoch(EpochReport(epoch, self.epochs, 1.0 / epoch, float(self.epochs - epoch)))
+            if observer.stop_requested() == "keep":
+                return self._outcome(inputs, "user")
+        return self._outcome(inputs, None)
+
+    def _outcome(self, inputs, stopped_by):
+        folder = inputs.workdir / "version"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights.safetensors").write_bytes(b"weights")
+        card = {"backbone": inputs.params.backbone}
+        return TrainingOutcome(folder, card, dict(self.metrics), stopped_early_by=stopped_by)
+
+
+class FakeInteractive:
+    """Answers every prompt with no regions, and remembers it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def answer(self, task, config, context, project_key, access):
+        self.asked.append((task, config, context, project_key, access))
+        return {"result": [], "score": 0.0, "model_version": "not-trained"}
+
+
+class FakeLease:
+    """The worker's hold on a job, never lost unless told so."""
+
+    def __init__(self) -> None:
+        self.pause_requested = False
+        self.lost: Exception | None = None
+
+    def confirm(self) -> None:
+        if self.lost is not None:
+            raise self.lost
+
+
+def picture(width: int = 40, height: int = 30) -> np.ndarray:
+    """Return a small grey image."""
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def rectangle(label: str = "Cat", **value: float) -> Json:
+    """Return one rectangle region of RECTANGLES' control tag."""
+    geometry = {"x": 10, "y": 10, "width": 40, "height": 40, "rotation": 0, **value}
+    return {
+        "id": "r1",
+        "from_name": "label",
+        "to_name": "image",
+        "type": "rectanglelabels",
+        "original_width": 40,
+        "original_height": 30,
+        "image_rotation": 0,
+        "value": {**geometry, "rectanglelabels": [label]},
+    }
+
+
+def annotated(task_id: int, *regions: Json, image: str | None = None) -> Json:
+    """Return a task with one annotation."""
+    return {
+        "id": task_id,
+        "data": {"image": image or f"{task_id}.png"},
+        "annotations": [{"id": task_id, "result": list(regions)}],
+    }
+
+
+def make_services(folder: Path, **changes: Any) -> Services:
+    """Return services of fakes alone; `changes` replace fields, `settings` may be a dict of settings."""
+    settings = changes.pop("settings", {})
+    if isinstance(settings, dict):
+        settings = Settings(**{"data_dir": folder / "data", **settings})
+    documents = changes.pop("documents", None) or FakeDocuments()
+    store = changes.pop("store", None) or FakeVersionStore(folder / "store")
+    images = changes.pop("images", None) or FakeImages()
+    predictor = changes.pop("predictor", None) or FakePredictor()
+    label_studio = changes.pop("label_studio", None) or FakeLabelStudio()
+    projects = Projects(documents)
+    lane = NetworkLane()
+
+    def load(version_folder: Path) -> FakePredictor:
+        loaded = copy.copy(predictor)
+        loaded.version = version_folder.name
+        return loaded
+
+    fields: dict[str, Any] = {
+        "settings": settings,
+        "documents": documents,
+        "store": store,
+        "queue": FakeQueue(),
+        "images": images,
+        "projects": projects,
+        "versions": Versions(store, load, is_retired=projects.is_deleted),
+        "lane": lane,
+        "pipeline": Pipeline(images, lane),
+        "connect": lambda url, token: label_studio,
+        "train": FakeTrain(),
+        "interactive": FakeInteractive(),
+    }
+    return Services(**{**fields, **changes})
+
+
+def add_version(services: Services, key: str, version: str = "v1", **card: Any) -> str:
+    """Publish and activate a version, as a training would."""
+    labels = ["Cat", "Dog"]
+    services.store.publish(key, version, Path("/nonexistent"), {"labels": labels, **card}, activate=True)
+    services.versions.look_again(key)
+    return version
