@@ -56,8 +56,8 @@ setup: $(VENV)/.installed ## make the virtual environment and install the servic
 serve: setup ## run everything: Redis, training workers and the web service
 	@exec $(BIN)/labelstudio-backend serve
 
-worker: setup ## run one more worker (needs REDIS_URL, and DATA_DIR or STORE_URL shared with the service)
-	@exec $(BIN)/labelstudio-backend worker
+worker: setup ## run one more worker (needs REDIS_URL, and DATA_DIR or STORE_URL shared; KINDS=train or predict)
+	@exec $(BIN)/labelstudio-backend worker $(KINDS)
 
 demo: setup $(LABEL_STUDIO_BIN) ## start a Label Studio with a generated project and see the whole loop
 	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m demo

@@ -1,4 +1,4 @@
-"""64 clients that ask one after the other, each for its own 640 x 480 image, first alone, then beside training.
+"""64 clients that ask one after the other, each for its own 640 x 480 image, alone, then beside a training.
 
     python -m benchmarks.load [--minutes 5] [--idle-minutes 1] [--clients 64]
 
