@@ -103,7 +103,9 @@ def _cut_field(values: FloatArray, window: Window, net_side: int) -> FloatArray:
     padded = np.zeros((side, side), dtype=np.float32)
     if right > left and bottom > top:
         inside = values[top:bottom, left:right]
-        padded[top - window.top_px : bottom - window.top_px, left - window.left_px : right - window.left_px] = inside
+        padded[
+            top - window.top_px : bottom - window.top_px, left - window.left_px : right - window.left_px
+        ] = inside
     method = cv2.INTER_AREA if side > net_side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(padded, (net_side, net_side), interpolation=method), dtype=np.float32)
 
@@ -169,9 +171,7 @@ def start_sample(rng: Rng, target: MaskedObject, *, prior_share: float = 0.15) -
     """
     box = mask_box(target.mask)
     kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
-    sample = PromptedSample(
-        target, Window(0, 0, 1), rounds_left=1 + int(rng.choice(len(_ROUNDS), p=_ROUNDS))
-    )
+    sample = PromptedSample(target, Window(0, 0, 1), rounds_left=1 + int(rng.choice(len(_ROUNDS), p=_ROUNDS)))
     if kind in ("click", "box and click"):
         sample.positive_px.append(_point_inside(rng, target.mask))
     if kind in ("box", "box and click"):
@@ -205,9 +205,7 @@ def _first_window(rng: Rng, sample: PromptedSample, box: FloatArray) -> Window:
     return Window(round(x - side / 2 + shift[0]), round(y - side / 2 + shift[1]), side)
 
 
-def next_round(
-    rng: Rng, sample: PromptedSample, probability: FloatArray
-) -> bool:
+def next_round(rng: Rng, sample: PromptedSample, probability: FloatArray) -> bool:
     """Let the annotator look at the prediction and click; False when this one is done.
 
     probability float [S, S]: what the network made of the sample's window. The click lands in the
@@ -275,12 +273,16 @@ def _imagined_instance(rng: Rng, mask: BoolArray) -> tuple[Window, FloatArray]:
     side = int(rng.choice([28, 56, 112]))
     truth = _cut_field(mask.astype(np.float32), window, side)
     blurred = cv2.GaussianBlur(truth, (0, 0), side * rng.uniform(0.01, 0.05))
-    lumps = cv2.resize(rng.standard_normal((7, 7), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    lumps = cv2.resize(
+        rng.standard_normal((7, 7), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+    )
     soft = 1.0 / (1.0 + np.exp(-(blurred - 0.5 + 0.25 * rng.random() * lumps) * rng.uniform(4, 14)))
     if rng.random() < 0.25:
         cut = rng.integers(side // 4, side)
         axis = rng.integers(4)
-        soft[{0: np.s_[cut:], 1: np.s_[: side - cut], 2: np.s_[:, cut:], 3: np.s_[:, : side - cut]}[int(axis)]] = 0.0
+        soft[
+            {0: np.s_[cut:], 1: np.s_[: side - cut], 2: np.s_[:, cut:], 3: np.s_[:, : side - cut]}[int(axis)]
+        ] = 0.0
     return window, soft.astype(np.float32)
 
 

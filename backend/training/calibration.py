@@ -1,0 +1,102 @@
+"""Scores that mean something: fitted on the held-out images, so that 0.30 is a sensible cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.core.instances import Detections, FloatArray, TrainingTarget
+from backend.nn.score_map import ScoreMap
+from backend.training.metrics import scored_hits
+
+DEFAULT_CUT = 0.30
+# Fewer objects than this say too little; the network's own scores then stand.
+OBJECTS_MIN = 8
+PRIOR_STRENGTH = 4.0
+# Precision and recall this close count as balanced.
+MAX_GAP = 0.06
+KNOTS = np.linspace(-7.0, 4.0, 23)
+
+
+def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap:
+    """Return the map from raw logits to calibrated ones.
+
+    detections: of the held-out images with uncalibrated scores, down to a low threshold. First the chance of
+    a hit is fitted as a logistic function of the raw logit (Platt, 1999); then the part about the cut is bent
+    so that precision and recall meet near DEFAULT_CUT, where someone who never moves the threshold stands.
+    """
+    scores, _, hits, objects = scored_hits(detections, targets)
+    if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN or not len(scores):
+        return ScoreMap()
+    logits = _logit(scores)
+    slope, offset = _fit_logistic(logits, hits)
+    cut_logit = float(_logit(np.float64(DEFAULT_CUT)))
+    plain_cut = (cut_logit - offset) / slope
+    cut = _balanced_cut(logits, hits, objects, plain_cut)
+    raw = np.sort(np.concatenate([KNOTS, [cut - 0.01, cut]]))
+    calibrated = np.clip(slope * raw + offset, -9.0, 9.0)
+    if cut > plain_cut:
+        excess = slope * cut + offset - cut_logit
+        calibrated = np.where(raw < cut, calibrated - excess, calibrated)
+    else:
+        calibrated = np.where(raw >= cut, np.maximum(calibrated, cut_logit), calibrated)
+    return _strictly_rising(raw, calibrated)
+
+
+def _fit_logistic(logits: FloatArray, hits: np.ndarray) -> tuple[float, float]:
+    """Return slope > 0 and offset of P(hit | logit), pulled towards slope 1 by a weak prior."""
+    x, y = logits.astype(np.float64), hits.astype(np.float64)
+    theta = np.array([1.0, 0.0])
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    prior = np.diag([PRIOR_STRENGTH, 0.1])
+    start = theta.copy()
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(design @ theta, -30, 30)))
+        gradient = design.T @ (p - y) + prior @ (theta - start)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + prior
+        step = np.linalg.solve(hessian, gradient)
+        # Newton can overshoot where hits and misses separate.
+        theta = theta - step / max(1.0, float(np.abs(step).max()) / 2.0)
+        if np.abs(step).max() < 1e-6:
+            break
+    return float(max(theta[0], 0.2)), float(theta[1])
+
+
+def _balanced_cut(logits: FloatArray, hits: np.ndarray, objects: int, plain_cut: float) -> float:
+    """Return the raw logit nearest to plain_cut at which precision and recall are at most MAX_GAP apart."""
+    order = np.argsort(-logits, kind="stable")
+    found = np.cumsum(hits[order])
+    gap = np.abs(found / np.arange(1, len(order) + 1) - found / objects)
+    kept = int((logits >= plain_cut).sum())
+    if kept and gap[kept - 1] <= MAX_GAP:
+        return plain_cut
+    fitting = np.flatnonzero(gap <= max(MAX_GAP, float(gap.min())))
+    nearest = fitting[np.argmin(np.abs(logits[order][fitting] - plain_cut))]
+    return float(logits[order][nearest])
+
+
+def _strictly_rising(raw: FloatArray, calibrated: FloatArray) -> ScoreMap:
+    raw, first = np.unique(raw, return_index=True)
+    rising = calibrated[first].astype(np.float64)
+    for i in range(1, len(rising)):
+        rising[i] = max(rising[i], rising[i - 1] + 1e-3)
+    return ScoreMap(tuple(float(v) for v in raw), tuple(float(v) for v in rising))
+
+
+def _logit(scores: FloatArray) -> FloatArray:
+    clipped = np.clip(np.asarray(scores, dtype=np.float64), 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
+
+
+def expected_calibration_error(scores: FloatArray, hits: np.ndarray, bins: int = 10) -> float:
+    """Return the mean gap between score and hit rate over equal bins of score, weighted by their size."""
+    if not len(scores):
+        return 0.0
+    which = np.clip((scores * bins).astype(int), 0, bins - 1)
+    error = 0.0
+    for b in range(bins):
+        mine = which == b
+        if mine.any():
+            error += abs(float(scores[mine].mean()) - float(hits[mine].mean())) * float(mine.mean())
+    return error

@@ -1,0 +1,63 @@
+"""The state of a training between two epochs, so that a restarted worker goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_FILE = "checkpoint.pt"
+FORMAT = 1
+
+
+@dataclass
+class TrainingState:
+    """Everything a resumed epoch needs; tensors and plain values only, so it loads without pickled code."""
+
+    next_epoch: int = 0
+    step: int = 0
+    batch_size: int = 1
+    best_epoch: int = -1
+    best_fitness: float = -1.0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    images_seen: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    ema_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_weights: dict[str, torch.Tensor] | None = None
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def save_state(state: TrainingState, folder: Path, fingerprint: str) -> None:
+    """Write the state aside, then rename it: a crash leaves the old one or the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / (CHECKPOINT_FILE + ".part")
+    torch.save({"format": FORMAT, "fingerprint": fingerprint, **vars(state)}, aside)
+    aside.replace(folder / CHECKPOINT_FILE)
+
+
+def load_state(folder: Path, fingerprint: str) -> TrainingState | None:
+    """Return the stored state; None where there is none, it is damaged, or it belongs to another training."""
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
+        return None
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        if stored.pop("format") != FORMAT or stored.pop("fingerprint") != fingerprint:
+            logger.warning("checkpoint in %s is of another training; starting over", folder.name)
+            return None
+        return TrainingState(**stored)
+    except Exception as exc:  # torch.load raises a dozen kinds for a damaged file
+        logger.warning("checkpoint in %s cannot be read (%s); starting over", folder.name, exc)
+        return None
+
+
+def discard_state(folder: Path) -> None:
+    """Remove the checkpoint once it has served."""
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""How good detections are: COCO average precision, and precision, recall and F1 at one threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.core.instances import Detections, FloatArray, IntArray, TrainingTarget
+
+
+def average_precision(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int, *, with_masks: bool
+) -> dict[str, float]:
+    """Return `box_map` (IoU 0.50 to 0.95) and `box_map50`, with masks `mask_map` and `mask_map50` too.
+
+    Masks are compared only where every target has one. Means are over the labels that occur; 0 where
+    nothing occurs or nothing was found.
+    """
+    found = {"box_map": 0.0, "box_map50": 0.0}
+    kinds = ["bbox"]
+    if with_masks and all(mask is not None for target in targets for mask in target.masks):
+        kinds.append("segm")
+        found.update(mask_map=0.0, mask_map50=0.0)
+    if not any(len(t) for t in targets) or not any(len(d) for d in detections):
+        return found
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    truth, guesses = _coco_rows(detections, targets, "segm" in kinds)
+    coco = COCO(
+        {
+            "images": [
+                {"id": i, "width": t.size.width, "height": t.size.height} for i, t in enumerate(targets)
+            ],
+            "annotations": truth,
+            "categories": [{"id": label, "name": str(label)} for label in range(label_count)],
+        }
+    )
+    for kind, name in zip(kinds, ("box", "mask"), strict=False):
+        scored = COCOeval_faster(coco, coco.loadRes(guesses), kind, print_function=lambda *_: None)
+        scored.evaluate()
+        scored.accumulate()
+        scored.summarize()
+        found[f"{name}_map"] = max(float(scored.stats[0]), 0.0)
+        found[f"{name}_map50"] = max(float(scored.stats[1]), 0.0)
+    return found
+
+
+def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[np.ndarray, int]:
+    """Return whether each detection (best first) hits an unmatched object of its label, and the object count."""
+    hits = np.zeros(len(detections), dtype=np.bool_)
+    taken = np.zeros(len(target), dtype=np.bool_)
+    iou = iou_matrix(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+    for i in range(len(detections)):
+        usable = (target.label_indices == detections.label_indices[i]) & ~taken & (iou[i] >= 0.5)
+        if usable.any():
+            best = int(np.argmax(np.where(usable, iou[i], -1)))
+            taken[best], hits[i] = True, True
+    return hits, len(target)
+
+
+def precision_recall(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget], threshold: float
+) -> tuple[float, float]:
+    """Return precision and recall at IoU 0.5 of detections at or above a score; 0 where undefined."""
+    hit_count = kept_count = object_count = 0
+    for found, target in zip(detections, targets, strict=True):
+        hits, objects = match_at_half_iou(found, target)
+        kept = found.scores >= threshold
+        hit_count += int(hits[kept].sum())
+        kept_count += int(kept.sum())
+        object_count += objects
+    return hit_count / max(kept_count, 1), hit_count / max(object_count, 1)
+
+
+def iou_matrix(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
+    """Return the IoU of corner boxes [A, 4] with [B, 4], float [A, B]."""
+    low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    high = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=-1)
+    area_a = (boxes_a[:, 2:] - boxes_a[:, :2]).prod(axis=-1)
+    area_b = (boxes_b[:, 2:] - boxes_b[:, :2]).prod(axis=-1)
+    return overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-6)
+
+
+def scored_hits(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget]
+) -> tuple[FloatArray, IntArray, np.ndarray, int]:
+    """Return scores, labels and hits of all detections, concatenated, and the number of objects."""
+    hits, objects = [], 0
+    for found, target in zip(detections, targets, strict=True):
+        mine, count = match_at_half_iou(found, target)
+        hits.append(mine)
+        objects += count
+    scores = np.concatenate([d.scores for d in detections]) if detections else np.zeros(0)
+    labels = np.concatenate([d.label_indices for d in detections]) if detections else np.zeros(0, np.int64)
+    return scores, labels, np.concatenate(hits) if hits else np.zeros(0, np.bool_), objects
+
+
+def _coco_rows(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget], with_masks: bool
+) -> tuple[list[dict], list[dict]]:
+    truth: list[dict] = []
+    guesses: list[dict] = []
+    for image_id, (found, target) in enumerate(zip(detections, targets, strict=True)):
+        for k in range(len(target)):
+            row = _row(image_id, target.boxes_xyxy_px[k], target.label_indices[k])
+            if with_masks:
+                bits = target.masks[k].full(target.size)
+                row.update(segmentation=_coco_rle(bits), area=float(bits.sum()))
+            truth.append({**row, "id": len(truth) + 1, "iscrowd": 0})
+        for k in range(len(found)):
+            row = _row(image_id, found.boxes_xyxy_px[k], found.label_indices[k])
+            if with_masks:
+                mask = found.masks[k]
+                bits = np.zeros((1, 1), np.bool_) if mask is None else mask.full(target.size)
+                if mask is None:
+                    bits = np.zeros((target.size.height, target.size.width), np.bool_)
+                row["segmentation"] = _coco_rle(bits)
+            guesses.append({**row, "score": float(found.scores[k])})
+    return truth, guesses
+
+
+def _row(image_id: int, box: FloatArray, label: int) -> dict:
+    x1, y1, x2, y2 = (float(v) for v in box)
+    width, height = x2 - x1, y2 - y1
+    return {
+        "image_id": image_id,
+        "category_id": int(label),
+        "bbox": [x1, y1, width, height],
+        "area": width * height,
+    }
+
+
+def _coco_rle(bits: np.ndarray) -> dict:
+    from faster_coco_eval.core import mask as coco_mask
+
+    return coco_mask.encode(np.asfortranarray(bits.astype(np.uint8)))

@@ -1,0 +1,282 @@
+"""One training from samples to a version folder: load, start, learn, calibrate, write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from backend.errors import NotEnoughData, TrainingStopped
+from backend.nn.backbone import normalisation_of
+from backend.nn.network import Architecture, InstanceNetwork
+from backend.nn.precision import is_bf16_faster
+from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
+from backend.nn.score_map import ScoreMap
+from backend.training.batches import sampling_weights
+from backend.training.calibration import expected_calibration_error, fit_score_map
+from backend.training.checkpoint import discard_state, load_state
+from backend.training.dataset import (
+    CachedImage,
+    LoadedImages,
+    count_labels,
+    has_any_mask,
+    label_weights,
+    load_images,
+)
+from backend.training.holdout import split_by_task
+from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
+from backend.training.loop import LearningData, LoopResult, TrainingLoop, predict_images
+from backend.training.metrics import average_precision, precision_recall, scored_hits
+from backend.training.recipe import Augmentation, Recipe, recipe_for
+from backend.training.start_weights import Start, start_from_imagenet, start_from_version
+
+logger = logging.getLogger(__name__)
+
+VERSION_FOLDER = "version"
+CACHE_FOLDER = "images"
+
+
+def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> TrainingOutcome:
+    """Train on the samples and return the folder of the new version.
+
+    Goes on from the checkpoint in `inputs.workdir` if there is one of the same training.
+    Raises the TrainingError family, VersionError for an unusable start version, ParameterError for an
+    unusable backbone, and TrainingPaused when the observer asks for it.
+    """
+    started = time.monotonic()
+    inputs.workdir.mkdir(parents=True, exist_ok=True)
+    _seed_everything(inputs.seed)
+    loaded = _load(inputs, observer)
+    training, held_out = _split(loaded)
+    _check_enough(training, loaded)
+
+    architecture = _architecture(inputs, loaded.images)
+    network = InstanceNetwork(architecture)
+    if network.backbone.needs_square:
+        architecture = Architecture.from_card({**architecture.as_card(), "canvas": "square"})
+        network = InstanceNetwork(architecture)
+    fingerprint = _fingerprint(inputs, architecture, loaded.task_ids)
+    state = load_state(inputs.workdir, fingerprint)
+    start = _start(inputs, network, is_resumed=state is not None)
+    warnings = [start.warning] if start.warning else []
+    for warning in warnings:
+        observer.on_warning(warning)
+
+    recipe = recipe_for(
+        inputs.params,
+        len(training),
+        starts_trained=start.has_learned,
+        augmentation=choose_augmentation(training),
+    )
+    data = _learning_data(training, held_out, len(inputs.labels), recipe)
+    use_bf16 = is_bf16_faster(inputs.device)
+    loop = TrainingLoop(
+        network,
+        inputs.labels,
+        data,
+        recipe,
+        observer,
+        device=inputs.device,
+        use_bf16=use_bf16,
+        seed=inputs.seed,
+        checkpoint_folder=inputs.workdir,
+        fingerprint=fingerprint,
+    )
+    if state is not None:
+        logger.info("resuming after epoch %d", state.next_epoch)
+        loop.resume(state)
+    result = loop.run()
+    score_map, metrics = _judge_best(loop, result, data, inputs)
+    card = _card(inputs, architecture, recipe, loop, result, data, loaded, start)
+    card.update(
+        score_map=score_map.as_card(),
+        metrics=metrics,
+        precision="bfloat16" if use_bf16 else "float32",
+        memory_format="channels_last",
+        seconds=round(time.monotonic() - started, 1),
+    )
+    folder = _write(inputs.workdir / VERSION_FOLDER, result, card)
+    discard_state(inputs.workdir)
+    shutil.rmtree(inputs.workdir / CACHE_FOLDER, ignore_errors=True)
+    return TrainingOutcome(folder, card, metrics, result.stopped_early_by)
+
+
+def _load(inputs: TrainingInputs, observer: TrainingObserver) -> LoadedImages:
+    if not inputs.samples:
+        raise NotEnoughData("there is no annotated image to learn from; label some and train again")
+    if not inputs.labels:
+        raise NotEnoughData("the labeling config names no label to learn; add one and train again")
+    loaded = load_images(
+        inputs.samples,
+        inputs.params.image_size,
+        inputs.workdir / CACHE_FOLDER,
+        should_stop=lambda: observer.stop_requested() is not None,
+    )
+    if observer.stop_requested() == "discard":
+        raise TrainingStopped("the training was stopped while its images were read")
+    if loaded.failures:
+        observer.on_warning(
+            f"{len(loaded.failures)} of {len(inputs.samples)} images could not be read and were left out: "
+            + "; ".join(loaded.failures[:5])
+        )
+    return loaded
+
+
+def _split(loaded: LoadedImages) -> tuple[list[CachedImage], list[CachedImage]]:
+    training, held_out = split_by_task(loaded.task_ids)
+    return [loaded.images[i] for i in training], [loaded.images[i] for i in held_out]
+
+
+def _check_enough(training: list[CachedImage], loaded: LoadedImages) -> None:
+    if not loaded.images:
+        raise NotEnoughData(
+            "none of the annotated images could be read: " + "; ".join(loaded.failures[:3] or ["unknown"])
+        )
+    if not any(len(image.target) for image in training):
+        raise NotEnoughData(
+            "no usable labelled region stands in the training images; draw some regions and train again"
+        )
+
+
+def _architecture(inputs: TrainingInputs, images: list[CachedImage]) -> Architecture:
+    mean, std = normalisation_of(inputs.params.backbone)
+    return Architecture(
+        backbone=inputs.params.backbone,
+        image_size_px=inputs.params.image_size,
+        label_count=len(inputs.labels),
+        has_masks=inputs.params.enable_segmentation and has_any_mask(images),
+        mean=mean,
+        std=std,
+    )
+
+
+def _start(inputs: TrainingInputs, network: InstanceNetwork, *, is_resumed: bool) -> Start:
+    if inputs.start_folder is not None:
+        return start_from_version(network, inputs.labels, inputs.start_folder)
+    if inputs.params.pretrained:
+        return start_from_imagenet(network, inputs.pretrained_path)
+    return Start(origin="random weights")
+
+
+def choose_augmentation(images: list[CachedImage]) -> Augmentation:
+    """Return the augmentation for these images."""
+    return Augmentation()
+
+
+def _learning_data(
+    training: list[CachedImage], held_out: list[CachedImage], label_count: int, recipe: Recipe
+) -> LearningData:
+    counts = count_labels(training, label_count)
+    return LearningData(
+        training=training,
+        held_out=held_out,
+        label_weights=label_weights(counts, recipe.label_weight_max),
+        sampling_weights=sampling_weights(training, label_count),
+    )
+
+
+def _judge_best(
+    loop: TrainingLoop, result: LoopResult, data: LearningData, inputs: TrainingInputs
+) -> tuple[ScoreMap, dict[str, float]]:
+    """Calibrate on the held-out images and return the map and the metrics with calibrated scores."""
+    loop.ema.load_state_dict(result.best_weights)
+    if not data.held_out:
+        return ScoreMap(), {}
+    targets = [image.target for image in data.held_out]
+    score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
+    predictor = Predictor(loop.ema, inputs.labels, score_map, device=inputs.device, autocast=loop.use_bf16)
+    found = predict_images(predictor, data.held_out)
+    has_masks = loop.network.architecture.has_masks
+    metrics = average_precision(found, targets, len(inputs.labels), with_masks=has_masks)
+    cut = inputs.params.confidence_threshold
+    precision, recall = precision_recall(found, targets, cut)
+    scores, _, hits, _ = scored_hits(found, targets)
+    kept = scores >= cut
+    metrics.update(
+        precision=precision,
+        recall=recall,
+        calibration_error=expected_calibration_error(scores[kept], hits[kept]),
+    )
+    return score_map, {name: round(value, 4) for name, value in metrics.items()}
+
+
+def _card(
+    inputs: TrainingInputs,
+    architecture: Architecture,
+    recipe: Recipe,
+    loop: TrainingLoop,
+    result: LoopResult,
+    data: LearningData,
+    loaded: LoadedImages,
+    start: Start,
+) -> dict[str, Any]:
+    counts = count_labels([*data.training, *data.held_out], len(inputs.labels))
+    notes = [start.warning] if start.warning else []
+    if not data.held_out:
+        notes.append("too few images to hold any back: all were learned from, scores are not calibrated")
+    return {
+        "architecture": architecture.as_card(),
+        "labels": list(inputs.labels),
+        "enable_detection": inputs.params.enable_detection,
+        "enable_segmentation": inputs.params.enable_segmentation,
+        "params": inputs.params.as_dict(),
+        "recipe": recipe.as_card(),
+        "start": start.origin,
+        "training_images": len(data.training),
+        "held_out_images": len(data.held_out),
+        "unreadable_images": len(loaded.failures),
+        "regions_by_label": {label: int(n) for label, n in zip(inputs.labels, counts, strict=True)},
+        "images_seen": result.images_seen,
+        "epochs_run": result.epochs_run,
+        "best_epoch": result.best_epoch + 1,
+        "batch_size": result.batch_size,
+        "stopped_early_by": result.stopped_early_by,
+        "training_seconds": round(result.seconds, 1),
+        "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
+        "warnings": notes + loop.state.warnings,
+        "seed": inputs.seed,
+    }
+
+
+def _write(folder: Path, result: LoopResult, card: dict[str, Any]) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # Half precision halves the file; the averaged weights lose nothing that a score would show.
+    weights = {
+        name: value.to(torch.float16) if _fits_half(value) else value
+        for name, value in result.best_weights.items()
+    }
+    save_file(weights, folder / WEIGHTS_FILE)
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
+    return folder
+
+
+def _fits_half(value: torch.Tensor) -> bool:
+    return value.is_floating_point() and value.ndim > 1 and bool(value.abs().max() < 6e4)
+
+
+def _fingerprint(inputs: TrainingInputs, architecture: Architecture, task_ids: list[int]) -> str:
+    """Return a digest of what makes a checkpoint fit: same images, labels, parameters, network, seed."""
+    content = json.dumps(
+        [
+            architecture.as_card(),
+            inputs.params.as_dict(),
+            list(inputs.labels),
+            list(task_ids),
+            inputs.seed,
+            str(inputs.start_folder.name if inputs.start_folder else None),
+        ],
+        sort_keys=True,
+    )
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)

@@ -1,0 +1,243 @@
+"""Train and score in-process, without HTTP: `python -m benchmarks.learning --data <folder> --set bccd`.
+
+Appends one JSON line per run to --results; a run whose name stands there already is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SETS = {
+    "bccd": ("bccd", "tasks.json", "label_config.xml"),
+    "brush": ("pennfudan", "tasks_brush.json", "label_config_brush.xml"),
+    "polygon": ("pennfudan", "tasks_polygon.json", "label_config_polygon.xml"),
+    "rectangle": ("pennfudan", "tasks_rectangle.json", "label_config_rectangle.xml"),
+}
+
+
+class PrintingObserver:
+    def on_epoch(self, report):
+        numbers = {k: round(v, 3) for k, v in report.metrics.items()}
+        print(
+            f"{time.strftime('%H:%M:%S')} epoch {report.epoch}/{report.epochs} loss {report.loss:.3f} "
+            f"left {report.seconds_left:.0f}s {numbers}",
+            flush=True,
+        )
+
+    def on_warning(self, message):
+        print("WARNING", message, flush=True)
+
+    def stop_requested(self):
+        return None
+
+
+def load_samples(root: Path, name: str, split: str, limit: int | None = None):
+    from backend.core.label_config import parse_label_config
+    from backend.core.targets import annotated_task, build_target
+    from backend.core.instances import ImageSize
+    from backend.training.inputs import TrainingSample
+
+    folder_name, tasks_file, config_file = SETS[name]
+    folder = root / folder_name
+    config = parse_label_config((folder / config_file).read_text())
+    ids = json.loads((folder / "splits.json").read_text())[split][:limit]
+    tasks = {t["id"]: t for t in json.loads((folder / tasks_file).read_text())}
+    samples = []
+    for task_id in ids:
+        task = tasks[task_id]
+        path = folder / task["data"]["image"]
+
+        def load(path=path):
+            return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+        height, width = load().shape[:2]
+        page = annotated_task(task, config).pages[0]
+        target = build_target(page.regions, config.labels, ImageSize(width, height)).target
+        samples.append(TrainingSample(task_id, load, target))
+    return samples, config, [tasks[i] for i in ids]
+
+
+def score(detections, samples, label_count, has_masks):
+    from backend.training.calibration import expected_calibration_error
+    from backend.training.metrics import average_precision, match_at_half_iou, precision_recall, scored_hits
+
+    targets = [s.target for s in samples]
+    known = all(m is not None for t in targets for m in t.masks)
+    out = dict(average_precision(detections, targets, label_count, with_masks=has_masks and known))
+    precision, recall = precision_recall(detections, targets, 0.30)
+    scores, _, hits, _ = scored_hits(detections, targets)
+    kept = scores >= 0.30
+    out.update(precision=precision, recall=recall, ece=expected_calibration_error(scores[kept], hits[kept]))
+    f1s, image_scores = [], []
+    for found, target in zip(detections, targets, strict=True):
+        mine, count = match_at_half_iou(found, target)
+        kept_one = found.scores >= 0.30
+        f1s.append(2 * mine[kept_one].sum() / max(kept_one.sum() + count, 1))
+        image_scores.append(found.image_score)
+    out["spearman"] = spearman(np.array(image_scores), np.array(f1s))
+    for label in range(label_count):
+        mine = [only(d, label) for d in detections]
+        theirs = [only_target(t, label) for t in targets]
+        out[f"map50_label{label}"] = average_precision(mine, theirs, label_count, with_masks=False)[
+            "box_map50"
+        ]
+    if has_masks and known:
+        out["iou"] = semantic_iou(detections, targets, label_count)
+    return {k: round(float(v), 4) for k, v in out.items()}
+
+
+def spearman(a, b):
+    def ranks(x):
+        order = np.argsort(x)
+        r = np.empty(len(x))
+        r[order] = np.arange(len(x))
+        for v in np.unique(x):
+            r[x == v] = r[x == v].mean()
+        return r
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def only(d, label):
+    keep = d.label_indices == label
+    return replace(
+        d,
+        boxes_xyxy_px=d.boxes_xyxy_px[keep],
+        scores=d.scores[keep],
+        label_indices=d.label_indices[keep],
+        masks=tuple(m for m, k in zip(d.masks, keep, strict=True) if k),
+    )
+
+
+def only_target(t, label):
+    keep = t.label_indices == label
+    return replace(
+        t,
+        boxes_xyxy_px=t.boxes_xyxy_px[keep],
+        label_indices=t.label_indices[keep],
+        masks=tuple(m for m, k in zip(t.masks, keep, strict=True) if k),
+    )
+
+
+def semantic_iou(detections, targets, label_count, cut=0.30):
+    inter, union = np.zeros(label_count), np.zeros(label_count)
+    for d, t in zip(detections, targets, strict=True):
+        for label in range(label_count):
+            sides = []
+            for masks, mine in (
+                (d.masks, (d.label_indices == label) & (d.scores >= cut)),
+                (t.masks, t.label_indices == label),
+            ):
+                full = np.zeros((t.size.height, t.size.width), bool)
+                for mask, is_mine in zip(masks, mine, strict=True):
+                    if is_mine and mask is not None:
+                        full |= mask.full(t.size)
+                sides.append(full)
+            inter[label] += (sides[0] & sides[1]).sum()
+            union[label] += (sides[0] | sides[1]).sum()
+    return float(np.mean(inter[union > 0] / union[union > 0]))
+
+
+def boxes_from_masks(detections):
+    """Label Studio knows a painted region by its pixels alone, so its box is their extent."""
+    out = []
+    for d in detections:
+        boxes = d.boxes_xyxy_px.copy()
+        for k, m in enumerate(d.masks):
+            if m is not None:
+                boxes[k] = (m.left_px, m.top_px, m.left_px + m.bits.shape[1], m.top_px + m.bits.shape[0])
+        out.append(replace(d, boxes_xyxy_px=boxes))
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--set", choices=SETS, required=True)
+    parser.add_argument("--train", default="train100")
+    parser.add_argument("--first", type=int)
+    parser.add_argument("--params", default='{"pretrained": false}')
+    parser.add_argument("--recipe", default="{}", help="recipe numbers to replace, for ablations")
+    parser.add_argument("--augmentation", default="{}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name")
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/learning.jsonl"))
+    parser.add_argument("--keep", type=Path, help="folder for the version")
+    args = parser.parse_args()
+    name = (
+        args.name
+        or f"{args.set}-{args.train}-{args.first or 'all'}-seed{args.seed}-{args.params}-{args.recipe}"
+    )
+    if args.results.is_file() and any(
+        json.loads(r)["name"] == name for r in args.results.read_text().splitlines()
+    ):
+        print(f"{name} stands in {args.results}")
+        return
+    import backend.training.run as run
+    from backend.core.training_params import TrainingParams
+    from backend.nn.predictor import load_predictor
+    from backend.training.inputs import TrainingInputs
+
+    recipe_changes, augmentation_changes = json.loads(args.recipe), json.loads(args.augmentation)
+    make_recipe = run.recipe_for
+    run.recipe_for = lambda *a, augmentation, **k: replace(
+        make_recipe(*a, augmentation=replace(augmentation, **augmentation_changes), **k), **recipe_changes
+    )
+    samples, config, _ = load_samples(args.data, args.set, args.train, args.first)
+    params = TrainingParams(**json.loads(args.params))
+    workdir = args.keep or Path(tempfile.mkdtemp())
+    started = time.time()
+    outcome = run.train_version(
+        TrainingInputs(samples, tuple(config.labels), params, workdir, seed=args.seed), PrintingObserver()
+    )
+    seconds = time.time() - started
+    validation, _, _ = load_samples(args.data, args.set, "val")
+    predictor = load_predictor(outcome.folder)
+    images = [s.load_rgb() for s in validation]
+    predictor.predict(images[:8], confidence_threshold=0.01, nms_threshold=0.4)
+    started = time.time()
+    predictor.predict(images, confidence_threshold=0.30, nms_threshold=0.4)
+    rate = len(images) / (time.time() - started)
+    started = time.time()
+    found = predictor.predict(images, confidence_threshold=0.01, nms_threshold=0.4)
+    rate_low = len(images) / (time.time() - started)
+    scored_at_default = predictor.predict(images, confidence_threshold=0.30, nms_threshold=0.4)
+    found = [replace(f, image_score=d.image_score) for f, d in zip(found, scored_at_default, strict=True)]
+    has_masks = outcome.card["architecture"]["has_masks"]
+    scored = boxes_from_masks(found) if has_masks else found
+    row = {
+        "name": name,
+        "seconds": round(seconds, 1),
+        "load_average": __import__("os").getloadavg()[1],
+        "images_per_s": round(rate, 1),
+        "images_per_s_at_0.01": round(rate_low, 1),
+        "rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        **score(scored, validation, len(config.labels), has_masks),
+        "held_out": outcome.metrics,
+        "best_epoch": outcome.card["best_epoch"],
+        "epochs_run": outcome.card["epochs_run"],
+        "images_seen": outcome.card["images_seen"],
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
+        "command": "python -m benchmarks.learning " + " ".join(sys.argv[1:]),
+    }
+    args.results.parent.mkdir(parents=True, exist_ok=True)
+    with args.results.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
