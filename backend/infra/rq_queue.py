@@ -89,6 +89,7 @@ class RqJobQueue:
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
         with talking_to_redis(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.multi()
             job_id = self._add_record(pipe, kind, project_key, payload_path)
             self._add_to_waiting(pipe, kind, project_key, job_id)
             pipe.execute()

@@ -95,7 +95,6 @@ def parse_record(job_id: str, fields: Mapping[str, str]) -> JobRecord:
     details = {name[len(_DETAIL) :]: json.loads(v) for name, v in fields.items() if name.startswith(_DETAIL)}
     if "pickups" in fields:
         details["pickups"] = int(fields["pickups"])
-    details["payload_path"] = fields["payload_path"]
     return JobRecord(
         job_id=job_id,
         kind=fields["kind"],
@@ -108,6 +107,7 @@ def parse_record(job_id: str, fields: Mapping[str, str]) -> JobRecord:
         created_at=_number(fields.get("created_at")),
         started_at=_number(fields.get("started_at")),
         ended_at=_number(fields.get("ended_at")),
+        payload_path=fields["payload_path"],
     )
 
 
