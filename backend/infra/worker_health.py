@@ -1,4 +1,4 @@
-"""Say whether a worker of this machine is alive: `python -m backend.infra.worker_health`, for container probes."""
+"""Say whether a worker of this machine is alive: `python -m backend.infra.worker_health`, for probes."""
 
 from __future__ import annotations
 
