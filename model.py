@@ -104,7 +104,6 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         config = project.get("label_config") if isinstance(project, Mapping) else None
         config = config or self._label_config
         key = self._services.projects.canonical(raw, config)
-        self._services.projects.remember(key, label_config=config)
         job_id = request_training(
             self._services, key, label_config=config, tasks=tasks or None, follow_up=True, source=event
         )

@@ -27,6 +27,7 @@ from backend.settings import Settings
 from backend.training.inputs import EpochReport, TrainingOutcome
 
 Json = dict[str, Any]
+_REGION_IDS = itertools.count(1)
 
 RECTANGLES = """
 <View>
@@ -190,6 +191,10 @@ class FakeQueue:
     def stop_mode(self, job_id: str) -> str | None:
         self._check()
         return self.stop_modes.get(job_id)
+
+    def worker_state(self) -> Json:
+        self._check()
+        return {"workers": [], "waiting": {"train": 0, "predict": 0}}
 
     def _trainings(self, project_key: str) -> list[JobRecord]:
         return [job for job in self.jobs.values() if job.kind == "train" and job.project_key == project_key]
@@ -368,7 +373,7 @@ def rectangle(label: str = "Cat", **value: float) -> Json:
     """Return one rectangle region of RECTANGLES' control tag."""
     geometry = {"x": 10, "y": 10, "width": 40, "height": 40, "rotation": 0, **value}
     return {
-        "id": "r1",
+        "id": f"r{next(_REGION_IDS)}",
         "from_name": "label",
         "to_name": "image",
         "type": "rectanglelabels",

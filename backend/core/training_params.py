@@ -101,9 +101,9 @@ def resolve_params(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Tra
 
 def _parse_int(name: str, value: Any) -> int:
     low, high = RANGES[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise _wrong(name, f"a whole number from {low:g} to {high:g}", value)
-    if not low <= value <= high:
+    if value != int(value):
         raise _wrong(name, f"a whole number from {low:g} to {high:g}", value)
     return int(value)
 

@@ -69,6 +69,7 @@ def request_training(
     except Exception:
         services.documents.delete(path)
         raise
+    services.projects.remember(key, label_config=label_config)
     logger.info("project %s: training is queued as job %s (%s)", key, job_id, source)
     return job_id
 

@@ -171,5 +171,4 @@ def _start_training(services: Services, project: Any) -> str:
     if not isinstance(label_config, str):
         label_config = None
     key = services.projects.canonical(key_of_project_object(project), label_config)
-    services.projects.remember(key, label_config=label_config)
     return request_training(services, key, label_config=label_config, follow_up=True, source=START_TRAINING)
