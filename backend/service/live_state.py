@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from backend.errors import BackendError
+from backend.service.job_summary import summarize_job
 from backend.service.label_totals import LabelTotals
 from backend.service.ports import JobQueue, JobRecord, Json, VersionStore
 from backend.service.task_index import TaskIndex
@@ -206,6 +207,7 @@ def job_view(record: JobRecord) -> Json:
     view: dict[str, Any] = asdict(record)
     del view["payload_path"]
     view["is_active"] = record.status in ACTIVE
+    view["summary"] = summarize_job(record)
     return view
 
 

@@ -231,6 +231,15 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GET", "/api/jobs/{job_id}", "show_job", "jobs", "One job", s.Job, problems=(404, 503)),
     Operation(
+        "GET",
+        "/api/jobs/{job_id}/log",
+        "show_job_log",
+        "jobs",
+        "What was logged while a job ran",
+        s.JobLog,
+        problems=(404, 503),
+    ),
+    Operation(
         "POST",
         "/api/jobs/{job_id}/stop",
         "stop_job",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask, request
+from flask import Blueprint, request
 
-from backend.service.panel import Panel, build_panel
+from backend.service.panel import build_panel
 from backend.service.services import Services
 from backend.web.panel_jobs import jobs_blueprint
 from backend.web.panel_models import models_blueprint
@@ -13,11 +13,11 @@ from backend.web.panel_requests import refuse_other_sites
 from backend.web.panel_tasks import tasks_blueprint
 
 
-def register_panel(app: Flask, services: Services) -> Panel:
-    """Add the panel's routes to the app and return its parts."""
+def create_blueprints(services: Services) -> list[Blueprint]:
+    """Return the panel's blueprints; from now on events of Label Studio are hints for it too."""
     panel = build_panel(services)
-    app.register_blueprint(pages_blueprint())
-    for blueprint in (tasks_blueprint(panel), jobs_blueprint(panel), models_blueprint(panel)):
+    services.hints.listen(lambda key, action: panel.project_changed(key, by_event=True))
+    api = [tasks_blueprint(panel), jobs_blueprint(panel), models_blueprint(panel)]
+    for blueprint in api:
         blueprint.before_request(lambda: refuse_other_sites(request))
-        app.register_blueprint(blueprint)
-    return panel
+    return [pages_blueprint(), *api]

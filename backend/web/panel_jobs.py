@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from backend.service.background import request_background_predictions
+from backend.service.job_log import read_job_log
 from backend.service.live_state import job_view
 from backend.service.panel import Panel
 from backend.service.projects import parse_project_key, project_id
@@ -45,6 +46,11 @@ def jobs_blueprint(panel: Panel) -> Blueprint:
     @blueprint.get("/api/jobs/<job_id>")
     def job(job_id: str) -> Response:
         return answer(schemas.Job, job_view(services.queue.record(job_id)))
+
+    @blueprint.get("/api/jobs/<job_id>/log")
+    def job_log(job_id: str) -> Response:
+        services.queue.record(job_id)
+        return answer(schemas.JobLog, {"lines": read_job_log(services.documents, job_id)})
 
     @blueprint.post("/api/jobs/<job_id>/stop")
     def stop(job_id: str) -> Response:

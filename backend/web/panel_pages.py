@@ -45,11 +45,6 @@ def pages_blueprint() -> Blueprint:
     return blueprint
 
 
-def wants_page(accept: str) -> bool:
-    """Tell whether a request for `/` comes from a browser that opens a page (not from Label Studio or curl)."""
-    return "text/html" in accept
-
-
 def _version() -> str:
     try:
         return version(_PACKAGE)

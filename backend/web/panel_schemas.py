@@ -240,12 +240,19 @@ class Job(Answer):
     created_at: float | None
     started_at: float | None
     ended_at: float | None
+    summary: str | None = Field(description="How it ended, in a sentence.")
 
 
 class JobList(Answer):
     """Known jobs of a project, newest first."""
 
     jobs: list[Job]
+
+
+class JobLog(Answer):
+    """What was logged while a job ran, oldest first."""
+
+    lines: list[str]
 
 
 class LabelCount(Answer):

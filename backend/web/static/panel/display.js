@@ -1,0 +1,48 @@
+/* Display Settings: what is drawn, and from which score; the list of regions for eyes and screen readers. */
+
+import { byId, fill, h, swatch } from "./dom.js";
+import { plural, score } from "./format.js";
+import { isShown } from "./regions.js";
+import { colorOf, store, subscribe, update } from "./store.js";
+import { overlay } from "./viewer.js";
+
+const SWITCHES = { predictions: "show-predictions", annotations: "show-annotations", shapes: "show-shapes", masks: "show-masks", labels: "show-labels" };
+const MOST_LISTED = 300;
+let listTimer = 0;
+
+export function startDisplay() {
+  for (const [name, id] of Object.entries(SWITCHES)) {
+    byId(id).addEventListener("change", (event) => update({ display: { ...store.display, [name]: event.target.checked } }));
+  }
+  byId("threshold").addEventListener("input", (event) => setThreshold(Number(event.target.value)));
+  byId("regions-box").addEventListener("toggle", drawRegions);
+  subscribe(["project"], drawLegend);
+  // The overlay follows the slider at once; the list of regions may lag a little.
+  subscribe(["display", "regions"], () => {
+    clearTimeout(listTimer);
+    listTimer = setTimeout(drawRegions, 120);
+  });
+}
+
+export function setThreshold(value) {
+  const threshold = Math.min(1, Math.max(0.1, value));
+  byId("threshold").value = String(threshold);
+  byId("threshold-value").textContent = threshold.toFixed(2);
+  update({ display: { ...store.display, threshold } });
+}
+
+function drawLegend() {
+  const labels = store.project?.labels ?? [];
+  fill(byId("legend"), ...labels.map(({ label }) => h("li", { title: label }, swatch(colorOf(label)), h("span", { class: "clip" }, label))));
+}
+
+function drawRegions() {
+  const shown = (store.regions ?? []).filter((region) => isShown(region, store.display));
+  byId("regions-summary").textContent = `${plural(shown.length, "region")} shown`;
+  if (!byId("regions-box").open) return;
+  fill(byId("regions"), ...shown.slice(0, MOST_LISTED).map((region) =>
+    h("li", { onpointerenter: () => overlay.highlight(region.id), onpointerleave: () => overlay.highlight(null) },
+      swatch(region.color),
+      h("span", { class: "clip" }, `${region.label ?? "no label"}, ${region.shape.kind}`),
+      h("span", { class: "number" }, region.source === "annotation" ? "annotation" : score(region.score)))));
+}

@@ -1,0 +1,140 @@
+/* The running training and background prediction: progress, curves, stopping, and how they ended. */
+
+import { api } from "./api.js";
+import { trainingChart } from "./charts.js";
+import { byId, fill, h, toast } from "./dom.js";
+import { duration, figure, plural } from "./format.js";
+import { store, subscribe } from "./store.js";
+
+const SHOW_ENDED_S = 86_400;
+const announced = new Map();
+let askingToStop = null;
+
+export function startJobs() {
+  subscribe(["live"], draw);
+  subscribe(["key"], () => {
+    announced.clear();
+    askingToStop = null;
+    byId("training").hidden = true;
+    byId("predicting").hidden = true;
+  });
+}
+
+function draw() {
+  const { training, predicting } = store.live ?? {};
+  for (const job of [training, predicting]) announce(job);
+  show(byId("training"), training, trainingParts);
+  show(byId("predicting"), predicting, predictingParts);
+}
+
+/** Say it once when a job that was seen running has ended. */
+function announce(job) {
+  if (!job) return;
+  const before = announced.get(job.job_id);
+  announced.set(job.job_id, job.status);
+  if (before && before !== job.status && !job.is_active) {
+    toast(job.summary || `Job ${job.status}.`, { kind: job.status === "failed" ? "bad" : "good", seconds: 10 });
+  }
+}
+
+function show(box, job, parts) {
+  const isOld = job && !job.is_active && Date.now() / 1000 - (job.ended_at ?? 0) > SHOW_ENDED_S;
+  box.hidden = !job || isOld;
+  if (box.hidden) return;
+  // The focus stays where it is while numbers change around it.
+  const focused = box.contains(document.activeElement) ? document.activeElement.dataset.name : null;
+  const wasOpen = box.querySelector("details")?.open ?? false;
+  box.dataset.state = job.status;
+  fill(box, ...parts(job));
+  const details = box.querySelector("details");
+  if (details && wasOpen) details.open = true;
+  if (focused) box.querySelector(`[data-name="${focused}"]`)?.focus();
+}
+
+function trainingParts(job) {
+  const { progress } = job;
+  const curve = job.details.curve ?? [];
+  const epochs = progress.epochs ?? 0;
+  const parts = [];
+  if (job.is_active) {
+    const epoch = progress.epoch ?? 0;
+    const label = job.status === "queued" ? "Waiting for a worker" : progress.step && !epoch ? capital(progress.step) : "Training";
+    parts.push(
+      progressBar("Training progress", epochs ? epoch : null, epochs),
+      h("div", { class: "numbers" },
+        h("b", {}, label),
+        epochs ? h("span", {}, `epoch ${epoch} of ${epochs}`) : null,
+        Number.isFinite(progress.loss) ? h("span", {}, `loss ${figure(progress.loss)}`) : null,
+        Number.isFinite(progress.seconds_left) ? h("span", {}, `about ${duration(progress.seconds_left)} left`) : null),
+    );
+  } else parts.push(h("p", {}, job.summary ?? `Training ${job.status}.`));
+  if (curve.length) parts.push(trainingChart(curve, epochs || curve.length));
+  for (const warning of job.details.warnings ?? []) parts.push(h("p", { class: "warning" }, warning));
+  parts.push(unusable(job.details.unusable));
+  if (job.is_active) parts.push(stopRow(job, true));
+  parts.push(h("p", {}, h("a", { href: `/api/jobs/${encodeURIComponent(job.job_id)}/log`, target: "_blank", rel: "noopener", "data-name": "log" }, "Log of this job")));
+  return parts;
+}
+
+function predictingParts(job) {
+  const { done = 0, total = null, pushed = 0 } = job.progress;
+  if (!job.is_active) return [h("p", {}, job.summary ?? `Predicting ${job.status}.`)];
+  return [
+    progressBar("Prediction progress", total ? done : null, total),
+    h("div", { class: "numbers" },
+      h("b", {}, job.status === "queued" ? "Waiting for a worker" : "Predicting"),
+      total === null ? null : h("span", {}, `${done} of ${plural(total, "task")}`),
+      h("span", {}, `${pushed} written`)),
+    job.details.waiting_for ? h("p", { class: "warning" }, `Waiting: ${job.details.waiting_for}`) : null,
+    stopRow(job, false),
+  ];
+}
+
+function progressBar(label, value, most) {
+  const bar = h("progress", { "aria-label": label });
+  if (value !== null && most) {
+    bar.max = most;
+    bar.value = value;
+  }
+  return bar;
+}
+
+function unusable(reasons) {
+  const entries = Object.entries(reasons ?? {});
+  if (!entries.length) return null;
+  const total = entries.reduce((sum, [, number]) => sum + number, 0);
+  return h("details", {},
+    h("summary", {}, `${plural(total, "region")} could not be used`),
+    h("ul", {}, ...entries.map(([reason, number]) => h("li", {}, `${number} × ${reason}`))));
+}
+
+function stopRow(job, canKeep) {
+  const button = (name, text, run, kind = "") => h("button", { type: "button", class: kind, "data-name": name, onclick: run }, text);
+  if (!canKeep) return h("div", { class: "row" }, button("stop", "Cancel", () => stop(job, "discard")));
+  if (askingToStop !== job.job_id) {
+    return h("div", { class: "row" }, button("stop", "Stop", () => ask(job.job_id)));
+  }
+  const hasEpoch = (job.progress.epoch ?? 0) > 0;
+  return h("div", { class: "row", role: "group", "aria-label": "Stop the training" },
+    hasEpoch ? button("keep", "Keep best so far", () => stop(job, "keep"), "grow") : null,
+    button("discard", "Discard", () => stop(job, "discard"), "danger grow"),
+    button("go-on", "Go on", () => ask(null), "quiet"));
+}
+
+function ask(jobId) {
+  askingToStop = jobId;
+  draw();
+  byId("training").querySelector(jobId ? '[data-name="keep"], [data-name="discard"]' : '[data-name="stop"]')?.focus();
+}
+
+async function stop(job, mode) {
+  askingToStop = null;
+  try {
+    await api.stop(job.job_id, mode);
+    toast(mode === "keep" ? "Stopping; the best epoch so far is kept." : "Stopping.");
+  } catch (error) {
+    toast(error.message, { kind: "bad" });
+  }
+}
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);

@@ -1,0 +1,152 @@
+/* Model Options: heads, backbone, where to start, and when trainings start and serve by themselves. */
+
+import { api } from "./api.js";
+import { fieldRow, numberProblem, originText, titleOf } from "./fields.js";
+import { h } from "./dom.js";
+import { store } from "./store.js";
+
+const OTHER = "other";
+
+export function modelPart(draft) {
+  const heads = headRows(draft);
+  return [
+    ...heads,
+    switchRow(draft, "pretrained"),
+    ...backboneRows(draft),
+    startRow(draft),
+    h("h3", { class: "field-group" }, "By itself"),
+    ...automaticRows(draft),
+  ];
+}
+
+function headRows(draft) {
+  const marks = {};
+  const check = () => {
+    const bothOff = !draft.value("enable_detection") && !draft.value("enable_segmentation");
+    for (const mark of Object.values(marks)) mark(bothOff ? "Switch at least one head on." : null);
+    return bothOff ? "Switch at least one head on." : null;
+  };
+  return ["enable_segmentation", "enable_detection"].map((name) => {
+    const { row, mark } = switchParts(draft, name, (value) => {
+      draft.params[name] = value;
+      draft.problems.delete("enable_detection");
+      draft.problems.delete("enable_segmentation");
+      draft.set(name, value, check());
+    });
+    marks[name] = mark;
+    return row;
+  });
+}
+
+const switchRow = (draft, name) => switchParts(draft, name, (value) => draft.set(name, value)).row;
+
+function switchParts(draft, name, onChange) {
+  const control = h("input", { type: "checkbox", checked: draft.value(name) });
+  control.addEventListener("change", () => onChange(control.checked));
+  return fieldRow({
+    name, title: titleOf(name), control, explanation: draft.field(name).explanation, origin: originText(draft, name),
+  });
+}
+
+function backboneRows(draft) {
+  const trained = store.live?.model?.card;
+  const trainedOn = trained?.backbone ?? trained?.params?.backbone ?? null;
+  const now = draft.value("backbone");
+  const control = h("select", {}, h("option", { value: now, selected: true }, now));
+  const own = h("input", { type: "text", value: now, autocomplete: "off", spellcheck: "false" });
+  const note = h("p", { class: "note", role: "status", hidden: true });
+  const warn = () => {
+    const chosen = draft.value("backbone");
+    note.hidden = !trainedOn || chosen === trainedOn;
+    note.textContent = `The saved model was trained with ${trainedOn}: it no longer fits ${chosen}, so the next training starts from scratch.`;
+  };
+  const { row } = fieldRow({
+    name: "backbone", title: titleOf("backbone"), control, origin: originText(draft, "backbone"),
+    explanation: "The network that looks at the image. Times are those of a training step, resnet18 being 1.",
+  });
+  const ownRow = fieldRow({
+    name: "backbone-own", title: "Name in timm", control: own,
+    explanation: "Any timm network with feature maps, such as hrnet_w18.",
+  });
+  ownRow.row.hidden = true;
+  const take = (name, problem = null) => {
+    draft.set("backbone", name, problem);
+    warn();
+  };
+  control.addEventListener("change", () => {
+    ownRow.row.hidden = control.value !== OTHER;
+    if (control.value !== OTHER) take(control.value);
+    else own.focus();
+  });
+  own.addEventListener("input", () => {
+    const problem = /^[\w.-]{1,200}$/.test(own.value) ? null : "Type the name of a timm network.";
+    ownRow.mark(problem);
+    take(own.value, problem);
+  });
+  fillBackbones(control, now, ownRow.row);
+  warn();
+  return [row, ownRow.row, note];
+}
+
+async function fillBackbones(control, now, ownRow) {
+  const { families } = await api.backbones();
+  const listed = families.some((family) => family.backbones.some((backbone) => backbone.name === now));
+  control.replaceChildren(
+    ...families.map((family) => h("optgroup", { label: family.family }, ...family.backbones.map((backbone) =>
+      h("option", { value: backbone.name, selected: backbone.name === now },
+        `${backbone.name} — ${backbone.size}, ${speedOf(backbone.relative_cost)}`)))),
+    h("optgroup", { label: "Other" }, h("option", { value: OTHER, selected: !listed }, "another timm network…")),
+  );
+  ownRow.hidden = listed;
+}
+
+function speedOf(cost) {
+  if (cost < 0.95) return `faster (${cost}×)`;
+  return cost <= 1.05 ? "fast (1×)" : `${cost < 3 ? "slower" : "slow"} (${cost}×)`;
+}
+
+function startRow(draft) {
+  const now = draft.value("start_from");
+  const known = ["scratch", "current"].includes(now);
+  const control = h("select", {},
+    h("option", { value: "scratch", selected: now === "scratch" }, "from scratch"),
+    h("option", { value: "current", selected: now === "current" }, "the current model"),
+    known ? null : h("option", { value: now, selected: true }, `version ${now}`));
+  control.addEventListener("change", () => draft.set("start_from", control.value));
+  return fieldRow({
+    name: "start_from", title: titleOf("start_from"), control, origin: originText(draft, "start_from"),
+    explanation: "Going on from the current model is quicker for small additions; it needs the same backbone.",
+  }).row;
+}
+
+function automaticRows(draft) {
+  const auto = draft.other("auto_train");
+  const isOn = h("input", { type: "checkbox", checked: auto !== null });
+  const count = h("input", { type: "text", inputmode: "numeric", value: String(auto?.annotations ?? 20), disabled: auto === null });
+  const quiet = h("input", { type: "text", inputmode: "decimal", value: String(auto?.quiet_minutes ?? 5), disabled: auto === null });
+  const countRow = fieldRow({ name: "auto-count", title: "After annotations", control: count, explanation: "New or changed annotations before a training starts, 1 to 100000." });
+  const quietRow = fieldRow({ name: "auto-quiet", title: "Quiet minutes", control: quiet, explanation: "How long nobody has drawn by then, 0 to 1440." });
+  const take = () => {
+    count.disabled = quiet.disabled = !isOn.checked;
+    const wrongCount = isOn.checked ? numberProblem({ name: "annotations", type: "integer", minimum: 1, maximum: 100000 }, count.value) : null;
+    const wrongQuiet = isOn.checked ? numberProblem({ name: "quiet minutes", type: "number", minimum: 0, maximum: 1440 }, quiet.value) : null;
+    countRow.mark(wrongCount);
+    quietRow.mark(wrongQuiet);
+    const value = isOn.checked ? { annotations: Number(count.value), quiet_minutes: Number(quiet.value) } : null;
+    draft.setOther("auto_train", value, wrongCount ?? wrongQuiet);
+  };
+  for (const control of [isOn, count, quiet]) control.addEventListener("input", take);
+  const activation = h("select", {},
+    h("option", { value: "better", selected: draft.other("activation") === "better" }, "if it is not worse"),
+    h("option", { value: "newest", selected: draft.other("activation") === "newest" }, "always the newest"));
+  activation.addEventListener("change", () => draft.setOther("activation", activation.value));
+  const predict = h("input", { type: "checkbox", checked: draft.other("predict_after_training") });
+  predict.addEventListener("change", () => draft.setOther("predict_after_training", predict.checked));
+  return [
+    fieldRow({ name: "auto-train", title: "Train by itself", control: isOn, explanation: "Start a training once enough has been labelled and nobody draws any more." }).row,
+    countRow.row,
+    quietRow.row,
+    fieldRow({ name: "activation", title: "New version serves", control: activation, explanation: "A version that is worse on the held-out images waits as a candidate, or serves anyway." }).row,
+    fieldRow({ name: "predict-after", title: "Predict all afterwards", control: predict, explanation: "Predict all tasks in the background when a new version serves." }).row,
+  ];
+}
