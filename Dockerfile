@@ -14,9 +14,9 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
 # The dependencies change less often than the source: they have a layer of their own, made from a package that
 # holds nothing but its name.
-COPY pyproject.toml constraints.txt requirements-label-studio-ml.txt README.md LICENSE ./
+COPY pyproject.toml requirements.lock requirements-label-studio-ml.txt README.md LICENSE ./
 RUN mkdir backend && touch backend/__init__.py model.py _wsgi.py \
-    && pip install --extra-index-url "${TORCH_INDEX}" -c constraints.txt '.[s3]' \
+    && pip install --extra-index-url "${TORCH_INDEX}" -c requirements.lock '.[s3]' \
     && pip install --no-deps -r requirements-label-studio-ml.txt \
     && pip uninstall -y labelstudio-learning-backend && rm -r backend model.py _wsgi.py build *.egg-info
 COPY backend ./backend

