@@ -169,7 +169,7 @@ class QueueWorker(Worker):
             self._registries_cleaned_at = time.monotonic()
             super().run_maintenance_tasks()
         else:
-            self.last_cleaned_at = rq_now()
+            self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
     def maintain_heartbeats(self, *args: Any, **kwargs: Any) -> None:
         """Tell RQ that the job goes on; a Redis that is away for a while must not end the worker."""
