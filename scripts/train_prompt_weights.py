@@ -71,7 +71,9 @@ def learning_rate_at(step: int, steps: int) -> float:
 
 def main() -> None:
     """Train, or go on training, and write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--workdir", type=Path, required=True, help="checkpoints, kept between runs")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4500)

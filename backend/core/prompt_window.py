@@ -93,7 +93,8 @@ def move_field(field: FloatArray, source: Window, target: Window, net_side: int)
     ratio = target.side_px / net_side * field.shape[0] / source.side_px
     if ratio > 2.0:
         small_side = max(1, round(field.shape[0] / ratio))
-        field = cv2.resize(field, (small_side, small_side), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(field, (small_side, small_side), interpolation=cv2.INTER_AREA)
+        field = np.asarray(small, dtype=np.float32)
         ratio = target.side_px / net_side * small_side / source.side_px
     grid_per_px = field.shape[0] / source.side_px
     shift_x = (target.left_px - source.left_px) * grid_per_px + 0.5 * ratio - 0.5
@@ -120,7 +121,11 @@ def draw_outline(points_net: FloatArray, net_side: int) -> ByteArray:
 
 
 def stack_prompts(
-    *, positive: ByteArray, negative: ByteArray, shape: ByteArray | None, so_far: FloatArray | None,
+    *,
+    positive: ByteArray,
+    negative: ByteArray,
+    shape: ByteArray | None,
+    so_far: FloatArray | None,
     detector: FloatArray | None,
 ) -> ByteArray:
     """Return uint8 [5, S, S]: positive, negative, rough shape, mask so far, the detector's view.

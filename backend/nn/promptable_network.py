@@ -14,7 +14,7 @@ from torch.nn import functional
 
 IMAGE_CHANNELS = 3
 PROMPT_CHANNELS = 5
-"""Drawn prompts in this order: positive clicks, negative clicks, rough shape, mask so far, detector's view."""
+"""Drawn prompts: positive clicks, negative clicks, rough shape, mask so far, detector's view."""
 _LIKENESS_CHANNELS = 6
 
 
@@ -38,8 +38,9 @@ class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = _conv(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        nn.init.zeros_(self.second[1].weight)
+        norm = nn.BatchNorm2d(width)
+        nn.init.zeros_(norm.weight)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), norm)
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.relu(features + self.second(self.first(features)))
@@ -120,7 +121,7 @@ def likeness_maps(features: Tensor, prompts: Tensor) -> Tensor:
     and outside of the mask so far. A prompt that marks nothing gives zeros. The cosine is taken to the
     mean feature under the mark.
     """
-    cells = functional.adaptive_avg_pool2d(prompts, features.shape[2:])
+    cells = functional.adaptive_avg_pool2d(prompts, tuple(features.shape[2:]))
     has_shape = (cells[:, 2:3].amax(dim=(2, 3), keepdim=True) > 0.05).to(cells.dtype)
     has_mask = (cells[:, 3:4].amax(dim=(2, 3), keepdim=True) > 0.05).to(cells.dtype)
     marks = torch.cat(

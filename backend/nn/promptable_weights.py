@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from backend.errors import VersionError
 from backend.nn.promptable_network import PromptNetwork
@@ -41,11 +41,17 @@ def load_network(path: Path) -> PromptNetwork:
     network = PromptNetwork()
     expected = network.state_dict()
     counters = {name: value for name, value in expected.items() if not value.dtype.is_floating_point}
-    unlike = [n for n, v in expected.items() if n not in counters and (n not in values or values[n].shape != v.shape)]
+    unlike = [
+        n
+        for n, v in expected.items()
+        if n not in counters and (n not in values or values[n].shape != v.shape)
+    ]
     if unlike or set(values) - set(expected):
         raise VersionError(
             f"the prompt network's weights at {path.name} belong to another architecture "
             f"({len(unlike)} tensors differ); train again to replace them"
         )
     network.load_state_dict({**values, **counters})
-    return network.to(memory_format=torch.channels_last).eval()
+    channels_last: nn.Module = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert isinstance(channels_last, PromptNetwork)
+    return channels_last

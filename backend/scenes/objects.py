@@ -53,24 +53,28 @@ def plain_object(rng: Rng) -> ObjectPlan:
             mark = outlines.random_outline(rng) * rng.uniform(0.12, 0.45)
             anchor = outline[rng.integers(len(outline))] * rng.uniform(0.0, 0.5)
             mark_colour = random_colour(rng) if rng.random() < 0.6 else nearby_colour(rng, colour, 0.15)
-            parts.append(Part(outlines.turned(mark, rng.uniform(0, 6.3)) + anchor, mark_colour, _contrast(rng)))
+            parts.append(
+                Part(outlines.turned(mark, rng.uniform(0, 6.3)) + anchor, mark_colour, _contrast(rng))
+            )
     return ObjectPlan(tuple(parts), is_round=bool(rng.random() < 0.7))
 
 
 def cell_object(rng: Rng) -> ObjectPlan:
-    """A roundish body with a rim and perhaps a core, partly see-through: cells, drops, coins, fruit."""
+    """Return a roundish body with a rim and perhaps a core, partly see-through: cells, drops, coins, fruit."""
     colour = random_colour(rng)
     body = outlines.blob(rng, rng.uniform(0.0, 0.2)) * _point(1.0, rng.uniform(0.7, 1.0))
     rim = nearby_colour(rng, colour, 0.15)
     parts = [Part(body, rim, 0.05), Part(body * rng.uniform(0.75, 0.95), colour, _contrast(rng))]
     for _ in range(int(rng.integers(0, 3))):
         core = outlines.blob(rng, rng.uniform(0.0, 0.35)) * rng.uniform(0.2, 0.6)
-        parts.append(Part(core + rng.uniform(-0.3, 0.3, 2).astype(np.float32), random_colour(rng), _contrast(rng)))
+        parts.append(
+            Part(core + rng.uniform(-0.3, 0.3, 2).astype(np.float32), random_colour(rng), _contrast(rng))
+        )
     return ObjectPlan(tuple(parts), is_round=bool(rng.random() < 0.4), opacity=float(rng.uniform(0.55, 1.0)))
 
 
 def upright_figure(rng: Rng) -> ObjectPlan:
-    """A standing or walking figure of head, body, arms and legs, each dressed in its own colour."""
+    """Return a standing or walking figure of head, body, arms and legs, each dressed in its own colour."""
     skin, hair, top, trousers, shoes = (random_colour(rng) for _ in range(5))
     if rng.random() < 0.6:
         skin = np.clip(_point(0.0, 0.0)[0] + np.array([0.85, 0.65, 0.52]) * rng.uniform(0.25, 1.1), 0, 1)
@@ -106,12 +110,19 @@ def upright_figure(rng: Rng) -> ObjectPlan:
         hem = rng.uniform(0.2, 0.75)
         flare = rng.uniform(0.8, 1.8)
         skirt = np.array(
-            [[-side, hip_y - 0.1], [side, hip_y - 0.1], [side * flare + 0.05, hem], [-side * flare - 0.05, hem]],
+            [
+                [-side, hip_y - 0.1],
+                [side, hip_y - 0.1],
+                [side * flare + 0.05, hem],
+                [-side * flare - 0.05, hem],
+            ],
             dtype=np.float32,
         )
         parts.append(Part(skirt, trousers if rng.random() < 0.6 else top, _contrast(rng)))
     torso_h = (hip_y + 0.08 - shoulder_y) / 2
-    torso = outlines.super_ellipse(side * 1.25, torso_h, rng.uniform(0.3, 0.8)) + _point(sway, shoulder_y + torso_h)
+    torso = outlines.super_ellipse(side * 1.25, torso_h, rng.uniform(0.3, 0.8)) + _point(
+        sway, shoulder_y + torso_h
+    )
     parts.append(Part(torso, top, _contrast(rng)))
     neck = outlines.super_ellipse(head_r * 0.5, 0.06, 0.6) + _point(sway, shoulder_y)
     head_at = _point(sway + rng.normal(0, 0.02), shoulder_y - head_r * 0.95)
@@ -124,12 +135,18 @@ def upright_figure(rng: Rng) -> ObjectPlan:
     parts.append(arm(1.0))
     if rng.random() < 0.35:
         bag = outlines.super_ellipse(rng.uniform(0.06, 0.15), rng.uniform(0.08, 0.2), 0.4)
-        parts.append(Part(bag + _point(rng.choice([-1, 1]) * side * 1.3, rng.uniform(-0.35, 0.3)), random_colour(rng), 0.1))
+        parts.append(
+            Part(
+                bag + _point(rng.choice([-1, 1]) * side * 1.3, rng.uniform(-0.35, 0.3)),
+                random_colour(rng),
+                0.1,
+            )
+        )
     return ObjectPlan(tuple(parts), is_round=True)
 
 
 def creature(rng: Rng) -> ObjectPlan:
-    """A body with a head, limbs and perhaps a tail, in related or unlike colours."""
+    """Return a body with a head, limbs and perhaps a tail, in related or unlike colours."""
     colour = random_colour(rng)
 
     def part_colour() -> FloatArray:
@@ -145,14 +162,18 @@ def creature(rng: Rng) -> ObjectPlan:
         parts.append(Part(outlines.limb(start, bend, end, rng.uniform(0.05, 0.14), 0.04), limb_colour, 0.06))
     parts.append(Part(body, colour, _contrast(rng)))
     head_at = _point(rng.choice([-1, 1]) * rng.uniform(0.45, 0.75), rng.uniform(-0.5, 0.1))
-    parts.append(Part(outlines.blob(rng, 0.15) * rng.uniform(0.18, 0.32) + head_at, part_colour(), _contrast(rng)))
+    parts.append(
+        Part(outlines.blob(rng, 0.15) * rng.uniform(0.18, 0.32) + head_at, part_colour(), _contrast(rng))
+    )
     if rng.random() < 0.6:
-        parts.append(Part(outlines.blob(rng, 0.3) * rng.uniform(0.1, 0.25), random_colour(rng), _contrast(rng)))
+        parts.append(
+            Part(outlines.blob(rng, 0.3) * rng.uniform(0.1, 0.25), random_colour(rng), _contrast(rng))
+        )
     return ObjectPlan(tuple(parts), is_round=True)
 
 
 def machine(rng: Rng) -> ObjectPlan:
-    """A box-like thing with attached parts: vehicle, furniture, device, house."""
+    """Return a box-like thing with attached parts: vehicle, furniture, device, house."""
     colour = random_colour(rng)
     half_h = rng.uniform(0.3, 0.9)
     parts = []
@@ -163,12 +184,16 @@ def machine(rng: Rng) -> ObjectPlan:
             parts.append(Part(outlines.ellipse(radius, radius) + _point(x, half_h), wheel_colour, 0.05))
     if rng.random() < 0.5:
         top = outlines.super_ellipse(rng.uniform(0.3, 0.8), rng.uniform(0.15, 0.5), 0.3)
-        parts.append(Part(top + _point(rng.uniform(-0.3, 0.3), -half_h), nearby_colour(rng, colour, 0.1), 0.05))
+        parts.append(
+            Part(top + _point(rng.uniform(-0.3, 0.3), -half_h), nearby_colour(rng, colour, 0.1), 0.05)
+        )
     hull = outlines.super_ellipse(1.0, half_h, rng.uniform(0.08, 0.45))
     parts.append(Part(hull, colour, _contrast(rng)))
     inset_colour = random_colour(rng)
     for _ in range(int(rng.integers(0, 6))):
-        inset = outlines.super_ellipse(rng.uniform(0.06, 0.3), rng.uniform(0.06, 0.25), rng.uniform(0.05, 1.0))
+        inset = outlines.super_ellipse(
+            rng.uniform(0.06, 0.3), rng.uniform(0.06, 0.25), rng.uniform(0.05, 1.0)
+        )
         at = _point(rng.uniform(-0.7, 0.7), rng.uniform(-0.6, 0.6) * half_h)
         parts.append(Part(inset + at, inset_colour, _contrast(rng)))
     return ObjectPlan(tuple(parts), is_round=bool(rng.random() < 0.5))

@@ -78,7 +78,9 @@ def tube(spine: FloatArray, widths: FloatArray) -> FloatArray:
     return np.concatenate([left, end[None], right[::-1], start[None]]).astype(np.float32)
 
 
-def limb(start: FloatArray, bend: FloatArray, end: FloatArray, width_start: float, width_end: float) -> FloatArray:
+def limb(
+    start: FloatArray, bend: FloatArray, end: FloatArray, width_start: float, width_end: float
+) -> FloatArray:
     """Return a tapering limb from start over bend to end (points [2])."""
     t = np.linspace(0.0, 1.0, 10)[:, None]
     spine = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end

@@ -61,7 +61,9 @@ def _background(rng: Rng, height: int, width: int) -> FloatArray:
     for _ in range(int(rng.choice([0, 3, 8, 16]))):
         _, plan = random_object(rng)
         size_px = rng.uniform(0.02, 0.12) * max(height, width)
-        _draw(rng, canvas, plan, rng.uniform([0, 0], [width, height]), size_px, rng.uniform(0, 6.3), UNLABELLED)
+        _draw(
+            rng, canvas, plan, rng.uniform([0, 0], [width, height]), size_px, rng.uniform(0, 6.3), UNLABELLED
+        )
     if rng.random() < 0.3:
         blurred = cv2.GaussianBlur(canvas.colours, (0, 0), rng.uniform(0.8, 4.0))
         return np.asarray(blurred, dtype=np.float32)
@@ -116,13 +118,20 @@ def _pole(rng: Rng) -> Part:
 
 
 def _draw(
-    rng: Rng, canvas: _Canvas, plan: ObjectPlan, centre_px: npt.NDArray[np.float64], radius_px: float,
-    angle_rad: float, number: int,
+    rng: Rng,
+    canvas: _Canvas,
+    plan: ObjectPlan,
+    centre_px: npt.NDArray[np.float64],
+    radius_px: float,
+    angle_rad: float,
+    number: int,
 ) -> None:
     """Draw one object: shadow first, then its parts, then its shading; its pixels change owner."""
     height, width = canvas.owner.shape
     squeeze = np.array([rng.uniform(0.8, 1.25), 1.0], dtype=np.float32)
-    shapes = [outlines.turned(part.outline * squeeze, angle_rad) * radius_px + centre_px for part in plan.parts]
+    shapes = [
+        outlines.turned(part.outline * squeeze, angle_rad) * radius_px + centre_px for part in plan.parts
+    ]
     points = np.concatenate(shapes)
     margin = 3
     left, top = np.clip(np.floor(points.min(axis=0)).astype(int) - margin, 0, [width, height])
@@ -132,20 +141,23 @@ def _draw(
     if rng.random() < 0.4:
         _cast_shadow(rng, canvas, shapes, radius_px)
     window = (slice(top, bottom), slice(left, right))
-    body, alpha = _paint_parts(rng, plan, shapes, (int(left), int(top)), (int(bottom - top), int(right - left)))
+    body, alpha = _paint_parts(
+        rng, plan, shapes, (int(left), int(top)), (int(bottom - top), int(right - left))
+    )
     if plan.is_round and rng.random() < 0.8:
         body *= _body_shading(rng, alpha, radius_px)[..., None]
-    if rng.random() < 0.3:
-        alpha_soft = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 1.2))
-    else:
-        alpha_soft = alpha
+    soft_rim = rng.random() < 0.3
+    alpha_soft = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 1.2)) if soft_rim else alpha
     cover = (alpha_soft * plan.opacity)[..., None]
     canvas.colours[window] = np.clip(canvas.colours[window] * (1 - cover) + body * cover, 0.0, 1.0)
     canvas.owner[window][alpha > 0.5] = number
 
 
 def _paint_parts(
-    rng: Rng, plan: ObjectPlan, shapes: list[npt.NDArray[np.float64]], origin_xy: tuple[int, int],
+    rng: Rng,
+    plan: ObjectPlan,
+    shapes: list[npt.NDArray[np.float64]],
+    origin_xy: tuple[int, int],
     size_hw: tuple[int, int],
 ) -> tuple[FloatArray, FloatArray]:
     """Return the object's colours [h, w, 3] and its cover [h, w] in 0..1 within a window."""
@@ -205,7 +217,10 @@ def _photograph(rng: Rng, colours: FloatArray) -> npt.NDArray[np.uint8]:
         picture = grey * nearby_colour(rng, np.ones(3, dtype=np.float32), 0.1)
     elif rng.random() < 0.3:
         picture = picture * nearby_colour(rng, np.full(3, 0.9, dtype=np.float32), 0.08)
-    low, high = rng.uniform(0.0, 0.25) * (rng.random() < 0.4), 1.0 - rng.uniform(0.0, 0.3) * (rng.random() < 0.4)
+    low, high = (
+        rng.uniform(0.0, 0.25) * (rng.random() < 0.4),
+        1.0 - rng.uniform(0.0, 0.3) * (rng.random() < 0.4),
+    )
     picture = low + (high - low) * np.clip(picture, 0.0, 1.0) ** rng.uniform(0.7, 1.4)
     if rng.random() < 0.6:
         picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.4, 1.4))

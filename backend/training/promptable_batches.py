@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backend.nn.promptable_network import PromptNetwork, PromptOutput
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
 from backend.training.promptable_loss import prompt_loss
-from backend.training.promptable_samples import MaskedObject, PromptedSample, Rng, next_round, start_sample
+from backend.training.promptable_samples import MaskedObject, Rng, next_round, start_sample
 
 
 class SampleStream:
