@@ -22,7 +22,7 @@ from backend.service.ports import DocumentStore, Json
 
 logger = logging.getLogger(__name__)
 
-_KEY = re.compile(r"\d{1,15}(\.\d{1,15})?")
+_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 _CACHE_S = 3.0
 _CACHE_ENTRIES = 2000
 _TOUCH_EVERY_S = 60.0
