@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.infra.document_store import JsonDocuments
 from backend.infra.images import ImageFetcher
 from backend.infra.label_studio_api import LabelStudioApi
-from backend.infra.object_store import ObjectStore
+from backend.infra.object_store import open_object_store
 from backend.infra.rq_queue import RqJobQueue
 from backend.infra.version_store import Versions as StoredVersions
+from backend.service.interactive import Interactive
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import Pipeline
 from backend.service.ports import LabelStudio
@@ -21,12 +23,15 @@ from backend.service.versions import Predictor, Versions
 from backend.settings import Settings
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 
+if TYPE_CHECKING:
+    from backend.nn.promptable import PromptSegmenter
+
 NO_REDIS_URL = "unix:///nonexistent/redis.sock"
 
 
 def build_services(settings: Settings) -> Services:
     """Join the real collaborators; connects to nothing yet and imports no network code."""
-    objects = ObjectStore.open(settings.store_location)
+    objects = open_object_store(settings.store_location)
     documents = JsonDocuments(objects)
     projects = Projects(documents)
     store = StoredVersions(
@@ -44,6 +49,11 @@ def build_services(settings: Settings) -> Services:
 
         return load_predictor(folder, resolve_device(settings.device))
 
+    def load_segmenter_here(folder: Path | None) -> PromptSegmenter:
+        from backend.nn.promptable import load_segmenter
+
+        return load_segmenter(folder)
+
     def train(inputs: TrainingInputs, observer: TrainingObserver) -> TrainingOutcome:
         from dataclasses import replace
 
@@ -56,6 +66,15 @@ def build_services(settings: Settings) -> Services:
             url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
         )
 
+    versions = Versions(store, load, is_retired=projects.is_deleted)
+    interactive = Interactive(
+        images,
+        versions,
+        lane,
+        load_segmenter_here,
+        store.local_folder,
+        cache_bytes=settings.encoding_cache_bytes,
+    )
     return Services(
         settings=settings,
         documents=documents,
@@ -63,11 +82,12 @@ def build_services(settings: Settings) -> Services:
         queue=RqJobQueue(settings.redis_url or NO_REDIS_URL, job_timeout_s=settings.job_timeout_s),
         images=images,
         projects=projects,
-        versions=Versions(store, load, is_retired=projects.is_deleted),
+        versions=versions,
         lane=lane,
         pipeline=Pipeline(images, lane),
         connect=connect,
         train=train,
+        interactive=interactive,
     )
 
 

@@ -38,7 +38,7 @@ from backend.infra.rq_records import (
     talking_to_redis,
     unknown_job,
 )
-from backend.infra.rq_tickets import push_ticket, ticket_count
+from backend.infra.rq_tickets import live_worker_count, push_ticket, ticket_count
 from backend.service.ports import JobRecord
 
 logger = logging.getLogger(__name__)
@@ -267,6 +267,19 @@ class RqJobQueue:
         """Return how many jobs of each kind wait for a worker."""
         with talking_to_redis():
             return {kind: self._waiting_count(kind) for kind in KINDS}
+
+    def worker_state(self) -> dict[str, int]:
+        """Return how many workers live, how many of them work, and how many jobs wait."""
+        with talking_to_redis():
+            busy = self._redis.zcard(self._key("running"))
+            workers = live_worker_count(self._redis)
+        return {"workers": workers, "busy": busy, "waiting": sum(self.queue_lengths().values())}
+
+    def worker_state(self) -> dict[str, int]:
+        """Return `{workers, busy, waiting}`: how many workers live, how many work, how many jobs wait."""
+        with talking_to_redis():
+            workers, busy = worker_counts(self._redis)
+        return {"workers": workers, "busy": busy, "waiting": sum(self.queue_lengths().values())}
 
     def ping(self) -> None:
         """Raise QueueError unless Redis answers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from rq import Queue
+from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
 # Tickets carry nothing worth keeping; the job's own record lives for 30 days.
@@ -42,3 +42,21 @@ def ticket_count(connection: redis.Redis, kind: str) -> int:
     """Return how many tickets wait for a worker."""
     count: int = ticket_queue(connection, kind).count
     return count
+
+
+def live_worker_count(connection: redis.Redis) -> int:
+    """Return how many of RQ's workers, on any machine, have signed on and not been silent for too long."""
+    return int(Worker.count(connection=connection))
+
+
+def worker_counts(connection: redis.Redis) -> tuple[int, int]:
+    """Return how many workers live, and how many of them run a job.
+
+    Read from RQ's own hashes, which end by themselves with their worker: RQ's `Worker.all` would raise the
+    time limit of our connection to minutes.
+    """
+    with connection.pipeline(transaction=False) as pipe:
+        for key in connection.smembers(REDIS_WORKER_KEYS):
+            pipe.hget(key, "state")
+        states = [state for state in pipe.execute() if state is not None]
+    return len(states), sum(state in ("busy", b"busy") for state in states)

@@ -1,0 +1,94 @@
+"""Bytes of an image file to pixels, as a browser shows them."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from backend.errors import ImageDecodeError, ImageTooLarge
+
+# Python keeps one list of warning filters for all threads; only one thread at a time may swap it.
+_warning_filters = threading.Lock()
+
+
+def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
+    """Return uint8 [H, W, 3]: EXIF orientation applied, first frame, alpha over white, 16 bit scaled to 8.
+
+    Raises ImageTooLarge, before any pixel is decoded, and ImageDecodeError.
+    """
+    if not content:
+        raise ImageDecodeError("the image file is empty (0 bytes)")
+    # Our own limit below is checked on the header; PIL's would warn or raise at another number.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with _quiet_open(content) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise ImageTooLarge(
+                    f"the image has {width} x {height} pixels, accepted are {max_pixels} (IMAGE_MAX_PIXELS)"
+                )
+            if width < 1 or height < 1:
+                raise ImageDecodeError(f"the image has {width} x {height} pixels")
+            image.load()
+            return np.ascontiguousarray(_to_rgb(_turned(image)))
+    except (ImageTooLarge, ImageDecodeError):
+        raise
+    except MemoryError as exc:
+        raise ImageTooLarge("the image does not fit into memory") from exc
+    except Exception as exc:  # PIL's decoders raise whatever a broken file makes them trip over
+        raise ImageDecodeError(f"{_what_came(content)}: {str(exc)[:150]}") from exc
+
+
+def _quiet_open(content: bytes) -> Image.Image:
+    with _warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(io.BytesIO(content))
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    with _warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ImageOps.exif_transpose(image)
+        except Exception:  # broken EXIF; a browser shows the image unturned then
+            return image
+
+
+def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        grey = _deep_grey_to_uint8(np.asarray(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        image = Image.alpha_composite(white, coloured)
+    return np.asarray(image.convert("RGB"))
+
+
+def _deep_grey_to_uint8(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Scale 16-bit grey by its full range, as browsers do; wider numbers by the range they use."""
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return np.rint(values.astype(np.float32) / 257.0).astype(np.uint8)
+    wide = np.nan_to_num(values.astype(np.float64))
+    low, high = float(wide.min()), float(wide.max())
+    if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
+        low, high = 0.0, 255.0 if high <= 255 else 65535.0
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    return np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8)
+
+
+def _what_came(content: bytes) -> str:
+    start = content[:512].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a web page came instead of an image, perhaps a login page"
+    if b"<svg" in start:
+        return "an SVG drawing came; only images of pixels can be read"
+    if start.startswith((b"{", b"<?xml")):
+        return "an error message came instead of an image"
+    return "the file is no image that can be read, or it is cut off"

@@ -1,0 +1,118 @@
+"""Where the image is that a reference in a task means.
+
+Source: Label Studio 1.23.2, which sends task data as stored, nothing resolved or signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
+from backend.service.ports import ImageAccess
+
+CLOUD_SCHEMES = frozenset({"s3", "gs", "azure-blob", "azure-spi"})
+LABEL_STUDIO_PATHS = ("/data/upload/", "/data/local-files/", "/storage-data/")
+_DATA_URI = re.compile(r"data:[^,;]{0,200}((?:;[^,;]{0,100}){0,5}),", re.DOTALL)
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def resolve_reference(reference: str, access: ImageAccess) -> str:
+    """Return the http(s) address of what stands in a task. Raises FetchError."""
+    scheme = reference.split(":", 1)[0].lower() if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", reference) else ""
+    if scheme in ("http", "https"):
+        return checked_url(_quoted(reference))
+    if scheme in CLOUD_SCHEMES:
+        if not access.hostname or access.task_id is None:
+            raise FetchError(
+                f"a {scheme}:// image comes through Label Studio, whose address is not known yet"
+            )
+        code = base64.urlsafe_b64encode(reference.encode()).decode()
+        return f"{access.hostname.rstrip('/')}/tasks/{access.task_id}/resolve/?fileuri={code}"
+    if scheme:
+        raise AddressRefused(f"images are never read from {scheme}: addresses, got {reference[:80]!r}")
+    if reference.startswith("//"):
+        raise AddressRefused(f"an address needs http: or https: in front, got {reference[:80]!r}")
+    if not access.hostname:
+        raise FetchError(
+            f"{reference[:80]!r} lies in Label Studio, whose address is not known; set LABEL_STUDIO_URL"
+        )
+    path, mark, query = reference.lstrip("/").partition("?")
+    # A `#` or `?` in an upload's name is part of the name, not the start of a fragment.
+    if path.startswith("data/upload/"):
+        return f"{access.hostname.rstrip('/')}/{_quoted(path + mark + query, '/')}"
+    return f"{access.hostname.rstrip('/')}/{_quoted(path, '/')}{mark}{_quoted(query, '/=&+')}"
+
+
+def decode_data_uri(reference: str, max_bytes: int) -> bytes:
+    """Return the bytes inside a data: URI."""
+    match = _DATA_URI.match(reference)
+    if match is None:
+        raise ImageDecodeError("the data: URI of the task is malformed")
+    if len(reference) - match.end() > 4 * max_bytes:
+        raise ImageTooLarge(
+            f"the data: URI is too long; at most {max_bytes} bytes are accepted (IMAGE_MAX_BYTES)"
+        )
+    payload = unquote_to_bytes(reference[match.end() :])
+    if ";base64" in match[1].lower():
+        payload = b"".join(payload.split())
+        try:
+            payload = base64.b64decode(payload + b"=" * (-len(payload) % 4))
+        except (ValueError, binascii.Error) as exc:
+            raise ImageDecodeError("the data: URI of the task is not base64") from exc
+    if len(payload) > max_bytes:
+        raise ImageTooLarge(
+            f"the data: URI has {len(payload)} bytes, at most {max_bytes} are accepted (IMAGE_MAX_BYTES)"
+        )
+    return payload
+
+
+def address_on_label_studio(url: str, access: ImageAccess) -> str | None:
+    """Return the same file's address as this service reaches Label Studio, if that is another one."""
+    parts = urlsplit(url)
+    if (
+        not access.hostname
+        or not parts.path.startswith(LABEL_STUDIO_PATHS)
+        or origin(url) == origin(access.hostname)
+    ):
+        return None
+    return f"{access.hostname.rstrip('/')}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+
+def checked_url(url: str) -> str:
+    """Return an http(s) address that names a host, as it is. Raises AddressRefused, ImageNotFound."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as exc:
+        raise ImageNotFound(f"{url[:80]!r} is no address of an image") from exc
+    if parts.scheme not in ("http", "https"):
+        raise AddressRefused(f"images are never read from {parts.scheme}: addresses")
+    if not parts.hostname:
+        raise ImageNotFound(f"{url[:80]!r} names no host")
+    return url
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port: credentials belong to these three."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+def shown(url: str) -> str:
+    """Return an address fit for messages: no credentials, no query (presigned ones are secrets)."""
+    parts = urlsplit(url)
+    return (
+        f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path[:200]}"
+    )
+
+
+def _quoted(text: str, safe: str = ":/?#[]@!$&'()*+,;=~") -> str:
+    """Percent-encode what an address may not hold; what is encoded already stays."""
+    return quote(_BAD_PERCENT.sub("%25", text), safe="%" + safe)
