@@ -275,12 +275,6 @@ class RqJobQueue:
             workers = live_worker_count(self._redis)
         return {"workers": workers, "busy": busy, "waiting": sum(self.queue_lengths().values())}
 
-    def worker_state(self) -> dict[str, int]:
-        """Return `{workers, busy, waiting}`: how many workers live, how many work, how many jobs wait."""
-        with talking_to_redis():
-            workers, busy = worker_counts(self._redis)
-        return {"workers": workers, "busy": busy, "waiting": sum(self.queue_lengths().values())}
-
     def ping(self) -> None:
         """Raise QueueError unless Redis answers."""
         with talking_to_redis():

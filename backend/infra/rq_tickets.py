@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from rq import Queue, Worker
+from rq import Queue
 from rq.serializers import JSONSerializer
+from rq.worker_registration import REDIS_WORKER_KEYS
 
 # Tickets carry nothing worth keeping; the job's own record lives for 30 days.
 RESULT_TTL_S = 3600
@@ -45,18 +46,10 @@ def ticket_count(connection: redis.Redis, kind: str) -> int:
 
 
 def live_worker_count(connection: redis.Redis) -> int:
-    """Return how many of RQ's workers, on any machine, have signed on and not been silent for too long."""
-    return int(Worker.count(connection=connection))
+    """Return how many of RQ's workers, on any machine, have signed on and not been silent for too long.
 
-
-def worker_counts(connection: redis.Redis) -> tuple[int, int]:
-    """Return how many workers live, and how many of them run a job.
-
-    Read from RQ's own hashes, which end by themselves with their worker: RQ's `Worker.all` would raise the
-    time limit of our connection to minutes.
+    Counted by their hashes, which end by themselves with their worker; RQ's set of workers keeps the dead
+    until somebody tidies it.
     """
-    with connection.pipeline(transaction=False) as pipe:
-        for key in connection.smembers(REDIS_WORKER_KEYS):
-            pipe.hget(key, "state")
-        states = [state for state in pipe.execute() if state is not None]
-    return len(states), sum(state in ("busy", b"busy") for state in states)
+    keys = connection.smembers(REDIS_WORKER_KEYS)
+    return int(connection.exists(*keys)) if keys else 0
