@@ -43,9 +43,9 @@ class PrintingObserver:
 
 
 def load_samples(root: Path, name: str, split: str, limit: int | None = None):
+    from backend.core.instances import ImageSize
     from backend.core.label_config import parse_label_config
     from backend.core.targets import annotated_task, build_target
-    from backend.core.instances import ImageSize
     from backend.training.inputs import TrainingSample
 
     folder_name, tasks_file, config_file = SETS[name]

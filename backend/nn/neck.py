@@ -56,6 +56,7 @@ class GlobalContext(nn.Module):
         self.project = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return features [N, C, h, w] with the same vector added at every place."""
         pooled = features.mean(dim=(2, 3))
         return features + self.project(pooled)[:, :, None, None]
 

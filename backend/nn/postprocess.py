@@ -42,7 +42,7 @@ def select_candidates(
     score_floor: float,
     nms_threshold: float,
 ) -> Candidates:
-    """Return what is left of class_logits [P, L] and boxes [P, 4] after the floor and per-label suppression."""
+    """Return what the floor and suppression per label leave of class_logits [P, L] and boxes [P, 4]."""
     cells, labels = np.nonzero(class_logits >= score_map.score_to_logit(score_floor))
     logits = class_logits[cells, labels]
     order = np.argsort(-logits, kind="stable")[:MAX_CANDIDATES]

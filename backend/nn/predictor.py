@@ -34,7 +34,7 @@ Image = npt.NDArray[np.uint8]
 
 
 class Predictor:
-    """A trained network that answers in the orig frame. Holds no state between calls: threads may share it."""
+    """A trained network that answers in the orig frame; keeps nothing between calls: threads may share it."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class SegmentationHead(nn.Module):
         nn.init.constant_(self.semantic_logits.bias, -math.log(9.0))
 
     def forward(self, fine_map: Tensor, neck_maps: list[Tensor]) -> dict[str, Tensor]:
-        """Return `fine` [N, C, H/4, W/4], `coarse` [N, C, H/8, W/8] and `semantic` logits [N, L, H/4, W/4]."""
+        """Return `fine` [N, C, H/4, W/4], `coarse` [N, C, H/8, W/8], `semantic` logits [N, L, H/4, W/4]."""
         coarse = self.from_neck(neck_maps[0])
         up = F.interpolate(coarse, size=fine_map.shape[-2:], mode="bilinear", align_corners=False)
         fine = self.fuse(self.lateral(fine_map) + up)

@@ -204,7 +204,7 @@ def sampling_weights(images: Sequence[CachedImage], label_count: int) -> FloatAr
 
 
 def _draw(count: int, wanted: int, weights: FloatArray, rng: np.random.Generator) -> list[int]:
-    """Return `wanted` positions, each about wanted / count * weight times: whole parts first, rest by chance."""
+    """Return `wanted` positions, each about wanted / count * weight times: whole parts, rest by chance."""
     expected = weights * (wanted / count)
     times = np.floor(expected).astype(int)
     missing = wanted - int(times.sum())

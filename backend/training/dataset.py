@@ -40,7 +40,7 @@ class CachedImage:
 
 @dataclass(frozen=True)
 class LoadedImages:
-    """What could be read: images, their task ids in the same order, and a sentence for each that could not."""
+    """What could be read: images, their task ids in the same order, and a sentence per failure."""
 
     images: list[CachedImage]
     task_ids: list[int]

@@ -47,7 +47,7 @@ def average_precision(
 
 
 def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[np.ndarray, int]:
-    """Return whether each detection (best first) hits an unmatched object of its label, and the object count."""
+    """Return whether each detection (best first) hits an unmatched object of its label; and how many are."""
     hits = np.zeros(len(detections), dtype=np.bool_)
     taken = np.zeros(len(target), dtype=np.bool_)
     iou = iou_matrix(detections.boxes_xyxy_px, target.boxes_xyxy_px)

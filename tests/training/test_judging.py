@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+from backend.core.instances import Detections, ImageSize, TrainingTarget
+from backend.core.training_params import TrainingParams
+from backend.training.calibration import expected_calibration_error, fit_score_map
+from backend.training.holdout import split_by_task
+from backend.training.metrics import average_precision, precision_recall
+from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
+from backend.training.schedule import assignment_trust, ema_decay, learning_rate_factor, longest_side_px
+from tests.learning_scenes import scene
+
+SIZE = ImageSize(100, 100)
+
+
+def detections(boxes, scores, labels=None):
+    labels = np.zeros(len(boxes), np.int64) if labels is None else np.array(labels)
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    return Detections(SIZE, boxes, np.array(scores, np.float32), labels, (None,) * len(boxes))
+
+
+def target(boxes):
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    return TrainingTarget(SIZE, boxes, np.zeros(len(boxes), np.int64), (None,) * len(boxes))
+
+
+def test_perfect_detections_score_one():
+    _, truth = scene(1)
+    found = Detections(
+        truth.size, truth.boxes_xyxy_px, np.ones(2, np.float32), truth.label_indices, truth.masks
+    )
+    metrics = average_precision([found], [truth], 2, with_masks=True)
+    assert metrics == pytest.approx({"box_map": 1, "box_map50": 1, "mask_map": 1, "mask_map50": 1}, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("found", "truth"),
+    [(detections([], []), target([[0, 0, 9, 9]])), (detections([], []), target([]))],
+    ids=["nothing-found", "nothing-there"],
+)
+def test_nothing_scores_zero(found, truth):
+    assert average_precision([found], [truth], 1, with_masks=False) == {"box_map": 0.0, "box_map50": 0.0}
+
+
+def test_precision_and_recall_count_a_second_hit_as_wrong():
+    found = detections([[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], [0.9, 0.8, 0.1])
+    truth = target([[0, 0, 10, 10], [80, 80, 90, 90]])
+    assert precision_recall([found], [truth], 0.3) == (0.5, 0.5)
+    assert precision_recall([found], [truth], 0.95) == (0.0, 0.0)
+
+
+def overconfident(seed, count=300):
+    """Detections whose raw scores are far too high: half of those at 0.9 miss."""
+    rng = np.random.default_rng(seed)
+    found, truth = [], []
+    for _ in range(count // 5):
+        boxes = [[20 * k, 0, 20 * k + 10, 10] for k in range(5)]
+        logits = rng.normal(1.0, 1.5, size=5)
+        hit = rng.random(5) < 1 / (1 + np.exp(-(logits - 1.5)))
+        order = np.argsort(-logits)
+        scores = 1 / (1 + np.exp(-logits))
+        found.append(detections(np.array(boxes)[order], scores[order]))
+        truth.append(target(np.array(boxes)[hit]))
+    return found, truth
+
+
+def test_calibration_makes_scores_chances_and_keeps_their_order():
+    found, truth = overconfident(0)
+    score_map = fit_score_map(found, truth)
+    again, their_truth = overconfident(1)
+    before, after, hits = [], [], []
+    for one, wanted in zip(again, their_truth, strict=True):
+        raw = np.log(one.scores / (1 - one.scores))
+        before.append(one.scores)
+        after.append(score_map.logits_to_scores(raw))
+        hits.append([any((b == w).all() for w in wanted.boxes_xyxy_px) for b in one.boxes_xyxy_px])
+    before, after, hits = (np.concatenate(v) for v in (before, after, hits))
+    kept = after >= 0.3
+    assert expected_calibration_error(after[kept], hits[kept]) < 0.10
+    assert expected_calibration_error(before, hits) > 0.15
+    order = np.argsort(before)
+    assert (np.diff(after[order]) >= -1e-6).all()
+
+
+def test_at_the_default_cut_precision_and_recall_are_close():
+    found, truth = overconfident(2)
+    score_map = fit_score_map(found, truth)
+    mapped = [
+        detections(d.boxes_xyxy_px, score_map.logits_to_scores(np.log(d.scores / (1 - d.scores))))
+        for d in found
+    ]
+    precision, recall = precision_recall(mapped, truth, 0.3)
+    assert abs(precision - recall) <= 0.15
+
+
+def test_too_little_to_fit_leaves_scores_alone():
+    assert fit_score_map([detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])]).raw_logits == (
+        -12,
+        12,
+    )
+
+
+@pytest.mark.parametrize(("count", "held"), [(1, 0), (10, 0), (30, 3), (100, 10), (5000, 200)])
+def test_how_many_are_held_out(count, held):
+    training, held_out = split_by_task(list(range(count)))
+    assert len(held_out) == held
+    assert sorted(training + held_out) == list(range(count))
+
+
+def test_a_task_keeps_its_side_and_its_pages_stay_together():
+    ids = [i // 2 for i in range(80)]
+    _, held_out = split_by_task(ids)
+    tasks = {ids[i] for i in held_out}
+    assert all((ids[i] in tasks) == (i in held_out) for i in range(80))
+    _, more = split_by_task(list(range(41)))
+    assert len(tasks & set(more)) >= len(tasks) - 1
+
+
+def test_learning_rate_warms_up_and_falls():
+    recipe = recipe_for(TrainingParams(), 100, starts_trained=False, augmentation=Augmentation())
+    factors = [learning_rate_factor(step, 600, recipe) for step in range(600)]
+    peak = int(np.argmax(factors))
+    assert factors[peak] == pytest.approx(1)
+    assert 10 < peak < 100
+    assert factors[-1] < 0.02
+    assert all(np.diff(factors[peak:]) <= 0)
+
+
+def test_sizes_and_trust_rise_to_their_full_value():
+    recipe = recipe_for(TrainingParams(), 100, starts_trained=False, augmentation=Augmentation())
+    sizes = [longest_side_px(p, recipe) for p in np.linspace(0, 1, 21)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 416
+    assert assignment_trust(0, recipe) == 0
+    assert assignment_trust(0.9, recipe) == 1
+    assert 0 < ema_decay(0, 600, recipe) < ema_decay(599, 600, recipe) < 1
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 24), (10, 25), (30, 75), (90, 100), (300, 300)])
+def test_few_images_are_shown_repeatedly(count, shown):
+    assert images_per_epoch(count) == shown
+
+
+def test_pretrained_backbones_learn_slower():
+    scratch = recipe_for(TrainingParams(), 100, starts_trained=False, augmentation=Augmentation())
+    trained = recipe_for(TrainingParams(), 100, starts_trained=True, augmentation=Augmentation())
+    assert trained.backbone_rate < scratch.backbone_rate == 1.0

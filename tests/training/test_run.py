@@ -1,0 +1,224 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import backend.training.loop as loop_module
+from backend.core.training_params import TrainingParams
+from backend.errors import (
+    FetchError,
+    LossDiverged,
+    NotEnoughData,
+    OutOfMemory,
+    TrainingStopped,
+    VersionError,
+)
+from backend.nn.network import InstanceNetwork
+from backend.nn.predictor import load_predictor, read_card
+from backend.training.inputs import TrainingInputs, TrainingPaused
+from backend.training.run import train_version
+from tests.learning_scenes import Observer, sample, scene
+
+PARAMS = TrainingParams(epochs=2, image_size=224, pretrained=False, backbone="test_resnet", batch_size=4)
+
+
+def inputs_for(tmp_path, samples, params=PARAMS, **kwargs):
+    return TrainingInputs(samples, ("red", "blue"), params, tmp_path, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def _small_pass(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr("backend.training.recipe.PASS_IMAGES_MIN", 4)
+    monkeypatch.setattr("backend.training.recipe.PASS_REPEATS", 1.0)
+
+
+def test_a_version_folder_rebuilds_the_predictor(tmp_path):
+    observer = Observer()
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(4)]), observer)
+    card = read_card(outcome.folder)
+    assert card["labels"] == ["red", "blue"]
+    assert card["start"] == "random weights"
+    assert card["images_seen"] == 8
+    assert "too few images" in card["warnings"][0]
+    assert [r.epoch for r in observer.reports] == [1, 2]
+    assert observer.reports[-1].seconds_left == 0
+    predictor = load_predictor(outcome.folder)
+    images = [scene(9)[0], scene(8, size_wh=(40, 90))[0]]
+    found = predictor.predict(images, confidence_threshold=0.01, nms_threshold=0.4)
+    assert [(d.size.width, d.size.height) for d in found] == [(96, 64), (40, 90)]
+    assert sorted(p.name for p in outcome.folder.iterdir()) == ["card.json", "weights.safetensors"]
+
+
+def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
+    assert outcome.card["held_out_images"] == 2
+    assert outcome.card["training_images"] == 20
+    assert {"box_map50", "mask_map50", "precision", "recall"} <= set(outcome.metrics)
+
+
+@pytest.mark.slow
+def test_one_image_can_be_learned_by_heart(tmp_path):
+    params = replace(PARAMS, epochs=80, batch_size=4, backbone="resnet10t")
+    one = sample(3)
+    outcome = train_version(inputs_for(tmp_path, [one], params), Observer())
+    found = load_predictor(outcome.folder).predict(
+        [one.load_rgb()], confidence_threshold=0.1, nms_threshold=0.4
+    )[0]
+    assert found.label_indices[:2].tolist() in ([0, 1], [1, 0])
+    for label in (0, 1):
+        mine = int(np.flatnonzero(found.label_indices == label)[0])
+        wanted = one.target.masks[label].full(one.target.size)
+        got = found.masks[mine].full(one.target.size)
+        assert (wanted & got).sum() / (wanted | got).sum() > 0.6
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"count": 1},
+        {"with_masks": False},
+        {"size_wh": (400, 30)},
+        {"size_wh": (700, 500), "count": 1},
+    ],
+    ids=["one-label", "rectangles-only", "elongated", "large"],
+)
+def test_odd_data_trains(tmp_path, kwargs):
+    outcome = train_version(
+        inputs_for(tmp_path, [sample(i, **kwargs) for i in range(2)], replace(PARAMS, epochs=1)), Observer()
+    )
+    assert outcome.card["architecture"]["has_masks"] is kwargs.get("with_masks", True)
+
+
+def test_background_images_teach_too(tmp_path):
+    samples = [sample(0), sample(1, count=0), sample(2, count=0)]
+    train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
+
+
+def test_one_pixel_high_image_predicts(tmp_path):
+    outcome = train_version(inputs_for(tmp_path, [sample(0)], replace(PARAMS, epochs=1)), Observer())
+    found = load_predictor(outcome.folder).predict(
+        [np.zeros((1, 300, 3), np.uint8)], confidence_threshold=0.01, nms_threshold=0.4
+    )
+    assert found[0].size.height == 1
+
+
+def test_segmentation_switched_off_gives_no_masks(tmp_path):
+    params = replace(PARAMS, epochs=1, enable_segmentation=False)
+    outcome = train_version(inputs_for(tmp_path, [sample(0)], params), Observer())
+    found = load_predictor(outcome.folder).predict(
+        [scene(0)[0]], confidence_threshold=0.01, nms_threshold=0.4
+    )
+    assert len(found[0])
+    assert set(found[0].masks) == {None}
+
+
+def test_unreadable_images_cost_only_themselves(tmp_path):
+    def refuse():
+        raise FetchError("gone")
+
+    observer = Observer()
+    bad = replace(sample(1), load_rgb=refuse)
+    outcome = train_version(inputs_for(tmp_path, [sample(0), bad], replace(PARAMS, epochs=1)), observer)
+    assert outcome.card["unreadable_images"] == 1
+    assert any("task 1: gone" in w for w in observer.warnings)
+
+
+@pytest.mark.parametrize("samples", [[], [sample(0, count=0)]], ids=["no-images", "no-regions"])
+def test_nothing_to_learn_from_is_said(tmp_path, samples):
+    with pytest.raises(NotEnoughData):
+        train_version(inputs_for(tmp_path, samples), Observer())
+
+
+def test_keeping_on_stop_publishes_what_there_is(tmp_path):
+    params = replace(PARAMS, epochs=50)
+    outcome = train_version(inputs_for(tmp_path, [sample(0)], params), Observer(stop="keep"))
+    assert outcome.stopped_early_by == "user"
+    assert outcome.card["epochs_run"] == 1
+    load_predictor(outcome.folder)
+
+
+def test_discarding_on_stop_leaves_no_version(tmp_path):
+    with pytest.raises(TrainingStopped):
+        train_version(inputs_for(tmp_path, [sample(0)]), Observer(stop="discard"))
+
+
+def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop_module, "CHECKPOINT_EVERY_S", 0.0)
+    samples = [sample(i) for i in range(4)]
+    params = replace(PARAMS, epochs=4)
+    whole = train_version(inputs_for(tmp_path / "a", samples, params), Observer())
+    with pytest.raises(TrainingPaused):
+        train_version(inputs_for(tmp_path / "b", samples, params), Observer(stop="pause", stop_after=2))
+    observer = Observer()
+    resumed = train_version(inputs_for(tmp_path / "b", samples, params), observer)
+    assert [r.epoch for r in observer.reports] == [3, 4]
+    assert resumed.card["images_seen"] == whole.card["images_seen"]
+    first, second = load_predictor(whole.folder), load_predictor(resumed.folder)
+    for name, value in first._network.state_dict().items():
+        torch.testing.assert_close(
+            second._network.state_dict()[name].float(), value.float(), atol=2e-2, rtol=5e-2
+        )
+
+
+def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop_module, "CHECKPOINT_EVERY_S", 0.0)
+    with pytest.raises(TrainingPaused):
+        train_version(inputs_for(tmp_path, [sample(0)]), Observer(stop="pause"))
+    observer = Observer()
+    train_version(inputs_for(tmp_path, [sample(0), sample(1)]), observer)
+    assert observer.reports[0].epoch == 1
+
+
+def hungry_forward(fits):
+    forward = InstanceNetwork.forward
+
+    def run(self, images):
+        if self.training and len(images) > fits:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        return forward(self, images)
+
+    return run
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(InstanceNetwork, "forward", hungry_forward(fits=2))
+    observer = Observer()
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(4)]), observer)
+    assert outcome.card["batch_size"] == 2
+    assert any("halved to 2" in w for w in observer.warnings)
+    assert outcome.card["images_seen"] == 8
+
+
+def test_out_of_memory_at_one_image_says_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(InstanceNetwork, "forward", hungry_forward(fits=0))
+    with pytest.raises(OutOfMemory, match="memory"):
+        train_version(inputs_for(tmp_path, [sample(0)]), Observer())
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, monkeypatch):
+    losses = InstanceNetwork.losses
+
+    def broken(self, *args, **kwargs):
+        return {**losses(self, *args, **kwargs), "class": torch.tensor(float("nan"), requires_grad=True)}
+
+    monkeypatch.setattr(InstanceNetwork, "losses", broken)
+    with pytest.raises(LossDiverged, match="learning_rate"):
+        train_version(inputs_for(tmp_path, [sample(0)]), Observer())
+
+
+def test_a_version_can_be_the_start_and_labels_go_by_name(tmp_path):
+    first = train_version(inputs_for(tmp_path / "a", [sample(0)]), Observer())
+    inputs = replace(inputs_for(tmp_path / "b", [sample(0)]), labels=("green", "red"))
+    second = train_version(replace(inputs, start_folder=first.folder), Observer())
+    assert second.card["start"].startswith("version")
+
+
+def test_a_start_version_with_another_backbone_is_refused(tmp_path):
+    first = train_version(inputs_for(tmp_path / "a", [sample(0)]), Observer())
+    params = replace(PARAMS, backbone="test_byobnet")
+    with pytest.raises(VersionError, match="test_resnet"):
+        train_version(
+            replace(inputs_for(tmp_path / "b", [sample(0)], params), start_folder=first.folder), Observer()
+        )
