@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from flask import Blueprint, Response, abort, request, send_file
@@ -19,6 +22,7 @@ from backend.web.panel_requests import answer, read_body, read_flag, read_text
 from backend.web.problems import problem
 
 _CHUNK_BYTES = 1024 * 1024
+_ABANDONED_AFTER_S = 86_400.0
 
 
 def models_blueprint(panel: Panel) -> Blueprint:
@@ -102,12 +106,15 @@ def models_blueprint(panel: Panel) -> Blueprint:
     def export_version(key: str, version: str) -> Response:
         key = canonical(key)
         known_card(key, version)
-        folder = tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(services.settings.data_dir))
-        path = store.export_file(key, version, Path(folder.name) / f"{version}.model")
+        with tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(services.settings.data_dir)) as folder:
+            path = store.export_file(key, version, Path(folder) / f"{version}.model")
+            size_bytes = path.stat().st_size
+            # The open file outlives its folder, so nothing is left behind however the download ends.
+            file = path.open("rb")
         response = send_file(
-            path, mimetype="application/octet-stream", as_attachment=True, download_name=path.name
+            file, mimetype="application/octet-stream", as_attachment=True, download_name=path.name
         )
-        response.call_on_close(folder.cleanup)
+        response.content_length = size_bytes
         return response
 
     @blueprint.post("/api/projects/<key>/versions/<version>/activate")
@@ -138,8 +145,13 @@ def models_blueprint(panel: Panel) -> Blueprint:
 
 
 def _scratch(data_dir: Path) -> Path:
+    """Return the folder of files that pass through, without what a process that was killed left there."""
     folder = data_dir / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from flask import Blueprint, Response, jsonify, redirect, render_template
@@ -21,7 +22,7 @@ def pages_blueprint() -> Blueprint:
         static_folder="static/panel",
         static_url_path="/panel/static",
     )
-    document = build_document(_version())
+    document = cache(lambda: build_document(_version()))
 
     @blueprint.get("/panel")
     def page() -> str:
@@ -33,7 +34,7 @@ def pages_blueprint() -> Blueprint:
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
-        return jsonify(document)
+        return jsonify(document())
 
     @blueprint.after_request
     def revalidate(response: Response) -> Response:

@@ -1,0 +1,99 @@
+"""The panel in a real Chromium, served by the real app over fakes; skipped where no browser is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from werkzeug.serving import make_server
+
+from backend.web.app import create_app
+from tests.panel_fakes import FakePanelLabelStudio, FakeWorker, make_panel_services
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = os.environ.get("CHROMIUM_BIN") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def serve(services) -> Iterator[str]:
+    """Serve the app on a free port of this machine and give its address."""
+    app = create_app(services, lambda: None)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine; set CHROMIUM_BIN")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def label_studio():
+    return FakePanelLabelStudio()
+
+
+@pytest.fixture
+def services(tmp_path, label_studio):
+    return make_panel_services(tmp_path, label_studio)
+
+
+@pytest.fixture
+def worker(services, label_studio):
+    with FakeWorker(services, label_studio) as worker:
+        yield worker
+
+
+@pytest.fixture
+def address(services):
+    with serve(services) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open pages that fail the test on an error of a script or a refused resource."""
+    contexts = []
+
+    def open_page(url: str, **options):
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: page.errors.append(message.text)
+            if message.type == "error" and "Failed to load resource" not in message.text
+            else None,
+        )
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        for page in context.pages:
+            assert page.errors == []
+        context.close()
+
+
+@pytest.fixture
+def panel(open_page, address):
+    page = open_page(f"{address}/panel")
+    page.wait_for_selector(".tile[aria-selected=true]")
+    return page
