@@ -53,7 +53,8 @@ class MaskPatch:
     def full(self, size: ImageSize) -> BoolArray:
         """Return the mask of the whole image, bool [height, width]; a window that sticks out is cut."""
         out = np.zeros((size.height, size.width), dtype=np.bool_)
-        window = out[self.top_px : self.top_px + self.bits.shape[0], self.left_px : self.left_px + self.bits.shape[1]]
+        height, width = self.bits.shape
+        window = out[self.top_px : self.top_px + height, self.left_px : self.left_px + width]
         window[...] = self.bits[: window.shape[0], : window.shape[1]]
         return out
 

@@ -206,6 +206,8 @@ def _image_tag(tag: _Tag) -> ImageTag:
 
 
 def _control_tag(tag: _Tag, labels: tuple[str, ...], labels_tag: _Tag | None) -> ControlTag:
+    # What a plain tag does not say about the model, the `<Labels>` beside it may.
+    settings = {**(labels_tag.attributes if labels_tag else {}), **tag.attributes}
     return ControlTag(
         name=tag.name,
         kind=tag.kind.removesuffix(LABELS_SUFFIX),
@@ -214,8 +216,8 @@ def _control_tag(tag: _Tag, labels: tuple[str, ...], labels_tag: _Tag | None) ->
         result_type=tag.kind,
         labels_tag=None if labels_tag is None or labels_tag is tag else labels_tag.name,
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
-        score_threshold=_score_threshold(tag.name, tag.attributes.get("model_score_threshold")),
-        is_skipped=tag.attributes.get("model_skip", "").strip().lower() in ("true", "1", "yes"),
+        score_threshold=_score_threshold(tag.name, settings.get("model_score_threshold")),
+        is_skipped=settings.get("model_skip", "").strip().lower() in ("true", "1", "yes"),
     )
 
 

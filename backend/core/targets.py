@@ -243,9 +243,8 @@ def _label(
         return learnt
     if not stored:
         raise UnusableRegion("no_label")
-    raise UnusableRegion(
-        "model_skip" if any(name in config.all_labels for name in stored) else "unknown_label"
-    )
+    is_in_config = any(name in config.all_labels for name in stored)
+    raise UnusableRegion("not_predicted" if is_in_config else "unknown_label")
 
 
 def _label_names(result: Mapping[str, Any]) -> list[str]:

@@ -134,6 +134,14 @@ def test_attributes_for_the_model(attributes, expected):
     assert (control.smart, control.score_threshold, control.is_skipped) == expected
 
 
+def test_a_plain_tag_takes_what_its_labels_tag_says_for_the_model():
+    parsed = config(
+        '<Rectangle name="r" toName="img"/><Brush name="b" toName="img" model_score_threshold="0.5"/>',
+        f'<Labels name="lab" toName="img" model_score_threshold="0.2">{CAT_DOG}</Labels>',
+    )
+    assert [control.score_threshold for control in parsed.controls] == [0.2, 0.5]
+
+
 def test_labels_may_stand_in_further_tags():
     parsed = config(rectangles(labels=f"<View><Header value='x'/>{CAT_DOG}</View>"))
     assert parsed.labels == ("Cat", "Dog")
