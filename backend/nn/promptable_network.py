@@ -121,7 +121,8 @@ def likeness_maps(features: Tensor, prompts: Tensor) -> Tensor:
     and outside of the mask so far. A prompt that marks nothing gives zeros. The cosine is taken to the
     mean feature under the mark.
     """
-    cells = functional.adaptive_avg_pool2d(prompts, tuple(features.shape[2:]))
+    rows, columns = features.shape[2:]
+    cells = functional.adaptive_avg_pool2d(prompts, (rows, columns))
     has_shape = (cells[:, 2:3].amax(dim=(2, 3), keepdim=True) > 0.05).to(cells.dtype)
     has_mask = (cells[:, 3:4].amax(dim=(2, 3), keepdim=True) > 0.05).to(cells.dtype)
     marks = torch.cat(
@@ -137,4 +138,4 @@ def likeness_maps(features: Tensor, prompts: Tensor) -> Tensor:
     flat = functional.normalize(features.flatten(2).float(), dim=1)
     weights = marks.float() / marks.float().sum(dim=2, keepdim=True).clamp(min=1e-4)
     means = functional.normalize(weights @ flat.transpose(1, 2), dim=2)
-    return (means @ flat).view(*marks.shape[:2], *features.shape[2:]).to(features.dtype)
+    return (means @ flat).view(*marks.shape[:2], rows, columns).to(features.dtype)

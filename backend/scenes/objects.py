@@ -60,7 +60,7 @@ def plain_object(rng: Rng) -> ObjectPlan:
 
 
 def cell_object(rng: Rng) -> ObjectPlan:
-    """Return a roundish body with a rim and perhaps a core, partly see-through: cells, drops, coins, fruit."""
+    """Return a roundish body with a rim and perhaps a core, partly see-through: cell, drop, coin, fruit."""
     colour = random_colour(rng)
     body = outlines.blob(rng, rng.uniform(0.0, 0.2)) * _point(1.0, rng.uniform(0.7, 1.0))
     rim = nearby_colour(rng, colour, 0.15)
