@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from backend.errors import SettingsError
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-_SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _SIZE_FACTORS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _text(raw: str) -> str:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", raw) or not low <= int(raw) <= high:
+        if not re.fullmatch(r"[0-9]{1,18}", raw) or not low <= int(raw) <= high:
             raise _Refused(f"a whole number from {low} to {high}")
         return int(raw)
 
@@ -54,7 +54,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(raw: str) -> float:
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", raw) or not low <= float(raw) <= high:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", raw) or not low <= float(raw) <= high:
             raise _Refused(f"seconds from {low:g} to {high:g}")
         return float(raw)
 

@@ -65,6 +65,7 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._staging = self.root / STAGING_FOLDER
+        self._has_tidied = False
 
     def put_bytes(self, key: str, content: bytes) -> None:
         """Replace one object."""
@@ -163,6 +164,9 @@ class FolderStore:
     @contextlib.contextmanager
     def _stage(self) -> Iterator[Path]:
         self._staging.mkdir(parents=True, exist_ok=True)
+        if not self._has_tidied:
+            self._has_tidied = True
+            self.remove_stale_staging()
         folder = Path(tempfile.mkdtemp(prefix=f"{socket.gethostname()}-{os.getpid()}-", dir=self._staging))
         try:
             yield folder
