@@ -74,7 +74,7 @@ class _Judgement:
 def train_prompt_head(
     inputs: TrainingInputs, observer: TrainingObserver, folder: Path, *, detector_seconds: float = 0.0
 ) -> dict[str, Any]:
-    """Tune the prompt network on the team's masks, write `prompt.safetensors` into `folder`, return card entries.
+    """Tune the prompt network on the team's masks, write it into `folder` and return card entries.
 
     folder: the new version's, with weights and card of its detector. detector_seconds: what the training took
     so far; the tuning takes SHARE_OF_TRAINING of it. Asked to stop or pause, it ends with what it has.
@@ -132,7 +132,7 @@ def _tune(
 
 
 def _start_weights(inputs: TrainingInputs) -> Path:
-    """Return the weights to start from: those of the version the training starts from, else the shipped ones."""
+    """Return the weights to start from: of the version the training starts from, else the shipped ones."""
     if inputs.start_folder is not None and (inputs.start_folder / PROMPT_WEIGHTS_FILE).exists():
         return inputs.start_folder / PROMPT_WEIGHTS_FILE
     return SHIPPED_WEIGHTS
