@@ -2,7 +2,7 @@
 
 The image is scaled to fit and put into the top left corner; the rest, right or below, is grey. So frame `net`
 differs from frame `orig` by a scale alone. Pixel i covers [i, i + 1) in both frames, the scale of each axis
-is the one of the rounded size, and points, boxes, images and maps move by that same scale.
+is the one of the rounded size, and boxes, masks, images and maps move by that same scale.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import BoolArray, FloatArray, ImageSize, MaskPatch
+from backend.core.instances import FloatArray, ImageSize, MaskPatch
 from backend.core.masks import tight_patch
 
 PADDING_GREY = 114  # close to the mean of natural images, so that padding is no edge worth learning
@@ -60,14 +60,6 @@ class Letterbox:
         out[:height, :width] = resized.reshape(height, width, channels)
         return out
 
-    def points_to_net(self, points_xy_px: FloatArray) -> FloatArray:
-        """Move points [..., 2] from orig to net."""
-        return points_xy_px * np.array(self.scale_xy, dtype=np.float32)
-
-    def points_to_orig(self, points_xy_px: FloatArray) -> FloatArray:
-        """Move points [..., 2] from net to orig."""
-        return points_xy_px * (1 / np.array(self.scale_xy)).astype(np.float32)
-
     def boxes_to_net(self, boxes_xyxy_px: FloatArray) -> FloatArray:
         """Move boxes [N, 4] from orig to net."""
         return boxes_xyxy_px * np.array(self.scale_xy * 2, dtype=np.float32)
@@ -108,10 +100,6 @@ class Letterbox:
         columns = np.arange(left, right, dtype=np.float64) * step_x + (step_x - 1) / 2
         # Not cv2.warpAffine: it rounds places to 1/32 of a cell and takes no side above 32767.
         return np.ascontiguousarray(_rows_at(_rows_at(grid, rows).T, columns).T)
-
-    def mask_to_orig(self, mask: BoolArray) -> BoolArray:
-        """Move a mask, bool [net height, net width], to orig: bool [H, W]."""
-        return self.map_to_orig(mask.astype(np.float32)) >= 0.5
 
 
 def _sums_between(values: FloatArray, edges: npt.NDArray[np.float64]) -> FloatArray:

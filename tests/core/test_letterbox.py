@@ -42,15 +42,12 @@ def test_another_image_is_refused():
 
 
 @pytest.mark.parametrize(("size", "net_size", "inner"), SHAPES)
-def test_boxes_and_points_there_and_back(size, net_size, inner):
+def test_boxes_there_and_back(size, net_size, inner):
     letterbox = Letterbox.fit(size, net_size)
     boxes = np.array([[0, 0, size.width, size.height], [0.1, 0.2, 0.7, 0.9]], dtype=np.float32)
     in_net = letterbox.boxes_to_net(boxes)
     np.testing.assert_allclose(in_net[0], [0, 0, inner.width, inner.height], rtol=1e-5)
     np.testing.assert_allclose(letterbox.boxes_to_orig(in_net), boxes, rtol=1e-5, atol=1e-4)
-    points = boxes.reshape(-1, 2)
-    np.testing.assert_allclose(letterbox.points_to_net(points), in_net.reshape(-1, 2), rtol=1e-6)
-    np.testing.assert_allclose(letterbox.points_to_orig(letterbox.points_to_net(points)), points, rtol=1e-5)
     assert letterbox.boxes_to_net(boxes[:0]).shape == (0, 4)
 
 
@@ -69,8 +66,8 @@ def iou(a, b):
 def test_masks_there_and_back(size, net_size):
     letterbox = Letterbox.fit(size, net_size)
     patch = ellipse_to_patch(Ellipse(size.width * 0.6, size.height * 0.5, 60, 40, 20), size)
-    in_net = letterbox.patch_to_net(patch).full(letterbox.net_size)
-    assert iou(letterbox.mask_to_orig(in_net), patch.full(size)) > 0.95
+    in_net = letterbox.patch_to_net(patch).full(letterbox.net_size).astype(np.float32)
+    assert iou(letterbox.map_to_orig(in_net) >= 0.5, patch.full(size)) > 0.95
 
 
 def test_a_mask_moves_with_its_box():
