@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
-from backend.core.instances import Detections, ImageSize, MaskPatch
+from backend.core.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.letterbox import Letterbox
 from backend.errors import ParameterError, VersionError
 from backend.nn.fuse import fuse_normalisation
@@ -71,88 +73,99 @@ class Predictor:
         letterboxes = [Letterbox.fit(s, net_size(s, self.architecture)) for s in map(_size_of, images)]
         order = sorted(range(len(images)), key=lambda i: _shape_of(letterboxes[i]))
         batches = _batches_of_one_shape(order, letterboxes)
-        results: list[Detections | None] = [None] * len(images)
+        cuts = _Cuts(confidence_threshold, nms_threshold, max_regions)
+        wants_masks = with_masks and self._network.segmentation_head is not None
 
         def prepare(batch: list[int]) -> torch.Tensor:
             return torch.from_numpy(np.stack([letterboxes[i].image_to_net(images[i]) for i in batch]))
 
-        def finish(i: int, output: dict[str, Any], row: int) -> None:
-            results[i] = self._finish(
-                output, row, letterboxes[i], confidence_threshold, nms_threshold, max_regions
-            )
-
-        wants_masks = with_masks and self._network.segmentation_head is not None
         with ThreadPoolExecutor(max_workers=2) as pool:
             ready = [pool.submit(prepare, batch) for batch in batches]
-            endings = []
+            endings: list[Future[Detections]] = []
             for batch, tensor in zip(batches, ready, strict=True):
-                output = self._run(tensor.result())
-                output["with_masks"] = wants_masks
-                endings += [pool.submit(finish, i, output, row) for row, i in enumerate(batch)]
-            for ending in endings:
-                ending.result()
-        return [r for r in results if r is not None]
+                maps = self._run(tensor.result())
+                chosen = list(pool.map(partial(self._choose, cuts, maps), range(len(batch))))
+                masks = self._mask_logits(maps, [kept for kept, _ in chosen]) if wants_masks else None
+                for row, (kept, score) in enumerate(chosen):
+                    mask_logits = masks[row] if masks else None
+                    endings.append(pool.submit(_finish, kept, score, letterboxes[batch[row]], mask_logits))
+            results = [ending.result() for ending in endings]
+        places = {i: place for place, i in enumerate(i for batch in batches for i in batch)}
+        return [results[places[i]] for i in range(len(images))]
 
-    def _run(self, images: torch.Tensor) -> dict[str, Any]:
-        network = self._network
-        enabled = self._autocast
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=enabled):
-            net_input = network.normalise(images.to(self._device, non_blocking=True))
-            maps = network(net_input.to(self._dtype))
-            output: dict[str, Any] = {
-                "logits": maps["class_logits"].float().cpu().numpy(),
-                "boxes": maps["boxes_xyxy_px"].float().cpu().numpy(),
-            }
-            if network.segmentation_head is not None:
-                output["maps"] = maps
-        return output
+    def _run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.inference_mode(), self._precision():
+            net_input = self._network.normalise(images.to(self._device, non_blocking=True))
+            maps = self._network(net_input.to(self._dtype))
+        cells = ("class_logits", "boxes_xyxy_px")
+        return {k: v.float().cpu() if k in cells else v for k, v in maps.items()}
 
-    def _finish(
-        self,
-        output: dict[str, Any],
-        row: int,
-        letterbox: Letterbox,
-        confidence_threshold: float,
-        nms_threshold: float,
-        max_regions: int,
-    ) -> Detections:
+    def _choose(self, cuts: _Cuts, maps: dict[str, torch.Tensor], row: int) -> tuple[Candidates, float]:
+        """Return the objects of one image to report, in the net frame, and the image's score."""
         found = select_candidates(
-            output["logits"][row],
-            output["boxes"][row],
+            maps["class_logits"][row].numpy(),
+            maps["boxes_xyxy_px"][row].numpy(),
             self._score_map,
-            score_floor=min(SCORE_FLOOR, confidence_threshold),
-            nms_threshold=nms_threshold,
+            score_floor=min(SCORE_FLOOR, cuts.confidence),
+            nms_threshold=cuts.nms,
         )
-        image_score = expected_f1(found.scores, confidence_threshold)
-        kept = found.take(found.scores >= confidence_threshold).take(slice(max_regions))
-        boxes = letterbox.boxes_to_orig(kept.boxes_xyxy_px)
-        is_inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        kept, boxes = kept.take(is_inside), boxes[is_inside]
-        masks: tuple[MaskPatch | None, ...] = (None,) * len(kept)
-        if output["with_masks"] and len(kept):
-            masks = self._masks(output["maps"], row, kept, letterbox)
-        return Detections(letterbox.size, boxes, kept.scores, kept.label_indices, masks, image_score)
+        image_score = expected_f1(found.scores, cuts.confidence)
+        return found.take(found.scores >= cuts.confidence).take(slice(cuts.max_regions)), image_score
 
-    def _masks(
-        self, maps: dict[str, torch.Tensor], row: int, kept: Candidates, letterbox: Letterbox
-    ) -> tuple[MaskPatch | None, ...]:
+    def _mask_logits(self, maps: dict[str, torch.Tensor], kept: Sequence[Candidates]) -> list[_MaskLogits]:
+        """Compute the object masks of a batch at once: one image alone would not fill the processor."""
         head = self._network.segmentation_head
-        if head is None:
-            return (None,) * len(kept)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast),
-        ):
-            windows = mask_windows(torch.from_numpy(kept.boxes_xyxy_px).to(self._device))
-            residuals = head.window_residuals(
-                maps["fine"][row : row + 1], maps["coarse"][row : row + 1], [windows], dtype=self._dtype
+        assert head is not None
+        with torch.inference_mode(), self._precision():
+            boxes = [torch.from_numpy(k.boxes_xyxy_px).to(self._device) for k in kept]
+            windows = [mask_windows(b) for b in boxes]
+            residuals = head.window_residuals(maps["fine"], maps["coarse"], windows, dtype=self._dtype)
+            semantic = maps["semantic"].float().cpu().numpy()
+            parts = residuals.cpu().split([len(k) for k in kept])
+        return [
+            _MaskLogits(s, w.cpu().numpy(), r.numpy())
+            for s, w, r in zip(semantic, windows, parts, strict=True)
+        ]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast)
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    confidence: float
+    nms: float
+    max_regions: int
+
+
+@dataclass(frozen=True, eq=False)
+class _MaskLogits:
+    """Of one image: semantic [L, h, w], windows_xyxy_px [K, 4] in the net frame, residuals [K, 28, 28]."""
+
+    semantic: FloatArray
+    windows_xyxy_px: FloatArray
+    residuals: FloatArray
+
+
+def _finish(
+    kept: Candidates, image_score: float, letterbox: Letterbox, mask_logits: _MaskLogits | None
+) -> Detections:
+    """Bring the objects of one image into its own pixels; what lies in the padding is dropped."""
+    boxes = letterbox.boxes_to_orig(kept.boxes_xyxy_px)
+    inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+    masks: tuple[MaskPatch | None, ...] = (None,) * len(inside)
+    if mask_logits is not None:
+        masks = tuple(
+            object_mask(
+                mask_logits.semantic[kept.label_indices[k]],
+                mask_logits.residuals[k],
+                mask_logits.windows_xyxy_px[k],
+                letterbox,
             )
-            semantic = maps["semantic"][row].float().cpu().numpy()
-        window_boxes, extra = windows.cpu().numpy(), residuals.cpu().numpy()
-        return tuple(
-            object_mask(semantic[label], extra[k], window_boxes[k], letterbox)
-            for k, label in enumerate(kept.label_indices)
+            for k in inside
         )
+    kept = kept.take(inside)
+    return Detections(letterbox.size, boxes[inside], kept.scores, kept.label_indices, masks, image_score)
 
 
 def load_predictor(folder: Path, device: str = "cpu") -> Predictor:

@@ -73,7 +73,7 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         inputs.params,
         len(training),
         starts_trained=start.has_learned,
-        augmentation=choose_augmentation(training),
+        augmentation=Augmentation(),
     )
     data = _learning_data(training, held_out, len(inputs.labels), recipe)
     use_bf16 = is_bf16_faster(inputs.device)
@@ -163,11 +163,6 @@ def _start(inputs: TrainingInputs, network: InstanceNetwork, *, is_resumed: bool
     if inputs.params.pretrained:
         return start_from_imagenet(network, inputs.pretrained_path)
     return Start(origin="random weights")
-
-
-def choose_augmentation(images: list[CachedImage]) -> Augmentation:
-    """Return the augmentation for these images."""
-    return Augmentation()
 
 
 def _learning_data(

@@ -19,6 +19,8 @@ from backend.nn.torchvision_ops import ensure_torchvision_ops
 logger = logging.getLogger(__name__)
 
 HUB_PROBE_S = 8.0
+# Position embeddings and the like are resized; nearly all else must be as stored.
+TAKEN_OVER_MIN = 0.7
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # Rows of these belong to labels; all else is shared.
 LABEL_PARAMETERS = (
@@ -123,7 +125,17 @@ def _load_into(network: InstanceNetwork, source: Path) -> None:
         pretrained_cfg_overlay={"file": str(source), "custom_load": False},
         **sized,
     )
+    _check_taken_over(body, timm.models.load_state_dict(str(source), weights_only=True), source)
     backbone.body.load_state_dict(body.state_dict())
+
+
+def _check_taken_over(body: torch.nn.Module, stored: dict[str, torch.Tensor], source: Path) -> None:
+    """Raise ValueError unless most of the body came from the file: timm passes over names it does not know."""
+    digests = {(tuple(v.shape), float(v.float().sum())) for v in stored.values()}
+    own = [v for v in body.state_dict().values() if v.ndim > 1]
+    taken = sum((tuple(v.shape), float(v.float().sum())) in digests for v in own)
+    if taken < TAKEN_OVER_MIN * len(own):
+        raise ValueError(f"{source.name} fits {taken} of {len(own)} layers; it belongs to another network")
 
 
 def _load_from_hub(network: InstanceNetwork) -> None:
