@@ -16,9 +16,11 @@ def load_model_class() -> ModelClass:
     import backend.nn.predictor  # noqa: F401
     from model import LearningBackend
 
+    services.interactive.warm_up()
     return LearningBackend
 
 
 settings = Settings.from_env(os.environ)
 configure_logging(settings.log_level, settings.log_format)
-app = create_app(build_services(settings), load_model_class)
+services = build_services(settings)
+app = create_app(services, load_model_class)

@@ -13,6 +13,7 @@ from backend.infra.label_studio_api import LabelStudioApi
 from backend.infra.object_store import open_object_store
 from backend.infra.rq_queue import RqJobQueue
 from backend.infra.version_store import Versions as StoredVersions
+from backend.service.encode_ahead import EncodeAhead
 from backend.service.interactive import Interactive
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import Pipeline
@@ -75,7 +76,7 @@ def build_services(settings: Settings) -> Services:
         store.local_folder,
         cache_bytes=settings.encoding_cache_bytes,
     )
-    return Services(
+    services = Services(
         settings=settings,
         documents=documents,
         store=store,
@@ -89,6 +90,9 @@ def build_services(settings: Settings) -> Services:
         train=train,
         interactive=interactive,
     )
+    ahead = EncodeAhead(interactive, lane, services.label_studio, services.image_access)
+    interactive.followed_by = ahead.follow
+    return services
 
 
 @lru_cache(maxsize=1)

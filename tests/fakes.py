@@ -194,7 +194,7 @@ class FakeQueue:
 
     def worker_state(self) -> Json:
         self._check()
-        return {"workers": [], "waiting": {"train": 0, "predict": 0}}
+        return {"workers": 1, "busy": 0, "waiting": 0}
 
     def _trainings(self, project_key: str) -> list[JobRecord]:
         return [job for job in self.jobs.values() if job.kind == "train" and job.project_key == project_key]
@@ -350,6 +350,9 @@ class FakeInteractive:
     def answer(self, task, config, context, project_key, access):
         self.asked.append((task, config, context, project_key, access))
         return {"result": [], "score": 0.0, "model_version": "not-trained"}
+
+    def warm_up(self) -> None:
+        self.is_warm = True
 
 
 class FakeLease:

@@ -37,6 +37,7 @@ from backend.core.prompt_window import (
     window_around,
 )
 from backend.core.prompts import Prompts
+from backend.nn.precision import is_bf16_faster
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
@@ -154,6 +155,11 @@ class PromptSegmenter:
             label = None if instance is None else int(encoding.detections.label_indices[instance])
         return SegmentedObject(mask, belief.expected_iou, label)
 
+    def warm_up(self) -> None:
+        """Run once over a blank image, so that the first real answer meets ready code."""
+        click = Prompts(np.full((1, 2), 32, dtype=np.float32), np.array([True]))
+        self.segment(encode_image(np.zeros((64, 64, 3), dtype=np.uint8), None), click)
+
     def _belief(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
         """Return the belief after all prompts, going click by click from the last step remembered."""
         steps = _step_counts(prompts)
@@ -267,14 +273,15 @@ class PromptSegmenter:
         ]
 
 
-def load_segmenter(version_folder: Path | None, *, half_precision: bool = False) -> PromptSegmenter:
+def load_segmenter(version_folder: Path | None) -> PromptSegmenter:
     """Return the segmenter of a trained version, or with the shipped weights where it has none of its own.
 
+    It runs on the CPU, also beside a GPU: one small window at a time is done before a GPU would be asked.
     Raises VersionError where the weights are damaged.
     """
     own = None if version_folder is None else version_folder / PROMPT_WEIGHTS_FILE
     path = own if own is not None and own.exists() else SHIPPED_WEIGHTS
-    return PromptSegmenter(load_network(path), half_precision=half_precision)
+    return PromptSegmenter(load_network(path), half_precision=is_bf16_faster("cpu"))
 
 
 def _step_counts(prompts: Prompts) -> list[int]:

@@ -115,13 +115,10 @@ class Interactive:
             self.followed_by(project_key, task, config)
         return make_prediction(results, float(np.mean(scores)) if scores else 0.0, version)
 
-    def warm_up(self, project_key: str | None = None) -> None:
-        """Load the networks before the first annotator waits for them."""
-        if project_key is None:
-            self._segmenter("", None).result()
-        else:
-            predictor = self._versions.predictor(project_key)
-            self._segmenter(project_key, predictor).result()
+    def warm_up(self) -> None:
+        """Load the general network and run it once, before the first annotator waits for it."""
+        segmenter = self._segmenter("", None).result()
+        self._lane.call(segmenter.warm_up).result()
 
     def prepare(self, reference: str, project_key: str, access: ImageAccess) -> None:
         """Encode an image that is likely to be asked for. Raises FetchError."""

@@ -44,6 +44,9 @@ class InteractiveAnswers(Protocol):
     ) -> Json:
         """Return `{"result", "score", "model_version"}`, without regions for an unclear prompt."""
 
+    def warm_up(self) -> None:
+        """Load what the first answer needs, so that nobody waits for it; takes a second."""
+
 
 @dataclass(frozen=True)
 class Services:
