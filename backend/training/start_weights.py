@@ -130,7 +130,7 @@ def _load_into(network: InstanceNetwork, source: Path) -> None:
 
 
 def _check_taken_over(body: torch.nn.Module, stored: dict[str, torch.Tensor], source: Path) -> None:
-    """Raise ValueError unless most of the body came from the file: timm passes over names it does not know."""
+    """Raise ValueError unless most of the body came from the file; timm skips names it does not know."""
     digests = {(tuple(v.shape), float(v.float().sum())) for v in stored.values()}
     own = [v for v in body.state_dict().values() if v.ndim > 1]
     taken = sum((tuple(v.shape), float(v.float().sum())) in digests for v in own)
