@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from backend.core.instances import BoolArray, FloatArray, ImageSize, MaskPatch
 
-# A part smaller than this share of the object's largest part, or than this many pixels, is a speck.
+# A part below SPECK_SHARE of the object's largest part is a speck, a hole below HOLE_SHARE of it a pinhole; so is
+# whatever has fewer pixels than MIN_PART_PX.
 SPECK_SHARE = 0.05
-SPECK_PX = 6
 HOLE_SHARE = 0.01
-HOLE_PX = 6
+MIN_PART_PX = 6
 
 
 def tight_patch(bits: BoolArray, left_px: int, top_px: int) -> MaskPatch | None:
@@ -68,18 +68,21 @@ def clean_patch(patch: MaskPatch) -> MaskPatch | None:
 
     The largest part always stays, however small it is.
     """
-    bits = _without_small_parts(patch.bits, SPECK_SHARE, SPECK_PX)
-    bits = ~_without_small_parts(np.pad(~bits, 1, constant_values=True), HOLE_SHARE, HOLE_PX)[1:-1, 1:-1]
-    return tight_patch(bits, patch.left_px, patch.top_px)
-
-
-def _without_small_parts(bits: BoolArray, min_share: float, min_px: int) -> BoolArray:
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return bits
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    if not patch.bits.any():
+        return None
+    parts, areas = _parts(patch.bits, connectivity=8)
     areas[0] = 0
-    is_kept = areas >= max(min_px, min_share * float(areas.max()))
+    largest = int(areas.max())
+    is_kept = areas >= max(MIN_PART_PX, SPECK_SHARE * largest)
     is_kept[int(areas.argmax())] = True
-    kept: BoolArray = is_kept[parts]
-    return kept
+    bits = is_kept[parts]
+    gaps, gap_areas = _parts(np.pad(~bits, 1, constant_values=True), connectivity=4)
+    is_open = gap_areas >= max(MIN_PART_PX, HOLE_SHARE * largest)
+    is_open[0], is_open[gaps[0, 0]] = False, True
+    return tight_patch(~is_open[gaps][1:-1, 1:-1], patch.left_px, patch.top_px)
+
+
+def _parts(bits: BoolArray, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return which connected part each pixel belongs to (0 where unset), and each part's area in pixels."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8), connectivity=connectivity)
+    return np.asarray(parts, dtype=np.int32), stats[:, cv2.CC_STAT_AREA].astype(np.int32)

@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.instances import BoolArray, ImageSize, MaskPatch
-from backend.core.masks import tight_patch
+from backend.core.masks import HOLE_SHARE, SPECK_SHARE, tight_patch
 
 MAX_POINTS = 100
-# Parts and holes smaller than this share of the largest part are left out of the outline.
-PART_SHARE = 0.05
-HOLE_SHARE = 0.02
 MAX_RINGS = 12
 CROSSINGS_AT_ONCE = 1_000_000
 
@@ -46,7 +43,7 @@ def patch_to_polygon(
 
     It deviates by at most tolerance_px (default: 1, less for small objects) unless max_points asks for more.
     Label Studio's polygons are one ring: holes and further parts of some size are joined to the largest part
-    by slits without area, smaller ones are left out. Loses what the tolerance and the smaller parts hold.
+    by slits without area; specks and pinholes (see `masks`) are left out.
     """
     rings = _rings(patch.bits)
     if tolerance_px is None:
@@ -95,7 +92,7 @@ def _rings(bits: BoolArray) -> list[npt.NDArray[np.int32]]:
     areas = np.array([cv2.contourArea(contour) for contour in contours])
     is_hole = hierarchy[0, :, 3] >= 0
     largest = float(areas[~is_hole].max())
-    is_kept = areas >= np.where(is_hole, HOLE_SHARE, PART_SHARE) * largest
+    is_kept = areas >= np.where(is_hole, HOLE_SHARE, SPECK_SHARE) * largest
     parent_is_kept = ~is_hole | is_kept[hierarchy[0, :, 3]]
     kept = np.flatnonzero(is_kept & parent_is_kept)
     order = sorted(kept.tolist(), key=lambda index: (bool(is_hole[index]), -areas[index]))

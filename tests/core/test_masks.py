@@ -94,6 +94,13 @@ def test_cleaning_takes_specks_and_pinholes(bits, expected):
     np.testing.assert_array_equal(given.bits, before)
 
 
+def test_holes_are_measured_against_the_object_and_not_its_window():
+    bits = np.zeros((200, 200), dtype=bool)
+    bits[5:25, 5:25] = True
+    bits[10:13, 10:13] = False
+    np.testing.assert_array_equal(clean_patch(MaskPatch(0, 0, bits)).full(ImageSize(200, 200)), bits)
+
+
 def test_a_notch_in_the_border_is_no_hole():
     bits = square_with()[5:25, 5:25].copy()
     bits[0, 7] = False
