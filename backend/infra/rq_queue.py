@@ -59,7 +59,8 @@ class LeaseLost(Exception):
 class RqJobQueue:
     """The JobQueue of `backend.service.ports`, and the half that workers use.
 
-    job_timeout_s: the longest time one job may run. function: what RQ calls with the kind of job.
+    job_timeout_s: the longest time one job may run. function: what RQ calls with the kind of job. lease_s: how
+    long a worker may be silent before its job is given to another.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class RqJobQueue:
         self._job_timeout_s = job_timeout_s
         self._function = function
         self._prefix = prefix
-        self._lease_s = lease_s
+        self.lease_s = lease_s
 
     def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
         """Queue a job of a kind ("train" or "predict") whose request document stands at payload_path."""
@@ -246,10 +247,10 @@ class RqJobQueue:
         """
         with talking_to_redis():
             # While Redis itself was away nobody could show a sign of life; all get one lease of time.
-            if self._redis.info("server")["uptime_in_seconds"] < self._lease_s:
+            if self._redis.info("server")["uptime_in_seconds"] < self.lease_s:
                 return []
             now_s, now_us = self._redis.time()
-            latest = now_s + now_us / 1e6 - self._lease_s
+            latest = now_s + now_us / 1e6 - self.lease_s
             silent = self._redis.zrangebyscore(self._key("running"), 0, latest)
         recovered = [job_id for job_id in silent if self._give_up_worker(job_id, latest)]
         self._replace_lost_tickets()
@@ -301,7 +302,7 @@ class RqJobQueue:
             if silent_since is not None and (last_sign is None or last_sign > silent_since):
                 return False
             pickups = int(fields.get("pickups", 0)) + 1
-            why = reason or f"no sign of life for {self._lease_s:g} s"
+            why = reason or f"no sign of life for {self.lease_s:g} s"
             logger.warning("job %s: its worker %s is gone (%s)", job_id, fields.get("owner"), why)
             if pickups > MAX_PICKUPS:
                 error = (

@@ -33,5 +33,7 @@ def register_request_log(app: Flask) -> None:
         response.headers[REQUEST_ID_HEADER] = g.get("request_id", "")
         milliseconds = (time.perf_counter() - g.get("started", time.perf_counter())) * 1000
         level = logging.DEBUG if request.path in QUIET_PATHS else logging.INFO
-        logger.log(level, "%s %s %d in %.0f ms", request.method, request.path, response.status_code, milliseconds)
+        logger.log(
+            level, "%s %s %d in %.0f ms", request.method, request.path, response.status_code, milliseconds
+        )
         return response

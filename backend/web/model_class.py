@@ -7,12 +7,15 @@ label-studio-ml imports torch and opens files when it is imported, which takes s
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+_SWITCH_WHILE_LOADING_S = 0.0005
 
 ModelClass = Callable[..., Any]
 """Built for one request with project_id, label_config, services; has `predict(tasks, context, **params)`."""
@@ -52,6 +55,9 @@ class ModelClassLoader:
 
     def _run(self) -> None:
         started = time.perf_counter()
+        # Imports hold the interpreter for long; meanwhile `/health` and `/setup` have to be let in at once.
+        interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_WHILE_LOADING_S)
         try:
             self._loaded = self._load()
             logger.info("ready to predict after %.1f s of imports", time.perf_counter() - started)
@@ -59,4 +65,5 @@ class ModelClassLoader:
             logger.exception("the model class cannot be loaded")
             self._error = exc
         finally:
+            sys.setswitchinterval(interval_s)
             self._done.set()

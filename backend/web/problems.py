@@ -48,7 +48,9 @@ def status_of(error: errors.BackendError) -> int:
 
 def problem(status: int, message: str, **more: object) -> Response:
     """Return the one form of an error body: `{"error": message, ...}`, without empty members."""
-    response = jsonify({"error": message, **{name: value for name, value in more.items() if value is not None}})
+    response = jsonify(
+        {"error": message, **{name: value for name, value in more.items() if value is not None}}
+    )
     response.status_code = status
     return response
 
@@ -77,7 +79,9 @@ def _answer_http_error(error: HTTPException) -> Response:
     message = error.description or error.name
     if isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length
-        message = f"the body is larger than the limit of {limit} bytes; send fewer tasks, or raise MAX_BODY_BYTES"
+        message = (
+            f"the body is larger than the limit of {limit} bytes; send fewer tasks, or raise MAX_BODY_BYTES"
+        )
     response = problem(status, message)
     for name, value in error.get_headers():
         if name in ("Allow", "WWW-Authenticate", "Retry-After"):

@@ -112,7 +112,9 @@ def register_security(app: Flask, basic_auth: tuple[str, str] | None) -> None:
 
 def unauthorized() -> Response:
     """Return the answer to a call without (right) user and password."""
-    response = problem(401, "user and password are needed; Label Studio has fields for both in the model's form")
+    response = problem(
+        401, "user and password are needed; Label Studio has fields for both in the model's form"
+    )
     response.headers["WWW-Authenticate"] = 'Basic realm="Label Studio ML backend", charset="UTF-8"'
     return response
 
