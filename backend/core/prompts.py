@@ -282,7 +282,7 @@ def _outline_px(raw: RawPrompt, size: ImageSize) -> FloatArray | None:
 def _rectangle_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
     x, y, width, height = (_number(value, key) for key in ("x", "y", "width", "height"))
     rotation = _number(value, "rotation", 0.0)
-    if x is None or y is None or width is None or height is None:
+    if x is None or y is None or width is None or height is None or width <= 0 or height <= 0:
         return None
     return rect_pct_to_corners_px(x, y, width, height, rotation or 0.0, size)
 
