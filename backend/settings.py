@@ -229,7 +229,13 @@ class Settings:
     web_workers: int = _setting(
         "WEB_WORKERS", _whole(1, 64), 1, "number", "Web processes; each holds its own models."
     )
-    web_threads: int = _setting("WEB_THREADS", _whole(2, 256), 8, "number", "Threads of each web process.")
+    web_threads: int = _setting(
+        "WEB_THREADS",
+        _whole(2, 1024),
+        96,
+        "number",
+        "Threads of each web process. More than calls wait for a prediction at once, so that `/health` gets one.",
+    )
     train_workers: int = _setting(
         "TRAIN_WORKERS",
         _whole(0, 64),
