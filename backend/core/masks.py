@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from backend.core.instances import BoolArray, FloatArray, ImageSize, MaskPatch
 
-# A part below SPECK_SHARE of the object's largest part is a speck, a hole below HOLE_SHARE of it a pinhole; so is
-# whatever has fewer pixels than MIN_PART_PX.
+# A part below SPECK_SHARE of the object's largest part is a speck, a hole below HOLE_SHARE of it a pinhole;
+# so is whatever has fewer pixels than MIN_PART_PX.
 SPECK_SHARE = 0.05
 HOLE_SHARE = 0.01
 MIN_PART_PX = 6
