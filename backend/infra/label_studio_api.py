@@ -29,6 +29,7 @@ RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 PASSING_STATUS = frozenset({429, 500, 502, 503, 504})
 CONNECT_TIMEOUT_S = 10.0
 EXPORT_TIMEOUT_FACTOR = 10
+SCORES_PER_PAGE = 1000
 PUSH_COUNT = 100
 PUSH_BYTES = 8 * 1024 * 1024
 
@@ -116,6 +117,37 @@ class LabelStudioApi:
         """Return the ids of the tasks that already have a prediction of this version."""
         named = _condition("predictions_model_versions", "contains", "List", [model_version])
         return {task["id"] for task in self._iterate(project_id, [named], 1000)}
+
+    def prediction_scores(self, project_id: int) -> dict[int, float]:
+        """Return the mean prediction score of the tasks that have one, as Label Studio's own list shows it.
+
+        Nothing where the project has Label Studio ask for predictions whenever its list is read.
+        """
+        if self.project(project_id).get("evaluate_predictions_automatically"):
+            return {}
+        scores: dict[int, float] = {}
+        page = 1
+        while True:
+            predicted = _condition("total_predictions", "greater", "Number", 0)
+            # Only a column that the list is sorted by is worked out for it.
+            query = {
+                "filters": {"conjunction": "and", "items": [predicted]},
+                "ordering": ["tasks:predictions_score"],
+            }
+            params = {
+                "project": int(project_id),
+                "page": page,
+                "page_size": SCORES_PER_PAGE,
+                "query": json.dumps(query),
+                "resolve_uri": "false",
+            }
+            answer = self._object("GET", "/api/tasks/", params=params)
+            tasks = _objects(answer.get("tasks"))
+            found = {task["id"]: task.get("predictions_score") for task in tasks}
+            scores.update({task_id: float(score) for task_id, score in found.items() if score is not None})
+            if page * SCORES_PER_PAGE >= int(answer.get("total", 0)) or not tasks:
+                return scores
+            page += 1
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Store predictions `{task, result, score, model_version}`; return how many were created.

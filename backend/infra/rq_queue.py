@@ -59,8 +59,8 @@ class LeaseLost(Exception):
 class RqJobQueue:
     """The JobQueue of `backend.service.ports`, and the half that workers use.
 
-    job_timeout_s: the longest time one job may run. function: what RQ calls with the kind of job. lease_s: how
-    long a worker may be silent before its job is given to another.
+    job_timeout_s: the longest time one job may run. function: what RQ calls with the kind of job. lease_s:
+    how long a worker may be silent before its job is given to another.
     """
 
     def __init__(

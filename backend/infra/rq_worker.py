@@ -23,17 +23,18 @@ from rq.timeouts import JobTimeoutException
 from rq.utils import now as rq_now
 
 from backend.errors import BackendError, QueueError
-from backend.infra.rq_queue import LEASE_S, LeaseLost, RqJobQueue
+from backend.infra.rq_queue import LeaseLost, RqJobQueue
 from backend.infra.rq_tickets import SERIALIZER, ticket_queue
 from backend.service.ports import JobRecord
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-RENEW_EVERY_S = LEASE_S / 6
+RENEWALS_PER_LEASE = 6
 RECOVER_EVERY_S = 10
-# RQ waits for tickets for its worker TTL less 15 s, and between two waits we look for silent workers.
-WORKER_TTL_S = RECOVER_EVERY_S + 15
+# RQ waits for a ticket this much shorter than its worker TTL; between two waits we look for silent workers.
+RQ_DEQUEUE_MARGIN_S = 15
+REGISTRIES_EVERY_S = 600
 MAX_RECONNECT_WAIT_S = 5.0
 PAUSE_LIMIT_S = 20.0
 END_RETRY_S = 900.0
@@ -94,7 +95,7 @@ class JobLease:
 
     def _keep_up(self) -> None:
         paused_at: float | None = None
-        while not self._ended.wait(RENEW_EVERY_S):
+        while not self._ended.wait(self._queue.lease_s / RENEWALS_PER_LEASE):
             try:
                 self._renew()
             except LeaseLost:
@@ -146,7 +147,13 @@ class QueueWorker(Worker):
     log_result_lifespan = False
 
     def __init__(
-        self, kinds: Sequence[str], redis_url: str, queue: RqJobQueue, *, name: str | None = None
+        self,
+        kinds: Sequence[str],
+        redis_url: str,
+        queue: RqJobQueue,
+        *,
+        name: str | None = None,
+        recover_every_s: int = RECOVER_EVERY_S,
     ) -> None:
         connection = redis.Redis.from_url(redis_url, socket_connect_timeout=5.0)
         super().__init__(
@@ -154,9 +161,9 @@ class QueueWorker(Worker):
             name=name,
             connection=connection,
             serializer=SERIALIZER,
-            worker_ttl=WORKER_TTL_S,
-            job_monitoring_interval=RECOVER_EVERY_S,
-            maintenance_interval=RECOVER_EVERY_S,
+            worker_ttl=recover_every_s + RQ_DEQUEUE_MARGIN_S,
+            job_monitoring_interval=recover_every_s,
+            maintenance_interval=recover_every_s,
             log_job_description=False,
         )
         self._jobs = queue
@@ -165,7 +172,7 @@ class QueueWorker(Worker):
     def run_maintenance_tasks(self) -> None:
         """Recover abandoned jobs every few seconds, and let RQ tidy its own registries now and then."""
         self._recover()
-        if time.monotonic() - self._registries_cleaned_at > 600:
+        if time.monotonic() - self._registries_cleaned_at > REGISTRIES_EVERY_S:
             self._registries_cleaned_at = time.monotonic()
             super().run_maintenance_tasks()
         else:

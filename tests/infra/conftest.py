@@ -1,7 +1,7 @@
 """One real Redis for all tests of this folder, emptied before each."""
 
-import redis
 import pytest
+import redis
 
 from backend.infra.embedded_redis import EmbeddedRedis
 
