@@ -49,8 +49,8 @@ def field_to_mask(field: FloatArray, window: Window, prompts: Prompts, size: Ima
     if prompts.erased is not None:
         bits &= ~_patch_in(prompts.erased, left, top, bits.shape)
     patch = tight_patch(bits, left, top)
-    if patch is None or len(clicks):
-        return patch  # cleaning could take a small spot that was clicked
+    if patch is None or len(clicks) or prompts.painted is not None:
+        return patch  # cleaning could take a small spot that was pointed at
     return clean_patch(patch)
 
 

@@ -20,7 +20,8 @@ CONFIG = parse_label_config(
     <EllipseLabels name="ell" toName="img"><Label value="Cat"/></EllipseLabels>
     <PolygonLabels name="poly" toName="img"><Label value="Cat"/></PolygonLabels>
     <BrushLabels name="brush" toName="img"><Label value="Cat"/><Label value="Fish"/></BrushLabels>
-    <KeyPointLabels name="kp" toName="img"><Label value="Cat"/><Label value="Spot"/></KeyPointLabels></View>"""
+    <KeyPointLabels name="kp" toName="img"><Label value="Cat"/><Label value="Spot"/></KeyPointLabels>
+    </View>"""
 )
 
 
