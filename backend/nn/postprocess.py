@@ -14,8 +14,10 @@ from backend.nn.segmentation_head import OBJECT_MASK_SIDE
 
 # Candidates per image that enter suppression; more only cost time.
 MAX_CANDIDATES = 400
-# A part of an object smaller than this share of its largest part is a speck.
+# A part of an object smaller than this share of its largest part is a speck, unless the label's regions
+# usually come in parts (painted areas): then only crumbs are.
 SPECK_SHARE = 0.08
+CRUMB_SHARE = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,12 @@ def suppress_per_label(candidates: Candidates, iou_threshold: float) -> IntArray
 
 
 def object_mask(
-    semantic_logits: FloatArray, residual: FloatArray, window_xyxy_px: FloatArray, letterbox: Letterbox
+    semantic_logits: FloatArray,
+    residual: FloatArray,
+    window_xyxy_px: FloatArray,
+    letterbox: Letterbox,
+    *,
+    speck_share: float = SPECK_SHARE,
 ) -> MaskPatch | None:
     """Return the mask of one object in the orig frame; None where its window misses the image.
 
@@ -104,20 +111,20 @@ def object_mask(
     )
     # An unsure object still gets its best guess rather than nothing.
     cut = min(0.0, float(logits.max()) - 1.0)
-    bits = without_specks(logits > cut)
+    bits = without_specks(logits > cut, speck_share)
     patch = MaskPatch.from_full(bits)
     if patch is None:
         return None
     return MaskPatch(left_px=left + patch.left_px, top_px=top + patch.top_px, bits=patch.bits)
 
 
-def without_specks(mask: BoolArray) -> BoolArray:
-    """Return the mask without parts much smaller than its largest one."""
+def without_specks(mask: BoolArray, speck_share: float = SPECK_SHARE) -> BoolArray:
+    """Return the mask without parts below a share of its largest one."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    keep = areas >= SPECK_SHARE * areas.max()
+    keep = areas >= speck_share * areas.max()
     keep[0] = False
     return keep[parts]

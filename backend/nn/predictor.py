@@ -20,7 +20,7 @@ from backend.core.letterbox import Letterbox
 from backend.errors import ParameterError, VersionError
 from backend.nn.fuse import fuse_normalisation
 from backend.nn.network import Architecture, InstanceNetwork
-from backend.nn.postprocess import Candidates, object_mask, select_candidates
+from backend.nn.postprocess import SPECK_SHARE, Candidates, object_mask, select_candidates
 from backend.nn.precision import is_bf16_faster
 from backend.nn.score_map import ScoreMap, expected_f1
 from backend.nn.segmentation_head import mask_windows
@@ -47,8 +47,12 @@ class Predictor:
         version: str = "",
         device: str = "cpu",
         autocast: bool = False,
+        speck_shares: Sequence[float] = (),
     ) -> None:
-        """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16."""
+        """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
+
+        speck_shares: per label, as in `object_mask`; empty for the usual share.
+        """
         self.labels = tuple(labels)
         self.version = version
         self.architecture = network.architecture
@@ -56,6 +60,7 @@ class Predictor:
         self._score_map = score_map
         self._device = torch.device(device)
         self._autocast = autocast
+        self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
 
     def predict(
@@ -88,7 +93,9 @@ class Predictor:
                 masks = self._mask_logits(maps, [kept for kept, _ in chosen]) if wants_masks else None
                 for row, (kept, score) in enumerate(chosen):
                     mask_logits = masks[row] if masks else None
-                    endings.append(pool.submit(_finish, kept, score, letterboxes[batch[row]], mask_logits))
+                    endings.append(
+                        pool.submit(self._finish, kept, score, letterboxes[batch[row]], mask_logits)
+                    )
             results = [ending.result() for ending in endings]
         places = {i: place for place, i in enumerate(i for batch in batches for i in batch)}
         return [results[places[i]] for i in range(len(images))]
@@ -127,6 +134,27 @@ class Predictor:
             for s, w, r in zip(semantic, windows, parts, strict=True)
         ]
 
+    def _finish(
+        self, kept: Candidates, image_score: float, letterbox: Letterbox, mask_logits: _MaskLogits | None
+    ) -> Detections:
+        """Bring the objects of one image into its own pixels; what lies in the padding is dropped."""
+        boxes = letterbox.boxes_to_orig(kept.boxes_xyxy_px)
+        inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+        masks: tuple[MaskPatch | None, ...] = (None,) * len(inside)
+        if mask_logits is not None:
+            masks = tuple(
+                object_mask(
+                    mask_logits.semantic[kept.label_indices[k]],
+                    mask_logits.residuals[k],
+                    mask_logits.windows_xyxy_px[k],
+                    letterbox,
+                    speck_share=self._speck_shares[kept.label_indices[k]],
+                )
+                for k in inside
+            )
+        kept = kept.take(inside)
+        return Detections(letterbox.size, boxes[inside], kept.scores, kept.label_indices, masks, image_score)
+
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast)
 
@@ -147,27 +175,6 @@ class _MaskLogits:
     residuals: FloatArray
 
 
-def _finish(
-    kept: Candidates, image_score: float, letterbox: Letterbox, mask_logits: _MaskLogits | None
-) -> Detections:
-    """Bring the objects of one image into its own pixels; what lies in the padding is dropped."""
-    boxes = letterbox.boxes_to_orig(kept.boxes_xyxy_px)
-    inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
-    masks: tuple[MaskPatch | None, ...] = (None,) * len(inside)
-    if mask_logits is not None:
-        masks = tuple(
-            object_mask(
-                mask_logits.semantic[kept.label_indices[k]],
-                mask_logits.residuals[k],
-                mask_logits.windows_xyxy_px[k],
-                letterbox,
-            )
-            for k in inside
-        )
-    kept = kept.take(inside)
-    return Detections(letterbox.size, boxes[inside], kept.scores, kept.label_indices, masks, image_score)
-
-
 def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
     """Rebuild the predictor of a version folder from its weights and its card alone.
 
@@ -178,6 +185,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
         architecture = Architecture.from_card(card["architecture"])
         score_map = ScoreMap.from_card(card["score_map"])
         labels = tuple(str(label) for label in card["labels"])
+        speck_shares = tuple(float(share) for share in card.get("speck_shares", ()))
         network = InstanceNetwork(architecture)
     except (KeyError, TypeError, ValueError, ParameterError) as exc:
         raise VersionError(f"{CARD_FILE} in {folder.name} does not describe a network: {exc!r}") from exc
@@ -188,7 +196,14 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
     if is_bf16_faster(device):
         network.to(torch.bfloat16)
         network.mean, network.std = network.mean.float(), network.std.float()
-    return Predictor(network, labels, score_map, version=str(card.get("version", folder.name)), device=device)
+    return Predictor(
+        network,
+        labels,
+        score_map,
+        version=str(card.get("version", folder.name)),
+        device=device,
+        speck_shares=speck_shares,
+    )
 
 
 def read_card(folder: Path) -> dict[str, Any]:

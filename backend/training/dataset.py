@@ -8,16 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from backend.core.instances import FloatArray, ImageSize, IntArray, MaskPatch, TrainingTarget
 from backend.core.letterbox import Letterbox
 from backend.errors import FetchError
+from backend.nn.postprocess import CRUMB_SHARE, SPECK_SHARE
 from backend.training.inputs import TrainingSample
 
 logger = logging.getLogger(__name__)
 
+# A second part this large, relative to the largest, makes a mask one in parts.
+IN_PARTS_SHARE = 0.02
 MEMORY_LIMIT_BYTES = 1 << 30
 LOADING_THREADS = 4
 
@@ -123,6 +127,21 @@ def label_weights(counts: IntArray, weight_max: float) -> FloatArray:
     common = max(int(counts.max(initial=0)), 1)
     weights = np.sqrt(common / np.maximum(counts, 1))
     return np.clip(weights, 1.0, weight_max).astype(np.float32)
+
+
+def speck_shares(images: Sequence[CachedImage], label_count: int) -> list[float]:
+    """Return per label which parts of a mask are specks: hardly any where masks often come in parts."""
+    whole, in_parts = np.zeros(label_count), np.zeros(label_count)
+    for image in images:
+        for label, mask in zip(image.target.label_indices, image.target.masks, strict=True):
+            if mask is None:
+                continue
+            stats = cv2.connectedComponentsWithStats(mask.bits.astype(np.uint8), connectivity=8)[2]
+            areas = np.sort(stats[1:, cv2.CC_STAT_AREA])
+            is_in_parts = len(areas) > 1 and areas[-2] >= IN_PARTS_SHARE * areas[-1]
+            (in_parts if is_in_parts else whole)[label] += 1
+    often = in_parts >= 0.25 * np.maximum(in_parts + whole, 1)
+    return [CRUMB_SHARE if o and n else SPECK_SHARE for o, n in zip(often, in_parts, strict=True)]
 
 
 def has_any_mask(images: Sequence[CachedImage]) -> bool:

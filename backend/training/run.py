@@ -29,6 +29,7 @@ from backend.training.dataset import (
     has_any_mask,
     label_weights,
     load_images,
+    speck_shares,
 )
 from backend.training.holdout import split_by_task
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
@@ -219,6 +220,7 @@ def _card(
     return {
         "architecture": architecture.as_card(),
         "labels": list(inputs.labels),
+        "speck_shares": speck_shares([*data.training, *data.held_out], len(inputs.labels)),
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,
         "params": inputs.params.as_dict(),
