@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 from backend.infra.rq_queue import RqJobQueue
@@ -55,7 +56,8 @@ def jobs_per_minute(folder: Path, tasks: list[dict], workers: int, jobs: int) ->
         alone = []
         for number in range(jobs + 2, jobs + 7):
             status = service.wait_for_job(start_training(service, f"{number}.1700000000", tasks, TINY))
-            alone.append(float(status["started_at"]) - float(status["created_at"]))
+            started, created = (datetime.fromisoformat(status[name]) for name in ("started_at", "created_at"))
+            alone.append((started - created).total_seconds())
     return {"jobs_per_minute": round(60 * jobs / seconds, 1), "wait_p50_s": round(percentile(alone, 0.5), 3)}
 
 
