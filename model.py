@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 START_TRAINING = "START_TRAINING"
 UNNAMED_PROJECT = "0"
+OWN_KEYS = ("model_version", "label_config", "parsed_label_config", "extra_params")
 # 2.x is built with a project id, 1.0.9 with a labeling config alone.
 _TAKES_PROJECT = "project_id" in inspect.signature(LabelStudioMLBase.__init__).parameters
 
@@ -86,17 +87,17 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         )
         return predict_tasks(self._services, request)
 
-    def fit(self, event: Any = None, data: Any = None, **kwargs: Any) -> dict[str, Any]:
+    def fit(self, what: Any = (), data: Any = None, /, **kwargs: Any) -> dict[str, Any]:
         """Queue a training and return at once; nothing is trained in here.
 
-        2.x: fit('START_TRAINING', data); other events are hints. 1.0.9: fit(tasks, workdir, **kwargs), where
-        an event's tasks are empty and event and data stand in kwargs.
+        2.x: fit('START_TRAINING', data), or both by name; other events are hints. 1.0.9: fit(tasks, workdir,
+        **kwargs), where for an event the tasks are empty and event and data stand in kwargs.
         """
-        if not isinstance(event, str):
-            tasks = list(event or ())
-            event, data = kwargs.get("event", START_TRAINING), kwargs.get("data") or {}
+        if isinstance(what, str):
+            event, tasks = what, []
         else:
-            tasks = []
+            event, tasks = str(kwargs.get("event", START_TRAINING)), list(what or ())
+            data = kwargs.get("data")
         project = data.get("project") if isinstance(data, Mapping) else None
         if event != START_TRAINING and not tasks:
             return {"status": note_event(self._services, event, project)}
@@ -132,12 +133,18 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
             return self._label_config
         if key == "extra_params":
             return json.dumps(self._services.projects.connection(self._key()).extra_params)
+        if key == "parsed_label_config":
+            return json.dumps(_parse_config(self._label_config))
         return super().get(key) if _TAKES_PROJECT else None
 
     def set(self, key: str, value: Any) -> None:
         """Keep a value in 2.x's cache; ours are not to be overwritten from there."""
-        if _TAKES_PROJECT and key not in ("model_version", "label_config", "extra_params"):
+        if _TAKES_PROJECT and key not in OWN_KEYS:
             super().set(key, str(value))
+
+    def has(self, key: str) -> bool:
+        """Tell whether `get` has a value."""
+        return key in OWN_KEYS or (_TAKES_PROJECT and bool(super().has(key)))
 
     def set_extra_params(self, extra_params: Any) -> None:
         """Take the connection's Extra params."""
@@ -156,3 +163,10 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         return self._services.projects.canonical(
             UNNAMED_PROJECT if project is None else project, self._label_config
         )
+
+
+def _parse_config(label_config: str | None) -> dict[str, Any]:
+    """Return what label-studio-ml 2.x calls the parsed labeling config."""
+    from label_studio_sdk._extensions.label_studio_tools.core.label_config import parse_config
+
+    return dict(parse_config(label_config)) if label_config else {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.errors import QueueError
 from backend.infra.document_store import JsonDocuments
+from backend.infra.embedded_redis import EmbeddedRedis
 from backend.infra.images import ImageFetcher
 from backend.infra.label_studio_api import LabelStudioApi
 from backend.infra.object_store import open_object_store
@@ -26,8 +30,6 @@ from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOu
 
 if TYPE_CHECKING:
     from backend.nn.promptable import PromptSegmenter
-
-NO_REDIS_URL = "unix:///nonexistent/redis.sock"
 
 
 def build_services(settings: Settings) -> Services:
@@ -80,7 +82,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         documents=documents,
         store=store,
-        queue=RqJobQueue(settings.redis_url or NO_REDIS_URL, job_timeout_s=settings.job_timeout_s),
+        queue=RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s),
         images=images,
         projects=projects,
         versions=versions,
@@ -99,9 +101,40 @@ def build_services(settings: Settings) -> Services:
 def shared_services() -> Services:
     """Return the services of this process, made from its environment on the first call.
 
-    For the class in model.py, which label-studio-ml's own server builds anew for every request.
+    For the class in model.py, which label-studio-ml's own server builds anew for every request. Where neither
+    REDIS_URL is set nor `serve` runs on the same DATA_DIR, a Redis is started here, so that START_TRAINING
+    can be queued; a worker on that DATA_DIR finds it.
     """
-    return build_services(Settings.from_env(os.environ))
+    settings = Settings.from_env(os.environ)
+    services = build_services(settings)
+    if settings.redis_url is None:
+        try:
+            services.queue.records()
+        except QueueError:
+            _start_redis(settings)
+    return services
+
+
+def redis_url_of(settings: Settings) -> str:
+    """Return the address of Redis: the one that was set, else that of the Redis on the same DATA_DIR."""
+    return settings.redis_url or EmbeddedRedis(settings.data_dir / "redis").url
+
+
+def _start_redis(settings: Settings) -> None:
+    redis = EmbeddedRedis(settings.data_dir / "redis")
+    started = threading.Event()
+
+    def keep() -> None:
+        # The kernel ends this child with the thread that started it, and requests' threads are short-lived.
+        try:
+            redis.start()
+            atexit.register(redis.stop)
+        finally:
+            started.set()
+        threading.Event().wait()
+
+    threading.Thread(target=keep, name="embedded-redis", daemon=True).start()
+    started.wait()
 
 
 def resolve_device(device: str) -> str:

@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     serve = commands.add_parser("serve", help="run everything: Redis, workers and the web service")
     serve.set_defaults(run=_serve)
-    worker = commands.add_parser("worker", help="run one more worker (needs REDIS_URL)")
+    worker = commands.add_parser("worker", help="run one more worker, beside those of `serve`")
     worker.add_argument("kinds", nargs="*", choices=["train", "predict", []], help="default: both")
     worker.set_defaults(run=_work)
     return parser

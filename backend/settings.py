@@ -234,7 +234,8 @@ class Settings:
         _whole(2, 1024),
         96,
         "number",
-        "Threads of each web process. More than calls wait for a prediction at once, so that `/health` gets one.",
+        "Threads of each web process; more than calls wait for a prediction at once, so that `/health` has "
+        "one.",
     )
     train_workers: int = _setting(
         "TRAIN_WORKERS",

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 
-from backend.bootstrap import build_services
+from backend.bootstrap import build_services, redis_url_of
 from backend.infra.rq_queue import RqJobQueue
 from backend.infra.rq_worker import JobEnd, JobLease, QueueWorker, run_next_job
 from backend.logs import configure_logging, context
@@ -58,8 +58,7 @@ def work(kinds: Sequence[str]) -> int:
         importlib.import_module(module)
     services = build_services(settings)
     assert isinstance(services.queue, RqJobQueue)
-    assert settings.redis_url is not None
-    worker = QueueWorker(kinds, settings.redis_url, services.queue)
+    worker = QueueWorker(kinds, redis_url_of(settings), services.queue)
     logger.info("worker %s waits for %s", worker.name, " and ".join(kinds))
     worker.work(with_scheduler=False)
     return 0
