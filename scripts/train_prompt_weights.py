@@ -30,8 +30,9 @@ BATCH_SIZE = 16
 LEARNING_RATE = 2e-3
 WARM_UP_STEPS = 200
 NET_SIDE_EARLY, NET_SIDE_LATE = 128, 160
-LATE_SHARE = 0.15
-PROMPTS_PER_SCENE = 5
+LATE_SHARE = 0.1
+OBJECTS_PER_SCENE = 5
+PROMPTS_PER_OBJECT = 2
 SMALLEST_OBJECT_PX = 80
 
 
@@ -57,7 +58,8 @@ def scene_objects(scenes: Iterator[Scene], rng: np.random.Generator) -> Iterator
             image, owner = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(owner[:, ::-1])
         areas = np.bincount(owner.ravel(), minlength=len(scene.kinds) + 1)
         numbers = [n for n in range(1, len(scene.kinds) + 1) if areas[n] >= SMALLEST_OBJECT_PX]
-        for number in rng.permutation(numbers)[:PROMPTS_PER_SCENE]:
+        chosen = rng.permutation(numbers)[:OBJECTS_PER_SCENE]
+        for number in np.tile(chosen, PROMPTS_PER_OBJECT):
             kind = scene.kinds[number - 1]
             alike = [n for n in numbers if n != number and scene.kinds[n - 1] == kind]
             yield MaskedObject(image, owner == number, tuple(owner == n for n in alike))
@@ -76,7 +78,7 @@ def main() -> None:
     )
     parser.add_argument("--workdir", type=Path, required=True, help="checkpoints, kept between runs")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--steps", type=int, default=2800)
     parser.add_argument("--out", type=Path, default=SHIPPED_WEIGHTS)
     args = parser.parse_args()
     args.workdir.mkdir(parents=True, exist_ok=True)
@@ -95,7 +97,7 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         average.values, average.steps, first_step = state["average"], state["step"], state["step"]
     rng = np.random.default_rng([args.seed, first_step, 1])
-    # A scene feeds about five prompts of two rounds each, so this start index never repeats a scene.
+    # A scene feeds several prompts of some rounds each, so this start index never repeats a scene.
     series = SceneSeries(args.seed, first=first_step * BATCH_SIZE)
     loader = DataLoader(series, batch_size=None, num_workers=1, prefetch_factor=16)
     stream = SampleStream(scene_objects(iter(loader), rng), rng, BATCH_SIZE)
