@@ -28,6 +28,7 @@ KNOWN_FILES = frozenset({WEIGHTS, PROMPT, CARD})
 MANIFEST_FORMAT = 1
 MAX_JSON_BYTES = 8 * 1024 * 1024
 MAX_TENSORS = 100_000
+MAX_ARCHITECTURE_NUMBER = 8192
 BLOCK_BYTES = 1024 * 1024
 TENSOR_BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16,
@@ -85,16 +86,33 @@ def verify_folder(folder: Path, manifest: Mapping[str, tuple[int, str]]) -> None
         _compare(name, wanted, came)
 
 
+def parse_card(content: bytes) -> Json:
+    """Return a card that this program wrote. Raises VersionError where it is damaged."""
+    return _parse_json(CARD, content)
+
+
 def validate_card(content: bytes) -> Json:
-    """Return the card if it names at least backbone and labels. Raises VersionError."""
+    """Return a card from elsewhere if it describes labels and a network of sane size. Raises VersionError.
+
+    Whether that network can be built, and fits the weights, is known when it is loaded.
+    """
     card = _parse_json(CARD, content)
-    backbone, labels = card.get("backbone"), card.get("labels")
-    if not isinstance(backbone, str) or not 0 < len(backbone) <= 200:
-        raise VersionError(f"card.json must name the backbone, got {str(backbone)[:80]!r}")
+    labels, architecture = card.get("labels"), card.get("architecture")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise VersionError(f"card.json must list the labels as texts, got {str(labels)[:80]!r}")
     if len(set(labels)) != len(labels):
         raise VersionError("card.json lists a label twice")
+    if not isinstance(architecture, dict):
+        raise VersionError(f"card.json must describe the architecture, got {str(architecture)[:80]!r}")
+    backbone = architecture.get("backbone")
+    if not isinstance(backbone, str) or not 0 < len(backbone) <= 200:
+        raise VersionError(f"card.json must name the backbone, got {str(backbone)[:80]!r}")
+    if architecture.get("label_count") != len(labels):
+        count = str(architecture.get("label_count"))[:80]
+        raise VersionError(f"card.json lists {len(labels)} labels, its architecture is made for {count}")
+    for name, value in architecture.items():
+        if isinstance(value, int | float) and not 0 <= value <= MAX_ARCHITECTURE_NUMBER:
+            raise VersionError(f"card.json has {name} {value}, at most {MAX_ARCHITECTURE_NUMBER} is accepted")
     return card
 
 
@@ -149,7 +167,7 @@ def validate_archive(source: Path, max_bytes: int) -> Json:
     try:
         with zipfile.ZipFile(source) as archive:
             return _validate_open_archive(archive, size_bytes)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as exc:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as exc:
         raise VersionError(f"the file is no exported model version: {exc}") from exc
 
 

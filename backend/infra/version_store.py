@@ -29,9 +29,9 @@ from backend.infra.version_files import (
     MANIFEST,
     describe_files,
     extract_archive,
+    parse_card,
     parse_manifest,
     validate_archive,
-    validate_card,
     verify_folder,
     write_archive,
 )
@@ -88,8 +88,7 @@ class Versions:
         files: dict[str, Path | bytes] = {
             name: folder / name for name in KNOWN_FILES - {CARD} if (folder / name).is_file()
         }
-        files[CARD] = json.dumps(dict(card), ensure_ascii=False, indent=1).encode()
-        self._store(project_key, version, files)
+        self._store(project_key, version, files, card)
         if activate:
             self.activate(project_key, version)
         self._clear_old(project_key)
@@ -140,7 +139,7 @@ class Versions:
             raise VersionError(
                 f"project {project_key} has no version {version}; `versions` lists those it has"
             )
-        return validate_card(content)
+        return parse_card(content)
 
     def set_pinned(self, project_key: str, version: str, pinned: bool) -> None:
         """Keep the version out of, or give it back to, the clearing of old ones."""
@@ -183,11 +182,9 @@ class Versions:
         _project_prefix(project_key)
         card = self.inspect_file(source)
         version = new_version_name()
-        card["imported_at"] = time.time()
+        card |= {"imported_at": time.time(), "imported_from": card.get("version")}
         with _temporary_folder(self._cache_folder) as folder:
-            files: dict[str, Path | bytes] = dict(extract_archive(source, folder))
-            files[CARD] = json.dumps(card, ensure_ascii=False, indent=1).encode()
-            self._store(project_key, version, files)
+            self._store(project_key, version, dict(extract_archive(source, folder)), card)
         if activate:
             self.activate(project_key, version)
         self._clear_old(project_key)
@@ -212,8 +209,13 @@ class Versions:
         """Return the keys of all projects that have versions or documents."""
         return [name for name in self._objects.names("projects") if PROJECT_KEY.fullmatch(name)]
 
-    def _store(self, project_key: str, version: str, files: dict[str, Path | bytes]) -> None:
+    def _store(
+        self, project_key: str, version: str, files: dict[str, Path | bytes], card: Mapping[str, Any]
+    ) -> None:
         prefix = _version_prefix(project_key, version)
+        # The card names its version, because that name goes into predictions, also of an imported model.
+        named = {**card, "version": version}
+        files[CARD] = json.dumps(named, ensure_ascii=False, indent=1).encode()
         try:
             manifest = describe_files(version, files)
         except OSError as exc:
