@@ -84,9 +84,11 @@ class FakePanelLabelStudio(FakeLabelStudio):
             **task,
             "total_annotations": len(self.annotations_by_task.get(task["id"], ())),
             "total_predictions": len(predictions),
-            "predictions_model_versions": ",".join({item["model_version"] for item in predictions}),
-            "predictions_score": predictions[-1]["score"] if predictions else None,
         }
+
+    def prediction_scores(self, project_id: int) -> dict[int, float]:
+        self._check()
+        return {item["task"]: item["score"] for item in self.pushed}
 
     def annotations(self, task_id: int) -> list[Json]:
         self._check()
@@ -273,7 +275,7 @@ class FakeWorker:
         version = self._services.versions.current(KEY)
         tasks = self._label_studio.known_tasks
         for done, task in enumerate(tasks, 1):
-            if self._ending.wait(self._epoch_s / 3) or self._services.queue.stop_modes.get(job.job_id):
+            if self._ending.wait(2 * self._epoch_s) or self._services.queue.stop_modes.get(job.job_id):
                 self._set(job.job_id, status="stopped", ended_at=time.time())
                 return
             self._label_studio.import_predictions(
@@ -304,7 +306,7 @@ def make_panel_services(folder: Path, label_studio: Any = None, **changes: Any) 
             "label_studio": label_studio or FakePanelLabelStudio(),
             "images": DrawnImages(),
             "queue": PanelQueue(),
-            "predictor": FakePredictor(labels=("Cell", "Tissue")),
+            "predictor": FakePredictor(labels=("Cell", "Debris")),
             "settings": {**settings, **changes.pop("settings", {})},
             **changes,
         },

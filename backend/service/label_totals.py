@@ -58,6 +58,17 @@ class LabelTotals:
             totals = self._projects.get(key)
             return totals.statistics if totals else None
 
+    def is_due(self, key: str) -> bool:
+        """Tell whether a count that had to wait for its turn can be made now."""
+        with self._lock:
+            totals = self._projects.get(key)
+            return (
+                totals is not None
+                and totals.wants_counting
+                and not totals.is_counting
+                and time.monotonic() >= totals.rest_until
+            )
+
     def look(self, key: str, *, is_hinted: bool = False) -> bool:
         """Compare the project's counters with the last ones and count anew if need be; tell if they moved.
 

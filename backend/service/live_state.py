@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 LOOK_AT_LABEL_STUDIO_EVERY_S = 15.0
 _LINGER_S = 30.0
+_FRESH_FOR_S = 1.0
 _JOBS_LOOKED_AT = 20
 ACTIVE = ("queued", "started")
 
@@ -45,7 +46,7 @@ class _Watched:
     state: Json | None = None
     revision: int = 0
     looked_at: float = 0.0
-    looked_at_label_studio: float = 0.0
+    looked_at_label_studio: float = float("-inf")
     label_studio: Json = field(default_factory=lambda: {"reachable": None, "problem": None})
     is_hinted: bool = True
     watchers: int = 0
@@ -108,6 +109,8 @@ class LiveState:
                 )
             self._watchers += 1
             watched.watchers += 1
+            if self._clock() - watched.looked_at_label_studio > _FRESH_FOR_S:
+                watched.looked_at_label_studio = float("-inf")  # somebody has just come: look at once
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="live-state", daemon=True)
                 self._thread.start()
@@ -152,10 +155,12 @@ class LiveState:
 
     def _look(self, key: str, watched: _Watched) -> None:
         now = self._clock()
-        if watched.is_hinted or now - watched.looked_at_label_studio >= LOOK_AT_LABEL_STUDIO_EVERY_S:
+        is_due = now - watched.looked_at_label_studio >= LOOK_AT_LABEL_STUDIO_EVERY_S
+        if watched.is_hinted or is_due or self._totals.is_due(key):
             is_hinted, watched.is_hinted = watched.is_hinted, False
             watched.looked_at_label_studio = now
             watched.label_studio = self._look_at_label_studio(key, is_hinted)
+        self._index.catch_up(key)
         state = {
             **self._jobs(key),
             "model": self._model(key),

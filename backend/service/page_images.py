@@ -50,7 +50,8 @@ class PageImages:
         self._index = index
         self._access_for = access_for
         self._most_bytes = most_bytes
-        self._decoding = threading.Semaphore(_DECODES_AT_ONCE)
+        # The image that somebody looks at never waits behind a strip of thumbnails.
+        self._decoding = {size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)}
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int, int], EncodedImage] = OrderedDict()
         self._kept_bytes = 0
@@ -78,7 +79,7 @@ class PageImages:
         pages = self._index.row(key, task_id).pages
         if not 0 <= page < len(pages):
             raise NotFoundError(f"task {task_id} has {len(pages)} images, there is no number {page}")
-        with self._decoding:
+        with self._decoding[longest_px]:
             pixels = self._images.load_rgb(pages[page].reference, self._access_for(key, task_id))
             encoded = _encode(pixels, longest_px)
         self._keep(place, encoded)

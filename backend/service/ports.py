@@ -71,6 +71,9 @@ class LabelStudio(Protocol):
     def predicted_task_ids(self, project_id: int, model_version: str) -> set[int]:
         """Return the ids of the tasks that already have a prediction of this version."""
 
+    def prediction_scores(self, project_id: int) -> dict[int, float]:
+        """Return the mean prediction score of the tasks that have one, as Label Studio's own list shows it."""
+
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Store predictions `{task, result, score, model_version}`; return how many were created."""
 

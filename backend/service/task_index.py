@@ -154,6 +154,13 @@ class TaskIndex:
         if project is not None and project.may_read_again():
             self._start_thread(lambda: self._read_all(key, project))
 
+    def catch_up(self, key: str) -> None:
+        """Start the reading that an earlier `refresh` had to put off, if its time has come."""
+        with self._lock:
+            project = self._projects.get(key)
+        if project is not None and project.wants_reading:
+            self.refresh(key)
+
     def _opened(self, key: str) -> _ProjectRows:
         with self._lock:
             project = self._projects.setdefault(key, _ProjectRows())
@@ -166,8 +173,9 @@ class TaskIndex:
                 tasks, total = self._label_studio_for(key).tasks(
                     project_id(key), page=1, page_size=FIRST_PAGE
                 )
-                project.start([make_row(task) for task in tasks], total)
-                if total > len(tasks):
+                rows = [make_row(task) for task in tasks]
+                project.start(rows, total)
+                if total > len(tasks) or any(row.predictions for row in rows):
                     project.may_read_again()
                     self._start_thread(lambda: self._read_all(key, project))
         if project.wants_reading:
@@ -183,11 +191,28 @@ class TaskIndex:
                 rows.append(make_row(task))
                 if not project.is_complete and len(rows) % PAGE == 0:
                     project.show_partial(rows)
-            project.finish(rows)
+            project.finish(self._with_predictions(key, rows))
         except BackendError as exc:
             logger.warning("project %s: reading the task list stopped: %s", key, exc)
         finally:
             project.end_reading(time.monotonic() - started)
+
+    def _with_predictions(self, key: str, rows: Sequence[TaskRow]) -> list[TaskRow]:
+        """Add version and score of the predictions that Label Studio stores; its list itself tells neither."""
+        if not any(row.predictions for row in rows):
+            return list(rows)
+        label_studio, version = self._label_studio_for(key), self._current_version(key)
+        current = label_studio.predicted_task_ids(project_id(key), version) if version else set()
+        scores = label_studio.prediction_scores(project_id(key))
+        held = self._local_predictions(key)
+
+        def completed(row: TaskRow) -> TaskRow:
+            if not row.predictions or row.task_id in held:
+                return row
+            by = "current" if row.task_id in current else "older"
+            return replace(row, predicted_by=by, score=scores.get(row.task_id))
+
+        return [completed(row) for row in rows]
 
     def _row_maker(self, key: str) -> Callable[[Json], TaskRow]:
         config = parse_label_config(str(self._label_studio_for(key).project(project_id(key))["label_config"]))
@@ -283,13 +308,9 @@ def _row(task: Json, config: LabelConfig, version: str | None, local: LocalPredi
     except BackendError:
         pages = ()
     predictions = int(task.get("total_predictions") or 0)
-    versions = task.get("predictions_model_versions") or ()
-    names = {part.strip() for part in versions.split(",")} if isinstance(versions, str) else set(versions)
-    predicted_by = ("current" if version and version in names else "older") if predictions else ""
-    score = task.get("predictions_score")
+    predicted_by = "current" if predictions else ""
     if local is not None:
         predicted_by = "current" if local.version == version else predicted_by or "older"
-        score = local.score
     return TaskRow(
         task_id=int(task["id"]),
         name=display_name(pages[0].reference) if pages else "no image",
@@ -298,7 +319,7 @@ def _row(task: Json, config: LabelConfig, version: str | None, local: LocalPredi
         annotations=int(task.get("total_annotations") or 0),
         predictions=predictions,
         predicted_by=predicted_by,
-        score=None if score is None else float(score),
+        score=None if local is None else local.score,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from backend.web.app import create_app
 from tests.panel_fakes import FakePanelLabelStudio, FakeWorker, make_panel_services
@@ -18,11 +18,16 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM_BIN") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+class _Quiet(WSGIRequestHandler):
+    def log(self, *args: object) -> None:
+        """Keep the report of a failed test readable."""
+
+
 @contextmanager
 def serve(services) -> Iterator[str]:
     """Serve the app on a free port of this machine and give its address."""
     app = create_app(services, lambda: None)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -10,7 +10,7 @@ import { startLive } from "./live.js";
 import { startSettings } from "./settings_dialog.js";
 import { startStatistics } from "./statistics.js";
 import { store, subscribe, update } from "./store.js";
-import { openTask, startStrip } from "./task_strip.js";
+import { loadTask, startStrip } from "./task_strip.js";
 import { startTheme } from "./theme.js";
 import { startTooltips } from "./tooltip.js";
 import { stageMessage, startViewer } from "./viewer.js";
@@ -57,6 +57,7 @@ async function openProject(key, taskId = null) {
   stageMessage(h("p", {}, "Opening the project…"));
   update({ live: null, project: null, task: null, taskId, page: 0, regions: [] });
   update({ key });
+  if (taskId) loadTask(taskId);
   const [project, settings] = await Promise.allSettled([api.project(key), api.settings(key)]);
   if (store.key !== key) return;
   if (settings.status === "fulfilled") {
@@ -73,7 +74,6 @@ async function openProject(key, taskId = null) {
   if (/^https?:/.test(project.value.label_studio_url ?? "")) link.href = project.value.label_studio_url;
   else link.hidden = true;
   if (project.value.problem) explain(project.value);
-  else if (taskId) openTask(taskId);
 }
 
 /** Say what is missing to reach Label Studio, and how to set it. */

@@ -13,7 +13,7 @@ const SPARE_TILES = 3;
 const strip = byId("strip");
 const space = byId("strip-space");
 let selected = 0;
-let wanted = null;
+let jumpsToFirst = false;
 let counts = {};
 let isComplete = true;
 let revision = -1;
@@ -31,8 +31,12 @@ const blocks = new Blocks(async (offset, limit, signal) => {
 }, onRows);
 
 export function startStrip() {
-  byId("filter").addEventListener("change", restart);
-  byId("sort").addEventListener("change", restart);
+  for (const id of ["filter", "sort"]) {
+    byId(id).addEventListener("change", () => {
+      jumpsToFirst = true;
+      restart();
+    });
+  }
   byId("previous").addEventListener("click", () => select(selected - 1));
   byId("next").addEventListener("click", () => select(selected + 1));
   strip.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
@@ -51,14 +55,6 @@ export function startStrip() {
 /** Read the list again after an action changed a task. */
 export function rereadStrip() {
   if (store.key) blocks.reset({ keep: true });
-}
-
-/** Open a task by id, also one that no fetched row shows. */
-export function openTask(taskId) {
-  wanted = taskId;
-  const index = blocks.findIndex((row) => row.task_id === taskId);
-  if (index >= 0) select(index);
-  else loadTask(taskId);
 }
 
 function restart() {
@@ -84,8 +80,9 @@ function onRows(error) {
   space.style.width = `${blocks.total * TILE_PX + 8}px`;
   if (blocks.total === 0 && isComplete) emptyList();
   const at = store.taskId === null ? -1 : blocks.findIndex((row) => row.task_id === store.taskId);
-  if (at >= 0) selected = at;
-  else if (blocks.row(0) && (store.taskId === null || !wanted)) select(0);
+  if (blocks.row(0) && (jumpsToFirst || store.taskId === null)) select(0);
+  else if (at >= 0) selected = at;
+  jumpsToFirst = false;
   draw();
 }
 
@@ -107,14 +104,14 @@ function select(index) {
     blocks.want(at, at).then(() => blocks.row(at) && select(at));
     return;
   }
-  wanted = row.task_id;
   if (row.task_id !== store.taskId) loadTask(row.task_id);
   draw();
 }
 
 let loading = null;
 
-async function loadTask(taskId) {
+/** Open a task by id, also one that no fetched row shows. */
+export async function loadTask(taskId) {
   loading?.abort();
   loading = new AbortController();
   update({ taskId, page: 0 });

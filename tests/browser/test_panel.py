@@ -1,0 +1,298 @@
+"""Each row of the panel, by mouse and keyboard, in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser.conftest import serve
+from tests.panel_fakes import (
+    KEY,
+    UnreachableLabelStudio,
+    all_shapes,
+    make_panel_services,
+    publish_version,
+    region,
+)
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+
+def toast(page, text):
+    expect(page.locator(".toast", has_text=text)).to_be_visible(timeout=15_000)
+
+
+def is_off(page, name):
+    return page.get_by_role("button", name=name, exact=True).get_attribute("aria-disabled") == "true"
+
+
+def test_train_with_progress_curve_and_result(panel, label_studio, services, worker):
+    expect(panel.locator("#train-reason")).to_contain_text("Label at least one image")
+    assert is_off(panel, "Train Model")
+    expect(panel.locator("#model-status")).to_have_text("Not trained")
+    label_studio.create_annotation(1, all_shapes())
+    services.hints.note(KEY, "ANNOTATION_CREATED", 0.0)
+    expect(panel.locator("#annotated-images")).to_have_text("1", timeout=10_000)
+    expect(panel.locator("#total-annotations")).to_have_text("4")
+    panel.get_by_role("button", name="Train Model").click()
+    expect(panel.locator("#training")).to_contain_text(re.compile(r"epoch \d+ of 12"), timeout=10_000)
+    expect(panel.locator("#training .chart polyline.loss")).to_have_count(1)
+    expect(panel.locator("#training .chart polyline.metric")).to_have_count(1)
+    expect(panel.locator("#training")).to_contain_text("left")
+    expect(panel.locator("#training")).to_contain_text("random weights")
+    expect(panel.locator("#model-status")).to_have_text("Trained ✓", timeout=20_000)
+    expect(panel.locator("#training")).to_contain_text("It learned from 3 images with 12 objects")
+    expect(panel.locator("#statistics")).to_contain_text("resnet18")
+
+
+@pytest.mark.parametrize(("choice", "trained"), [("Keep best so far", True), ("Discard", False)])
+def test_stop_keeps_or_discards(panel, label_studio, worker, choice, trained):
+    label_studio.create_annotation(1, all_shapes())
+    panel.reload()
+    panel.get_by_role("button", name="Train Model").click()
+    panel.get_by_role("button", name="Stop", exact=True).click()
+    expect(panel.get_by_role("button", name="Go on")).to_be_visible()
+    panel.get_by_role("button", name=choice).click()
+    expect(panel.locator("#training progress")).to_have_count(0, timeout=15_000)
+    expect(panel.locator("#model-status")).to_have_text("Trained ✓" if trained else "Not trained", timeout=10_000)
+
+
+def test_predict_slider_accept_undo_clear(panel, services, label_studio):
+    publish_version(services, "v1")
+    expect(panel.locator("#model-status")).to_have_text("Trained ✓", timeout=10_000)
+    calls = []
+    panel.on("request", lambda request: calls.append((request.method, request.url.partition("/tasks/")[2])))
+    panel.get_by_role("button", name="Predict Current").click()
+    expect(panel.locator("#accept-note")).to_have_text("2 regions to accept.")
+    expect(panel.locator(".tile[aria-selected=true]")).to_contain_text("AI 0.50")
+    calls.clear()
+    slider = panel.locator("#threshold")
+    slider.focus()
+    for _ in range(55):
+        slider.press("ArrowRight")
+    expect(panel.locator("#threshold-value")).to_have_text("0.85")
+    expect(panel.locator("#accept-note")).to_have_text("1 region to accept.")
+    assert calls == []  # the slider filters here; nothing is fetched
+    panel.get_by_role("button", name="Accept Predictions").click()
+    toast(panel, "1 region accepted")
+    [annotation] = label_studio.annotations(1)
+    assert [found["score"] for found in annotation["result"]] == [pytest.approx(0.9)]
+    expect(panel.locator(".tile[aria-selected=true]")).to_contain_text("✓ 1")
+    panel.get_by_role("button", name="Undo").click()
+    toast(panel, "taken back")
+    assert label_studio.annotations(1) == []
+    panel.get_by_role("button", name="Clear Predictions").click()
+    toast(panel, "1 prediction cleared")
+    assert is_off(panel, "Accept Predictions")
+
+
+def test_accepting_is_refused_when_somebody_annotated_meanwhile(panel, services, label_studio):
+    publish_version(services, "v1")
+    panel.reload()
+    panel.get_by_role("button", name="Predict Current").click()
+    expect(panel.locator("#accept-note")).to_have_text("2 regions to accept.")
+    label_studio.create_annotation(1, [all_shapes()[0]])
+    panel.get_by_role("button", name="Accept Predictions").click()
+    toast(panel, "got an annotation meanwhile")
+    assert len(label_studio.annotations(1)) == 1
+
+
+def test_predict_all_with_progress_and_cancel(panel, services, label_studio, worker):
+    publish_version(services, "v1")
+    panel.reload()
+    panel.get_by_role("button", name="Predict All").click()
+    expect(panel.locator("#predicting")).to_contain_text(re.compile(r"\d+ of 12 tasks"), timeout=10_000)
+    panel.get_by_role("button", name="Cancel").click()
+    expect(panel.locator("#predicting")).to_contain_text("Stopped", timeout=10_000)
+    panel.get_by_role("button", name="Predict All").click()
+    expect(panel.locator("#predicting")).to_contain_text("12 tasks predicted", timeout=20_000)
+    assert {item["task"] for item in label_studio.pushed} == set(range(1, 13))
+
+
+def test_task_list_filters_sorts_and_opens_by_keyboard(panel, services, label_studio):
+    publish_version(services, "v1")
+    for task_id, score in [(4, 0.9), (5, 0.2)]:
+        label_studio.import_predictions(
+            7, [{"task": task_id, "result": all_shapes(), "score": score, "model_version": "v1"}]
+        )
+    services.hints.note(KEY, "TASKS_CREATED", 0.0)
+    expect(panel.locator("#filter option[value=predicted]")).to_have_text("Predicted (2)", timeout=15_000)
+    panel.select_option("#filter", "predicted")
+    panel.select_option("#sort", "score")
+    expect(panel.locator("#strip-count")).to_have_text("2 tasks")
+    expect(panel.locator("#task-name")).to_have_text("slide_00005.png")
+    panel.locator("#strip").focus()
+    panel.keyboard.press("ArrowRight")
+    expect(panel.locator("#task-name")).to_have_text("slide_00004.png")
+    expect(panel.locator("#accept-note")).to_have_text("4 regions to accept.")
+
+
+def test_settings_round_trip_and_marks_at_the_field(panel, services):
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Training Parameters").click()
+    epochs = panel.get_by_label("Epochs")
+    epochs.fill("501")
+    expect(panel.locator("#field-epochs-problem")).to_have_text("Epochs must be 1 to 500, not 501.")
+    expect(epochs).to_have_attribute("aria-invalid", "true")
+    expect(panel.locator("#save-settings")).to_be_disabled()
+    epochs.fill("7")
+    panel.get_by_label("Image size").select_option("320")
+    panel.get_by_role("tab", name="Model Options").click()
+    panel.get_by_label("Detection head").uncheck()
+    panel.get_by_label("Segmentation head").uncheck()
+    expect(panel.locator("#field-enable_detection-problem")).to_contain_text("at least one head")
+    panel.get_by_label("Detection head").check()
+    panel.get_by_label("Backbone architecture").select_option("convnext_atto")
+    panel.get_by_role("tab", name="Inference Parameters").click()
+    panel.get_by_label("Confidence threshold", exact=True).last.fill("0.55")
+    panel.locator("#save-settings").click()
+    toast(panel, "Saved")
+    assert services.projects.settings(KEY).params == {
+        "epochs": 7,
+        "image_size": 320,
+        "enable_detection": True,
+        "enable_segmentation": False,
+        "backbone": "convnext_atto",
+        "confidence_threshold": 0.55,
+    }
+    panel.reload()
+    expect(panel.locator("#threshold-value")).to_have_text("0.55")
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Training Parameters").click()
+    expect(panel.get_by_label("Epochs")).to_have_value("7")
+
+
+def test_a_value_that_only_the_server_refuses_is_shown(panel):
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Training Parameters").click()
+    panel.get_by_label("Epochs").fill("9")
+    problem = '{"error": "epochs is odd", "errors": {"epochs": "epochs is odd today"}}'
+    panel.route("**/settings", lambda route: route.fulfill(status=400, body=problem))
+    panel.locator("#save-settings").click()
+    expect(panel.locator("#settings .dialog-foot")).to_contain_text("epochs is odd today")
+
+
+def test_changing_the_backbone_says_that_the_saved_model_no_longer_fits(panel, services):
+    publish_version(services, "v1")
+    panel.reload()
+    expect(panel.locator("#model-status")).to_have_text("Trained ✓")
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Model Options").click()
+    panel.get_by_label("Backbone architecture").select_option("regnety_004")
+    expect(panel.locator("#part-model .note")).to_contain_text("it no longer fits regnety_004")
+
+
+def test_training_images_are_chosen(panel, services, label_studio):
+    for task_id in (1, 2, 3):
+        label_studio.create_annotation(task_id, all_shapes())
+    panel.reload()
+    expect(panel.locator("#annotated-images")).to_have_text("3", timeout=10_000)
+    panel.get_by_role("button", name="ML Training Settings").click()
+    expect(panel.locator("#images-summary")).to_contain_text("3 of 3 labelled images chosen")
+    assert panel.locator(".image-line .mark[data-state=loaded]").count() == 3
+    panel.get_by_role("button", name="Deselect All").click()
+    expect(panel.locator("#settings .dialog-foot")).to_contain_text("Choose at least one")
+    panel.get_by_role("checkbox", name="slide_00002.png").check()
+    panel.locator("#save-settings").click()
+    toast(panel, "Saved")
+    assert services.projects.settings(KEY).params == {"task_ids": [2]}
+    expect(panel.locator("#images-summary")).to_contain_text("1 of 3")
+    panel.get_by_role("button", name="Select All with Labels").click()
+    panel.locator("#save-settings").click()
+    expect(panel.locator("#images-summary")).to_contain_text("3 of 3")
+    assert services.projects.settings(KEY).params == {}
+
+
+def test_versions_save_load_compare_activate_delete(panel, services, tmp_path, open_page):
+    publish_version(services, "v1", metrics={"box_mAP50": 0.5})
+    publish_version(services, "v2")
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Save / Load Model").click()
+    expect(panel.locator(".version")).to_have_count(2)
+    panel.locator(".version").nth(0).get_by_text("Compare").click()
+    panel.locator(".version").nth(1).get_by_text("Compare").click()
+    expect(panel.locator("#comparison")).to_contain_text("v2 is better than v1")
+    expect(panel.locator("#comparison table")).to_have_count(3)
+    with panel.expect_download() as download:
+        panel.locator(".version").nth(0).get_by_text("Save Trained Model").click()
+    saved = tmp_path / "saved.model"
+    download.value.save_as(saved)
+    panel.locator(".version").nth(1).get_by_role("button", name="Activate").click()
+    expect(panel.locator(".version[data-current=true]")).to_have_attribute("data-version", "v1")
+    panel.locator(".version").nth(0).get_by_role("button", name="Delete").click()
+    panel.get_by_role("button", name="Delete for good?").click()
+    expect(panel.locator(".version")).to_have_count(1)
+
+    other = make_panel_services(tmp_path / "other")
+    with serve(other) as address:
+        page = open_page(f"{address}/panel")
+        page.wait_for_selector(".tile[aria-selected=true]")
+        page.get_by_role("button", name="ML Training Settings").click()
+        page.get_by_role("tab", name="Save / Load Model").click()
+        page.set_input_files("#model-file", saved)
+        page.get_by_role("button", name="Load Existing Model").click()
+        expect(page.locator("#part-versions")).to_contain_text("Loaded: version v2 serves now")
+
+
+def test_without_label_studio_the_page_says_what_is_missing_and_still_works(open_page, tmp_path):
+    services = make_panel_services(tmp_path, UnreachableLabelStudio())
+    publish_version(services, "v1")
+    with serve(services) as address:
+        page = open_page(f"{address}/panel")
+        expect(page.locator("#stage-message")).to_contain_text("LABEL_STUDIO_URL")
+        expect(page.locator("#connection")).to_contain_text("does not answer")
+        expect(page.locator("#model-status")).to_have_text("Trained ✓")
+        page.locator("#open-check").click()
+        expect(page.locator("[data-check=label_studio][data-state=failed] .fix")).to_contain_text("LABEL_STUDIO_URL")
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="ML Training Settings").click()
+        page.get_by_role("tab", name="Training Parameters").click()
+        expect(page.get_by_label("Epochs")).to_have_value("50")
+        page.wait_for_timeout(200)
+        page.close()
+
+
+def test_check_connection_lists_links_with_fixes(panel, label_studio, services):
+    label_studio.backends = [{"url": "http://127.0.0.1:9090", "state": "CO", "model_version": "v0"}]
+    publish_version(services, "v1")
+    panel.get_by_role("button", name="Check connection").click()
+    for check, state in [("token", "ok"), ("webhook", "failed"), ("version", "warning"), ("image-upload", "ok")]:
+        expect(panel.locator(f"[data-check={check}][data-state={state}]")).to_have_count(1)
+    expect(panel.locator("[data-check=webhook] .fix")).to_contain_text("SSRF_PROTECTION_ENABLED=false")
+
+
+def test_names_and_labels_are_never_html(open_page, tmp_path, label_studio):
+    evil = '<img src=x onerror="document.title=1">'
+    label_studio.title = evil
+    label_studio.label_config = (
+        '<View><Image name="image" value="$image"/><RectangleLabels name="box" toName="image">'
+        '<Label value="&lt;img src=x onerror=&quot;document.title=1&quot;&gt;"/></RectangleLabels></View>'
+    )
+    label_studio.known_tasks[0]["data"]["image"] = "/data/upload/7/0a1b2c3d-<b>x</b>_00001.png"
+    value = {"x": 10, "y": 10, "width": 30, "height": 30}
+    label_studio.create_annotation(1, [region("rectangle", evil, evil, value)])
+    with serve(make_panel_services(tmp_path, label_studio)) as address:
+        page = open_page(f"{address}/panel")
+        expect(page.locator("#task-name")).to_have_text("b>_00001.png", timeout=10_000)
+        page.locator("#regions-box summary").click()
+        expect(page.locator("#regions")).to_contain_text(evil)
+        expect(page.locator("#statistics")).to_contain_text(evil, timeout=10_000)
+        assert page.title() == "ML Mode"
+        assert page.locator("img[src=x]").count() == 0
+
+
+def test_two_pages_of_a_task(open_page, tmp_path, label_studio):
+    label_studio.label_config = (
+        '<View><Image name="image" valueList="$pages"/><RectangleLabels name="box" toName="image">'
+        '<Label value="Cell"/></RectangleLabels></View>'
+    )
+    label_studio.known_tasks[:] = [{"id": 1, "data": {"pages": ["a_1.png", "a_2.png"]}}]
+    value = {"x": 10, "y": 10, "width": 30, "height": 30}
+    label_studio.create_annotation(1, [region("rectangle", "Cell", "r", value, item_index=1)])
+    with serve(make_panel_services(tmp_path, label_studio)) as address:
+        page = open_page(f"{address}/panel")
+        expect(page.locator("#regions-summary")).to_have_text("0 regions shown", timeout=10_000)
+        page.get_by_role("button", name="Next page").click()
+        expect(page.locator("#regions-summary")).to_have_text("1 region shown")
