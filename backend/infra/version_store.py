@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 Names = list[str]  # inside the class, `list` is the method
-PROJECT_KEY = re.compile(r"\d{1,15}(\.\d{1,15})?")
+PROJECT_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 POINTER_TTL_S = 1.5
 DAMAGE_TTL_S = 30.0
