@@ -31,6 +31,8 @@ STRIDE_MAX = 32
 BATCH_SIZE = 8
 # Candidates down to here count as objects that may have been missed when an image is scored.
 SCORE_FLOOR = 0.05
+# Where calibrated scores are meant to be cut: the default confidence threshold.
+DEFAULT_CUT = 0.30
 
 Image = npt.NDArray[np.uint8]
 
@@ -116,7 +118,9 @@ class Predictor:
             score_floor=min(SCORE_FLOOR, cuts.confidence),
             nms_threshold=cuts.nms,
         )
-        image_score = expected_f1(found.scores, cuts.confidence)
+        # The same however deep one asks, so that scores of different requests can be sorted together.
+        counted = found.scores[found.scores >= SCORE_FLOOR]
+        image_score = expected_f1(counted, max(cuts.confidence, DEFAULT_CUT))
         return found.take(found.scores >= cuts.confidence).take(slice(cuts.max_regions)), image_score
 
     def _mask_logits(self, maps: dict[str, torch.Tensor], kept: Sequence[Candidates]) -> list[_MaskLogits]:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.core.instances import Detections, FloatArray, TrainingTarget
+from backend.nn.predictor import DEFAULT_CUT
 from backend.nn.score_map import ScoreMap
 from backend.training.metrics import scored_hits
 
-DEFAULT_CUT = 0.30
 # Fewer objects than this say too little; the network's own scores then stand.
 OBJECTS_MIN = 8
 PRIOR_STRENGTH = 4.0
 # Precision and recall this close count as balanced.
-MAX_GAP = 0.06
+MAX_GAP = 0.04
 KNOTS = np.linspace(-7.0, 4.0, 23)
 
 
