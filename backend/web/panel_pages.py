@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as AnyResponse
@@ -11,6 +12,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from backend.web.openapi import build_document
 
 _PACKAGE = "labelstudio-learning-backend"
+_STATIC = Path(__file__).parent / "static" / "panel"
+# Named in the page, so that the browser fetches them all at once and not one import after the other.
+_MODULES = sorted(path.name for path in _STATIC.glob("*.js") if not path.name.startswith("brush_"))
 
 
 def pages_blueprint() -> Blueprint:
@@ -26,7 +30,7 @@ def pages_blueprint() -> Blueprint:
 
     @blueprint.get("/panel")
     def page() -> str:
-        return render_template("panel.html")
+        return render_template("panel.html", modules=_MODULES)
 
     @blueprint.get("/panel/")
     def page_with_slash() -> AnyResponse:

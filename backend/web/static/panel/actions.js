@@ -3,10 +3,9 @@
 import { api } from "./api.js";
 import { byId, enable, isEnabled, toast } from "./dom.js";
 import { plural } from "./format.js";
-import { isShown } from "./regions.js";
+import { isShown, resultsOfPage, toRegions } from "./regions.js";
 import { isTrained, store, subscribe, update } from "./store.js";
 import { rereadStrip } from "./task_strip.js";
-import { resultsOfPage, toRegions } from "./regions.js";
 
 export function startActions() {
   subscribe(["live", "task", "busy", "display", "project", "key", "regions"], draw);
@@ -75,8 +74,18 @@ export function shownPredictions() {
   const { task, display } = store;
   if (!task?.prediction || task.prediction.is_accepted) return [];
   const shown = { ...display, predictions: true };
-  return task.pages.flatMap((page) =>
-    toRegions(resultsOfPage(task.prediction.result, page), "prediction", 1, 1).filter((region) => isShown(region, shown)));
+  return predictedRegions(task).filter((region) => isShown(region, shown));
+}
+
+const regionsByTask = new WeakMap();
+
+/** The predicted regions of all pages, made once for each view of a task: the slider asks at every step. */
+function predictedRegions(task) {
+  if (!regionsByTask.has(task)) {
+    regionsByTask.set(task, task.pages.flatMap((page) =>
+      toRegions(resultsOfPage(task.prediction.result, page), "prediction", 1, 1)));
+  }
+  return regionsByTask.get(task);
 }
 
 function drawAcceptNote() {

@@ -16,8 +16,9 @@ export class Blocks {
   reset({ keep = false } = {}) {
     this.aborter.abort();
     this.aborter = new AbortController();
-    if (keep) for (const block of this.blocks.values()) block.isStale = true;
-    else {
+    if (keep) {
+      for (const block of this.blocks.values()) Object.assign(block, { isStale: true, isLoading: false });
+    } else {
       this.blocks = new Map();
       this.total = 0;
     }
@@ -62,7 +63,8 @@ export class Blocks {
       block.isStale = false;
       this.changed(error);
     } finally {
-      block.isLoading = false;
+      // What was aborted may be loading again by now, for a later reset.
+      if (!signal.aborted) block.isLoading = false;
     }
   }
 }
