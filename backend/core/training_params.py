@@ -10,6 +10,8 @@ from backend.errors import ParameterError
 
 IMAGE_SIZES = (224, 320, 416, 512, 640)
 SCRATCH = "scratch"
+CURRENT = "current"
+"""Starts from whatever version serves when the training begins, so that it can be saved as a default."""
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 500),
     "batch_size": (1, 64),

@@ -7,11 +7,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.core.training_params import SCRATCH, TrainingParams
+from backend.core.training_params import CURRENT, SCRATCH, TrainingParams
 from backend.errors import (
     LabelConfigError,
     LabelStudioError,
@@ -78,7 +79,7 @@ def _check_request(services: Services, key: str, label_config: str | None, param
     resolved, _ = training_params(services.projects, key, params)
     if label_config is not None:
         parse_label_config(label_config)
-    if resolved.start_from != SCRATCH:
+    if resolved.start_from not in (SCRATCH, CURRENT):
         _start_card(services, key, resolved)
 
 
@@ -90,6 +91,7 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
     request = jobs.read_request(services.documents, job.record)
     key = str(request["project_key"])
     params, origins = training_params(services.projects, key, request["params"])
+    params = _resolve_start(services, key, params)
     tasks, xml = _tasks_and_config(services, job, key, request)
     config = parse_label_config(xml)
     origins = threshold_origins(origins, config)
@@ -158,6 +160,22 @@ def _nothing_to_learn(gathered: Gathered, task_count: int) -> str:
         + (f" ({reasons})" if reasons else "")
         + "; annotate at least one image with the labels of the config"
     )
+
+
+def _resolve_start(services: Services, key: str, params: TrainingParams) -> TrainingParams:
+    """Name the version that "current" means now: scratch where none serves, or none of this backbone."""
+    if params.start_from != CURRENT:
+        return params
+    version = services.versions.current(key)
+    if version is None:
+        return replace(params, start_from=SCRATCH)
+    named = replace(params, start_from=version)
+    try:
+        _start_card(services, key, named)
+    except ParameterError as exc:
+        logger.info("project %s: training starts from scratch: %s", key, exc)
+        return replace(params, start_from=SCRATCH)
+    return named
 
 
 def _start_card(services: Services, key: str, params: TrainingParams) -> Json:

@@ -256,3 +256,16 @@ def test_an_invalid_config_fails_in_plain_words(services):
     job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
     with pytest.raises(LabelConfigError):
         run_training(services, job)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "serves", "expected"),
+    [("resnet18", True, "v1"), ("regnety_004", True, "scratch"), ("resnet18", False, "scratch")],
+    ids=["same backbone", "other backbone", "nothing serves"],
+)
+def test_the_current_model_is_gone_on_from_where_it_fits(services, backbone, serves, expected):
+    if serves:
+        add_version(services, KEY, "v1", backbone="resnet18")
+    job = queued(services, [annotated(1, rectangle())], {"start_from": "current", "backbone": backbone})
+    run_training(services, job)
+    assert services.train.inputs[0].params.start_from == expected
