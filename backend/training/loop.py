@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,12 @@ from backend.training.dataset import CachedImage
 from backend.training.inputs import EpochReport, TrainingObserver, TrainingPaused
 from backend.training.metrics import average_precision
 from backend.training.recipe import Recipe
-from backend.training.schedule import assignment_trust, ema_decay, learning_rate_factor
+from backend.training.schedule import (
+    assignment_trust,
+    ema_decay,
+    learning_rate_factor,
+    longest_side_px,
+)
 from backend.training.start_weights import weights_of
 
 logger = logging.getLogger(__name__)
@@ -78,8 +83,12 @@ class TrainingLoop:
         seed: int,
         checkpoint_folder: Path,
         fingerprint: str,
+        seconds_after: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
-        """Prepare to train `network` in place; checkpoints go to checkpoint_folder."""
+        """Prepare to train `network` in place; checkpoints go to checkpoint_folder.
+
+        seconds_after: what follows a loop of so many seconds, for the forecast of the time left.
+        """
         self.network = network.to(device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.labels, self.data, self.recipe, self.observer = labels, data, recipe, observer
@@ -87,6 +96,7 @@ class TrainingLoop:
         self.folder, self.fingerprint = checkpoint_folder, fingerprint
         self.optimizer = _make_optimizer(network, recipe, self.device)
         self.state = TrainingState(batch_size=recipe.batch_size)
+        self.seconds_after = seconds_after
         self.label_weights = torch.from_numpy(data.label_weights).to(device)
         self.total_steps = recipe.epochs * recipe.steps_per_epoch
         self._stop: str | None = None
@@ -270,14 +280,13 @@ class TrainingLoop:
 
     def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
         left = self.recipe.epochs - epoch - 1
-        seconds_left = self._seconds_left(epoch + 1) if left else 0.0
+        in_loop = self._seconds_left(epoch + 1) if left else 0.0
+        seconds_left = in_loop + self.seconds_after(self.state.seconds + in_loop)
         self._history.append({"epoch": epoch + 1, "loss": loss, **metrics})
         self.observer.on_epoch(EpochReport(epoch + 1, self.recipe.epochs, loss, seconds_left, metrics))
 
     def _seconds_left(self, epochs_done: int) -> float:
         """Scale the time so far by the pixels still to come: later epochs show larger views."""
-        from backend.training.schedule import longest_side_px
-
         costs = [
             longest_side_px((e + 0.5) / self.recipe.epochs, self.recipe) ** 2
             for e in range(self.recipe.epochs)

@@ -35,6 +35,7 @@ from backend.training.holdout import split_by_task
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 from backend.training.loop import LearningData, LoopResult, TrainingLoop, predict_images
 from backend.training.metrics import average_precision, precision_recall, scored_hits
+from backend.training.promptable import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
 from backend.training.start_weights import Start, start_from_imagenet, start_from_version
 
@@ -88,6 +89,7 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         use_bf16=use_bf16,
         seed=inputs.seed,
         checkpoint_folder=inputs.workdir,
+        seconds_after=seconds_for if architecture.has_masks else _nothing,
         fingerprint=fingerprint,
     )
     if state is not None:
@@ -104,6 +106,11 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         seconds=round(time.monotonic() - started, 1),
     )
     folder = _write(inputs.workdir / VERSION_FOLDER, result, card)
+    if inputs.params.enable_segmentation:
+        spent = time.monotonic() - started
+        card.update(train_prompt_head(inputs, observer, folder, detector_seconds=spent))
+        card["seconds"] = round(time.monotonic() - started, 1)
+        _write_card(folder, card)
     discard_state(inputs.workdir)
     shutil.rmtree(inputs.workdir / CACHE_FOLDER, ignore_errors=True)
     return TrainingOutcome(folder, card, metrics, result.stopped_early_by)
@@ -251,8 +258,12 @@ def _write(folder: Path, result: LoopResult, card: dict[str, Any]) -> Path:
         for name, value in result.best_weights.items()
     }
     save_file(weights, folder / WEIGHTS_FILE)
-    (folder / CARD_FILE).write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
+    _write_card(folder, card)
     return folder
+
+
+def _write_card(folder: Path, card: dict[str, Any]) -> None:
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _fits_half(value: torch.Tensor) -> bool:
@@ -273,6 +284,10 @@ def _fingerprint(inputs: TrainingInputs, architecture: Architecture, task_ids: l
         sort_keys=True,
     )
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _nothing(_: float) -> float:
+    return 0.0
 
 
 def _seed_everything(seed: int) -> None:

@@ -1,0 +1,133 @@
+"""Where the time goes: `python -m benchmarks.learning_speed --data <folder> --version <version folder>`.
+
+Prints one JSON object: training images/s on ready tensors and through the input pipeline, images/s predicted
+against the bare network, the share of each part of a step, and resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.learning import SETS, load_samples
+
+
+def training_rates(root, name, steps):
+    from backend.core.training_params import TrainingParams
+    from backend.nn.network import Architecture, InstanceNetwork
+    from backend.nn.precision import is_bf16_faster
+    from backend.training.batches import BatchLoader, plan_epoch, sampling_weights
+    from backend.training.dataset import has_any_mask, load_images
+    from backend.training.loop import LearningData, TrainingLoop
+    from backend.training.recipe import Augmentation, recipe_for
+
+    samples, config, _ = load_samples(root, name, "train100")
+    images = load_images(samples, 416, Path(tempfile.mkdtemp())).images
+    recipe = recipe_for(TrainingParams(), len(images), starts_trained=False, augmentation=Augmentation())
+    labels = tuple(config.labels)
+    has_masks = has_any_mask(images)
+    data = LearningData(images, [], np.ones(len(labels), np.float32), sampling_weights(images, len(labels)))
+
+    class Quiet:
+        on_epoch = on_warning = staticmethod(lambda *_: None)
+        stop_requested = staticmethod(lambda: None)
+
+    loop = TrainingLoop(
+        InstanceNetwork(Architecture("resnet18", 416, len(labels), has_masks)),
+        labels, data, recipe, Quiet(), device="cpu", use_bf16=is_bf16_faster("cpu"), seed=0,
+        checkpoint_folder=Path(tempfile.mkdtemp()), fingerprint="",
+    )  # fmt: skip
+    plans = plan_epoch(
+        images, recipe, epoch=recipe.epochs - 10, seed=0, batch_size=8, is_square=False,
+        sampling_weights=data.sampling_weights,
+    )[:steps]  # fmt: skip
+    loader = BatchLoader(images, recipe.augmentation, len(labels), has_masks=has_masks)
+    loop.network.train()
+    ready = list(loader.batches(plans))
+    count = sum(len(b.images) for b in ready)
+    for batch in ready[:2]:
+        loop._step(batch, 40.0)
+    rates = {"ready": [], "pipeline": []}
+    for _ in range(2):  # alternating, so that a busy neighbour hits both
+        started = time.perf_counter()
+        for batch in ready:
+            loop._step(batch, 40.0)
+        rates["ready"].append(count / (time.perf_counter() - started))
+        started = time.perf_counter()
+        for batch in loader.batches(plans):
+            loop._step(batch, 40.0)
+        rates["pipeline"].append(count / (time.perf_counter() - started))
+    started = time.perf_counter()
+    list(loader.batches(plans))
+    building = count / (time.perf_counter() - started)
+    best = {k: max(v) for k, v in rates.items()}
+    return {
+        "train_images_per_s_ready": round(best["ready"], 2),
+        "train_images_per_s_pipeline": round(best["pipeline"], 2),
+        "pipeline_share": round(best["pipeline"] / best["ready"], 3),
+        "views_built_per_s": round(building, 1),
+        "profile": step_profile(loop, ready[0]),
+    }
+
+
+def step_profile(loop, batch):
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as prof:
+        loop._step(batch, 40.0)
+    events = sorted(prof.key_averages(), key=lambda e: -e.self_cpu_time_total)
+    total = sum(e.self_cpu_time_total for e in events)
+    return {e.key: round(e.self_cpu_time_total / total, 3) for e in events[:12]}
+
+
+def prediction_rates(root, name, version):
+    from backend.nn.predictor import load_predictor
+
+    started = time.perf_counter()
+    predictor = load_predictor(version)
+    loading = time.perf_counter() - started
+    images = [s.load_rgb() for s in load_samples(root, name, "val")[0]]
+    predictor.predict(images[:8], confidence_threshold=0.3, nms_threshold=0.4)
+    out = {"load_predictor_s": round(loading, 2)}
+    tensor = torch.randint(0, 255, (8, 320, 416, 3), dtype=torch.uint8)
+    best = float("inf")
+    for _ in range(6):
+        started = time.perf_counter()
+        predictor._run(tensor)
+        best = min(best, time.perf_counter() - started)
+    out["bare_network_images_per_s"] = round(8 / best, 1)
+    for cut in (0.3, 0.01):
+        fastest = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            predictor.predict(images, confidence_threshold=cut, nms_threshold=0.4)
+            fastest = max(fastest, len(images) / (time.perf_counter() - started))
+        out[f"images_per_s_at_{cut}"] = round(fastest, 1)
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--set", choices=SETS, default="bccd")
+    parser.add_argument("--version", type=Path, help="version folder; without it only training is measured")
+    parser.add_argument("--steps", type=int, default=8)
+    args = parser.parse_args()
+    out = {"set": args.set}
+    if args.version:
+        out.update(prediction_rates(args.data, args.set, args.version))
+    if args.steps:
+        out.update(training_rates(args.data, args.set, args.steps))
+    out["rss_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()
