@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -219,7 +220,7 @@ def main():
     row = {
         "name": name,
         "seconds": round(seconds, 1),
-        "load_average": __import__("os").getloadavg()[1],
+        "load_average": round(os.getloadavg()[1], 1),
         "images_per_s": round(rate, 1),
         "images_per_s_at_0.01": round(rate_low, 1),
         "rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),

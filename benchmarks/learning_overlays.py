@@ -1,5 +1,5 @@
 """Draw truth (left) and prediction (right) of validation images:
-`python -m benchmarks.learning_overlays --data <folder> --set brush --version <version folder> --out sheet.png`.
+`python -m benchmarks.learning_overlays --data <folder> --set brush --version <folder> --out sheet.png`.
 """
 
 from __future__ import annotations
