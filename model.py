@@ -169,4 +169,4 @@ def _parse_config(label_config: str | None) -> dict[str, Any]:
     """Return what label-studio-ml 2.x calls the parsed labeling config."""
     from label_studio_sdk._extensions.label_studio_tools.core.label_config import parse_config
 
-    return dict(parse_config(label_config)) if label_config else {}
+    return dict(parse_config(label_config)) if label_config else {}  # type: ignore[no-untyped-call]

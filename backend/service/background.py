@@ -82,7 +82,7 @@ def request_background_predictions(
                 waiting = services.documents.read(record.payload_path) or {}
                 if waiting.get("version") == version and waiting.get("tasks") is None:
                     return record.job_id
-    document = {
+    document: Json = {
         "kind": jobs.PREDICT,
         "project_key": key,
         "version": version,
@@ -258,5 +258,5 @@ class _Pushing:
                 self._job.report(at_once=True)
                 time.sleep(wait_s)
         result = call()
-        self._job.details.pop("waiting_for", None)
+        self._job.details["waiting_for"] = ""
         return result

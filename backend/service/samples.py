@@ -98,7 +98,7 @@ def _chosen(job: RunningJob, tasks: Sequence[Any], params: TrainingParams) -> li
 def _candidates(
     services: Services, key: str, config: LabelConfig, tasks: Sequence[Any], gathered: Gathered
 ) -> list[_Candidate]:
-    found = []
+    found: list[_Candidate] = []
     for position, task in enumerate(tasks):
         if not isinstance(task, Mapping):
             gathered.unusable["task_malformed"] += 1

@@ -1,0 +1,238 @@
+"""What the command line does without a running service: train, predict, and look after versions."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from backend.bootstrap import build_services
+from backend.errors import LabelConfigError, ParameterError, RequestError, VersionError
+from backend.infra.folder_images import FolderImages
+from backend.service import jobs
+from backend.service.jobs import RunningJob
+from backend.service.local_jobs import LocalHold, LocalJob
+from backend.service.parameters import thresholds, training_params
+from backend.service.pipeline import Pipeline, Work
+from backend.service.ports import JobRecord, Json
+from backend.service.predict import config_of, log_untrained_labels
+from backend.service.services import Services
+from backend.service.train import run_training
+from backend.settings import Settings
+
+
+def train_on_file(
+    settings: Settings,
+    tasks_file: Path,
+    config_file: Path,
+    project: str,
+    images: Path | None,
+    assignments: Sequence[str],
+) -> int:
+    """Train on a Label Studio export and print the new version's name; Ctrl-C keeps the best so far."""
+    services = _services(settings, images)
+    key = services.projects.canonical(project)
+    params = _parse_assignments(assignments)
+    training_params(services.projects, key, params)
+    request = {
+        "kind": jobs.TRAIN,
+        "project_key": key,
+        "label_config": _read_text(config_file),
+        "params": params,
+        "tasks": _read_tasks(tasks_file),
+        "source": "command line",
+    }
+    with tqdm(desc="starting", unit="image", disable=None) as bar:
+        path = jobs.write_request(services.documents, request)
+        queue = LocalJob(jobs.TRAIN, key, path, lambda record: _show_training(bar, record))
+        _stop_on_ctrl_c(queue)
+        local = replace(services, queue=queue)
+        outcome = run_training(local, RunningJob(queue, queue.current, LocalHold()))
+    for warning in outcome.details.get("warnings", ()):
+        print(f"note: {warning}", file=sys.stderr)
+    for name, value in outcome.details.get("metrics", {}).items():
+        print(
+            f"{name}: {value:.4g}" if isinstance(value, int | float) else f"{name}: {value}", file=sys.stderr
+        )
+    print(outcome.model_version or outcome.status)
+    return 0 if outcome.status == jobs.FINISHED else 1
+
+
+def predict_file(
+    settings: Settings,
+    tasks_file: Path,
+    config_file: Path | None,
+    project: str,
+    images: Path | None,
+    *,
+    version: str | None,
+    confidence_threshold: float | None,
+    out: Path | None,
+) -> int:
+    """Predict every task of a file and write tasks with predictions, as Label Studio imports them."""
+    services = _services(settings, images)
+    key = services.projects.canonical(project)
+    tasks = _read_tasks(tasks_file)
+    config = config_of(services, key, None if config_file is None else _read_text(config_file))
+    predictor = services.versions.predictor(key, version)
+    if predictor is None:
+        raise VersionError(f"project {key} has no trained model yet; train it first")
+    log_untrained_labels(key, predictor, config)
+    wanted = {} if confidence_threshold is None else {"confidence_threshold": confidence_threshold}
+    work = Work(
+        key,
+        config,
+        tasks,
+        thresholds(services.projects, key, wanted, config),
+        lambda task_id: services.image_access(key, task_id),
+    )
+    predictions: list[Json | None] = [None] * len(tasks)
+    with tqdm(total=len(tasks), desc="predicting", unit="task", disable=None) as bar:
+        for answered in services.pipeline.run(work, predictor):
+            predictions[answered.position] = answered.prediction
+            bar.update()
+    return _write_predictions(tasks, predictions, out)
+
+
+def show_versions(settings: Settings, project: str | None) -> int:
+    """Print the versions of one or all projects, newest first; the serving one is marked."""
+    services = build_services(settings)
+    keys = services.projects.known() if project is None else [services.projects.canonical(project)]
+    for key in keys:
+        for card in services.store.list(key):
+            mark = "*" if card["is_current"] else " "
+            counts, params = card.get("counts") or {}, card.get("params") or {}
+            print(
+                f"{mark} {key}  {card['version']}  {params.get('backbone', '?')}  "
+                f"{counts.get('images', '?')} images  {_short_metrics(card.get('metrics') or {})}"
+            )
+    return 0
+
+
+def change_version(settings: Settings, project: str, version: str, action: str) -> int:
+    """Activate or delete a version."""
+    services = build_services(settings)
+    key = services.projects.canonical(project)
+    if action == "activate":
+        services.store.activate(key, version)
+        services.projects.restore(key)
+    else:
+        services.store.delete(key, version)
+    return 0
+
+
+def export_version(settings: Settings, project: str, version: str | None, target: Path) -> int:
+    """Write a version (default: the serving one) as one file and print its path."""
+    services = build_services(settings)
+    key = services.projects.canonical(project)
+    chosen = version or services.versions.current(key)
+    if chosen is None:
+        raise VersionError(f"project {key} has no trained model yet; train it first")
+    print(services.store.export_file(key, chosen, target))
+    return 0
+
+
+def import_version(settings: Settings, project: str, source: Path, *, activate: bool) -> int:
+    """Read a version from an exported file and print its name."""
+    services = build_services(settings)
+    key = services.projects.canonical(project)
+    if not source.is_file():
+        raise VersionError(f"there is no file {source}")
+    print(services.store.import_file(key, source, activate=activate))
+    if activate:
+        services.projects.restore(key)
+    return 0
+
+
+def _services(settings: Settings, images: Path | None) -> Services:
+    services = build_services(settings)
+    if images is None:
+        return services
+    source = FolderImages(
+        images, services.images, max_bytes=settings.image_max_bytes, max_pixels=settings.image_max_pixels
+    )
+    return replace(services, images=source, pipeline=Pipeline(source, services.lane))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as exc:
+        raise LabelConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise LabelConfigError(f"{path} is not UTF-8 text") from exc
+
+
+def _read_tasks(path: Path) -> list[Json]:
+    try:
+        tasks = json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise RequestError(f"cannot read {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise RequestError(f"{path} is not JSON: {exc}") from exc
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise RequestError(f"{path} must hold a list of tasks, as Label Studio's JSON export does")
+    return tasks
+
+
+def _parse_assignments(assignments: Iterable[str]) -> Json:
+    params: Json = {}
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        if not sign:
+            raise ParameterError(f"--param takes NAME=VALUE, got {assignment!r}", field=name)
+        try:
+            params[name] = json.loads(text)
+        except ValueError:
+            params[name] = text
+    return params
+
+
+def _show_training(bar: Any, record: JobRecord) -> None:
+    progress = record.progress
+    if "epochs" in progress:
+        bar.unit, bar.total = "epoch", progress["epochs"]
+        bar.set_description(f"training, loss {progress['loss']:.3f}", refresh=False)
+        bar.n = progress["epoch"]
+    elif "images_total" in progress:
+        bar.total, bar.n = progress["images_total"], progress["images"]
+        bar.set_description(str(progress["step"]), refresh=False)
+    bar.refresh()
+
+
+def _stop_on_ctrl_c(queue: LocalJob) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if queue.wanted_stop is not None:
+            raise KeyboardInterrupt
+        print("stopping; the best epoch so far is kept (again: nothing is kept)", file=sys.stderr)
+        queue.wanted_stop = "keep"
+
+    signal.signal(signal.SIGINT, stop)
+
+
+def _write_predictions(tasks: Sequence[Json], predictions: Sequence[Json | None], out: Path | None) -> int:
+    entries = []
+    for task, prediction in zip(tasks, predictions, strict=True):
+        kept: Json = {name: task[name] for name in ("id", "data", "meta") if name in task}
+        entries.append({**kept, "predictions": [] if prediction is None else [prediction]})
+    text = json.dumps(entries, ensure_ascii=False)
+    if out is None:
+        print(text)
+    else:
+        out.write_text(text, "utf-8")
+    missing = sum(prediction is None for prediction in predictions)
+    if missing:
+        print(f"{missing} of {len(tasks)} tasks have no prediction; the log says why", file=sys.stderr)
+    return 0
+
+
+def _short_metrics(metrics: Json) -> str:
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    return " ".join(f"{name} {value:.3f}" for name, value in list(numbers.items())[:4])
