@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from backend.core.instances import Detections, ImageSize, MaskPatch
+from backend.core.prompt_window import Window
+from backend.core.prompts import Prompts
+from backend.errors import VersionError
+from backend.nn.promptable import (
+    PROMPT_WEIGHTS_FILE,
+    WORK_SIDE_MAX_PX,
+    PromptSegmenter,
+    encode_image,
+    load_segmenter,
+)
+from backend.nn.promptable_hints import detector_view, matching_instance
+from backend.nn.promptable_network import PromptNetwork, likeness_maps
+from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network, save_weights
+
+
+def one_click(x: float, y: float) -> Prompts:
+    return Prompts(np.array([[x, y]], np.float32), np.array([True]))
+
+
+def found(*boxes_and_scores, with_masks: bool = True) -> Detections:
+    boxes = np.array([box for box, _ in boxes_and_scores], np.float32).reshape(-1, 4)
+    masks = tuple(
+        MaskPatch(int(x1), int(y1), np.ones((int(y2 - y1), int(x2 - x1)), bool)) if with_masks else None
+        for x1, y1, x2, y2 in boxes
+    )
+    scores = np.array([score for _, score in boxes_and_scores], np.float32)
+    return Detections(ImageSize(100, 80), boxes, scores, np.arange(len(boxes)), masks)
+
+
+@pytest.mark.parametrize("side", [64, 160])
+def test_output_shapes_and_gradients(side):
+    network = PromptNetwork((8, 8, 16, 16)).train()
+    output = network(torch.randn(2, 3, side, side), torch.rand(2, 5, side, side))
+    assert output.mask_logits.shape == (2, 1, side, side) and output.overlap_logits.shape == (2,)
+    for norm in network.modules():  # zero by design at first, which would hide what comes before it
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(norm.weight)
+    output = network(torch.randn(2, 3, side, side), torch.rand(2, 5, side, side))
+    (output.mask_logits.mean() + output.overlap_logits.mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_batch_equals_single():
+    network = PromptNetwork((8, 8, 16, 16)).eval()
+    image, prompts = torch.randn(3, 3, 64, 64), torch.rand(3, 5, 64, 64)
+    with torch.inference_mode():
+        together = network(image, prompts).mask_logits
+        alone = torch.cat([network(image[k : k + 1], prompts[k : k + 1]).mask_logits for k in range(3)])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_likeness_finds_what_looks_like_the_click():
+    features = torch.zeros(1, 4, 8, 8)
+    features[:, 0], features[:, 1, :, 4:] = 0.1, 1.0
+    prompts = torch.zeros(1, 5, 32, 32)
+    prompts[0, 0, 4:8, 20:24] = 1.0
+    maps = likeness_maps(features, prompts)
+    assert maps[0, 0, :, 4:].min() > 0.99 and maps[0, 0, :, :4].max() < 0.5
+    assert maps[0, 1:].abs().max() == 0
+
+
+def test_shipped_weights_are_small_and_fit():
+    assert 0.5e6 < SHIPPED_WEIGHTS.stat().st_size < 8e6
+    assert all(torch.isfinite(value).all() for value in load_network(SHIPPED_WEIGHTS).state_dict().values())
+
+
+def test_weights_there_and_back(tmp_path):
+    network = PromptNetwork()
+    save_weights(network.state_dict(), tmp_path / "w.safetensors")
+    loaded = load_network(tmp_path / "w.safetensors").state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded[name].float(), value.float(), atol=2e-3, rtol=2e-3)
+
+
+def test_damaged_and_foreign_weights_are_refused(tmp_path):
+    (tmp_path / PROMPT_WEIGHTS_FILE).write_bytes(b"nonsense")
+    with pytest.raises(VersionError, match="cannot be read"):
+        load_segmenter(tmp_path)
+    save_weights(PromptNetwork((8, 8, 16, 16)).state_dict(), tmp_path / PROMPT_WEIGHTS_FILE)
+    with pytest.raises(VersionError, match="another architecture"):
+        load_segmenter(tmp_path)
+
+
+def test_a_version_without_own_weights_serves_with_the_shipped(tmp_path):
+    assert isinstance(load_segmenter(tmp_path), PromptSegmenter)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 300), (4000, 3000)], ids=["dot", "strip", "large"])
+def test_images_of_any_size_are_answered_in_their_own_pixels(width, height):
+    encoding = encode_image(np.full((height, width, 3), 90, np.uint8), None)
+    assert max(encoding.image.shape[:2]) <= WORK_SIDE_MAX_PX and encoding.bytes_held > encoding.image.nbytes
+    answer = load_segmenter(None).segment(encoding, one_click(width / 2, height / 2))
+    mask = answer.mask.full(ImageSize(width, height))
+    assert mask[height // 2, width // 2]
+
+
+def test_unclear_prompts_get_nothing():
+    encoding = encode_image(np.zeros((50, 60, 3), np.uint8), None)
+    negative = Prompts(np.array([[5, 5]], np.float32), np.array([False]))
+    assert load_segmenter(None).segment(encoding, negative) is None
+
+
+def test_steps_are_remembered_and_bounded():
+    encoding = encode_image(np.zeros((50, 60, 3), np.uint8), None)
+    segmenter = load_segmenter(None)
+    held = encoding.bytes_held
+    for k in range(40):
+        segmenter.segment(encoding, one_click(k + 1, 20))
+    assert encoding.bytes_held == held and len(encoding._beliefs) == 24
+
+
+def test_a_click_finds_the_instance_that_holds_it():
+    detections = found(((10, 10, 40, 40), 0.5), ((20, 20, 60, 60), 0.9), ((70, 10, 90, 30), 0.04))
+    assert matching_instance(detections, one_click(30, 30), None) == 1
+    assert matching_instance(detections, one_click(30, 30), 0) == 0
+    assert matching_instance(detections, one_click(80, 20), None) is None
+    both = Prompts(np.array([[30, 30], [55, 55]], np.float32), np.array([True, False]))
+    assert matching_instance(detections, both, None) == 0
+
+
+def test_a_box_finds_the_instance_that_fits_it():
+    detections = found(((10, 10, 40, 40), 0.5), ((20, 20, 60, 60), 0.9))
+    outline = np.array([[11, 9], [42, 9], [42, 41], [11, 41]], np.float32)
+    assert matching_instance(detections, Prompts(outline_px=outline), None) == 0
+    assert matching_instance(detections, Prompts(outline_px=outline + 45), None) is None
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_the_detectors_view_lies_where_its_masks_lie(scale):
+    detections = found(((20, 16, 60, 48), 0.8))
+    window = Window(0, 0, round(100 * scale))
+    view = detector_view(detections, window, scale, 50)
+    assert view[16, 20] == pytest.approx(0.8, abs=0.02) and view[4, 4] == 0
+    assert (view > 0.4).sum() == pytest.approx(20 * 16, rel=0.15)
+
+
+def test_an_instance_without_mask_becomes_a_rough_shape():
+    segmenter = load_segmenter(None)
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+    encoding = encode_image(image, found(((30, 20, 70, 60), 0.9), with_masks=False))
+    hint, prompts = segmenter._hint(encoding, one_click(50, 40), None)
+    assert hint is None and prompts.outline_px.min(axis=0).tolist() == [30, 20]
