@@ -119,33 +119,37 @@ class Downloader:
         raise FetchError(f"{shown(url)} redirects more than {MAX_REDIRECTS} times")
 
     def _ask(self, hop: _Hop, access: ImageAccess, deadline: float) -> requests.Response:
-        session = self._session()
+        """Return the answer's head, its body unread; an access token that has ended is renewed once."""
         self._local.label_studio_host = _host(access.hostname)
         token = self._token_for(hop, access)
-        while True:
-            remaining_s = deadline - time.monotonic()
-            if remaining_s <= 0:
-                raise FetchError(f"{shown(hop.url)} took longer than {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
-            try:
-                response = session.get(
-                    hop.url,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(min(CONNECT_TIMEOUT_S, remaining_s), remaining_s),
-                    auth=_Credentials(token.header(session) if token else _basic(hop, access)),
-                    headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
-                )
-            except LabelStudioError as exc:
-                raise FetchError(f"no credentials for {shown(hop.url)}: {exc}") from exc
-            except requests.exceptions.InvalidURL as exc:
-                raise ImageNotFound(f"{hop.url[:80]!r} is no address of an image") from exc
-            except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as exc:
-                raise _Passing(
-                    FetchError(f"{shown(hop.url)} cannot be reached ({type(exc).__name__})")
-                ) from exc
-            if response.status_code != 401 or token is None or not token.forget_access():
-                return response
+        response = self._get(hop, token, access, deadline)
+        if response.status_code == 401 and token is not None and token.forget_access():
             response.close()
+            response = self._get(hop, token, access, deadline)
+        return response
+
+    def _get(
+        self, hop: _Hop, token: LabelStudioToken | None, access: ImageAccess, deadline: float
+    ) -> requests.Response:
+        session = self._session()
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:
+            raise FetchError(f"{shown(hop.url)} took longer than {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
+        try:
+            return session.get(
+                hop.url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(CONNECT_TIMEOUT_S, remaining_s), remaining_s),
+                auth=_Credentials(token.header(session) if token else _basic(hop, access)),
+                headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
+            )
+        except LabelStudioError as exc:
+            raise FetchError(f"no credentials for {shown(hop.url)}: {exc}") from exc
+        except requests.exceptions.InvalidURL as exc:
+            raise ImageNotFound(f"{hop.url[:80]!r} is no address of an image") from exc
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as exc:
+            raise _Passing(FetchError(f"{shown(hop.url)} cannot be reached ({type(exc).__name__})")) from exc
 
     def _read(self, response: requests.Response, url: str, deadline: float) -> bytes:
         announced = response.headers.get("Content-Length", "")

@@ -263,8 +263,9 @@ class LabelStudioApi:
         self, method: str, path: str, params: Json | None, body: Any, timeout_s: float
     ) -> requests.Response:
         session = self._session()
-        while True:
-            response = session.request(
+
+        def ask() -> requests.Response:
+            return session.request(
                 method,
                 self._url + path,
                 params=params,
@@ -274,8 +275,11 @@ class LabelStudioApi:
                 # The token must reach no other host, and a redirected POST would lose its body.
                 allow_redirects=False,
             )
-            if response.status_code != 401 or not self._token.forget_access():
-                return response
+
+        response = ask()
+        if response.status_code == 401 and self._token.forget_access():
+            response = ask()
+        return response
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

@@ -4,6 +4,7 @@ import pytest
 import redis
 
 from backend.infra.embedded_redis import EmbeddedRedis
+from tests.http_server import WebServer
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,24 @@ def redis_url(redis_server):
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def web():
+    server = WebServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def other_web():
+    server = WebServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Whatever proxies the machine has, tests speak to the loopback directly."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
