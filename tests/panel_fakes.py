@@ -1,4 +1,4 @@
-"""A Label Studio, pictures, and a worker for tests of the panel: in memory, with everything that the panel asks."""
+"""A Label Studio, pictures, and a worker for tests of the panel: in memory, with all that the panel asks."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ SHAPES_CONFIG = """
 class FakePanelLabelStudio(FakeLabelStudio):
     """One project with tasks, annotations and predictions that can be read, made and deleted."""
 
-    def __init__(self, task_count: int = 12, label_config: str = SHAPES_CONFIG, title: str = "Blood cells") -> None:
-        tasks = [{"id": number, "data": {"image": f"/data/upload/7/0a1b2c3d-slide_{number:05}.png"}}
-                 for number in range(1, task_count + 1)]
+    def __init__(
+        self, task_count: int = 12, label_config: str = SHAPES_CONFIG, title: str = "Blood cells"
+    ) -> None:
+        tasks = [
+            {"id": number, "data": {"image": f"/data/upload/7/0a1b2c3d-slide_{number:05}.png"}}
+            for number in range(1, task_count + 1)
+        ]
         super().__init__(tasks, label_config)
         self.title = title
         self.annotations_by_task: dict[int, list[Json]] = {}
@@ -59,16 +63,24 @@ class FakePanelLabelStudio(FakeLabelStudio):
         self._check()
         annotations = [item for items in self.annotations_by_task.values() for item in items]
         return {
-            "id": project_id, "title": self.title, "label_config": self.label_config, "created_at": CREATED_AT,
-            "model_version": self.model_version, "task_number": len(self.known_tasks),
-            "total_annotations_number": len(annotations), "total_predictions_number": len(self.pushed),
+            "id": project_id,
+            "title": self.title,
+            "label_config": self.label_config,
+            "created_at": CREATED_AT,
+            "model_version": self.model_version,
+            "task_number": len(self.known_tasks),
+            "total_annotations_number": len(annotations),
+            "total_predictions_number": len(self.pushed),
             "num_tasks_with_annotations": sum(bool(items) for items in self.annotations_by_task.values()),
         }
 
     def export_annotated(self, project_id: int) -> list[Json]:
         self._check()
-        return [{**task, "annotations": self.annotations_by_task[task["id"]]}
-                for task in self.known_tasks if self.annotations_by_task.get(task["id"])]
+        return [
+            {**task, "annotations": self.annotations_by_task[task["id"]]}
+            for task in self.known_tasks
+            if self.annotations_by_task.get(task["id"])
+        ]
 
     def tasks(self, project_id: int, *, page: int, page_size: int) -> tuple[list[Json], int]:
         found, total = super().tasks(project_id, page=page, page_size=page_size)
@@ -96,8 +108,14 @@ class FakePanelLabelStudio(FakeLabelStudio):
 
     def create_annotation(self, task_id: int, result: Sequence[Json], **fields: Any) -> Json:
         self._check()
-        annotation = {"id": next(self._ids), "task": task_id, "result": list(result), "was_cancelled": False,
-                      "created_at": CREATED_AT, **fields}
+        annotation = {
+            "id": next(self._ids),
+            "task": task_id,
+            "result": list(result),
+            "was_cancelled": False,
+            "created_at": CREATED_AT,
+            **fields,
+        }
         self.annotations_by_task.setdefault(task_id, []).append(annotation)
         return dict(annotation)
 
@@ -174,13 +192,21 @@ def draw_cells(seed: int, width: int = 640, height: int = 480) -> np.ndarray:
     return image
 
 
-def region(kind: str, label: str, region_id: str, value: Json, score: float | None = None, **more: Any) -> Json:
+def region(
+    kind: str, label: str, region_id: str, value: Json, score: float | None = None, **more: Any
+) -> Json:
     """Return one result of SHAPES_CONFIG; kind: rectangle, ellipse, polygon or brush."""
     names = {"rectangle": "box", "ellipse": "oval", "polygon": "outline", "brush": "paint"}
     result = {
-        "id": region_id, "from_name": names[kind], "to_name": "image", "type": f"{kind}labels",
-        "original_width": 640, "original_height": 480, "image_rotation": 0,
-        "value": {**value, f"{kind}labels": [label]}, **more,
+        "id": region_id,
+        "from_name": names[kind],
+        "to_name": "image",
+        "type": f"{kind}labels",
+        "original_width": 640,
+        "original_height": 480,
+        "image_rotation": 0,
+        "value": {**value, f"{kind}labels": [label]},
+        **more,
     }
     return result if score is None else {**result, "score": score}
 
@@ -190,9 +216,27 @@ def all_shapes(scores: Sequence[float] = (0.95, 0.72, 0.55, 0.31)) -> list[Json]
     mask = np.zeros((480, 640), bool)
     mask[cv2.circle(np.zeros((480, 640), np.uint8), (470, 330), 60, 1, -1) > 0] = True
     return [
-        region("rectangle", "Cell", "r1", {"x": 20, "y": 15, "width": 25, "height": 20, "rotation": 20}, scores[0]),
-        region("ellipse", "Nucleus", "e1", {"x": 70, "y": 25, "radiusX": 9, "radiusY": 14, "rotation": 30}, scores[1]),
-        region("polygon", "Cell", "p1", {"points": [[15, 55], [35, 58], [38, 80], [18, 88]], "closed": True}, scores[2]),
+        region(
+            "rectangle",
+            "Cell",
+            "r1",
+            {"x": 20, "y": 15, "width": 25, "height": 20, "rotation": 20},
+            scores[0],
+        ),
+        region(
+            "ellipse",
+            "Nucleus",
+            "e1",
+            {"x": 70, "y": 25, "radiusX": 9, "radiusY": 14, "rotation": 30},
+            scores[1],
+        ),
+        region(
+            "polygon",
+            "Cell",
+            "p1",
+            {"points": [[15, 55], [35, 58], [38, 80], [18, 88]], "closed": True},
+            scores[2],
+        ),
         region("brush", "Tissue", "b1", {"format": "rle", "rle": encode_brush_rle(mask)}, scores[3]),
     ]
 
@@ -247,11 +291,18 @@ class FakeWorker:
         for epoch in range(1, epochs + 1):
             if self._ending.wait(self._epoch_s):
                 return
-            curve = [*curve, {"epoch": epoch, "loss": 2.4 / epoch + 0.1, "box_mAP50": min(0.86, 0.12 * epoch)}]
+            curve = [
+                *curve,
+                {"epoch": epoch, "loss": 2.4 / epoch + 0.1, "box_mAP50": min(0.86, 0.12 * epoch)},
+            ]
             self._set(
                 job.job_id,
-                progress={"epoch": epoch, "epochs": epochs, "loss": curve[-1]["loss"],
-                          "seconds_left": (epochs - epoch) * self._epoch_s},
+                progress={
+                    "epoch": epoch,
+                    "epochs": epochs,
+                    "loss": curve[-1]["loss"],
+                    "seconds_left": (epochs - epoch) * self._epoch_s,
+                },
                 details={"curve": curve, "warnings": ["ImageNet weights could not be had: random weights."]},
             )
             mode = self._services.queue.stop_modes.get(job.job_id)
@@ -266,8 +317,12 @@ class FakeWorker:
         version = f"20261121-2044{next(self.versions):02}-3f2a"
         metrics = {"box_mAP50": curve[-1]["box_mAP50"], "box_mAP": 0.61}
         publish_version(self._services, version, metrics=metrics)
-        details = {**self._services.queue.jobs[job.job_id].details, "metrics": metrics, "activated": True,
-                   "counts": {"images": 3, "regions": 12}}
+        details = {
+            **self._services.queue.jobs[job.job_id].details,
+            "metrics": metrics,
+            "activated": True,
+            "counts": {"images": 3, "regions": 12},
+        }
         self._set(job.job_id, status="finished", ended_at=time.time(), model_version=version, details=details)
 
     def _predict(self, job: JobRecord) -> None:
@@ -279,8 +334,16 @@ class FakeWorker:
                 self._set(job.job_id, status="stopped", ended_at=time.time())
                 return
             self._label_studio.import_predictions(
-                7, [{"task": task["id"], "result": all_shapes(), "score": 0.4 + 0.5 * done / len(tasks),
-                     "model_version": version}])
+                7,
+                [
+                    {
+                        "task": task["id"],
+                        "result": all_shapes(),
+                        "score": 0.4 + 0.5 * done / len(tasks),
+                        "model_version": version,
+                    }
+                ],
+            )
             self._set(job.job_id, progress={"done": done, "total": len(tasks), "pushed": done})
         self._set(job.job_id, status="finished", ended_at=time.time(), model_version=version)
 
@@ -288,10 +351,14 @@ class FakeWorker:
 def publish_version(services: Services, version: str, **card: Any) -> None:
     """Publish a version of the project, as a training would, and let it serve."""
     content = {
-        "labels": ["Cell", "Debris", "Nucleus", "Tissue"], "backbone": "resnet18", "created_at": time.time(),
-        "params": {"backbone": "resnet18", "epochs": 12}, "counts": {"images": 3, "regions": 12},
+        "labels": ["Cell", "Debris", "Nucleus", "Tissue"],
+        "backbone": "resnet18",
+        "created_at": time.time(),
+        "params": {"backbone": "resnet18", "epochs": 12},
+        "counts": {"images": 3, "regions": 12},
         "metrics": {"box_mAP50": 0.86, "box_mAP": 0.61},
-        "per_class": {"Cell": {"box_mAP50": 0.91}, "Tissue": {"box_mAP50": 0.78}}, **card,
+        "per_class": {"Cell": {"box_mAP50": 0.91}, "Tissue": {"box_mAP50": 0.78}},
+        **card,
     }
     services.store.publish(KEY, version, Path("/nonexistent"), content, activate=True)
     services.versions.look_again(KEY)
@@ -311,5 +378,7 @@ def make_panel_services(folder: Path, label_studio: Any = None, **changes: Any) 
             **changes,
         },
     )
-    services.projects.remember(KEY, label_config=SHAPES_CONFIG, hostname="http://127.0.0.1:8080", access_token="0123")
+    services.projects.remember(
+        KEY, label_config=SHAPES_CONFIG, hostname="http://127.0.0.1:8080", access_token="0123"
+    )
     return services

@@ -1,38 +1,22 @@
-"""Check connection: every link between Label Studio, this service and its machine, with the fix beside a red one."""
+"""Check connection: every link between Label Studio, this service and its machine, and its fix."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, LabelStudioAuthError
-from backend.service.ports import ImageAccess, ImageSource, JobQueue, Json, LabelStudio, VersionStore
+from backend.service.check import FAILED, OK, SKIPPED, WARNING, Check
+from backend.service.image_checks import ImageChecks
+from backend.service.ports import Json, LabelStudio, VersionStore
 from backend.service.projects import Projects, project_id
-from backend.service.task_index import TaskIndex, TaskRow
 
-OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 _LOW_DISK_BYTES = 2 * 1024**3
 _LOW_MEMORY_BYTES = 1024**3
-_SIZE_TOLERANCE_PX = 1
-
-
-@dataclass(frozen=True)
-class Check:
-    """One link of the chain: what was found, and what to do about it if it is not ok."""
-
-    check: str
-    title: str
-    state: str
-    found: str
-    fix: str | None = None
-
-    def as_dict(self) -> Json:
-        """Return the check as the API shows it."""
-        return asdict(self)
 
 
 class DeviceProbe(Protocol):
@@ -44,16 +28,13 @@ class DeviceProbe(Protocol):
 
 @dataclass(frozen=True)
 class DiagnosisSources:
-    """What the checks look at. configured_url and has_api_key: from the environment of the service."""
+    """What the checks look at. configured_url and api_key_kind: from the environment of the service."""
 
     projects: Projects
     label_studio_for: Callable[[str], LabelStudio]
-    access_for: Callable[[str, int], ImageAccess]
-    images: ImageSource
-    index: TaskIndex
+    images: ImageChecks
     versions: VersionStore
     current_version: Callable[[str], str | None]
-    queue: JobQueue
     worker_state: Callable[[], Json]
     device: DeviceProbe
     data_dir: Path
@@ -86,7 +67,7 @@ class Diagnosis:
                 Check("config", "Labeling config", FAILED, str(exc), "Correct it in Settings > Labeling"),
             ]
         checks.extend(self._coverage(key, config))
-        checks.extend(self._images(key))
+        checks.extend(self._s.images.run(key))
         return checks
 
     def _no_project(self) -> list[Check]:
@@ -127,7 +108,8 @@ class Diagnosis:
                     FAILED,
                     f"{address}: {exc}",
                     "Set LABEL_STUDIO_URL to the address under which this service reaches Label Studio "
-                    "(localhost inside a container is the container itself) and LABEL_STUDIO_API_KEY to a token.",
+                    "(localhost inside a container is the container itself) and LABEL_STUDIO_API_KEY to "
+                    "a token.",
                 )
             ]
         return project, [
@@ -154,7 +136,8 @@ class Diagnosis:
                 "Token",
                 WARNING,
                 f"{source} works now",
-                "It is a legacy token of the project's creator and stops working when legacy tokens are switched "
+                "It is a legacy token of the project's creator and stops working when legacy tokens are "
+                "switched "
                 "off; set LABEL_STUDIO_API_KEY to a personal access token.",
             )
         return Check("token", "Token", OK, f"{source} is a {kind} and may read the project")
@@ -184,8 +167,10 @@ class Diagnosis:
                 "Local addresses allowed, webhook set",
                 FAILED,
                 "Label Studio has no active webhook to this service, so it will not tell of new labels.",
-                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (both: with only "
-                "the first a model connects, but its webhook is refused), then remove and add the model once more.",
+                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false "
+                "(both: with only "
+                "the first a model connects, but its webhook is refused), then remove and add the model "
+                "once more.",
             )
             return
         seen = self._s.last_event_at(key)
@@ -207,12 +192,13 @@ class Diagnosis:
             return
         shown = str(project.get("model_version") or "")
         known = {str(backend.get("model_version") or "") for backend in backends}
+        heard = ", ".join(sorted(known)) or "none"
         if backends and serving not in known:
             yield Check(
                 "version",
                 "Versions equal",
                 WARNING,
-                f"This service serves {serving}, Label Studio last heard of {', '.join(sorted(known)) or 'none'}.",
+                f"This service serves {serving}, Label Studio last heard of {heard}.",
                 "Open Settings > Model in Label Studio; it asks for the version again then.",
             )
         elif shown != serving:
@@ -221,7 +207,8 @@ class Diagnosis:
                 "Versions equal",
                 WARNING,
                 f"Label Studio knows {serving}, but the project shows scores of {shown or 'no version'}.",
-                "Press Predict All: once every unlabelled task is predicted, the project's version is set, and "
+                "Press Predict All: once every unlabelled task is predicted, the project's version is "
+                "set, and "
                 "scores and sampling by uncertainty work.",
             )
         else:
@@ -267,67 +254,6 @@ class Diagnosis:
             " ".join(parts),
             "Label some of them and train again." if missing else None,
         )
-
-    def _images(self, key: str) -> Iterator[Check]:
-        try:
-            rows, _ = self._s.index.rows(key)
-        except BackendError as exc:
-            yield Check("images", "Images", FAILED, str(exc), "See the lines above.")
-            return
-        samples: dict[str, TaskRow] = {}
-        for row in rows:
-            for page in row.pages[:1]:
-                kind = storage_kind(page.reference)
-                # An annotated task can be compared with the size that Label Studio noted.
-                if kind not in samples or (row.annotations and not samples[kind].annotations):
-                    samples[kind] = row
-        if not samples:
-            yield Check(
-                "images",
-                "Images",
-                WARNING,
-                "No task of the project has an image that the config names.",
-                'Import images, or correct value="$..." of the <Image> tag.',
-            )
-        for kind, row in samples.items():
-            yield self._one_image(key, kind, row)
-
-    def _one_image(self, key: str, kind: str, row: TaskRow) -> Check:
-        name, title = f"image-{kind}", f"Image from {STORAGE_TITLES[kind]}"
-        try:
-            height, width = self._s.images.load_rgb(
-                row.pages[0].reference, self._s.access_for(key, row.task_id)
-            ).shape[:2]
-        except BackendError as exc:
-            return Check(name, title, FAILED, f"task {row.task_id}: {exc}", _STORAGE_FIXES[kind])
-        said = self._noted_size(key, row)
-        found = f"task {row.task_id}: {width}x{height} pixels"
-        if said is None:
-            return Check(name, title, OK, f"{found}; nothing is drawn on it yet to compare with")
-        if abs(said[0] - width) > _SIZE_TOLERANCE_PX or abs(said[1] - height) > _SIZE_TOLERANCE_PX:
-            return Check(
-                name,
-                title,
-                FAILED,
-                f"{found}, but Label Studio drew on {said[0]}x{said[1]}",
-                "The file changed since it was labelled, or another one is served under its address; "
-                "import the labelled images again.",
-            )
-        return Check(name, title, OK, f"{found}, as in Label Studio")
-
-    def _noted_size(self, key: str, row: TaskRow) -> tuple[int, int] | None:
-        if not row.annotations:
-            return None
-        try:
-            annotations = self._s.label_studio_for(key).annotations(row.task_id)
-        except BackendError:
-            return None
-        for annotation in annotations:
-            for region in annotation.get("result") or ():
-                size = (region.get("original_width"), region.get("original_height"))
-                if all(isinstance(side, int) for side in size) and not region.get("item_index"):
-                    return size  # type: ignore[return-value]
-        return None
 
     def _queue(self) -> Check:
         try:
@@ -381,38 +307,6 @@ class Diagnosis:
                 "Delete old versions, or free disk.",
             )
         return Check("disk", "Disk", OK, f"{_gib(free)} left in DATA_DIR")
-
-
-STORAGE_TITLES: Mapping[str, str] = {
-    "upload": "an upload",
-    "local-files": "local files",
-    "cloud": "cloud storage",
-    "http": "the web",
-    "data": "the task itself",
-}
-_STORAGE_FIXES: Mapping[str, str] = {
-    "upload": "Uploads need a token that Label Studio accepts: set LABEL_STUDIO_API_KEY, and LABEL_STUDIO_URL to "
-    "an address that this service reaches.",
-    "local-files": "Add the folder as a storage of the project in Label Studio and switch on "
-    "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED; files outside a storage are never served.",
-    "cloud": "Label Studio signs these addresses: the project needs that bucket as a source storage, and the token "
-    "must see the project.",
-    "http": "The address must answer to this service too; ALLOW_PRIVATE_ADDRESSES and IMAGE_HOSTS may refuse it.",
-    "data": "The data URI is damaged; import the task again.",
-}
-
-
-def storage_kind(reference: str) -> str:
-    """Return which kind of storage an image reference points to: one key of STORAGE_TITLES."""
-    if reference.startswith("data:"):
-        return "data"
-    if "/data/upload/" in reference:
-        return "upload"
-    if "/data/local-files/" in reference:
-        return "local-files"
-    if reference.partition("://")[0] in ("s3", "gs", "azure-blob", "azure-spi"):
-        return "cloud"
-    return "http"
 
 
 def _model_checks(backends: Sequence[Json]) -> Iterator[Check]:

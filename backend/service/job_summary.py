@@ -11,7 +11,10 @@ _USABLE_FROM = 0.4
 
 
 def summarize_job(record: JobRecord) -> str | None:
-    """Return how good the model is and what it learned from, or how many tasks were predicted; None before the end."""
+    """Return how good the model is and what it learned from, or how many tasks were predicted.
+
+    None before the end.
+    """
     if record.status == "failed":
         return record.error or "It failed; the log says why."
     if record.status == "stopped" and record.model_version is None:
@@ -38,7 +41,9 @@ def _quality(record: JobRecord) -> str:
         return "Trained; there were too few images to hold some out and measure on."
     value = float(numbers[main])
     verdict = "good" if value >= _GOOD_FROM else "usable" if value >= _USABLE_FROM else "weak"
-    others = [f"{name.replace('_', ' ')} {number:.2f}" for name, number in numbers.items() if name != main][:3]
+    others = [f"{name.replace('_', ' ')} {number:.2f}" for name, number in numbers.items() if name != main][
+        :3
+    ]
     tail = f" ({', '.join(others)})" if others else ""
     return f"The model is {verdict}: {main.replace('_', ' ')} {value:.2f} on held-out images{tail}."
 

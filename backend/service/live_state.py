@@ -1,7 +1,7 @@
 """What happens in a project right now, gathered once per process however many browsers look.
 
-One thread looks after the projects somebody watches: at jobs, workers and the serving version every second, at
-Label Studio's counters every quarter of a minute or after a hint. It ends when nobody watches.
+One thread looks after the projects somebody watches: at jobs, workers and the serving version every second,
+at Label Studio's counters every quarter of a minute or after a hint. It ends when nobody watches.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def probe_device() -> Json:
-    """Return `{device, total_bytes, free_bytes, note}` of the GPU if this process has one in use, else of the CPU.
+    """Return `{device, total_bytes, free_bytes, note}` of the GPU if this process has one, else of the CPU.
 
     torch is asked only where it is loaded already: importing it takes seconds, and that is not worth a check.
     """

@@ -1,7 +1,7 @@
 """The images of tasks as the browser gets them: decoded, turned upright and encoded again by us.
 
-Encoding again means that nothing but pixels reaches the browser, whatever the file was, and that it is drawn the
-way the network sees it (EXIF orientation applied).
+Encoding again means that nothing but pixels reaches the browser, whatever the file was, and that it is
+drawn the way the network sees it (EXIF orientation applied).
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class PageImages:
         self._access_for = access_for
         self._most_bytes = most_bytes
         # The image that somebody looks at never waits behind a strip of thumbnails.
-        self._decoding = {size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)}
+        self._decoding = {
+            size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)
+        }
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int, int], EncodedImage] = OrderedDict()
         self._kept_bytes = 0

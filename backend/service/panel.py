@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from backend.core.label_config import parse_label_config
 from backend.errors import BackendError, ConflictError
 from backend.service.diagnosis import Diagnosis, DiagnosisSources
+from backend.service.image_checks import ImageChecks
 from backend.service.label_totals import LabelTotals
 from backend.service.live_state import LiveState
 from backend.service.machine import probe_device
@@ -77,12 +78,9 @@ def build_panel(services: Services) -> Panel:
         DiagnosisSources(
             projects=services.projects,
             label_studio_for=services.label_studio,
-            access_for=access_for,
-            images=services.images,
-            index=index,
+            images=ImageChecks(services.label_studio, access_for, services.images, index),
             versions=services.store,
             current_version=services.versions.current,
-            queue=services.queue,
             worker_state=services.queue.worker_state,
             device=probe_device,
             data_dir=services.settings.data_dir,
@@ -96,7 +94,7 @@ def build_panel(services: Services) -> Panel:
 
 
 def list_projects(services: Services) -> Json:
-    """Return the projects of the connected Label Studio and those known from before, and what is missing if any.
+    """Return the projects of the connected Label Studio and those known from before, and what is missing.
 
     Every entry has key, id, title (None where Label Studio cannot be asked) and is_reachable.
     """
@@ -163,8 +161,10 @@ def show_project(services: Services, key: str) -> Json:
 
 _NOTHING_KNOWN = "No Label Studio is known to this service yet."
 _FIX = (
-    "Set LABEL_STUDIO_URL to the address under which this service reaches Label Studio and LABEL_STUDIO_API_KEY to a "
-    "personal access token (Account & Settings in Label Studio), then start the service again. Or connect this "
+    "Set LABEL_STUDIO_URL to the address under which this service reaches Label Studio and "
+    "LABEL_STUDIO_API_KEY to a "
+    "personal access token (Account & Settings in Label Studio), then start the service again. Or "
+    "connect this "
     "service in Label Studio under Settings > Model."
 )
 

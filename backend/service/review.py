@@ -1,6 +1,7 @@
 """What a person does with the predictions of one task: ask for them, accept them, take that back, clear them.
 
-A prediction asked for here is held by us, not by Label Studio, since it goes down to a score of 0.10; one that
+A prediction asked for here is held by us, not by Label Studio, since it goes down to a score of 0.10; one
+that
 Label Studio stores (from a background prediction, say) is shown as it is. Accepting names exactly what was on
 the screen, and is refused if any of it is no longer true.
 """
@@ -74,7 +75,10 @@ class Review:
         }
 
     def predict(self, key: str, task_id: int) -> Json:
-        """Predict the task now, from a score of 0.10 up, and hold the result. Raises ConflictError without a model."""
+        """Predict the task now, from a score of 0.10 up, and hold the result.
+
+        Raises ConflictError without a model.
+        """
         row = self._index.row(key, task_id)
         answer = self._predict(key, {"id": task_id, "data": row.data}, SHOWN_FROM_SCORE)
         if answer is None:
@@ -104,8 +108,8 @@ class Review:
     ) -> Json:
         """Make an annotation of the named regions, or of all from a score up, and return its id.
 
-        annotation_ids: those the caller saw on the task. Raises ConflictError if the prediction, the version or
-        the annotations are no longer what the caller saw.
+        annotation_ids: those the caller saw on the task. Raises ConflictError if the prediction, the
+        version or the annotations are no longer what the caller saw.
         """
         with self._lock_of(key, task_id):
             label_studio = self._label_studio_for(key)
@@ -136,14 +140,15 @@ class Review:
         return {"regions": len({str(region.get("id")) for region in regions}), **self._undo_view(accepted)}
 
     def undo_accept(self, key: str, task_id: int) -> Json:
-        """Delete the annotation that the last accept made. Raises ConflictError if it is too late or was edited."""
+        """Delete the annotation that the last accept made. Raises ConflictError: edited, or too late."""
         with self._lock_of(key, task_id):
             accepted = self._documents.read(_accepted_path(key, task_id))
             if accepted is None:
                 raise NotFoundError(f"nothing was accepted for task {task_id}, so there is nothing to undo")
             if self._clock() - float(accepted["accepted_at"]) > UNDO_S:
                 raise ConflictError(
-                    f"accepting can be undone for {UNDO_S / 60:.0f} minutes; delete the annotation in Label Studio"
+                    f"accepting can be undone for {UNDO_S / 60:.0f} minutes; delete the annotation in "
+                    "Label Studio"
                 )
             label_studio = self._label_studio_for(key)
             by_id = {int(item["id"]): item for item in label_studio.annotations(task_id)}
@@ -180,7 +185,7 @@ class Review:
 
     def _newest_prediction(self, key: str, task_id: int, label_studio: LabelStudio) -> Json | None:
         """Return ours or Label Studio's: the serving version goes first, then the newer one."""
-        candidates = []
+        candidates: list[Json] = []
         for stored in label_studio.predictions(task_id):
             candidates.append(
                 {
@@ -227,7 +232,8 @@ class Review:
         serving = self._current_version(key)
         if serving != version:
             raise ConflictError(
-                f"version {serving or 'none'} serves now, the predictions shown are of {version}; predict again"
+                f"version {serving or 'none'} serves now, the predictions shown are of {version}; "
+                "predict again"
             )
         accepted = self._documents.read(_accepted_path(key, int(prediction["task_id"])))
         if accepted is not None and accepted["prediction_id"] == prediction_id:

@@ -1,7 +1,8 @@
-"""The tasks of a project as light rows, kept in memory so that lists of thousands scroll, filter and sort at once.
+"""The tasks of a project as light rows, in memory: lists of thousands scroll, filter and sort at once.
 
 The first page is read while the caller waits; the rest is read behind it by one thread per project. Rows are
-read again only after a hint that something changed, and never more often than reading them takes in proportion.
+read again only after a hint that something changed, and never more often than reading them takes in
+proportion.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _PATIENCE_S = 8.0
 class TaskRow:
     """One task of the list.
 
-    data: as Label Studio keeps it; pages: each image of the task. predicted_by: "current" (the version that serves), "older",
-    or "" without prediction. score: of the newest known prediction, None where unknown.
+    data: as Label Studio keeps it; pages: each image of the task. predicted_by: "current" (the version that
+    serves), "older", or "" without prediction. score: of the newest known prediction, None where unknown.
     """
 
     task_id: int
@@ -122,7 +123,7 @@ class TaskIndex:
         return project.ordered("all", "id"), project.is_complete
 
     def row(self, key: str, task_id: int) -> TaskRow:
-        """Return one row, waiting for it while the list is being read. Raises NotFoundError if there is none."""
+        """Return one row, waiting for it while the list is read. Raises NotFoundError if there is none."""
         project = self._opened(key)
         deadline = time.monotonic() + _PATIENCE_S
         while task_id not in project.rows and not project.is_complete and time.monotonic() < deadline:
@@ -198,7 +199,7 @@ class TaskIndex:
             project.end_reading(time.monotonic() - started)
 
     def _with_predictions(self, key: str, rows: Sequence[TaskRow]) -> list[TaskRow]:
-        """Add version and score of the predictions that Label Studio stores; its list itself tells neither."""
+        """Add version and score of the predictions that Label Studio stores; its list tells neither."""
         if not any(row.predictions for row in rows):
             return list(rows)
         label_studio, version = self._label_studio_for(key), self._current_version(key)

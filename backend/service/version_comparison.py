@@ -13,8 +13,8 @@ _LATER_IS_WORSE_BELOW = -0.005
 def compare_versions(before: Json, after: Json) -> Json:
     """Return what changed from one card to another: overall metrics, metrics by class, parameters.
 
-    Every metric is {name, before, after, difference}; a value that a card lacks is None. The sentence says which
-    one is better, or why that cannot be told.
+    Every metric is {name, before, after, difference}; a value that a card lacks is None. The sentence says
+    which one is better, or why that cannot be told.
     """
     metrics = _differences(_metrics(before), _metrics(after))
     classes = [

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -16,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from backend.web.openapi_operations import OPERATIONS, Operation
 
 Json = dict[str, Any]
+Mode = Literal["validation", "serialization"]
 _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"{(\w+)}")
 _PROBLEMS: Mapping[int, str] = {
@@ -34,35 +34,21 @@ _PROBLEMS: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Where the schema of each model stands in the document."""
-
-    refs: Mapping[type[BaseModel], str] = field(default_factory=dict)
-
-    def ref(self, model: type[BaseModel]) -> Json:
-        return {"$ref": self.refs[model]}
-
-
 def build_document(version: str) -> Json:
     """Return the OpenAPI 3.1 document of the whole service."""
-    models = _models(OPERATIONS)
-    schemas, definitions = models_json_schema(
-        [(model, "serialization") for model in models], ref_template=_REF.format(model="{model}")
-    )
-    names = _Names({model: schema["$ref"] for (model, _), schema in schemas.items()})
+    _, definitions = models_json_schema(_models(OPERATIONS), ref_template=_REF)
     paths: dict[str, Json] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, names)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Label Studio learning backend",
             "version": version,
             "description": (
-                "Everything the panel does, as plain HTTP calls. Requests that change something take JSON and are "
-                "refused when a browser sends them from another site; scripts need no token beside the service's "
-                "user and password."
+                "Everything the panel does, as plain HTTP calls. Requests that change something take JSON and "
+                "are refused when a browser sends them from another site; scripts need nothing beside the "
+                "service's user and password."
             ),
         },
         "security": [{"basic": []}, {}],
@@ -74,21 +60,28 @@ def build_document(version: str) -> Json:
     }
 
 
-def _models(operations: Iterable[Operation]) -> list[type[BaseModel]]:
-    found: dict[type[BaseModel], None] = {}
+def _models(operations: Iterable[Operation]) -> list[tuple[type[BaseModel], Mode]]:
+    """Return every model once: bodies as they are checked, answers as they are sent."""
+    found: dict[tuple[type[BaseModel], Mode], None] = {}
     for operation in operations:
-        for model in (operation.body, operation.answer, operation.problem):
+        if operation.body is not None:
+            found[operation.body, "validation"] = None
+        for model in (operation.answer, operation.problem):
             if model is not None:
-                found[model] = None
+                found[model, "serialization"] = None
     return list(found)
 
 
-def _describe(operation: Operation, names: _Names) -> Json:
+def _ref(model: type[BaseModel]) -> Json:
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def _describe(operation: Operation) -> Json:
     described: Json = {
         "summary": operation.summary,
         "operationId": operation.name,
         "tags": [operation.tag],
-        "responses": {str(operation.status): _answer(operation, names)},
+        "responses": {str(operation.status): _answer(operation)},
     }
     parameters = [_path_parameter(name) for name in _PARAMETER.findall(operation.path)]
     parameters += [
@@ -100,7 +93,7 @@ def _describe(operation: Operation, names: _Names) -> Json:
     if operation.body is not None:
         described["requestBody"] = {
             "required": operation.needs_body,
-            "content": {"application/json": {"schema": names.ref(operation.body)}},
+            "content": {"application/json": {"schema": _ref(operation.body)}},
         }
     elif operation.takes_file:
         described["requestBody"] = {
@@ -110,15 +103,15 @@ def _describe(operation: Operation, names: _Names) -> Json:
     for status in operation.problems:
         described["responses"][str(status)] = {
             "description": _PROBLEMS[status],
-            "content": {"application/json": {"schema": names.ref(operation.problem)}},
+            "content": {"application/json": {"schema": _ref(operation.problem)}},
         }
     return described
 
 
-def _answer(operation: Operation, names: _Names) -> Json:
+def _answer(operation: Operation) -> Json:
     content_type = operation.content_type
     if operation.answer is not None:
-        return {"description": "Done.", "content": {content_type: {"schema": names.ref(operation.answer)}}}
+        return {"description": "Done.", "content": {content_type: {"schema": _ref(operation.answer)}}}
     if content_type is None:
         return {"description": "Done."}
     return {"description": "Done.", "content": {content_type: {"schema": {"type": "string"}}}}

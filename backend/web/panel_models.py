@@ -106,7 +106,9 @@ def models_blueprint(panel: Panel) -> Blueprint:
     def export_version(key: str, version: str) -> Response:
         key = canonical(key)
         known_card(key, version)
-        with tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(services.settings.data_dir)) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="export-", dir=_scratch(services.settings.data_dir)
+        ) as folder:
             path = store.export_file(key, version, Path(folder) / f"{version}.model")
             size_bytes = path.stat().st_size
             # The open file outlives its folder, so nothing is left behind however the download ends.
@@ -156,7 +158,7 @@ def _scratch(data_dir: Path) -> Path:
 
 
 def _save_body(path: Path, most_bytes: int) -> None:
-    """Write the request's body to a file piece by piece. Answers 413 beyond the limit, 400 for an empty body."""
+    """Write the request's body to a file piece by piece; answers 413 beyond the limit, 400 if it is empty."""
     request.max_content_length = None  # the limit of JSON bodies; model files have their own
     written = 0
     with path.open("wb") as file:

@@ -20,8 +20,8 @@ _OWN_SITES = ("same-origin", "none")
 def refuse_other_sites(request: Request) -> Response | None:
     """Return a 403 for a changing request that a browser sent from another site, None for all others.
 
-    Browsers say where a request comes from in Sec-Fetch-Site or Origin, and pages cannot forge either; programs
-    such as curl send neither and carry no cookies or stored passwords that a page could abuse.
+    Browsers say where a request comes from in Sec-Fetch-Site or Origin, and pages cannot forge either;
+    programs such as curl send neither and carry no cookies or stored passwords that a page could abuse.
     """
     if request.method in SAFE_METHODS or _is_own_site(request):
         return None
@@ -38,7 +38,7 @@ def _is_own_site(request: Request) -> bool:
 
 
 def read_body(request: Request, model: type[_Model]) -> _Model:
-    """Return the JSON body as a model, its defaults where there is none. Raises RequestError naming the field.
+    """Return the JSON body as a model, its defaults where there is none. Raises RequestError with the field.
 
     Answers 415 to any other content type: forms, which pages of other sites can send, never get through.
     """

@@ -133,7 +133,7 @@ class AnnotationView(Answer):
 
 
 class PredictionView(Answer):
-    """The prediction to look at; `result` in Label Studio's own form, from a score of 0.10 up if made here."""
+    """The prediction to look at; `result` in Label Studio's form, from a score of 0.10 up if made here."""
 
     prediction_id: str
     model_version: str

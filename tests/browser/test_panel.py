@@ -56,7 +56,9 @@ def test_stop_keeps_or_discards(panel, label_studio, worker, choice, trained):
     expect(panel.get_by_role("button", name="Go on")).to_be_visible()
     panel.get_by_role("button", name=choice).click()
     expect(panel.locator("#training progress")).to_have_count(0, timeout=15_000)
-    expect(panel.locator("#model-status")).to_have_text("Trained ✓" if trained else "Not trained", timeout=10_000)
+    expect(panel.locator("#model-status")).to_have_text(
+        "Trained ✓" if trained else "Not trained", timeout=10_000
+    )
 
 
 def test_predict_slider_accept_undo_clear(panel, services, label_studio):
@@ -245,7 +247,9 @@ def test_without_label_studio_the_page_says_what_is_missing_and_still_works(open
         expect(page.locator("#connection")).to_contain_text("does not answer")
         expect(page.locator("#model-status")).to_have_text("Trained ✓")
         page.locator("#open-check").click()
-        expect(page.locator("[data-check=label_studio][data-state=failed] .fix")).to_contain_text("LABEL_STUDIO_URL")
+        expect(page.locator("[data-check=label_studio][data-state=failed] .fix")).to_contain_text(
+            "LABEL_STUDIO_URL"
+        )
         page.keyboard.press("Escape")
         page.get_by_role("button", name="ML Training Settings").click()
         page.get_by_role("tab", name="Training Parameters").click()
@@ -258,7 +262,12 @@ def test_check_connection_lists_links_with_fixes(panel, label_studio, services):
     label_studio.backends = [{"url": "http://127.0.0.1:9090", "state": "CO", "model_version": "v0"}]
     publish_version(services, "v1")
     panel.get_by_role("button", name="Check connection").click()
-    for check, state in [("token", "ok"), ("webhook", "failed"), ("version", "warning"), ("image-upload", "ok")]:
+    for check, state in [
+        ("token", "ok"),
+        ("webhook", "failed"),
+        ("version", "warning"),
+        ("image-upload", "ok"),
+    ]:
         expect(panel.locator(f"[data-check={check}][data-state={state}]")).to_have_count(1)
     expect(panel.locator("[data-check=webhook] .fix")).to_contain_text("SSRF_PROTECTION_ENABLED=false")
 

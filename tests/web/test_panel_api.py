@@ -69,7 +69,9 @@ def test_without_label_studio_the_answer_says_what_is_missing_and_the_rest_works
 
 
 def test_no_label_studio_at_all_is_told_with_the_way_to_set_it(tmp_path):
-    services = make_panel_services(tmp_path, settings={"label_studio_url": None, "label_studio_api_key": None})
+    services = make_panel_services(
+        tmp_path, settings={"label_studio_url": None, "label_studio_api_key": None}
+    )
     services.documents.content.clear()
     services = make_services(tmp_path, documents=services.documents, settings=services.settings)
     body = client_of(services).get("/api/projects").json
@@ -96,7 +98,16 @@ def test_task_list_is_filtered_sorted_and_cut(client, label_studio, services):
 
 @pytest.mark.parametrize(
     "query",
-    ["show=some", "sort=name", "offset=-1", "offset=x", "limit=0", "limit=1001", "limit=%E0%A5%A7", "limit=1e3"],
+    [
+        "show=some",
+        "sort=name",
+        "offset=-1",
+        "offset=x",
+        "limit=0",
+        "limit=1001",
+        "limit=%E0%A5%A7",
+        "limit=1e3",
+    ],
 )
 def test_a_wrong_query_is_refused_by_name(client, query):
     answer = client.get(f"{BASE}/tasks?{query}")
@@ -196,7 +207,11 @@ def test_undo_is_refused_once_the_annotation_was_edited_or_late(client, services
     publish_version(services, "v1")
     for task_id in (1, 2):
         prediction = client.post(f"{BASE}/tasks/{task_id}/predict").json["prediction"]
-        body = {"prediction_id": prediction["prediction_id"], "model_version": "v1", "confidence_threshold": 0.1}
+        body = {
+            "prediction_id": prediction["prediction_id"],
+            "model_version": "v1",
+            "confidence_threshold": 0.1,
+        }
         assert client.post(f"{BASE}/tasks/{task_id}/accept", json=body).status_code == 200
     label_studio.annotations_by_task[1][0]["result"] = []
     assert client.post(f"{BASE}/tasks/1/undo-accept").status_code == 409
@@ -226,7 +241,10 @@ def test_predicting_before_any_training_says_so(client):
 def test_settings_round_trip_and_become_the_defaults(client, services):
     before = client.get(f"{BASE}/settings").json
     assert before["effective"]["epochs"] == 50 and before["origins"]["epochs"] == "default"
-    changes = {"params": {"epochs": 7, "backbone": "regnety_004"}, "auto_train": {"annotations": 5, "quiet_minutes": 2}}
+    changes = {
+        "params": {"epochs": 7, "backbone": "regnety_004"},
+        "auto_train": {"annotations": 5, "quiet_minutes": 2},
+    }
     after = client.patch(f"{BASE}/settings", json=changes).json
     assert after["effective"]["epochs"] == 7 and after["origins"]["epochs"] == "project settings"
     assert services.projects.settings(KEY).auto_train.annotations == 5
@@ -243,7 +261,10 @@ def test_settings_round_trip_and_become_the_defaults(client, services):
         ({"params": {"speed": 1}}, {"speed"}),
         ({"params": {"enable_detection": False, "enable_segmentation": False}}, {"enable_detection"}),
         ({"activation": "always"}, {"activation"}),
-        ({"auto_train": {"annotations": 0, "quiet_minutes": -1}}, {"auto_train.annotations", "auto_train.quiet_minutes"}),
+        (
+            {"auto_train": {"annotations": 0, "quiet_minutes": -1}},
+            {"auto_train.annotations", "auto_train.quiet_minutes"},
+        ),
         ({"predict_after_training": "yes"}, {"predict_after_training"}),
     ],
     ids=["two ranges", "choice", "unknown", "both heads", "activation", "auto-train", "flag"],
@@ -307,7 +328,9 @@ def test_a_model_is_saved_and_loaded_by_another_installation(client, services, t
     loaded = client_of(other).post(f"{BASE}/versions", **content)
     assert loaded.status_code == 201 and loaded.json == {"version": "v1", "current": "v1"}
     assert client.post(f"{BASE}/versions", data=b"x", content_type="text/plain").status_code == 415
-    assert client.post(f"{BASE}/versions", data=b"", content_type="application/octet-stream").status_code == 400
+    assert (
+        client.post(f"{BASE}/versions", data=b"", content_type="application/octet-stream").status_code == 400
+    )
 
 
 def test_training_images_carry_their_state(client, services, label_studio):
@@ -336,7 +359,10 @@ def test_changing_requests_from_other_sites_are_refused(client, headers):
 
 def test_the_panel_itself_and_programs_may_change_things(client):
     for headers in ({}, {"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://localhost"}):
-        assert client.patch(f"{BASE}/settings", json={"params": {"epochs": 9}}, headers=headers).status_code == 200
+        assert (
+            client.patch(f"{BASE}/settings", json={"params": {"epochs": 9}}, headers=headers).status_code
+            == 200
+        )
     form = {"data": "params=1", "content_type": "application/x-www-form-urlencoded"}
     assert client.patch(f"{BASE}/settings", **form).status_code == 415
 
@@ -344,7 +370,13 @@ def test_the_panel_itself_and_programs_may_change_things(client):
 def test_basic_auth_covers_page_and_api(tmp_path):
     settings = {"basic_auth_user": "ada", "basic_auth_pass": "secret"}
     client = client_of(make_panel_services(tmp_path, settings=settings))
-    for path in ("/panel", "/api/projects", f"{BASE}/tasks/1/images/0", "/openapi.json", "/panel/static/main.js"):
+    for path in (
+        "/panel",
+        "/api/projects",
+        f"{BASE}/tasks/1/images/0",
+        "/openapi.json",
+        "/panel/static/main.js",
+    ):
         assert client.get(path).status_code == 401
         with client.get(path, auth=("ada", "secret")) as answer:
             assert answer.status_code == 200
@@ -352,7 +384,15 @@ def test_basic_auth_covers_page_and_api(tmp_path):
 
 def test_no_token_reaches_the_browser(client, services):
     services.projects.remember(KEY, access_token="f00dcafe")
-    paths = ["/api/projects", BASE, f"{BASE}/state", f"{BASE}/settings", f"{BASE}/check", f"{BASE}/tasks", "/panel"]
+    paths = [
+        "/api/projects",
+        BASE,
+        f"{BASE}/state",
+        f"{BASE}/settings",
+        f"{BASE}/check",
+        f"{BASE}/tasks",
+        "/panel",
+    ]
     for path in paths:
         assert b"f00dcafe" not in client.get(path).data
 
