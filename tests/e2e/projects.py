@@ -13,8 +13,15 @@ import numpy.typing as npt
 from demo.pictures import LABELS, Mask, Picture, draw_pictures, iou, region_of
 from tests.e2e.label_studio_server import LabelStudio
 
-# Small and quick: the loop is what is tested, not how well it learns.
-QUICK_TRAINING = {"epochs": 8, "image_size": 224, "batch_size": 8, "pretrained": False}
+# A small network at a small size: the loop is what is tested, not how well it learns.
+QUICK_TRAINING = {
+    "backbone": "mobilenetv3_small_100",
+    "epochs": 10,
+    "image_size": 224,
+    "batch_size": 8,
+    "learning_rate": 0.004,
+    "pretrained": False,
+}
 SHAPES = ("rectangle", "ellipse", "polygon", "brush")
 _TAGS = {
     "rectangle": "RectangleLabels",

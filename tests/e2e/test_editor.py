@@ -6,11 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.e2e.label_studio_server import LabelStudio, as_json
-from tests.e2e.projects import QUICK_TRAINING, SHAPES, GeneratedProject, make_project
-from tests.service_process import ServiceProcess
+from tests.e2e.label_studio_server import LabelStudio
+from tests.e2e.projects import GeneratedProject
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -22,21 +19,10 @@ _SHOWN_REGIONS = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def predicted(label_studio: LabelStudio, service: ServiceProcess) -> GeneratedProject:
-    """A project of all shapes, trained and predicted."""
-    project = make_project(label_studio, shapes=SHAPES, title="editor", unlabelled=3, seed=2)
-    ml_id = label_studio.connect(project.project_id, service.url, extra_params=QUICK_TRAINING)
-    label_studio.start_training(ml_id)
-    status = service.wait_for_job(service.training_of(project.project_id))
-    assert status["job_status"] == "finished", as_json(status)
-    label_studio.retrieve_predictions(project.project_id, project.unlabelled)
-    return project
-
-
 def test_editor_shows_every_region(
-    editor_page: Page, label_studio: LabelStudio, predicted: GeneratedProject, tmp_path: Path
+    editor_page: Page, label_studio: LabelStudio, trained: tuple[GeneratedProject, dict], tmp_path: Path
 ) -> None:
+    predicted, _ = trained
     by_count = {
         len(label_studio.predictions(task_id)[0]["result"]): task_id for task_id in predicted.unlabelled
     }

@@ -5,31 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pytest
 
 from tests.e2e.label_studio_server import LabelStudio, as_json
-from tests.e2e.projects import QUICK_TRAINING, SHAPES, GeneratedProject, found_share, make_project
+from tests.e2e.projects import QUICK_TRAINING, SHAPES, GeneratedProject, found_share
 from tests.service_process import ServiceProcess
 
 TYPES = {f"{shape}labels" for shape in SHAPES}
-
-
-@pytest.fixture(scope="module")
-def trained(label_studio: LabelStudio, service: ServiceProcess) -> tuple[GeneratedProject, dict]:
-    """A project with all four shapes, connected, trained by the button, predicted; and its job."""
-    project = make_project(label_studio, shapes=SHAPES, title="all shapes", unlabelled=6)
-    ml_id = label_studio.connect(project.project_id, service.url, extra_params=QUICK_TRAINING)
-    before = label_studio.model(ml_id)
-    assert (before["state"], before["model_version"]) == ("CO", "not-trained")
-    label_studio.retrieve_predictions(project.project_id, project.unlabelled)
-    assert not any(label_studio.predictions(task_id) for task_id in project.unlabelled)
-
-    label_studio.start_training(ml_id)
-    status = service.wait_for_job(service.training_of(project.project_id))
-    assert status["job_status"] == "finished", as_json(status)
-    assert label_studio.model(ml_id)["model_version"] == status["model_version"]
-    label_studio.retrieve_predictions(project.project_id, project.unlabelled)
-    return project, status
 
 
 def test_job_says_what_was_learned_from(trained: tuple[GeneratedProject, dict]) -> None:
