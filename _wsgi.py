@@ -16,7 +16,6 @@ def load_model_class() -> ModelClass:
     import backend.nn.predictor  # noqa: F401
     from model import LearningBackend
 
-    services.interactive.warm_up()
     return LearningBackend
 
 

@@ -54,12 +54,12 @@ class EventHints:
         """Call `listener(project key, action)` for every event; it must return at once."""
         self._listeners.append(listener)
 
-    def note(self, key: str, action: str, now: float) -> None:
-        """Take an event."""
+    def note(self, key: str, action: str, now: float, amount: int = 1) -> None:
+        """Take an event about so many things."""
         with self._lock:
             hint = self._hints.setdefault(key, Hint(now))
             hint.last_heard = now
-            hint.counts[action] = hint.counts.get(action, 0) + 1
+            hint.counts[action] = hint.counts.get(action, 0) + amount
             self._hints.move_to_end(key)
             if len(self._hints) > MOST_PROJECTS:
                 self._hints.popitem(last=False)
@@ -75,8 +75,8 @@ class EventHints:
             return due
 
 
-def note_event(services: Services, action: str, project: Any) -> str:
-    """Take one event of the webhook; returns "ok", or "ignored" for what means nothing to us."""
+def note_event(services: Services, action: str, project: Any, amount: int = 1) -> str:
+    """Take an event about so many annotations; returns "ok", or "ignored" for what means nothing."""
     if action not in KNOWN_EVENTS:
         return "ignored"
     try:
@@ -85,5 +85,5 @@ def note_event(services: Services, action: str, project: Any) -> str:
         return "ignored"
     if key not in services.projects.known():
         return "ignored"  # nobody connected it: a stranger's event must not grow anything here
-    services.hints.note(key, action, services.now())
+    services.hints.note(key, action, services.now(), amount)
     return "ok"

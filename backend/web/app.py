@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
+from backend.service.housekeeping import Housekeeping
 from backend.service.services import Services
 from backend.web import labelstudio
 from backend.web.logs import register_request_log
@@ -26,7 +27,8 @@ def create_app(services: Services, load_model_class: Callable[[], ModelClass]) -
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions["services"] = services
-    loader = app.extensions["model_class"] = ModelClassLoader(load_model_class)
+    housekeeping = Housekeeping(services)
+    loader = app.extensions["model_class"] = ModelClassLoader(load_model_class, housekeeping.start)
     register_problems(app)
     register_request_log(app)
     register_security(app, services.settings.basic_auth)

@@ -57,6 +57,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
             label_config=body.label_config,
             extra_params=body.extra_params,
         )
+        model_class.start()  # whoever connects is about to ask for predictions
         return json_response({"model_version": services.versions.reported(key)})
 
     @routes.post("/predict")
@@ -97,7 +98,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     def webhook() -> Response:
         body = schemas.parse_body(schemas.WebhookBody, read_json())
         if body.action != START_TRAINING:
-            return json_response({"status": note_event(services, body.action, body.project)})
+            return json_response({"status": note_event(services, body.action, body.project, body.amount)})
         if services.settings.basic_auth is not None and not current_app.extensions["is_allowed"]():
             return unauthorized()
         return json_response({"job": _start_training(services, body.project), "status": "ok"}, 201)

@@ -24,8 +24,10 @@ ModelClass = Callable[..., Any]
 class ModelClassLoader:
     """Imports the class once; whoever needs it earlier waits."""
 
-    def __init__(self, load: Callable[[], ModelClass]) -> None:
+    def __init__(self, load: Callable[[], ModelClass], then: Callable[[], None]) -> None:
+        """Take what imports the class, and what to do once it is there."""
         self._load = load
+        self._then = then
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -61,6 +63,7 @@ class ModelClassLoader:
         try:
             self._loaded = self._load()
             logger.info("ready to predict after %.1f s of imports", time.perf_counter() - started)
+            self._then()
         except Exception as exc:
             logger.exception("the model class cannot be loaded")
             self._error = exc

@@ -76,10 +76,18 @@ class TrainBody(_Body):
 
 
 class WebhookBody(_Body):
-    """`/webhook`; only the action and the project are looked at."""
+    """`/webhook`; only the action, the project and the number of annotations are looked at."""
 
     action: StrictStr
     project: JsonObject | StrictInt | StrictStr | None = None
+    annotation: Any = None
+    annotations: Any = None
+
+    @property
+    def amount(self) -> int:
+        """How many annotations the event is about, at least 1."""
+        several = next((item for item in (self.annotations, self.annotation) if isinstance(item, list)), ())
+        return max(1, min(len(several), MOST_TASKS))
 
 
 class JobBody(_Body):

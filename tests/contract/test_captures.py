@@ -18,9 +18,7 @@ def capture(name: str) -> dict:
     return json.loads((CAPTURES / f"{name}.json").read_text())["request"]
 
 
-REQUESTS = sorted(
-    path.stem for path in CAPTURES.glob("*.json") if "request" in json.loads(path.read_text())
-)
+REQUESTS = sorted(path.stem for path in CAPTURES.glob("*.json") if "request" in json.loads(path.read_text()))
 
 
 class AnyImage(FakeImages):

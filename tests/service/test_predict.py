@@ -139,9 +139,7 @@ def test_thresholds_come_from_request_then_tag_then_project_then_extra_params(tm
 )
 def test_every_image_of_a_task_is_predicted(tmp_path, config, data, expected):
     services = make(tmp_path)
-    entry = predict_tasks(
-        services, request(tasks=[{"id": 1, "data": data}], label_config=config)
-    )[0]
+    entry = predict_tasks(services, request(tasks=[{"id": 1, "data": data}], label_config=config))[0]
     found = [(region["from_name"], region.get("item_index")) for region in entry["result"]]
     assert found == expected
 
@@ -203,9 +201,7 @@ def test_what_the_deadline_leaves_goes_to_the_background_once(tmp_path):
 
 
 def test_without_credentials_it_works_on_past_the_usual_deadline(tmp_path, caplog):
-    services = make(
-        tmp_path, predictor=FakePredictor(seconds=0.05), settings={"predict_deadline_s": 1.0}
-    )
+    services = make(tmp_path, predictor=FakePredictor(seconds=0.05), settings={"predict_deadline_s": 1.0})
     entries = predict_tasks(services, request(*range(1, 31)))
     assert all(entries)
     assert services.queue.records(KEY) == []

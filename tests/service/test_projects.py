@@ -27,7 +27,9 @@ def test_well_formed_ids(raw):
 
 
 @pytest.mark.parametrize(
-    "raw", ["", "../../x", "7.", ".7", "7.1.2", " 7", "7\n", "-7", "7e3", "٧", None, 7.5, True, [], {}], ids=repr
+    "raw",
+    ["", "../../x", "7.", ".7", "7.1.2", " 7", "7\n", "-7", "7e3", "٧", None, 7.5, True, [], {}],
+    ids=repr,
 )
 def test_malformed_ids(raw):
     with pytest.raises(ProjectKeyError, match="project must be an id"):

@@ -338,12 +338,21 @@ def test_a_config_that_cannot_be_used_is_refused(client, config):
 
 @pytest.mark.parametrize(
     "task",
-    [{}, {"id": 1}, {"id": 1, "data": None}, {"id": 1, "data": {}}, {"data": {"image": 5}}, {"id": "x", "data": []}],
+    [
+        {},
+        {"id": 1},
+        {"id": 1, "data": None},
+        {"id": 1, "data": {}},
+        {"data": {"image": 5}},
+        {"id": "x", "data": []},
+    ],
     ids=repr,
 )
 def test_a_task_without_image_costs_only_itself(client, task):
     add_version(client.services, KEY)
-    results = client.post("/predict", json=predict_body(1, tasks=[task, {"id": 2, "data": {"image": "2.png"}}]))
+    results = client.post(
+        "/predict", json=predict_body(1, tasks=[task, {"id": 2, "data": {"image": "2.png"}}])
+    )
     assert results.status_code == 200
     assert results.json["results"][0] == []
     assert results.json["results"][1]["result"]

@@ -8,9 +8,7 @@ from backend import errors
 from backend.web.problems import STATUS_BY_ERROR, status_of
 
 ALL = [
-    kind
-    for _, kind in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(kind, errors.BackendError)
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.BackendError)
 ]
 
 

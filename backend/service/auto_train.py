@@ -1,0 +1,95 @@
+"""Training by itself: after enough changes, once nobody has drawn for a while.
+
+Label Studio's events say that something changed, not what: they come without a password. So they only count,
+and before a training is queued the project is read once through the API.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from backend.errors import BackendError
+from backend.service.events import ANNOTATION_EVENTS, Hint
+from backend.service.ports import Json
+from backend.service.projects import AutoTrain, project_id
+from backend.service.services import Services
+from backend.service.train import request_training
+
+logger = logging.getLogger(__name__)
+
+CHANGES = "changes"
+SOURCE = "automatic"
+READ_EVERY_S = 60.0
+_UPDATES = "ANNOTATION_UPDATED"
+
+
+class AutoTrainer:
+    """Counts changes per project and queues a training when a project's rule is met."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._read_at: dict[str, float] = {}
+
+    def take(self, key: str, hint: Hint) -> None:
+        """Add what was heard of a project to its count."""
+        rule = self._services.projects.settings(key).auto_train
+        heard = {action: count for action, count in hint.counts.items() if action in ANNOTATION_EVENTS}
+        if rule is None or not heard:
+            return
+        known = self._services.projects.read(key, CHANGES) or {}
+        self._services.projects.write(
+            key,
+            CHANGES,
+            {
+                **known,
+                "count": int(known.get("count", 0)) + sum(heard.values()),
+                "updates": int(known.get("updates", 0)) + heard.get(_UPDATES, 0),
+                "last_heard": hint.last_heard,
+            },
+        )
+
+    def train_where_due(self) -> list[str]:
+        """Queue a training for each project whose rule is met; returns their job ids."""
+        started = []
+        for key in self._services.projects.known():
+            rule = self._services.projects.settings(key).auto_train
+            changes = self._services.projects.read(key, CHANGES) if rule is not None else None
+            if rule is None or changes is None or not self._is_due(key, rule, changes):
+                continue
+            try:
+                job_id = self._train(key, changes)
+            except BackendError as exc:
+                logger.warning("project %s: automatic training has to wait: %s", key, exc)
+                continue
+            if job_id is not None:
+                started.append(job_id)
+        return started
+
+    def _is_due(self, key: str, rule: AutoTrain, changes: Json) -> bool:
+        now = self._services.now()
+        is_quiet = now - float(changes["last_heard"]) >= rule.quiet_minutes * 60
+        was_read = now - self._read_at.get(key, -math.inf) < READ_EVERY_S
+        return int(changes["count"]) >= rule.annotations and is_quiet and not was_read
+
+    def _train(self, key: str, changes: Json) -> str | None:
+        self._read_at[key] = self._services.now()
+        project = self._services.label_studio(key).project(project_id(key))
+        annotations = project.get("total_annotations_number")
+        after = {**changes, "count": 0, "updates": 0, "annotations": annotations}
+        self._services.projects.write(key, CHANGES, after)
+        if not changes.get("updates") and annotations == changes.get("annotations", _NEVER):
+            logger.info("project %s: events came, but its annotations are as they were", key)
+            return None
+        config = project.get("label_config")
+        return request_training(
+            self._services,
+            key,
+            label_config=config if isinstance(config, str) else None,
+            follow_up=True,
+            source=SOURCE,
+        )
+
+
+_NEVER: Any = object()
