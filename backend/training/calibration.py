@@ -13,10 +13,13 @@ from backend.training.metrics import scored_hits
 
 # Fewer objects than this say too little; the network's own scores then stand.
 OBJECTS_MIN = 8
-PRIOR_STRENGTH = 4.0
+CANDIDATES_PER_OBJECT = 2
+# What is believed before any object was seen, and how many objects' worth of proof it takes to move it.
+EXPECTED_SLOPE, SLOPE_STRENGTH, OFFSET_STRENGTH = 4.0, 0.5, 3.0
+TAIL_SCORE, TAIL_SLOPE = 0.05, 1.2
 # Precision and recall this close count as balanced.
 MAX_GAP = 0.04
-KNOTS = np.linspace(-7.0, 4.0, 23)
+KNOTS = np.linspace(-4.0, 3.0, 29)
 
 
 def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap:
@@ -30,7 +33,7 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN or not len(scores):
         return ScoreMap()
     logits = _logit(scores)
-    slope, offset = _fit_logistic(logits, hits)
+    slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects)
     cut_logit = float(_logit(np.float64(DEFAULT_CUT)))
     plain_cut = (cut_logit - offset) / slope
     cut = _balanced_cut(logits, hits, objects, plain_cut)
@@ -41,19 +44,28 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
         calibrated = np.where(raw < cut, calibrated - excess, calibrated)
     else:
         calibrated = np.where(raw >= cut, np.maximum(calibrated, cut_logit), calibrated)
+    # Who asks for everything down to 0.01 wants the long tail too: it falls off gently.
+    tail_top = float(_logit(np.float64(TAIL_SCORE)))
+    tail_start = float(np.interp(tail_top, calibrated, raw))
+    calibrated = np.where(calibrated < tail_top, tail_top + TAIL_SLOPE * (raw - tail_start), calibrated)
     return _strictly_rising(raw, calibrated)
 
 
-def _fit_logistic(logits: FloatArray, hits: np.ndarray) -> tuple[float, float]:
-    """Return slope > 0 and offset of P(hit | logit), pulled towards slope 1 by a weak prior."""
-    x, y = logits.astype(np.float64), hits.astype(np.float64)
-    theta = np.array([1.0, 0.0])
+def _fit_logistic(logits: FloatArray, hits: np.ndarray, count: int) -> tuple[float, float]:
+    """Return slope > 0 and offset of P(hit | logit) over the `count` best detections.
+
+    The endless tail of sure misses would flatten the curve just where scores are read. The raw score is an
+    expected IoU, and an IoU of 0.5 is a hit: so the curve is expected steep and centred on 0.5, and the few
+    objects of a small project move it only as far as they can prove.
+    """
+    best = np.argsort(-logits, kind="stable")[:count]
+    x, y = logits[best].astype(np.float64), hits[best].astype(np.float64)
+    theta = expected = np.array([EXPECTED_SLOPE, 0.0])
     design = np.stack([x, np.ones_like(x)], axis=1)
-    prior = np.diag([PRIOR_STRENGTH, 0.1])
-    start = theta.copy()
+    prior = np.diag([SLOPE_STRENGTH, OFFSET_STRENGTH])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(design @ theta, -30, 30)))
-        gradient = design.T @ (p - y) + prior @ (theta - start)
+        gradient = design.T @ (p - y) + prior @ (theta - expected)
         hessian = (design * (p * (1 - p))[:, None]).T @ design + prior
         step = np.linalg.solve(hessian, gradient)
         # Newton can overshoot where hits and misses separate.
