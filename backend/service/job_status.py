@@ -17,6 +17,7 @@ _SHOWN_DETAILS = (
     "curve",
     "activated",
     "activation_reason",
+    "comparison",
     "prediction_job",
     "stopped_by",
     "waiting_for",

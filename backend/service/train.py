@@ -22,7 +22,7 @@ from backend.errors import (
     VersionError,
 )
 from backend.service import jobs
-from backend.service.activation import decide_activation
+from backend.service.activation import decide_activation, held_out_tasks
 from backend.service.background import request_background_predictions
 from backend.service.jobs import JobOutcome, RunningJob
 from backend.service.parameters import threshold_origins, training_params
@@ -90,6 +90,9 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
     """
     request = jobs.read_request(services.documents, job.record)
     key = str(request["project_key"])
+    published = _published_by(services, key, job)
+    if published is not None:
+        return JobOutcome(jobs.FINISHED, published, job.details)
     params, origins = training_params(services.projects, key, request["params"])
     params = _resolve_start(services, key, params)
     tasks, xml = _tasks_and_config(services, job, key, request)
@@ -130,6 +133,14 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
     version = _publish(services, job, key, outcome, inputs, gathered, xml, origins)
     shutil.rmtree(workdir, ignore_errors=True)
     return JobOutcome(jobs.FINISHED, version, job.details)
+
+
+def _published_by(services: Services, key: str, job: RunningJob) -> str | None:
+    """Return the version that an earlier run of this job published before its worker died, if one did."""
+    if not job.details.get("activation_reason"):
+        return None
+    cards = services.store.list(key)
+    return next((str(card["version"]) for card in cards if card.get("job_id") == job.job_id), None)
 
 
 def _tasks_and_config(services: Services, job: RunningJob, key: str, request: Json) -> tuple[list[Json], str]:
@@ -267,15 +278,23 @@ def _publish(
         "counts": gathered.counts,
         "unusable": dict(gathered.unusable),
         "metrics": outcome.metrics,
-        "warnings": job.details.get("warnings", []),
+        "held_out_tasks": held_out_tasks(inputs.samples),
     }
+    for warning in outcome.card.get("warnings", ()):
+        job.warn(str(warning))
+    card["warnings"] = job.details.get("warnings", [])
     if outcome.stopped_early_by is not None:
         job.details["stopped_by"] = outcome.stopped_early_by
-    decision = decide_activation(services, key, card)
+    decision = decide_activation(
+        services, key, outcome.folder, inputs.samples, inputs.labels, parse_label_config(xml), inputs.params
+    )
     job.details["activated"] = decision.activate
     job.details["activation_reason"] = decision.reason
     job.details["metrics"] = outcome.metrics
     card["activation_reason"] = decision.reason
+    if decision.comparison:
+        job.details["comparison"] = card["comparison"] = decision.comparison
+    job.report(at_once=True)
     job.lease.confirm()
     services.store.publish(key, version, outcome.folder, card, activate=decision.activate)
     services.projects.restore(key)

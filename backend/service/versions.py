@@ -112,6 +112,10 @@ class Versions:
                     self._current.pop(project_key, None)
         return None
 
+    def load_folder(self, folder: Path) -> Predictor:
+        """Return the predictor of a folder that is no published version yet. Raises VersionError."""
+        return self._load(folder)
+
     def loaded(self) -> list[tuple[str, str]]:
         """Return project and version of the predictors in memory."""
         with self._lock:

@@ -249,6 +249,15 @@ def test_a_lost_lease_publishes_nothing(services):
     assert services.store.list(KEY) == []
 
 
+def test_a_worker_that_dies_after_publishing_leaves_no_second_version(services):
+    job = queued(services, [annotated(1, rectangle())])
+    version = run_training(services, job).model_version
+    again = RunningJob(services.queue, services.queue.record(job.job_id), FakeLease())
+    assert run_training(services, again).model_version == version
+    assert len(services.store.list(KEY)) == 1
+    assert len(services.train.inputs) == 1
+
+
 def test_an_invalid_config_fails_in_plain_words(services):
     with pytest.raises(LabelConfigError):
         request_training(services, KEY, label_config="<View")
