@@ -165,10 +165,10 @@ class FakeQueue:
             raise NotFoundError(f"there is no job {job_id!r}")
         return self.jobs[job_id]
 
-    def records(self, project_key: str | None = None) -> list[JobRecord]:
+    def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
         self._check()
         found = [job for job in self.jobs.values() if project_key in (None, job.project_key)]
-        return found[::-1]
+        return found[::-1][:limit]
 
     def active_training(self, project_key: str) -> JobRecord | None:
         self._check()

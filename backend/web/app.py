@@ -11,6 +11,7 @@ from backend.service.housekeeping import Housekeeping
 from backend.service.services import Services
 from backend.web import labelstudio
 from backend.web.logs import register_request_log
+from backend.web.metrics import register_metrics
 from backend.web.model_class import ModelClass, ModelClassLoader
 from backend.web.problems import register_problems
 from backend.web.security import register_security
@@ -31,6 +32,7 @@ def create_app(services: Services, load_model_class: Callable[[], ModelClass]) -
     loader = app.extensions["model_class"] = ModelClassLoader(load_model_class, housekeeping.start)
     register_problems(app)
     register_request_log(app)
+    register_metrics(app, services)
     register_security(app, services.settings.basic_auth)
     app.register_blueprint(labelstudio.create_blueprint(services, loader))
     if importlib.util.find_spec(PANEL) is not None:

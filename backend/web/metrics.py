@@ -1,0 +1,158 @@
+"""`/metrics` for Prometheus: what the web processes and the queue are doing.
+
+With several web processes each writes its numbers to files in PROMETHEUS_MULTIPROC_DIR, and whichever is
+asked adds them up. The library reads that variable when it is imported, so it is imported by `serve`'s
+children only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from backend.errors import BackendError
+from backend.service.services import Services
+
+PREFIX = "lsb"
+LATENCY_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 45, 90)
+JOBS_SHOWN = 200
+DURATIONS_SHOWN = 50
+
+
+class WebMetrics:
+    """The numbers of one app; made per app, so that tests do not share them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            f"{PREFIX}_requests_total",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            f"{PREFIX}_request_seconds",
+            "Time to answer a request.",
+            ["route"],
+            buckets=LATENCY_S,
+            registry=self.registry,
+        )
+        self.images = Counter(
+            f"{PREFIX}_images_predicted_total", "Images that went through a network.", registry=self.registry
+        )
+        self.busy = Counter(
+            f"{PREFIX}_network_seconds_total", "Seconds that networks were running.", registry=self.registry
+        )
+        self.in_flight = Gauge(
+            f"{PREFIX}_requests_in_flight",
+            "Requests being answered.",
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
+
+
+def register_metrics(app: Flask, services: Services) -> None:
+    """Count every request and serve `/metrics`."""
+    metrics = WebMetrics()
+    lane_seen = {"images": 0, "seconds": 0.0}
+
+    @app.before_request
+    def begin() -> None:
+        g.metrics_started = time.perf_counter()
+        metrics.in_flight.inc()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule is not None else "unknown"
+        metrics.requests.labels(route, request.method, response.status_code).inc()
+        metrics.latency.labels(route).observe(time.perf_counter() - g.get("metrics_started", 0.0))
+        _take_lane(metrics, services, lane_seen)
+        return response
+
+    @app.teardown_request
+    def leave(error: BaseException | None) -> None:
+        if g.pop("metrics_started", None) is not None:
+            metrics.in_flight.dec()
+
+    routes = Blueprint("metrics", __name__)
+
+    @routes.get("/metrics")
+    def show() -> Response:
+        registry = metrics.registry
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        text = generate_latest(registry) + generate_latest(_Shared(services))  # type: ignore[arg-type]
+        return Response(text, mimetype=CONTENT_TYPE_LATEST)
+
+    app.register_blueprint(routes)
+
+
+def _take_lane(metrics: WebMetrics, services: Services, seen: dict[str, Any]) -> None:
+    """Move on the counters by what the lane has done since; a race costs nothing but a later count."""
+    images, seconds = services.lane.images_done, services.lane.seconds_busy
+    if images > seen["images"]:
+        metrics.images.inc(images - seen["images"])
+        metrics.busy.inc(max(0.0, seconds - seen["seconds"]))
+        seen["images"], seen["seconds"] = images, seconds
+
+
+class _Shared(Collector):
+    """What all processes share, read when it is asked for: queue, jobs, cache, memory."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the current values; those of the queue are missing while Redis is away."""
+        up = GaugeMetricFamily(f"{PREFIX}_redis_up", "Whether Redis answers.")
+        try:
+            state = self._services.queue.worker_state()
+            records = self._services.queue.records(limit=JOBS_SHOWN)
+        except BackendError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        for name in ("workers", "busy", "waiting"):
+            family = GaugeMetricFamily(f"{PREFIX}_queue_{name}", f"Workers and jobs: {name}.")
+            family.add_metric([], float(state.get(name, 0)))
+            yield family
+        by_status = GaugeMetricFamily(
+            f"{PREFIX}_jobs", f"The newest {JOBS_SHOWN} jobs by kind and status.", labels=["kind", "status"]
+        )
+        counts: dict[tuple[str, str], int] = {}
+        for record in records:
+            counts[record.kind, record.status] = counts.get((record.kind, record.status), 0) + 1
+        for (kind, status), count in sorted(counts.items()):
+            by_status.add_metric([kind, status], count)
+        yield by_status
+        duration = GaugeMetricFamily(
+            f"{PREFIX}_job_seconds", "Duration of the newest ended jobs.", labels=["kind", "project", "job"]
+        )
+        loss = GaugeMetricFamily(f"{PREFIX}_training_loss", "Loss of trainings.", labels=["project", "job"])
+        for record in records[:DURATIONS_SHOWN]:
+            if record.ended_at is not None and record.started_at is not None:
+                labels = [record.kind, record.project_key, record.job_id]
+                duration.add_metric(labels, record.ended_at - record.started_at)
+            value = record.progress.get("loss")
+            if isinstance(value, int | float):
+                loss.add_metric([record.project_key, record.job_id], value)
+        yield duration
+        yield loss
