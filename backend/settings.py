@@ -94,7 +94,7 @@ def _device(raw: str) -> str:
 
 def _http_url(raw: str) -> str:
     parts = _split_url(raw)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
         raise _Refused("an address such as http://label-studio:8080")
     return raw.rstrip("/")
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -105,7 +106,7 @@ class GuardedAdapter(HTTPAdapter):
         parts = urlsplit(request.url)
         host = parts.hostname or ""
         self._rules.check_name(host, self._label_studio_host())
-        if (kwargs.get("proxies") or {}).get(parts.scheme):
+        if select_proxy(request.url, kwargs.get("proxies")):
             with contextlib.suppress(socket.gaierror):  # perhaps only the proxy knows the name
                 self._resolve(host, parts.port or 0)
         return super().send(request, *args, **kwargs)

@@ -19,7 +19,8 @@ from typing import Any
 import requests
 from urllib3.exceptions import NewConnectionError
 
-from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone
+from backend.errors import AddressRefused, LabelStudioAuthError, LabelStudioError, LabelStudioGone
+from backend.infra.addresses import AddressRules, GuardedAdapter
 from backend.infra.label_studio_token import REFUSED, LabelStudioToken
 
 logger = logging.getLogger(__name__)
@@ -244,6 +245,8 @@ class LabelStudioApi:
         for wait_s in (*RETRY_WAITS_S, None):
             try:
                 response = self._send(method, path, params, body, timeout_s or self._timeout_s)
+            except AddressRefused as exc:
+                raise LabelStudioError(f"Label Studio cannot be at {self._url}: {exc}") from exc
             except requests.RequestException as exc:
                 was_sent = _was_sent(exc)
                 error = self._unreachable(path, exc, _Unsure if was_sent else LabelStudioError)
@@ -285,6 +288,10 @@ class LabelStudioApi:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
+            # The address may have come with /setup, so it gets no further than an image's may.
+            guarded = GuardedAdapter(AddressRules(), lambda: None)
+            session.mount("http://", guarded)
+            session.mount("https://", guarded)
             if self._ca_bundle is not None:
                 session.verify = str(self._ca_bundle)
         return session

@@ -4,14 +4,6 @@ Our own records in Redis say what each job is and who runs it; RQ carries *ticke
 than "somebody run the next job of this kind". A worker that holds a ticket claims a job (`claim_next`), tells
 Redis every few seconds that it lives (`renew`), and ends it. So a lost ticket loses no job, a doubled one
 runs none twice, a silent worker is noticed here and not after RQ's time limits, and projects take turns.
-
-    <prefix>:job:<id>                  hash, one record; forgotten 30 days after the job ended
-    <prefix>:jobs, :jobs:<project>     sorted sets of ids by time of creation
-    <prefix>:waiting:<kind>:<project>  list of queued ids
-    <prefix>:turns:<kind>              sorted set of projects with queued jobs, by when they were last served
-    <prefix>:running                   sorted set of started ids by the last sign of life
-    <prefix>:training:<project>        id of the one training that is queued or runs
-    <prefix>:followup:<project>        id of the one training that comes after it
 """
 
 from __future__ import annotations

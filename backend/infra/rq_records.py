@@ -1,4 +1,13 @@
-"""How job records stand in Redis, and the scripts that change them in one step there."""
+"""How job records stand in Redis, and the scripts that change them in one step there.
+
+<prefix>:job:<id>                  hash, one record; forgotten 30 days after the job ended
+<prefix>:jobs, :jobs:<project>     sorted sets of ids by time of creation
+<prefix>:waiting:<kind>:<project>  list of queued ids
+<prefix>:turns:<kind>              sorted set of projects with queued jobs, by when they were last served
+<prefix>:running                   sorted set of started ids by the last sign of life
+<prefix>:training:<project>        id of the one training that is queued or runs
+<prefix>:followup:<project>        id of the one training that comes after it
+"""
 
 from __future__ import annotations
 

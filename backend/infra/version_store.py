@@ -44,6 +44,7 @@ PROJECT_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 POINTER_TTL_S = 1.5
 DAMAGE_TTL_S = 30.0
+MAX_REMEMBERED = 10_000
 GIB = 1024**3
 
 
@@ -112,6 +113,8 @@ class Versions:
                 return seen[1]
         version = self._find_serving(project_key)
         with self._lock:
+            if len(self._pointers) >= MAX_REMEMBERED:
+                self._pointers.clear()
             self._pointers[project_key] = (self._clock(), version)
         return version
 
@@ -303,6 +306,8 @@ class Versions:
             self._note_damage(identity, str(exc))
             raise
         with self._lock:
+            if len(self._verified) >= MAX_REMEMBERED:
+                self._verified.clear()
             if signature is not None:
                 self._verified[identity] = signature
 

@@ -366,8 +366,9 @@ class TestAddresses:
         for host in ("a.example", "b.example", "x.y.b.example"):
             rules.check_name(host, None)
 
-    def test_a_proxy_is_used_and_cannot_be_used_to_get_around(self, images, web, monkeypatch):
-        monkeypatch.setenv("http_proxy", web.url)
+    @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+    def test_a_proxy_is_used_and_cannot_be_used_to_get_around(self, images, web, monkeypatch, variable):
+        monkeypatch.setenv(variable, web.url)
         monkeypatch.setenv("no_proxy", "")
         web.routes["http://pictures.invalid/a.png"] = Answer(PNG)
         assert images.load_rgb("http://pictures.invalid/a.png", OPEN).shape == (3, 4, 3)

@@ -171,6 +171,11 @@ class TestTrouble:
             api.project(7)
         assert len(web.seen) == 1 and waits == []
 
+    def test_a_metadata_address_is_no_label_studio(self, waits):
+        with pytest.raises(LabelStudioError, match="cannot be at"):
+            LabelStudioApi("http://169.254.169.254", "t", sleep=waits.append).project(7)
+        assert waits == []
+
     def test_no_error_names_the_token(self, web, waits):
         api = LabelStudioApi(web.url, "hush-hush", sleep=waits.append)
         for answer in (Answer(status=401), Answer(status=500), HTML, Answer(status=404)):

@@ -1,5 +1,7 @@
 """The stores against a server that speaks the real S3 protocol."""
 
+import multiprocessing
+
 import boto3
 import numpy as np
 import pytest
@@ -67,6 +69,17 @@ def test_versions_travel_between_machines_that_share_no_disk(objects, tmp_path):
     objects.put_bytes("projects/7/versions/v1/weights.safetensors", weights[:-1] + b"?")
     with pytest.raises(VersionError, match="SHA-256"):
         Versions(objects, tmp_path / "late").local_folder("7", "v1")
+
+
+def test_a_forked_worker_reads_what_its_parent_had_open(objects):
+    objects.put_bytes("a", b"x")
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=lambda: answers.put(objects.get_bytes("a")))
+    child.start()
+    assert answers.get(timeout=30) == b"x"
+    child.join()
+    assert objects.get_bytes("a") == b"x"
 
 
 def test_a_bucket_that_is_not_there_is_a_plain_error(objects):

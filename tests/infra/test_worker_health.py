@@ -11,16 +11,15 @@ from backend.errors import SettingsError
 from backend.infra.worker_health import SILENT_AFTER_S, main, worker_is_alive
 from tests.redis_process import RedisProcess
 
-NOW = datetime.now(timezone.utc)
-
 
 def test_worker_lives_until_it_has_been_silent_for_long(tmp_path: Path) -> None:
     with RedisProcess(tmp_path) as server, redis.Redis.from_url(server.url) as connection:
         worker = Worker([Queue("train", connection=connection)], connection=connection)
         worker.register_birth()
-        assert worker_is_alive(connection, worker.hostname, NOW)
-        assert not worker_is_alive(connection, "another-machine", NOW)
-        later = NOW + timedelta(seconds=SILENT_AFTER_S + 60)
+        now = datetime.now(timezone.utc)
+        assert worker_is_alive(connection, worker.hostname, now)
+        assert not worker_is_alive(connection, "another-machine", now)
+        later = now + timedelta(seconds=SILENT_AFTER_S + 60)
         assert not worker_is_alive(connection, worker.hostname, later)
 
 
