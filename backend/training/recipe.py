@@ -12,9 +12,11 @@ from backend.core.training_params import TrainingParams
 HELD_OUT_SHARE = 0.10
 HELD_OUT_MIN_IMAGES = 20
 HELD_OUT_MAX_IMAGES = 200
-# A pass over fewer images repeats them: ten images alone would be one step an epoch.
-PASS_IMAGES_MIN = 24
+# A pass over fewer images repeats them: ten images alone would be one step an epoch. With very few the
+# repeats are fewer, since somebody who has drawn ten waits for a first answer: minutes, not a coffee break.
+PASS_IMAGES_MIN = 20
 PASS_REPEATS = 2.5
+PASS_REPEATS_FEW = 2.0
 PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24
@@ -120,5 +122,6 @@ def images_per_epoch(image_count: int) -> int:
     """Return the views shown in one pass over so many images."""
     if image_count >= PASS_IMAGES_FULL:
         return image_count
-    wanted = max(PASS_IMAGES_MIN, math.ceil(PASS_REPEATS * image_count))
+    repeats = PASS_REPEATS_FEW if image_count < FEW_IMAGES else PASS_REPEATS
+    wanted = max(PASS_IMAGES_MIN, math.ceil(repeats * image_count))
     return max(image_count, min(PASS_IMAGES_FULL, wanted))
