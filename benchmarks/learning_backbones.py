@@ -29,7 +29,7 @@ def main():
     from backend.training.inputs import TrainingInputs
     from backend.training.run import train_version
 
-    recipe.PASS_IMAGES_MIN, recipe.PASS_REPEATS = 4, 1.0
+    recipe.PASS_IMAGES_MIN, recipe.PASS_REPEATS_FEW = 4, 1.0
     samples, config, _ = load_samples(args.data, "brush", "train100", 4)
     images = [s.load_rgb() for s in samples[:2]]
     done = set()

@@ -32,6 +32,7 @@ def _small_pass(monkeypatch):
     torch.set_num_threads(1)
     monkeypatch.setattr("backend.training.recipe.PASS_IMAGES_MIN", 4)
     monkeypatch.setattr("backend.training.recipe.PASS_REPEATS", 1.0)
+    monkeypatch.setattr("backend.training.recipe.PASS_REPEATS_FEW", 1.0)
     # The smart tools have tests of their own; here they would cost 20 s a training.
     monkeypatch.setattr("backend.training.run.train_prompt_head", lambda *_, **__: {"smart_tools": {}})
 
