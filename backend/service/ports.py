@@ -93,7 +93,9 @@ class LabelStudio(Protocol):
 class VersionStore(Protocol):
     """Model versions of all projects, one folder each, published whole or not at all."""
 
-    def publish(self, project_key: str, version: str, folder: Path, card: Mapping[str, Any], *, activate: bool) -> None:
+    def publish(
+        self, project_key: str, version: str, folder: Path, card: Mapping[str, Any], *, activate: bool
+    ) -> None:
         """Store the files of `folder` and the card as `version`; make it current if asked. Raises StoreError."""
 
     def list(self, project_key: str) -> list[Json]:
