@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 FIRST_WAIT_S, MOST_WAIT_S = 0.5, 30.0
 STEADY_AFTER_S = 60.0
 LOOK_EVERY_S = 0.2
+WEB_FIRST_S = 10.0
 STOP_TIMEOUT_S = 25.0  # a training writes its checkpoint within 20 s
 GRACEFUL_S = 20
 REQUEST_LIMIT_S = 120  # Label Studio gives up after 100 s
@@ -133,17 +135,33 @@ class Supervisor:
         environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         if self._settings.redis_url is None:
             self._redis = EmbeddedRedis(self._settings.data_dir / "redis")
-            environ["REDIS_URL"] = self._redis.start()
-        self._children = [Child("web", self._gunicorn(), environ)]
+            environ["REDIS_URL"] = self._redis.url
+        web = Child("web", self._gunicorn(), environ)
+        self._children.append(web)
+        web.start()  # first, so that it answers while everything else is still starting
+        if self._redis is not None:
+            self._redis.start()
+        self._wait_for_web()
+        self._announce()
         for kind, count in (
             (jobs.TRAIN, self._settings.train_workers),
             (jobs.PREDICT, self._settings.predict_workers),
         ):
             command = [sys.executable, "-m", "backend.cli", "worker", kind]
             self._children += [Child(f"{kind} worker {k + 1}", command, environ) for k in range(count)]
-        for child in self._children:
-            child.start()
-        self._announce()
+        self._look_after_all()
+
+    def _wait_for_web(self) -> None:
+        """Wait until the socket is open, a little longer than that should take: workers start with a load."""
+        deadline = time.monotonic() + WEB_FIRST_S
+        while time.monotonic() < deadline and not self._asked_to_end:
+            with contextlib.suppress(OSError), closing(self._connect_to_web()):
+                return
+            time.sleep(LOOK_EVERY_S)
+
+    def _connect_to_web(self) -> socket.socket:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
+        return socket.create_connection((host, self._settings.port), timeout=1.0)
 
     def _gunicorn(self) -> list[str]:
         settings = self._settings
@@ -184,16 +202,17 @@ class Supervisor:
             child.look_after(now)
 
     def _stop_all(self) -> None:
-        running = [child.process for child in self._children if child.process is not None]
-        for process in running:
+        running = [(child.name, child.process) for child in self._children if child.process is not None]
+        for _, process in running:
             if process.poll() is None:
                 process.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        for process in running:
+        for name, process in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
+                logger.info("%s has ended", name)
             except subprocess.TimeoutExpired:
-                logger.error("process %d did not end in time; killing it", process.pid)
+                logger.error("%s did not end in time; killing it", name)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
