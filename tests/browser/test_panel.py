@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import serve
 from tests.panel_fakes import (
@@ -15,9 +16,6 @@ from tests.panel_fakes import (
     publish_version,
     region,
 )
-
-sync_api = pytest.importorskip("playwright.sync_api")
-expect = sync_api.expect
 
 
 def toast(page, text):

@@ -6,13 +6,12 @@ import time
 
 import cv2
 import numpy as np
-import pytest
+from playwright.sync_api import expect
 
 from backend.core.brush_rle import encode_brush_rle
 from tests.browser.conftest import serve
 from tests.panel_fakes import FakePanelLabelStudio, make_panel_services, publish_version, region
 
-expect = pytest.importorskip("playwright.sync_api").expect
 # Wall-clock limits would only tell how busy the machine is: opening is compared with that of a small
 # project, and
 # drawing has room for a browser without a GPU.

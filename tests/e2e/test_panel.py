@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from demo.pictures import draw_pictures
 from tests.e2e.label_studio_server import LabelStudio
@@ -25,7 +26,6 @@ from tests.service_process import ServiceProcess
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-expect = pytest.importorskip("playwright.sync_api").expect
 TRAINING_MS = 600_000
 PREDICTING_MS = 120_000
 

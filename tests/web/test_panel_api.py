@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pytest
 
 from backend.web.app import create_app
@@ -440,7 +441,6 @@ def test_the_description_is_valid_openapi(client):
 
 
 def test_answers_validate_against_the_description(client, services, label_studio):
-    jsonschema = pytest.importorskip("jsonschema")
     publish_version(services, "v1")
     push(label_studio, 1)
     document = client.get("/openapi.json").json
