@@ -20,7 +20,8 @@ INSIDE_OF_ALL = {"backend.core", "backend.nn", "backend.training", "backend.scen
 _INSIDE = {"backend.core", "backend.nn", "backend.training", "backend.service"}
 ALLOWED: dict[str, set[str]] = {
     "backend.errors": set(),
-    "backend.settings": set(),
+    "backend.settings": {"backend.setting_parsers"},
+    "backend.setting_parsers": set(),
     "backend.logs": set(),
     "backend.core": set(),
     "backend.scenes": {"backend.core"},
