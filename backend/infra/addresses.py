@@ -78,7 +78,7 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(self, rules: AddressRules, label_studio_host: Callable[[], str | None]) -> None:
         self._rules = rules
         self._label_studio_host = label_studio_host
-        super().__init__(pool_connections=16, pool_maxsize=4)
+        super().__init__(pool_connections=16, pool_maxsize=16)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make connection pools whose connections check where they go."""

@@ -47,7 +47,10 @@ class EmbeddedRedis:
         return f"unix://{quote(str(self._socket_path()))}"
 
     def start(self) -> str:
-        """Start the server, wait until it answers, and return its address. Raises QueueError."""
+        """Start the server, wait until it answers, and return its address. Raises QueueError.
+
+        Call it from a thread that lives on: to Linux the parent is the thread, and the server dies with it.
+        """
         program = find_redis_server()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -67,11 +68,10 @@ class Downloader:
     def __init__(
         self, rules: AddressRules, *, max_bytes: int, timeout_s: float, ca_bundle: Path | None = None
     ) -> None:
-        self._rules = rules
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._ca_bundle = ca_bundle
         self._local = threading.local()
+        self._session = self._make_session(rules, ca_bundle)
         self._tokens: dict[tuple[str, str], LabelStudioToken] = {}
         self._tokens_lock = threading.Lock()
 
@@ -131,17 +131,16 @@ class Downloader:
     def _get(
         self, hop: _Hop, token: LabelStudioToken | None, access: ImageAccess, deadline: float
     ) -> requests.Response:
-        session = self._session()
         remaining_s = deadline - time.monotonic()
         if remaining_s <= 0:
             raise FetchError(f"{shown(hop.url)} took longer than {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
         try:
-            return session.get(
+            return self._session.get(
                 hop.url,
                 stream=True,
                 allow_redirects=False,
                 timeout=(min(CONNECT_TIMEOUT_S, remaining_s), remaining_s),
-                auth=_Credentials(token.header(session) if token else _basic(hop, access)),
+                auth=_Credentials(token.header(self._session) if token else _basic(hop, access)),
                 headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
             )
         except LabelStudioError as exc:
@@ -179,16 +178,15 @@ class Downloader:
                 del self._tokens[next(iter(self._tokens))]
         return token
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            guarded = GuardedAdapter(self._rules, lambda: getattr(self._local, "label_studio_host", None))
-            session.mount("http://", guarded)
-            session.mount("https://", guarded)
-            if self._ca_bundle is not None:
-                session.verify = str(self._ca_bundle)
-            self._local.session = session
+    def _make_session(self, rules: AddressRules, ca_bundle: Path | None) -> requests.Session:
+        """Return the session of all threads: one for each would keep connections open by the thousand."""
+        session = requests.Session()
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        guarded = GuardedAdapter(rules, lambda: getattr(self._local, "label_studio_host", None))
+        session.mount("http://", guarded)
+        session.mount("https://", guarded)
+        if ca_bundle is not None:
+            session.verify = str(ca_bundle)
         return session
 
     def _too_large(self, url: str, size_bytes: int) -> ImageTooLarge:

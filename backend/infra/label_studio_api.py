@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,8 @@ class LabelStudioApi:
         self._url = url.rstrip("/")
         self._token = LabelStudioToken(self._url, token)
         self._timeout_s = timeout_s
-        self._ca_bundle = ca_bundle
         self._sleep = sleep
-        self._local = threading.local()
+        self._session = self._make_session(ca_bundle)
 
     def project(self, project_id: int) -> Json:
         """Return the project (label_config, model_version, created_at, counters, ...)."""
@@ -265,15 +264,13 @@ class LabelStudioApi:
     def _send(
         self, method: str, path: str, params: Json | None, body: Any, timeout_s: float
     ) -> requests.Response:
-        session = self._session()
-
         def ask() -> requests.Response:
-            return session.request(
+            return self._session.request(
                 method,
                 self._url + path,
                 params=params,
                 json=body,
-                auth=_Authorization(self._token.header(session)),
+                auth=_Authorization(self._token.header(self._session)),
                 timeout=(CONNECT_TIMEOUT_S, timeout_s),
                 # The token must reach no other host, and a redirected POST would lose its body.
                 allow_redirects=False,
@@ -284,16 +281,15 @@ class LabelStudioApi:
             response = ask()
         return response
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = requests.Session()
-            # The address may have come with /setup, so it gets no further than an image's may.
-            guarded = GuardedAdapter(AddressRules(), lambda: None)
-            session.mount("http://", guarded)
-            session.mount("https://", guarded)
-            if self._ca_bundle is not None:
-                session.verify = str(self._ca_bundle)
+    def _make_session(self, ca_bundle: Path | None) -> requests.Session:
+        session = requests.Session()
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        # The address may have come with /setup, so it gets no further than an image's may.
+        guarded = GuardedAdapter(AddressRules(), lambda: None)
+        session.mount("http://", guarded)
+        session.mount("https://", guarded)
+        if ca_bundle is not None:
+            session.verify = str(ca_bundle)
         return session
 
     def _unreachable(self, path: str, exc: Exception, kind: type[LabelStudioError]) -> LabelStudioError:

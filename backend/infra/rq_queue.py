@@ -196,6 +196,8 @@ class RqJobQueue:
     def labels_taken(self, job_id: str) -> None:
         """Note that a training has read its labels, so that a later request needs a follow-up."""
         with talking_to_redis():
+            if not self._redis.exists(self._key("job", job_id)):
+                raise unknown_job(job_id)
             self._redis.hset(self._key("job", job_id), "labels_taken", "1")
 
     def claim_next(self, kind: str, owner: str) -> JobRecord | None:
@@ -332,6 +334,7 @@ class RqJobQueue:
         for index in (self._key("jobs"), self._key("jobs", project_key)):
             pipe.zadd(index, {job_id: now})
             pipe.zremrangebyscore(index, 0, now - 2 * RECORD_TTL_S)
+            pipe.expire(index, 2 * RECORD_TTL_S)
         return job_id
 
     def _add_to_waiting(

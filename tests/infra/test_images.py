@@ -183,6 +183,12 @@ class TestCredentials:
             images.load_rgb("/data/upload/1/a.png", access)
         assert len(web.asked("/data/upload/1/a.png")) == 4
 
+    def test_cookies_are_not_kept(self, images, web):
+        web.routes["/a.png"] = Answer(PNG, headers={"Set-Cookie": "sessionid=1; Path=/"})
+        for _ in range(2):
+            images.load_rgb(f"{web.url}/a.png", OPEN)
+        assert "Cookie" not in web.seen[1].headers
+
     def test_a_netrc_file_adds_nothing(self, images, web, tmp_path, monkeypatch):
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

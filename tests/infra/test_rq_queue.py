@@ -234,7 +234,7 @@ class TestRecovery:
 
 
 def test_unknown_jobs_and_wrong_arguments_are_refused(queue):
-    for call in (queue.record, lambda job_id: queue.update(job_id, error="x")):
+    for call in (queue.record, queue.labels_taken, lambda job_id: queue.update(job_id, error="x")):
         with pytest.raises(NotFoundError, match="no job"):
             call("nope")
     with pytest.raises(NotFoundError):
