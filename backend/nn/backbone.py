@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ class Backbone(nn.Module):
         """Build the named network with random weights. Raises ParameterError where timm has none such."""
         super().__init__()
         self.name = name
+        self.body: Any
         self.body, self.needs_square = _create_features(name, image_size_px)
         reductions, widths = self.body.feature_info.reduction(), self.body.feature_info.channels()
         # Of several maps with one stride (ViT: all of them) the deepest knows most.
@@ -100,7 +103,7 @@ def is_backbone_known(name: str) -> bool:
     return name in timm.list_models()
 
 
-def normalisation_of(name: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def normalisation_of(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and std per RGB channel (0..1) that the network's ImageNet weights were trained with."""
     ensure_torchvision_ops()
     import timm

@@ -29,9 +29,9 @@ class DetectionHead(nn.Module):
         for conv in (self.class_logits, self.box_logits):
             nn.init.normal_(conv.weight, std=0.01)
         # Nearly every cell is background: start by saying so (RetinaNet, arXiv 1708.02002, sec. 3.3).
-        nn.init.constant_(self.class_logits.bias, -math.log((1 - prior_score) / prior_score))
+        _set_bias(self.class_logits, -math.log((1 - prior_score) / prior_score))
         # A level looks for objects of about six cells: sides start three strides away.
-        nn.init.constant_(self.box_logits.bias, math.log(3.0))
+        _set_bias(self.box_logits, math.log(3.0))
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return class logits [N, P, L] and boxes_xyxy_px [N, P, 4] in the net frame, float32.
@@ -50,6 +50,11 @@ class DetectionHead(nn.Module):
             points = anchor_points(features.shape[-2:], stride, features.device)
             boxes.append(decode_ltrb(sides.clamp(max=6.0).exp(), points, stride))
         return torch.cat(logits, dim=1), torch.cat(boxes, dim=1)
+
+
+def _set_bias(conv: nn.Conv2d, value: float) -> None:
+    assert conv.bias is not None
+    nn.init.constant_(conv.bias, value)
 
 
 class _SharedConv(nn.Module):

@@ -6,19 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from backend.nn.network import InstanceNetwork
 
-def fuse_normalisation(network: nn.Module, *, probe_hw: tuple[int, int] | None = None) -> int:
+
+def fuse_normalisation(network: InstanceNetwork) -> int:
     """Fold every batch normalisation that directly follows a convolution used once; return how many.
 
     The pairs are found by watching one forward pass over a blank image, since names and containers differ
     between networks. The network must be in eval mode, float32, on the CPU; it is changed in place.
     """
     side = network.architecture.image_size_px if network.architecture.canvas == "square" else 64
-    height, width = probe_hw or (side, side)
-    for conv, norm in _adjacent_pairs(network, torch.zeros(1, 3, height, width)):
+    pairs = _adjacent_pairs(network, torch.zeros(1, 3, side, side))
+    for conv, norm in pairs:
         fused = fuse_conv_bn_eval(conv, norm)
         conv.weight, conv.bias = fused.weight, fused.bias
-    return _drop_fused_norms(network)
+    _drop_norms(network, {id(norm) for _, norm in pairs})
+    return len(pairs)
 
 
 def _adjacent_pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
@@ -28,11 +31,13 @@ def _adjacent_pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d,
     readers: dict[nn.Conv2d, list[nn.BatchNorm2d]] = {}
 
     def after_conv(conv: nn.Module, _: object, output: Tensor) -> None:
+        assert isinstance(conv, nn.Conv2d)
         kept_alive.append(output)  # so that no later tensor gets the same identity
         made_by[id(output)] = conv
         uses[conv] = uses.get(conv, 0) + 1
 
     def before_norm(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
         uses[norm] = uses.get(norm, 0) + 1
         conv = made_by.get(id(args[0]))
         if conv is not None:
@@ -50,19 +55,13 @@ def _adjacent_pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d,
     finally:
         for hook in hooks:
             hook.remove()
-    pairs = [(c, norms[0]) for c, norms in readers.items() if len(norms) == 1 and uses[c] == 1]
-    for _, norm in pairs:
-        norm.is_folded = True
-    return pairs
+    return [(c, norms[0]) for c, norms in readers.items() if len(norms) == 1 and uses[c] == 1]
 
 
-def _drop_fused_norms(network: nn.Module) -> int:
-    count = 0
+def _drop_norms(network: nn.Module, folded_ids: set[int]) -> None:
     for parent in network.modules():
         for name, child in list(parent.named_children()):
-            if getattr(child, "is_folded", False):
+            if id(child) in folded_ids:
                 # timm's BatchNormAct2d carries its activation along.
                 rest = [getattr(child, part) for part in ("drop", "act") if hasattr(child, part)]
                 setattr(parent, name, nn.Sequential(*rest) if rest else nn.Identity())
-                count += 1
-    return count

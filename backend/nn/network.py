@@ -82,6 +82,9 @@ class BatchTargets:
 class InstanceNetwork(nn.Module):
     """Images in, class logits, boxes and mask maps out."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, architecture: Architecture) -> None:
         """Build with random weights. Raises ParameterError for a backbone that cannot serve."""
         super().__init__()
@@ -136,10 +139,11 @@ class InstanceNetwork(nn.Module):
         size_hw: of the net input. trust: as in `assign_task_aligned`.
         """
         parts = detection_losses(output, targets, size_hw, label_weights, trust=trust)
-        if self.segmentation_head is not None and targets.semantic is not None:
-            parts["semantic"] = semantic_loss(output["semantic"], targets.semantic)
+        semantic, window_masks = targets.semantic, targets.window_masks
+        if self.segmentation_head is not None and semantic is not None and window_masks is not None:
+            parts["semantic"] = semantic_loss(output["semantic"], semantic)
             logits = self.segmentation_head.object_logits(output, targets.windows, targets.window_labels)
-            parts["object"] = object_mask_loss(logits, targets.window_masks)
+            parts["object"] = object_mask_loss(logits, window_masks)
         return parts
 
 

@@ -102,12 +102,15 @@ def object_mask(
     start_x = ((left + 0.5) * scale_x - window_xyxy_px[0]) * step_x / scale_x - 0.5
     start_y = ((top + 0.5) * scale_y - window_xyxy_px[1]) * step_y / scale_y - 0.5
     matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], dtype=np.float64)
-    logits = logits + cv2.warpAffine(
-        residual.astype(np.float32),
-        matrix,
-        (right - left, bottom - top),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    logits = logits + np.asarray(
+        cv2.warpAffine(
+            residual.astype(np.float32),
+            matrix,
+            (right - left, bottom - top),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        dtype=np.float32,
     )
     # An unsure object still gets its best guess rather than nothing.
     cut = min(0.0, float(logits.max()) - 1.0)

@@ -21,7 +21,7 @@ from backend.errors import ParameterError, VersionError
 from backend.nn.fuse import fuse_normalisation
 from backend.nn.network import Architecture, InstanceNetwork
 from backend.nn.postprocess import SPECK_SHARE, Candidates, object_mask, select_candidates
-from backend.nn.precision import is_bf16_faster
+from backend.nn.precision import in_channels_last, is_bf16_faster
 from backend.nn.score_map import ScoreMap, expected_f1
 from backend.nn.segmentation_head import mask_windows
 
@@ -196,7 +196,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
     load_weights(network, folder / WEIGHTS_FILE)
     network.eval().requires_grad_(False)
     fuse_normalisation(network)
-    network.to(device, memory_format=torch.channels_last)
+    in_channels_last(network).to(device)
     if is_bf16_faster(device):
         network.to(torch.bfloat16)
         network.mean, network.std = network.mean.float(), network.std.float()

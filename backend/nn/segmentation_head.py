@@ -34,6 +34,7 @@ class SegmentationHead(nn.Module):
         self.semantic_logits = nn.Conv2d(channels, label_count, 1)
         self.context = ConvNormAct(neck_channels, channels, kernel=1)
         self.object_tower = ObjectMaskTower(2 * channels)
+        assert self.semantic_logits.bias is not None
         nn.init.constant_(self.semantic_logits.bias, -math.log(9.0))
 
     def forward(self, fine_map: Tensor, neck_maps: list[Tensor]) -> dict[str, Tensor]:
@@ -69,6 +70,8 @@ class SegmentationHead(nn.Module):
 
 class ObjectMaskTower(nn.Module):
     """A few convolutions in the frame of one box; coordinates let it learn the usual outline."""
+
+    grid: Tensor
 
     def __init__(self, in_channels: int, channels: int = 64) -> None:
         super().__init__()

@@ -189,8 +189,7 @@ def _add_object(
 ) -> None:
     clipped = np.clip(box, (visible[0], visible[1]) * 2, (visible[2], visible[3]) * 2)
     if has_mask and mask is not None:
-        rows, columns = mask.bits.shape
-        clipped = np.float32((mask.left_px, mask.top_px, mask.left_px + columns, mask.top_px + rows))
+        clipped = _mask_box(mask)
     sides = clipped[2:] - clipped[:2]
     whole = (box[2] - box[0]) * (box[3] - box[1])
     if (has_mask and mask is None) or sides.min() < 2 or sides.prod() < visible_min * whole:
@@ -202,7 +201,7 @@ def _add_object(
 
 def _moved_boxes(boxes: FloatArray, source: CachedImage, place: _Placement) -> FloatArray:
     scale_x, scale_y = place.width_px / source.size.width, place.height_px / source.size.height
-    moved = boxes * np.float32((scale_x, scale_y) * 2)
+    moved = boxes * np.array((scale_x, scale_y) * 2, dtype=np.float32)
     if place.flip_x:
         moved = np.stack(
             [place.width_px - moved[:, 2], moved[:, 1], place.width_px - moved[:, 0], moved[:, 3]], axis=1
@@ -211,17 +210,22 @@ def _moved_boxes(boxes: FloatArray, source: CachedImage, place: _Placement) -> F
         moved = np.stack(
             [moved[:, 0], place.height_px - moved[:, 3], moved[:, 2], place.height_px - moved[:, 1]], axis=1
         )
-    return moved + np.float32((place.left_px, place.top_px) * 2)
+    return moved + np.array((place.left_px, place.top_px) * 2, dtype=np.float32)
 
 
 def _moved_mask(mask: MaskPatch, source: CachedImage, place: _Placement, visible: Rect) -> MaskPatch | None:
-    rows, columns = mask.bits.shape
-    corners = np.float32([[mask.left_px, mask.top_px, mask.left_px + columns, mask.top_px + rows]])
-    left, top, right, bottom = np.round(_moved_boxes(corners, source, place)[0]).astype(int)
+    left, top, right, bottom = np.round(_moved_boxes(_mask_box(mask)[None], source, place)[0]).astype(int)
     width, height = max(1, right - left), max(1, bottom - top)
     bits = _resized(mask_of(mask), width, height) >= 128
     bits = bits[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     return _cut(bits, left, top, visible)
+
+
+def _mask_box(mask: MaskPatch) -> FloatArray:
+    """Return the corners of a mask's window, float32 [4]."""
+    rows, columns = mask.bits.shape
+    corners = (mask.left_px, mask.top_px, mask.left_px + columns, mask.top_px + rows)
+    return np.array(corners, dtype=np.float32)
 
 
 def _cut(bits: npt.NDArray[np.bool_], left: int, top: int, visible: Rect) -> MaskPatch | None:
@@ -238,9 +242,8 @@ def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArr
     if image.shape[1] == width and image.shape[0] == height:
         return image
     is_smaller = width < image.shape[1]
-    return cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
-    )
+    how = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
 
 
 def _paste_objects(
@@ -251,7 +254,8 @@ def _paste_objects(
     known = [k for k, mask in enumerate(source.target.masks) if mask is not None]
     if not known or any(mask is None for mask in canvas.masks):
         return
-    place = _place_freely(source, canvas.image.shape[:2], augmentation, rng)
+    height, width = canvas.image.shape[:2]
+    place = _place_freely(source, (height, width), augmentation, rng)
     scaled = _resized(source.image, place.width_px, place.height_px)
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     visible = (
@@ -285,7 +289,9 @@ def _paste_objects(
 def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:
     """Take what `cover` hides away from the objects already there."""
     boxes, labels, masks = canvas.boxes[:], canvas.labels[:], canvas.masks[:]
-    canvas.boxes.clear(), canvas.labels.clear(), canvas.masks.clear()
+    canvas.boxes.clear()
+    canvas.labels.clear()
+    canvas.masks.clear()
     for box, label, mask in zip(boxes, labels, masks, strict=True):
         if mask is None:
             continue
@@ -305,9 +311,7 @@ def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:
             if cut is None or cut.area_px < visible_min * mask.area_px:
                 continue
             rest = cut
-            box = np.float32(
-                (cut.left_px, cut.top_px, cut.left_px + cut.bits.shape[1], cut.top_px + cut.bits.shape[0])
-            )
+            box = _mask_box(cut)
         canvas.boxes.append(box)
         canvas.labels.append(label)
         canvas.masks.append(rest)
@@ -319,13 +323,14 @@ def _recolour(image: npt.NDArray[np.uint8], augmentation: Augmentation, rng: Rng
     ramp = np.arange(256, dtype=np.float32)
     # Contrast about the middle, so that it does not brighten as well.
     table = np.clip((ramp - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
-    image = cv2.LUT(image, table)
+    image = np.asarray(cv2.LUT(image, table), dtype=np.uint8)
     if augmentation.saturation or augmentation.hue_degrees:
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
         turn = rng.uniform(-augmentation.hue_degrees, augmentation.hue_degrees) / 2
         gain = 1 + rng.uniform(-augmentation.saturation, augmentation.saturation)
         tables = np.stack([(ramp + turn) % 180, np.clip(ramp * gain, 0, 255), ramp], axis=-1).astype(np.uint8)
-        image = cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB)
+        recoloured = cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB)
+        image = np.asarray(recoloured, dtype=np.uint8)
     if rng.random() < augmentation.blur:
-        image = cv2.GaussianBlur(image, (3, 3), 0)
+        image = np.asarray(cv2.GaussianBlur(image, (3, 3), 0), dtype=np.uint8)
     return image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -110,13 +110,14 @@ def collate(views: Sequence[View], label_count: int, rng: np.random.Generator, *
         return Batch(images, BatchTargets(boxes, labels))
     windows, window_labels, window_masks = [], [], []
     for view in views:
-        mine = [k for k, mask in enumerate(view.masks) if mask is not None]
+        known = {k: mask for k, mask in enumerate(view.masks) if mask is not None}
+        mine = list(known)
         if len(mine) > WINDOWS_PER_BATCH // len(views):
             mine = rng.permutation(mine)[: WINDOWS_PER_BATCH // len(views)].tolist()
         rects = [_jittered_window(view.boxes_xyxy_px[k], rng) for k in mine]
         windows.append(torch.tensor(rects, dtype=torch.float32).reshape(-1, 4))
         window_labels.append(torch.from_numpy(view.label_indices[mine].reshape(-1)))
-        window_masks += [_mask_in_window(view.masks[k], rect) for k, rect in zip(mine, rects, strict=True)]
+        window_masks += [_mask_in_window(known[k], rect) for k, rect in zip(mine, rects, strict=True)]
     side = OBJECT_MASK_SIDE
     stacked = np.stack(window_masks) if window_masks else np.zeros((0, side, side), dtype=np.float32)
     semantic = np.stack([semantic_target(view, label_count) for view in views])
@@ -168,7 +169,7 @@ class BatchLoader:
         self._label_count = label_count
         self._has_masks = has_masks
 
-    def batches(self, plans: Sequence[BatchPlan]) -> Iterator[Batch]:
+    def batches(self, plans: Sequence[BatchPlan]) -> Generator[Batch, None, None]:
         """Yield one batch per plan; at most BATCHES_AHEAD wait."""
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(max_workers=BUILDING_THREADS, thread_name_prefix="views") as pool:
@@ -264,4 +265,4 @@ def _mask_in_window(mask: MaskPatch, window: tuple[int, int, int, int]) -> Float
     side = OBJECT_MASK_SIDE
     is_smaller = crop.shape[0] > side or crop.shape[1] > side
     resized = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
-    return resized.astype(np.float32) / 255
+    return np.asarray(resized, dtype=np.float32) / np.float32(255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
         return ScoreMap()
     logits = _logit(scores)
     slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects)
-    cut_logit = float(_logit(np.float64(DEFAULT_CUT)))
+    cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
     plain_cut = (cut_logit - offset) / slope
     cut = _balanced_cut(logits, hits, objects, plain_cut)
     raw = np.sort(np.concatenate([KNOTS, [cut - 0.01, cut]]))
@@ -45,7 +46,7 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     else:
         calibrated = np.where(raw >= cut, np.maximum(calibrated, cut_logit), calibrated)
     # Who asks for everything down to 0.01 wants the long tail too: it falls off gently.
-    tail_top = float(_logit(np.float64(TAIL_SCORE)))
+    tail_top = math.log(TAIL_SCORE / (1 - TAIL_SCORE))
     tail_start = float(np.interp(tail_top, calibrated, raw))
     calibrated = np.where(calibrated < tail_top, tail_top + TAIL_SLOPE * (raw - tail_start), calibrated)
     return _strictly_rising(raw, calibrated)
@@ -88,7 +89,7 @@ def _balanced_cut(logits: FloatArray, hits: np.ndarray, objects: int, plain_cut:
     return float(logits[order][nearest])
 
 
-def _strictly_rising(raw: FloatArray, calibrated: FloatArray) -> ScoreMap:
+def _strictly_rising(raw: np.ndarray, calibrated: np.ndarray) -> ScoreMap:
     raw, first = np.unique(raw, return_index=True)
     rising = calibrated[first].astype(np.float64)
     for i in range(1, len(rising)):
@@ -96,7 +97,7 @@ def _strictly_rising(raw: FloatArray, calibrated: FloatArray) -> ScoreMap:
     return ScoreMap(tuple(float(v) for v in raw), tuple(float(v) for v in rising))
 
 
-def _logit(scores: FloatArray) -> FloatArray:
+def _logit(scores: FloatArray) -> np.ndarray:
     clipped = np.clip(np.asarray(scores, dtype=np.float64), 1e-6, 1 - 1e-6)
     return np.log(clipped / (1 - clipped))
 

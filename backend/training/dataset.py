@@ -101,7 +101,7 @@ def to_training_size(
     inner = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))
     image_box = Letterbox(ImageSize(width, height), inner, inner)
     target_box = Letterbox(target.size, inner, inner)
-    limit = np.float32((inner.width, inner.height) * 2)
+    limit = np.array((inner.width, inner.height) * 2, dtype=np.float32)
     boxes = np.clip(target_box.boxes_to_net(target.boxes_xyxy_px), 0, limit)
     masks = [None if patch is None else target_box.patch_to_net(patch) for patch in target.masks]
     keep = (boxes[:, 2] - boxes[:, 0] >= 0.5) & (boxes[:, 3] - boxes[:, 1] >= 0.5)

@@ -66,7 +66,7 @@ class TrainingObserver(Protocol):
         """Return "keep" (publish the best so far), "discard", "pause" (checkpoint and leave), or None."""
 
 
-class TrainingPaused(Exception):  # noqa: N818 - a way out, not an error
+class TrainingPaused(Exception):
     """The observer asked to pause; the checkpoint in `workdir` lets the next call go on."""
 
 

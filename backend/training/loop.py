@@ -16,6 +16,7 @@ import torch
 from backend.core.instances import Detections, FloatArray
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
 from backend.nn.network import InstanceNetwork
+from backend.nn.precision import in_channels_last
 from backend.nn.predictor import Predictor
 from backend.nn.score_map import ScoreMap
 from backend.training.batches import Batch, BatchLoader, BatchPlan, plan_epoch
@@ -89,7 +90,7 @@ class TrainingLoop:
 
         seconds_after: what follows a loop of so many seconds, for the forecast of the time left.
         """
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = in_channels_last(network).to(device)
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.labels, self.data, self.recipe, self.observer = labels, data, recipe, observer
         self.device, self.use_bf16, self.seed = torch.device(device), use_bf16, seed
@@ -230,7 +231,8 @@ class TrainingLoop:
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = ema_decay(self.state.step, self.total_steps, self.recipe)
-        averaged, current = list(self.ema.parameters()), list(self.network.parameters())
+        averaged: list[torch.Tensor] = list(self.ema.parameters())
+        current: list[torch.Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(averaged, current, 1 - decay)
         for mine, theirs in zip(self.ema.buffers(), self.network.buffers(), strict=True):
             if mine.is_floating_point():

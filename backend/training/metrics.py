@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.core.instances import Detections, FloatArray, IntArray, TrainingTarget
+from backend.core.instances import (
+    BoolArray,
+    Detections,
+    FloatArray,
+    ImageSize,
+    IntArray,
+    MaskPatch,
+    TrainingTarget,
+)
 
 
 def average_precision(
@@ -92,9 +100,11 @@ def scored_hits(
         mine, count = match_at_half_iou(found, target)
         hits.append(mine)
         objects += count
-    scores = np.concatenate([d.scores for d in detections]) if detections else np.zeros(0)
-    labels = np.concatenate([d.label_indices for d in detections]) if detections else np.zeros(0, np.int64)
-    return scores, labels, np.concatenate(hits) if hits else np.zeros(0, np.bool_), objects
+    if not detections:
+        return np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_), 0
+    scores = np.concatenate([d.scores for d in detections])
+    labels = np.concatenate([d.label_indices for d in detections])
+    return scores, labels, np.concatenate(hits), objects
 
 
 def _coco_rows(
@@ -106,17 +116,13 @@ def _coco_rows(
         for k in range(len(target)):
             row = _row(image_id, target.boxes_xyxy_px[k], target.label_indices[k])
             if with_masks:
-                bits = target.masks[k].full(target.size)
+                bits = _full(target.masks[k], target.size)
                 row.update(segmentation=_coco_rle(bits), area=float(bits.sum()))
             truth.append({**row, "id": len(truth) + 1, "iscrowd": 0})
         for k in range(len(found)):
             row = _row(image_id, found.boxes_xyxy_px[k], found.label_indices[k])
             if with_masks:
-                mask = found.masks[k]
-                bits = np.zeros((1, 1), np.bool_) if mask is None else mask.full(target.size)
-                if mask is None:
-                    bits = np.zeros((target.size.height, target.size.width), np.bool_)
-                row["segmentation"] = _coco_rle(bits)
+                row["segmentation"] = _coco_rle(_full(found.masks[k], target.size))
             guesses.append({**row, "score": float(found.scores[k])})
     return truth, guesses
 
@@ -130,6 +136,10 @@ def _row(image_id: int, box: FloatArray, label: int) -> dict:
         "bbox": [x1, y1, width, height],
         "area": width * height,
     }
+
+
+def _full(mask: MaskPatch | None, size: ImageSize) -> BoolArray:
+    return np.zeros((size.height, size.width), np.bool_) if mask is None else mask.full(size)
 
 
 def _coco_rle(bits: np.ndarray) -> dict:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -117,7 +118,7 @@ def _load_into(network: InstanceNetwork, source: Path) -> None:
     import timm
 
     backbone = network.backbone
-    sized = {"img_size": network.architecture.image_size_px} if backbone.needs_square else {}
+    sized: dict[str, Any] = {"img_size": network.architecture.image_size_px} if backbone.needs_square else {}
     body = timm.create_model(
         backbone.name,
         features_only=True,
@@ -149,7 +150,7 @@ def _load_from_hub(network: InstanceNetwork) -> None:
         raise LookupError("timm has no pretrained weights of this network")
     if not _is_cached(config):
         _probe_hub()
-    sized = {"img_size": network.architecture.image_size_px} if backbone.needs_square else {}
+    sized: dict[str, Any] = {"img_size": network.architecture.image_size_px} if backbone.needs_square else {}
     body = timm.create_model(backbone.name, features_only=True, pretrained=True, **sized)
     backbone.body.load_state_dict(body.state_dict())
 
