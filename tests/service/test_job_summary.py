@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.service.job_summary import summarize_job
+from backend.service.ports import JobRecord
+
+TRAINED = {
+    "metrics": {"box_map50": 0.81, "box_map": 0.5},
+    "counts": {"images": 34, "regions": 210},
+    "activated": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "fields", "expected"),
+    [
+        ("train", "started", {}, None),
+        (
+            "train",
+            "finished",
+            {"details": TRAINED, "model_version": "v1"},
+            "The model is good: box map50 0.81 on held-out images (box map 0.50). "
+            "It learned from 34 images with 210 objects. It serves now.",
+        ),
+        (
+            "train",
+            "finished",
+            {
+                "details": {**TRAINED, "activated": False, "activation_reason": "v0 is better"},
+                "model_version": "v1",
+            },
+            "The model is good: box map50 0.81 on held-out images (box map 0.50). "
+            "It learned from 34 images with 210 objects. It waits as a candidate: v0 is better.",
+        ),
+        (
+            "train",
+            "finished",
+            {"details": {"counts": {"images": 1}}},
+            "Trained; there were too few images to hold some out and measure on. It learned from 1 image.",
+        ),
+        ("train", "failed", {"error": "no labels"}, "no labels"),
+        ("train", "stopped", {}, "Stopped; nothing was kept."),
+        (
+            "predict",
+            "finished",
+            {"progress": {"pushed": 1}},
+            "Done: 1 task predicted and written to Label Studio.",
+        ),
+        (
+            "predict",
+            "stopped",
+            {"progress": {"pushed": 3}, "details": {"tasks_without_prediction_count": 2}},
+            "Stopped: 3 tasks predicted and written to Label Studio. "
+            "2 could not be predicted; the log names them.",
+        ),
+    ],
+)
+def test_a_job_ends_with_a_sentence(kind, status, fields, expected):
+    assert summarize_job(JobRecord("j", kind, "7", status, **fields)) == expected
