@@ -95,14 +95,6 @@ def _to_nchw(features: Tensor, channels: int) -> Tensor:
     return features.permute(0, 3, 1, 2) if is_channels_last_layout else features
 
 
-def is_backbone_known(name: str) -> bool:
-    """Tell whether timm has a network of this name."""
-    ensure_torchvision_ops()
-    import timm
-
-    return name in timm.list_models()
-
-
 def normalisation_of(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and std per RGB channel (0..1) that the network's ImageNet weights were trained with."""
     ensure_torchvision_ops()

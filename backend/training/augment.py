@@ -76,18 +76,6 @@ def make_view(
     return View(image, boxes.astype(np.float32), labels, tuple(canvas.masks))
 
 
-def plain_view(source: CachedImage, size_hw: tuple[int, int]) -> View:
-    """Return the image as a prediction would see it: not augmented, in the top left corner."""
-    canvas = _Canvas(np.full((*size_hw, 3), PADDING_GREY, dtype=np.uint8))
-    scale = min(size_hw[0] / source.size.height, size_hw[1] / source.size.width)
-    width, height = max(1, round(source.size.width * scale)), max(1, round(source.size.height * scale))
-    whole = (0, 0, size_hw[1], size_hw[0])
-    _paint(canvas, source, _Placement(width, height, 0, 0, False, False, whole), Augmentation())
-    boxes = np.stack(canvas.boxes) if canvas.boxes else np.zeros((0, 4))
-    labels = np.asarray(canvas.labels, dtype=np.int64)
-    return View(canvas.image, boxes.astype(np.float32), labels, tuple(canvas.masks))
-
-
 def _place_freely(
     source: CachedImage, size_hw: tuple[int, int], augmentation: Augmentation, rng: Rng
 ) -> _Placement:

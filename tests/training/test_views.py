@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.nn.losses import IGNORED
-from backend.training.augment import make_view, plain_view
+from backend.training.augment import make_view
 from backend.training.batches import BatchLoader, build_batch, plan_epoch, sampling_weights, semantic_target
 from backend.training.dataset import CachedImage, count_labels, label_weights, to_training_size
 from backend.training.recipe import Augmentation, Recipe
@@ -13,6 +13,17 @@ from tests.learning_scenes import scene
 AUGMENTATION = Augmentation()
 IMAGES = [CachedImage(*scene(i)) for i in range(4)]
 RECIPE = Recipe(10, 2, 8, 0.002, 1.0, 96, AUGMENTATION)
+
+
+UNCHANGED = Augmentation(
+    zoom_min=1, zoom_max=1, stretch=0, mosaic=0, copy_paste=0, flip_horizontal=0,
+    brightness=0, contrast=0, saturation=0, hue_degrees=0, blur=0,
+)  # fmt: skip
+
+
+def plain_view(image, target):
+    rng = np.random.default_rng(0)
+    return make_view([CachedImage(image, target)], 0, (64, 96), UNCHANGED, rng, allow_mosaic=False)
 
 
 def plans(epoch=0, images=IMAGES, **kwargs):
@@ -45,7 +56,7 @@ def test_boxes_fit_their_masks_and_lie_inside(seed):
 
 def test_rectangles_without_shape_keep_their_place():
     image, target = scene(1, with_masks=False)
-    view = plain_view(CachedImage(image, target), (64, 96))
+    view = plain_view(image, target)
     np.testing.assert_allclose(view.boxes_xyxy_px, target.boxes_xyxy_px)
     np.testing.assert_array_equal(view.image, image)
 
@@ -91,7 +102,7 @@ def test_batches_come_in_the_order_of_their_plans():
 
 def test_the_inside_of_a_shapeless_box_is_unknown():
     image, target = scene(1, count=1, with_masks=False)
-    semantic = semantic_target(plain_view(CachedImage(image, target), (64, 96)), 2)
+    semantic = semantic_target(plain_view(image, target), 2)
     x1, y1, x2, y2 = np.round(target.boxes_xyxy_px[0] / 4).astype(int)
     assert (semantic[0, y1:y2, x1:x2] == IGNORED).all()
     assert set(np.unique(semantic[0])) == {0, IGNORED}
