@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from backend.service.ports import Json
 
+SAME_IMAGES = "F1 on the same images"
 _LATER_IS_WORSE_BELOW = -0.005
 
 
@@ -17,10 +19,17 @@ def compare_versions(before: Json, after: Json) -> Json:
     which one is better, or why that cannot be told.
     """
     metrics = _differences(_metrics(before), _metrics(after))
+    old, new = _by_class(before), _by_class(after)
+    same_images = _on_same_images(before, after)
+    if same_images is not None:
+        metrics.insert(0, same_images.overall)
     classes = [
         {
             "label": label,
-            "metrics": _differences(_by_class(before).get(label, {}), _by_class(after).get(label, {})),
+            "metrics": [
+                *(same_images.by_label.get(label, []) if same_images else []),
+                *_differences(old.get(label, {}), new.get(label, {})),
+            ],
         }
         for label in dict.fromkeys([*before.get("labels", ()), *after.get("labels", ())])
     ]
@@ -39,15 +48,37 @@ def _metrics(card: Json) -> dict[str, float]:
 
 
 def _by_class(card: Json) -> Mapping[str, dict[str, float]]:
-    """Return label -> metric -> value, from `per_class` of the card or of its metrics."""
-    found = card.get("per_class") or (card.get("metrics") or {}).get("per_class") or {}
-    by_class: dict[str, dict[str, float]] = {}
-    for label, values in found.items():
-        if isinstance(values, Mapping):
-            by_class[label] = {name: float(value) for name, value in values.items() if _is_number(value)}
-        elif _is_number(values):
-            by_class[label] = {"score": float(values)}
-    return by_class
+    """Return label -> metric -> value, from `per_class` of the card."""
+    return {
+        label: {name: float(value) for name, value in values.items() if _is_number(value)}
+        for label, values in (card.get("per_class") or {}).items()
+        if isinstance(values, Mapping)
+    }
+
+
+@dataclass(frozen=True)
+class _SameImages:
+    overall: Json
+    by_label: Mapping[str, list[Json]]
+
+
+def _on_same_images(before: Json, after: Json) -> _SameImages | None:
+    """Return what the comparison at the end of the later training found, if it was with the other version.
+
+    It is the fair one: both versions on the same images, which neither has learned from.
+    """
+    found = after.get("comparison") or {}
+    if found.get("champion") != before["version"]:
+        return None
+
+    def line(champion: float, challenger: float) -> Json:
+        difference = challenger - champion
+        return {"name": SAME_IMAGES, "before": champion, "after": challenger, "difference": difference}
+
+    return _SameImages(
+        line(found["f1_champion"], found["f1_challenger"]),
+        {label: [line(f1["champion"], f1["challenger"])] for label, f1 in found["f1_by_label"].items()},
+    )
 
 
 def _differences(before: Mapping[str, float], after: Mapping[str, float]) -> list[Json]:
@@ -75,20 +106,28 @@ def _changed_parameters(before: Json, after: Json) -> list[Json]:
 def _sentence(before: Json, after: Json, metrics: list[Json]) -> str:
     if before.get("labels") != after.get("labels"):
         return "The two learned different labels, so their overall scores are not comparable."
-    shared = [entry for entry in metrics if entry["difference"] is not None and "mAP" in entry["name"]]
-    if not shared:
+    main = metrics[0] if metrics and metrics[0]["name"] == SAME_IMAGES else _first_shared(metrics)
+    if main is None:
         return "At least one of the two was not measured on held-out images, so there is nothing to compare."
-    main = shared[0]
     if main["difference"] < _LATER_IS_WORSE_BELOW:
         verdict = "worse than"
     elif main["difference"] > -_LATER_IS_WORSE_BELOW:
         verdict = "better than"
     else:
         verdict = "about as good as"
+    tail = "" if main["name"] == SAME_IMAGES else ", each on its own held-out images"
     return (
-        f"{after['version']} is {verdict} {before['version']}: {main['name']} {main['after']:.3f} "
-        f"after {main['before']:.3f}, each on its own held-out images."
+        f"{after['version']} is {verdict} {before['version']}: {main['name'].replace('_', ' ')} "
+        f"{main['after']:.3f} after {main['before']:.3f}{tail}."
     )
+
+
+def _first_shared(metrics: list[Json]) -> Json | None:
+    """Return the first average precision that both versions have."""
+    shared = (
+        entry for entry in metrics if entry["difference"] is not None and "map" in entry["name"].lower()
+    )
+    return next(shared, None)
 
 
 def _is_number(value: Any) -> bool:

@@ -81,6 +81,32 @@ def precision_recall(
     return hit_count / max(kept_count, 1), hit_count / max(object_count, 1)
 
 
+def scores_by_label(
+    detections: Sequence[Detections],
+    targets: Sequence[TrainingTarget],
+    labels: Sequence[str],
+    threshold: float,
+) -> dict[str, dict[str, float]]:
+    """Return precision, recall and F1 at IoU 0.5 and the number of objects, by label, from a score up."""
+    counts = np.zeros((len(labels), 3))
+    for found, target in zip(detections, targets, strict=True):
+        hits, _ = match_at_half_iou(found, target)
+        kept = found.scores >= threshold
+        for column, indices in enumerate(
+            (found.label_indices[kept & hits], found.label_indices[kept], target.label_indices)
+        ):
+            counts[:, column] += np.bincount(indices, minlength=len(labels))
+    return {
+        label: {
+            "precision": round(float(hit / max(predicted, 1)), 4),
+            "recall": round(float(hit / max(drawn, 1)), 4),
+            "f1": round(float(2 * hit / max(predicted + drawn, 1)), 4),
+            "objects": int(drawn),
+        }
+        for label, (hit, predicted, drawn) in zip(labels, counts, strict=True)
+    }
+
+
 def iou_matrix(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
     """Return the IoU of corner boxes [A, 4] with [B, 4], float [A, B]."""
     low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])

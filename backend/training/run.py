@@ -34,7 +34,7 @@ from backend.training.dataset import (
 from backend.training.holdout import split_by_task
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 from backend.training.loop import LearningData, LoopResult, TrainingLoop, predict_images
-from backend.training.metrics import average_precision, precision_recall, scored_hits
+from backend.training.metrics import average_precision, precision_recall, scored_hits, scores_by_label
 from backend.training.promptable import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
 from backend.training.start_weights import Start, start_from_imagenet, start_from_version
@@ -96,11 +96,12 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         logger.info("resuming after epoch %d", state.next_epoch)
         loop.resume(state)
     result = loop.run()
-    score_map, metrics = _judge_best(loop, result, data, inputs)
+    score_map, metrics, by_label = _judge_best(loop, result, data, inputs)
     card = _card(inputs, architecture, recipe, loop, result, data, loaded, start)
     card.update(
         score_map=score_map.as_card(),
         metrics=metrics,
+        per_class=by_label,
         precision="bfloat16" if use_bf16 else "float32",
         memory_format="channels_last",
         seconds=round(time.monotonic() - started, 1),
@@ -187,11 +188,11 @@ def _learning_data(
 
 def _judge_best(
     loop: TrainingLoop, result: LoopResult, data: LearningData, inputs: TrainingInputs
-) -> tuple[ScoreMap, dict[str, float]]:
-    """Calibrate on the held-out images and return the map and the metrics with calibrated scores."""
+) -> tuple[ScoreMap, dict[str, float], dict[str, dict[str, float]]]:
+    """Calibrate on the held-out images; return the map, the metrics with it, and those by label."""
     loop.ema.load_state_dict(result.best_weights)
     if not data.held_out:
-        return ScoreMap(), {}
+        return ScoreMap(), {}, {}
     targets = [image.target for image in data.held_out]
     score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
     predictor = Predictor(loop.ema, inputs.labels, score_map, device=inputs.device, autocast=loop.use_bf16)
@@ -207,7 +208,8 @@ def _judge_best(
         recall=recall,
         calibration_error=expected_calibration_error(scores[kept], hits[kept]),
     )
-    return score_map, {name: round(value, 4) for name, value in metrics.items()}
+    by_label = scores_by_label(found, targets, inputs.labels, cut)
+    return score_map, {name: round(value, 4) for name, value in metrics.items()}, by_label
 
 
 def _card(

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from backend.errors import ImageDecodeError
+from backend.errors import ImageDecodeError, LabelStudioAuthError, QueueError
 from backend.service.predict import PredictRequest, predict_tasks
 from backend.service.projects import ProjectSettings
 from tests.fakes import (
@@ -220,3 +220,41 @@ def test_a_single_task_over_the_deadline_gets_nothing(tmp_path):
         tmp_path, predictor=FakePredictor(seconds=1.5), settings={"predict_deadline_s": 1.0, **CREDENTIALS}
     )
     assert predict_tasks(services, request(1)) == [[]]
+
+
+def test_predictions_go_on_without_redis(tmp_path, caplog):
+    services = make(
+        tmp_path,
+        predictor=FakePredictor(seconds=0.05),
+        settings={"predict_deadline_s": 1.0, **CREDENTIALS},
+    )
+    services.queue.failure = QueueError("Redis is away")
+    entries = predict_tasks(services, request(*range(1, 41), is_label_studio=True))
+    assert 0 < sum(bool(entry) for entry in entries) < 40
+    assert "tasks get no prediction: Redis is away" in caplog.text
+
+
+def test_a_refused_token_of_the_connection_counts_as_none(tmp_path, caplog):
+    label_studio = FakeLabelStudio()
+    label_studio.failures = [LabelStudioAuthError("401: legacy token authentication has been disabled")]
+    services = make(
+        tmp_path,
+        predictor=FakePredictor(seconds=0.05),
+        label_studio=label_studio,
+        settings={"predict_deadline_s": 1.0},
+    )
+    services.projects.remember(KEY, hostname="http://ls", access_token="legacy")
+    entries = predict_tasks(services, request(*range(1, 31)))
+    assert all(entries)  # it worked on past the deadline
+    assert "legacy token" in caplog.text
+
+
+def test_a_process_that_has_to_leave_answers_what_it_has(tmp_path):
+    services = make(tmp_path, predictor=FakePredictor(seconds=0.1), settings=CREDENTIALS)
+    services.pipeline.hurry(0.5)
+    started = time.monotonic()
+    entries = predict_tasks(services, request(*range(1, 41)))
+    assert time.monotonic() - started < 3.0
+    assert len(entries) == 40
+    [job] = services.queue.records(KEY)
+    assert len(services.documents.read(job.payload_path)["tasks"]) == sum(entry == [] for entry in entries)

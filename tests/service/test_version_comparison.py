@@ -46,3 +46,17 @@ def test_classes_metrics_and_parameters_are_set_side_by_side():
     assert cat["metrics"][0]["difference"] == pytest.approx(0.1)
     assert dog["metrics"] == [{"name": "ap", "before": None, "after": 0.1, "difference": None}]
     assert comparison["parameters"] == [{"name": "epochs", "before": 5, "after": 9}]
+
+
+def test_the_comparison_on_the_same_images_goes_first():
+    found = {
+        "champion": "a",
+        "f1_champion": 0.6,
+        "f1_challenger": 0.5,
+        "f1_by_label": {"Cat": {"champion": 0.7, "challenger": 0.4}},
+    }
+    after = {**card("b", {"box_map": 0.9}), "comparison": found}
+    comparison = compare_versions(card("a", {"box_map": 0.1}), after)
+    assert comparison["sentence"] == "b is worse than a: F1 on the same images 0.500 after 0.600."
+    assert comparison["classes"][0]["metrics"][0]["difference"] == pytest.approx(-0.3)
+    assert compare_versions(card("x", {"box_map": 0.1}), after)["sentence"].startswith("b is better than x")

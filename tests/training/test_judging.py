@@ -5,7 +5,7 @@ from backend.core.instances import Detections, ImageSize, TrainingTarget
 from backend.core.training_params import TrainingParams
 from backend.training.calibration import expected_calibration_error, fit_score_map
 from backend.training.holdout import split_by_task
-from backend.training.metrics import average_precision, precision_recall
+from backend.training.metrics import average_precision, precision_recall, scores_by_label
 from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
 from backend.training.schedule import assignment_trust, ema_decay, learning_rate_factor, longest_side_px
 from tests.learning_scenes import scene
@@ -47,6 +47,16 @@ def test_precision_and_recall_count_a_second_hit_as_wrong():
     truth = target([[0, 0, 10, 10], [80, 80, 90, 90]])
     assert precision_recall([found], [truth], 0.3) == (0.5, 0.5)
     assert precision_recall([found], [truth], 0.95) == (0.0, 0.0)
+
+
+def test_scores_by_label_count_each_label_alone():
+    boxes = [[0, 0, 10, 10], [20, 20, 30, 30]]
+    truth = target(boxes)
+    found = detections(boxes, [0.9, 0.2])
+    by_label = scores_by_label([found], [truth], ["Cat", "Dog"], 0.3)
+    assert by_label["Cat"]["recall"] == 0.5 and by_label["Cat"]["precision"] == 1.0
+    assert by_label["Cat"]["objects"] == 2
+    assert by_label["Dog"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "objects": 0}
 
 
 def overconfident(seed, count=300):
