@@ -1,0 +1,145 @@
+"""Train and score through HTTP, as a user gets it, with a peer's seconds taken in the same run.
+
+    python -m benchmarks.learning_http --data DATA --set bccd [--first 10] [--params '{"pretrained": false}']
+        [--peer-python .venv-peers/bin/python --peer-epochs 2]
+
+DATA holds the folders named in `benchmarks.learning.SETS`. The peer (YOLO11n, YOLO11n-seg or a U-Net, by set)
+trains a few epochs on the same images before ours; its seconds are scaled to 50 epochs. Appends one line to
+benchmarks/results/learning_http.jsonl; --out also keeps the predictions as Label Studio JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backend.core.instances import Detections, ImageSize
+from backend.core.label_config import parse_label_config
+from backend.core.targets import annotated_task, build_target
+from benchmarks.learning import SETS, load_samples, score
+from benchmarks.live_service import append_result, resident_bytes
+from tests.service_process import HOST, ServiceProcess, free_port
+
+PEERS = {
+    "bccd": ["yolo.py"],
+    "rectangle": ["yolo.py"],
+    "polygon": ["yolo.py", "--segment"],
+    "brush": ["unet.py"],
+}
+
+
+def peer_seconds(python: str, data: Path, name: str, epochs: int) -> dict:
+    """Train the set's peer for a few epochs; return what it printed."""
+    folder, tasks, _ = SETS[name]
+    script, *flags = PEERS[name]
+    command = [python, str(Path(__file__).parent / "peers" / script), "--data", str(data / folder)]
+    command += ["--tasks", tasks, *flags, "--time-epochs", str(epochs)]
+    if script == "yolo.py":
+        command += ["--out", tempfile.mkdtemp()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def to_detections(prediction: dict | list, sample, config, labels) -> Detections:
+    """Read a Label Studio prediction back as detections, best score first; none where it is `[]`."""
+    size: ImageSize = sample.target.size
+    regions = prediction["result"] if prediction else []
+    task = {"id": 1, "data": {"image": "x"}, "annotations": [{"id": 1, "result": regions}]}
+    target = build_target(annotated_task(task, config).pages[0].regions, labels, size).target
+    by_id = {region["id"]: region["score"] for region in regions}
+    scores = np.array([by_id[i] for i in target.region_ids], np.float32)
+    order = np.argsort(-scores)
+    return Detections(
+        size,
+        target.boxes_xyxy_px[order],
+        scores[order],
+        target.label_indices[order],
+        tuple(target.masks[k] for k in order),
+        image_score=float(prediction["score"]) if prediction else 0.0,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--set", choices=SETS, required=True)
+    parser.add_argument("--first", type=int)
+    parser.add_argument("--params", default='{"pretrained": false}')
+    parser.add_argument("--peer-python")
+    parser.add_argument("--peer-epochs", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--data-dir", type=Path, help="keep the service's data here")
+    args = parser.parse_args()
+
+    folder, tasks_file, config_file = SETS[args.set]
+    xml = (args.data / folder / config_file).read_text()
+    config = parse_label_config(xml)
+    labels = tuple(config.labels)
+    splits = json.loads((args.data / folder / "splits.json").read_text())
+    train_ids = set(splits["train100"][: args.first])
+    row: dict = {"set": args.set, "images": len(train_ids), "params": json.loads(args.params)}
+    row["command"] = "python -m benchmarks.learning_http " + " ".join(sys.argv[1:])
+    if args.peer_python:
+        row["peer"] = peer_seconds(args.peer_python, args.data, args.set, args.peer_epochs)
+
+    port = free_port()
+    images = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", HOST, "--directory", args.data / folder],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    data_dir = args.data_dir or Path(tempfile.mkdtemp()) / "data"
+    try:
+        with ServiceProcess(data_dir) as service:
+            tasks = json.loads((args.data / folder / tasks_file).read_text())
+            for task in tasks:
+                task["data"]["image"] = f"http://{HOST}:{port}/{task['data']['image']}"
+            by_id = {task["id"]: task for task in tasks}
+            body = {"project": f"9001.{int(time.time())}", "label_config": xml}
+            started = time.monotonic()
+            annotations = [task for task in tasks if task["id"] in train_ids]
+            params = json.loads(args.params)
+            answer = service.post("/train", {**body, "annotations": annotations, "params": params})
+            answer.raise_for_status()
+            status = service.wait_for_job(answer.json()["job"], within_s=3600)
+            row["train_seconds"] = round(time.monotonic() - started, 1)
+            if status["job_status"] != "finished":
+                raise SystemExit(f"the training {status['job_status']}: {status.get('error')}")
+            row["resident_gib"] = {k: round(v / 2**30, 2) for k, v in resident_bytes(service).items()}
+            val = [{"id": i, "data": by_id[i]["data"]} for i in splits["val"]]
+            service.post("/predict", {**body, "tasks": val[:1]}).raise_for_status()
+            answers = {}
+            for name, threshold in (("at_default", {}), ("at_0.01", {"confidence_threshold": 0.01})):
+                started = time.monotonic()
+                answer = service.post("/predict", {**body, "tasks": val, "params": threshold})
+                answer.raise_for_status()
+                row[f"images_per_s_{name}"] = round(len(val) / (time.monotonic() - started), 2)
+                answers[name] = answer.json()["results"]
+            row["load_average"] = round(os.getloadavg()[1], 1)
+            row["activation"] = status.get("activation_reason")
+    finally:
+        images.terminate()
+        images.wait(10)
+    samples, _, _ = load_samples(args.data, args.set, "val")
+    wide = [to_detections(p, s, config, labels) for p, s in zip(answers["at_0.01"], samples, strict=True)]
+    has_masks = args.set in ("brush", "polygon")
+    row.update(score(wide, samples, len(labels), has_masks))
+    row["missing"] = sum(not p for p in answers["at_0.01"])
+    if args.out:
+        listed = [{"task": i, **p} for i, p in zip(splits["val"], answers["at_0.01"], strict=True) if p]
+        args.out.write_text(json.dumps(listed))
+    append_result("learning_http", row)
+
+
+if __name__ == "__main__":
+    main()
