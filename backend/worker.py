@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from backend.bootstrap import build_services, redis_url_of
+from backend.errors import LabelStudioGone
 from backend.infra.rq_queue import RqJobQueue
 from backend.infra.rq_worker import JobEnd, JobLease, QueueWorker, run_next_job
 from backend.logs import configure_logging, context
@@ -19,6 +20,7 @@ from backend.service import jobs
 from backend.service.background import run_predictions
 from backend.service.job_log import keep_job_log
 from backend.service.jobs import JobOutcome, RunningJob
+from backend.service.model_admin import stop_jobs
 from backend.service.ports import JobRecord
 from backend.service.services import Services
 from backend.service.train import run_training
@@ -43,7 +45,11 @@ def run_ticket(kind: str) -> None:
     def handle(record: JobRecord, lease: JobLease) -> JobEnd:
         context.set({"job": record.job_id, "project": record.project_key})
         with keep_job_log(services.documents, record.job_id):
-            outcome = HANDLERS[kind](services, RunningJob(services.queue, record, lease))
+            try:
+                outcome = HANDLERS[kind](services, RunningJob(services.queue, record, lease))
+            except LabelStudioGone:
+                stop_jobs(services, record.project_key)  # they would find no project either
+                raise
         return JobEnd(outcome.status, model_version=outcome.model_version, details=outcome.details)
 
     run_next_job(services.queue, kind, handle)

@@ -51,7 +51,7 @@ class Diagnosis:
 
     def run(self, key: str | None) -> list[Check]:
         """Return all checks; those that need a project are left out without one."""
-        checks = [self._device(), self._disk(), self._queue()]
+        checks = [self._device(), self._disk(), self._queue(), self._model_files()]
         if key is None:
             return [*self._no_project(), *checks]
         project, reachable = self._label_studio(key)
@@ -290,6 +290,18 @@ class Diagnosis:
                 "Free memory, or train with a smaller batch and image size.",
             )
         return Check("device", "Device and memory", OK, found)
+
+    def _model_files(self) -> Check:
+        problems = self._s.versions.problems()
+        if not problems:
+            return Check("model_files", "Model files", OK, "No damaged version was met.")
+        return Check(
+            "model_files",
+            "Model files",
+            FAILED,
+            "; ".join(problems),
+            "The newest good version serves meanwhile. Restore the files, or delete that version.",
+        )
 
     def _disk(self) -> Check:
         try:

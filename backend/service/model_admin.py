@@ -52,12 +52,18 @@ def delete_project(services: Services, key: str) -> list[str]:
 
     Returns the ids of the jobs that were stopped.
     """
+    stopped = stop_jobs(services, key)
+    services.projects.mark_deleted(key)
+    services.versions.look_again(key)
+    logger.info("project %s: deleted; %d jobs stopped, its versions are kept for now", key, len(stopped))
+    return stopped
+
+
+def stop_jobs(services: Services, key: str) -> list[str]:
+    """Ask every job of a project to end and return their ids."""
     stopped = []
     for record in services.queue.records(key):
         if record.status in ACTIVE:
             services.queue.request_stop(record.job_id, mode="discard")
             stopped.append(record.job_id)
-    services.projects.mark_deleted(key)
-    services.versions.look_again(key)
-    logger.info("project %s: deleted; %d jobs stopped, its versions are kept for now", key, len(stopped))
     return stopped

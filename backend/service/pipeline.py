@@ -8,6 +8,7 @@ soon as its last image is done.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import time
 from collections import deque
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 FETCH_THREADS = 8
 MOST_WAITING_IMAGES = 2 * MOST_IMAGES_AT_ONCE  # one batch in the network, one waiting: the lane never idles
 MOST_WAITING_BYTES = 192 * 1024**2
+_LOOK_UP_S = 1.0  # how often a waiting run looks whether it has to end
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,24 @@ class Pipeline:
     def __init__(self, images: ImageSource, lane: NetworkLane) -> None:
         self._images = images
         self._lane = lane
+        self._latest = math.inf
 
     def run(self, work: Work, predictor: Predictor, deadline: float | None = None) -> Iterator[Answered]:
         """Yield each task's outcome as it is done; ends early at the deadline (of time.monotonic())."""
-        run = _Run(self._images, self._lane, work, predictor, deadline)
+
+        def seconds_left() -> float:
+            return min(math.inf if deadline is None else deadline, self._latest) - time.monotonic()
+
+        run = _Run(self._images, self._lane, work, predictor, seconds_left)
         yield from run.broken
         if len(run.to_fetch) == 1:
             yield from run.one()
         elif run.to_fetch:
             yield from run.many()
+
+    def hurry(self, seconds: float) -> None:
+        """End every run within so many seconds: the process has been told to leave."""
+        self._latest = time.monotonic() + seconds
 
 
 class _Run:
@@ -116,13 +127,13 @@ class _Run:
         lane: NetworkLane,
         work: Work,
         predictor: Predictor,
-        deadline: float | None,
+        seconds_left: Callable[[], float],
     ) -> None:
         self.images = images
         self.lane = lane
         self.work = work
         self.predictor = predictor
-        self.deadline = deadline
+        self.seconds_left = seconds_left
         self.cut = Cut(work.thresholds.lowest_confidence, work.thresholds.nms)
         self.to_fetch: deque[_Page] = deque()
         self.tasks: dict[int, _Task] = {}
@@ -160,7 +171,7 @@ class _Run:
         try:
             image = self.images.load_rgb(page.page.reference, page.access)
             future = self._send(image)
-            detections = future.result(timeout=self._seconds_left())[0]
+            detections = self._wait(future)[0]
             regions = self._regions(page, detections)
         except FutureTimeout:
             future.cancel()
@@ -183,10 +194,12 @@ class _Run:
                     page = self.to_fetch.popleft()
                     fetchers.submit(self._fetch, page, events)
                     fetching += 1
-                try:
-                    event = events.get(timeout=self._seconds_left())
-                except queue.Empty:
+                if self.seconds_left() <= 0:
                     return
+                try:
+                    event = events.get(timeout=min(_LOOK_UP_S, self.seconds_left()))
+                except queue.Empty:
+                    continue
                 page = event.page
                 if event.stage == "fetched":
                     fetching -= 1
@@ -268,8 +281,15 @@ class _Run:
         regions = [region for regions in task.regions for region in regions]
         yield Answered(position, make_prediction(regions, min(task.scores), self.predictor.version))
 
-    def _seconds_left(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+    def _wait(self, future: Future[list[Detections]]) -> list[Detections]:
+        """Return the future's result. Raises FutureTimeout when no time is left."""
+        while True:
+            left_s = self.seconds_left()
+            try:
+                return future.result(timeout=max(0.0, min(_LOOK_UP_S, left_s)))
+            except FutureTimeout:
+                if left_s <= _LOOK_UP_S:
+                    raise
 
 
 def _has_room(fetching: int, in_network: Mapping[Any, int]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Json = dict[str, Any]
+Names = list[str]  # where a method of the class is called `list`
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ class VersionStore(Protocol):
 
     def import_file(self, project_key: str, source: Path, *, activate: bool) -> str:
         """Validate an exported file, store it, return its version. Raises VersionError, writes nothing then."""
+
+    def problems(self) -> Names:
+        """Return a sentence for each damaged version that was met in the last minutes."""
 
 
 class DocumentStore(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.core.label_config import LabelConfig, parse_label_config
-from backend.errors import LabelConfigError
+from backend.errors import LabelConfigError, QueueError, StoreError
 from backend.service.background import claimed_tasks, finish_in_background
 from backend.service.parameters import thresholds
 from backend.service.pipeline import Work, task_id_of
@@ -99,7 +99,7 @@ def log_untrained_labels(key: str, predictor: Predictor, config: LabelConfig) ->
 def _predict(services: Services, request: PredictRequest, work: Work, predictor: Predictor) -> list[Entry]:
     entries: list[Entry] = [NOTHING] * len(work.tasks)
     positions = _unclaimed(services, request, work, predictor.version)
-    has_api = services.has_label_studio(work.project_key)
+    has_api = services.credentials.can_push(services, work.project_key)
     limit_s = services.settings.predict_deadline_s
     if not has_api:
         limit_s = max(limit_s, DEADLINE_WITHOUT_API_S)
@@ -127,7 +127,10 @@ def _unclaimed(services: Services, request: PredictRequest, work: Work, version:
     """Return the positions to answer now: a background job at work pushes its own, and only it."""
     if not request.is_label_studio or len(work.tasks) == 1:
         return list(range(len(work.tasks)))
-    claimed = claimed_tasks(services, work.project_key, version)
+    try:
+        claimed = claimed_tasks(services, work.project_key, version)
+    except QueueError:
+        return list(range(len(work.tasks)))  # without Redis no job is at work either
     return [position for position, task in enumerate(work.tasks) if task_id_of(task) not in claimed]
 
 
@@ -148,4 +151,7 @@ def _hand_over(
             len(tasks),
         )
         return
-    finish_in_background(services, work.project_key, version, tasks, request.label_config, request.params)
+    try:
+        finish_in_background(services, work.project_key, version, tasks, request.label_config, request.params)
+    except (QueueError, StoreError) as exc:
+        logger.error("project %s: %d tasks get no prediction: %s", work.project_key, len(tasks), exc)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from backend.core.label_config import LabelConfig
 from backend.errors import LabelStudioAuthError
+from backend.service.credentials import Credentials
 from backend.service.events import EventHints
 from backend.service.lane import NetworkLane
 from backend.service.overlapping import OverlappingCalls
@@ -69,6 +70,7 @@ class Services:
     train: Train
     interactive: InteractiveAnswers
     hints: EventHints = field(default_factory=EventHints)
+    credentials: Credentials = field(default_factory=Credentials)
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
     now: Callable[[], float] = time.time
 

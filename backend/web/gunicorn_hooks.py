@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
+from types import FrameType
 from typing import Any
 
 # Newer releases open a socket for remote control; older ones pass over the name.
 control_socket_disable = True
+# Requests are finished on leaving; what a long one has not predicted by then goes on in the background.
+FINISH_WITHIN_S = 12.0
 
 
 def post_worker_init(worker: Any) -> None:
     """Begin the heavy imports, now that the socket is open and this process answers."""
     from backend.web.app import warm_up
 
-    warm_up(worker.app.wsgi())
+    app = worker.app.wsgi()
+    warm_up(app)
+    leave = signal.getsignal(signal.SIGTERM)
+
+    def hurry_and_leave(number: int, frame: FrameType | None) -> None:
+        app.extensions["services"].pipeline.hurry(FINISH_WITHIN_S)
+        if callable(leave):
+            leave(number, frame)
+
+    signal.signal(signal.SIGTERM, hurry_and_leave)
 
 
 def child_exit(server: Any, worker: Any) -> None:

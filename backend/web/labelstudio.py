@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.core.label_config import parse_label_config
-from backend.errors import LabelConfigError, NotFoundError, ProjectKeyError, RequestError
+from backend.errors import LabelConfigError, NotFoundError, ProjectKeyError, RequestError, StoreError
 from backend.service.events import note_event
 from backend.service.job_status import describe_job, stop_job
 from backend.service.model_admin import delete_project, duplicate_model, list_versions
@@ -37,7 +37,10 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
 
     @routes.get("/health")
     def health() -> Response:
-        return json_response({"status": "UP", "model_class": MODEL_CLASS_NAME})
+        answer = {"status": "UP", "model_class": MODEL_CLASS_NAME}
+        # Anybody may ask for this, so it says how many; the panel says which and why.
+        damaged = len(services.store.problems())
+        return json_response(answer | ({"damaged_versions": damaged} if damaged else {}))
 
     @routes.get("/")
     def root() -> AnyResponse:
@@ -50,13 +53,16 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     def setup() -> Response:
         body = schemas.parse_body(schemas.SetupBody, read_json())
         key = services.projects.canonical(body.project, body.label_config)
-        services.projects.remember(
-            key,
-            hostname=body.hostname,
-            access_token=body.access_token,
-            label_config=body.label_config,
-            extra_params=body.extra_params,
-        )
+        try:
+            services.projects.remember(
+                key,
+                hostname=body.hostname,
+                access_token=body.access_token,
+                label_config=body.label_config,
+                extra_params=body.extra_params,
+            )
+        except StoreError as exc:  # a full disk must not disconnect the model that serves
+            logger.error("project %s: its connection could not be kept: %s", key, exc)
         model_class.start()  # whoever connects is about to ask for predictions
         return json_response({"model_version": services.versions.reported(key)})
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from backend.errors import QueueError
+from backend.errors import QueueError, StoreError
 from tests.fakes import RECTANGLES, FakePredictor, add_version, annotated, rectangle
 from tests.web.conftest import KEY
 
@@ -53,6 +53,13 @@ def test_setup_takes_every_form_of_extra_params(client, extra):
 def test_wrong_extra_params_leave_setup_alone_and_stand_in_the_connection(client, extra):
     assert client.post("/setup", json=setup_body(extra_params=extra)).status_code == 200
     assert "Extra params" in client.services.projects.connection(KEY).extra_params_problem
+
+
+def test_a_full_disk_does_not_disconnect_the_model(client):
+    add_version(client.services, KEY, "v7")
+    client.services.documents.failure = StoreError("no space left on device")
+    answer = client.post("/setup", json=setup_body())
+    assert (answer.status_code, answer.json) == (200, {"model_version": "v7"})
 
 
 def test_setup_reports_the_version_that_predictions_carry(client):
