@@ -71,6 +71,10 @@ class FakeVersionStore:
         self.serving: dict[str, str] = {}
         self.pinned: set[tuple[str, str]] = set()
         self.failure: Exception | None = None
+        self.damaged: list[str] = []
+
+    def problems(self):
+        return list(self.damaged)
 
     def publish(self, project_key, version, folder, card, *, activate):
         if self.failure is not None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
-from backend.errors import FetchError, ImageDecodeError
+from backend.errors import ImageDecodeError
 from backend.infra.addresses import AddressRules
 from backend.infra.image_cache import ImageCache
 from backend.infra.image_decode import decode_rgb
 from backend.infra.image_download import Downloader
-from backend.service.ports import ImageAccess, ImageSource
+from backend.service.ports import ImageAccess
 from backend.settings import Settings
 
 LOCK_STRIPES = 64
@@ -72,33 +69,6 @@ class ImageFetcher:
         if not isinstance(reference, str) or reference.startswith("data:"):
             return True
         return self._cache is not None and cache_key(reference, access) in self._cache
-
-
-def load_many(
-    source: ImageSource, wanted: Iterable[tuple[str, ImageAccess]], *, threads: int = 8
-) -> Iterator[npt.NDArray[np.uint8] | FetchError]:
-    """Yield the image of each reference, or why it could not be had, in the order asked.
-
-    `threads` fetch at a time, and at most twice as many images wait to be taken.
-    """
-
-    def load(reference: str, access: ImageAccess) -> npt.NDArray[np.uint8] | FetchError:
-        try:
-            return source.load_rgb(reference, access)
-        except FetchError as exc:
-            return exc
-
-    running: deque[Future[npt.NDArray[np.uint8] | FetchError]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
-    try:
-        for reference, access in wanted:
-            running.append(pool.submit(load, reference, access))
-            if len(running) >= 2 * threads:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def cache_key(reference: str, access: ImageAccess) -> str:

@@ -44,6 +44,7 @@ PROJECT_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 POINTER_TTL_S = 1.5
 DAMAGE_TTL_S = 30.0
+REPORTED_FOR_S = 600.0
 MAX_REMEMBERED = 10_000
 GIB = 1024**3
 
@@ -201,8 +202,10 @@ class Versions:
             raise VersionError(f"the model file cannot be read: {exc.strerror or exc}") from exc
 
     def problems(self) -> Names:
-        """Return a sentence for each damaged version met in the last minutes."""
+        """Return a sentence for each damaged version that was met in the last minutes."""
         with self._lock:
+            since = self._clock() - REPORTED_FOR_S
+            self._damaged = {key: noted for key, noted in self._damaged.items() if noted[0] > since}
             return [
                 f"project {project}, version {version}: {reason}"
                 for (project, version), (_, reason) in sorted(self._damaged.items())

@@ -2,11 +2,10 @@ import base64
 import gzip
 import io
 import socket
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, unquote
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +13,7 @@ from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNo
 from backend.infra.addresses import AddressRules
 from backend.infra.image_cache import ImageCache
 from backend.infra.image_download import Downloader
-from backend.infra.images import ImageFetcher, cache_key, load_many
+from backend.infra.images import ImageFetcher, cache_key
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.http_server import Answer
@@ -431,48 +430,10 @@ class TestCaching:
     def test_two_who_want_the_same_fetch_it_once(self, web, cache):
         web.routes["/a.png"] = lambda seen: time.sleep(0.2) or Answer(PNG)
         images = fetcher(cache)
-        wanted = [(f"{web.url}/a.png", OPEN)] * 6
-        assert all(isinstance(image, np.ndarray) for image in load_many(images, wanted))
+        with ThreadPoolExecutor(6) as pool:
+            got = list(pool.map(lambda _: images.load_rgb(f"{web.url}/a.png", OPEN), range(6)))
+        assert all(image.shape == (3, 4, 3) for image in got)
         assert len(web.seen) == 1
-
-
-class TestMany:
-    def test_in_order_with_errors_in_their_places(self, images, web):
-        for number in range(20):
-            web.routes[f"/{number}.png"] = Answer(png((number, 0, 0)))
-        web.routes["/7.png"] = Answer(status=404)
-        got = list(load_many(images, [(f"{web.url}/{n}.png", OPEN) for n in range(20)], threads=4))
-        assert isinstance(got[7], ImageNotFound)
-        assert [int(image[0, 0, 0]) for image in got if not isinstance(image, FetchError)] == [
-            n for n in range(20) if n != 7
-        ]
-
-    def test_several_at_a_time_but_not_all(self, images, web):
-        running, most, lock = [0], [0], threading.Lock()
-
-        def slow(seen):
-            with lock:
-                running[0] += 1
-                most[0] = max(most[0], running[0])
-            time.sleep(0.1)
-            with lock:
-                running[0] -= 1
-            return Answer(PNG)
-
-        for number in range(12):
-            web.routes[f"/{number}.png"] = slow
-        asked = []
-
-        def wanted():
-            for number in range(12):
-                asked.append(number)
-                yield f"{web.url}/{number}.png", OPEN
-
-        results = load_many(images, wanted(), threads=3)
-        next(results)
-        assert len(asked) <= 7, "what nobody takes is not fetched ahead without end"
-        results.close()
-        assert 2 <= most[0] <= 3
 
 
 def test_from_settings_touches_nothing(tmp_path):

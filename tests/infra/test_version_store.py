@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.object_store import STAGING_FOLDER, FolderStore, open_object_store
-from backend.infra.version_store import POINTER_TTL_S, Versions, new_version_name
+from backend.infra.version_store import POINTER_TTL_S, REPORTED_FOR_S, Versions, new_version_name
 
 LABELS = ["a", "b"]
 CARD = {"architecture": {"backbone": "resnet18", "label_count": 2, "image_size_px": 416}, "labels": LABELS}
@@ -201,6 +201,17 @@ class TestDamage:
         assert store.current(KEY) is None and store.problems()
         self.damage(objects, "v1", content=WEIGHTS)
         clock.now += 60
+        assert store.current(KEY) == "v1" and store.problems() == []
+
+    def test_damage_that_nobody_meets_any_more_is_forgotten(self, store, objects, tmp_path, clock):
+        publish(store, tmp_path, "v1")
+        publish(store, tmp_path, "v2")
+        self.damage(objects, "v2", content=None)
+        clock.now += POINTER_TTL_S + 0.01
+        store.current(KEY)
+        store.activate(KEY, "v1")
+        assert store.problems()
+        clock.now += REPORTED_FOR_S + 1
         assert store.current(KEY) == "v1" and store.problems() == []
 
     def test_same_length_other_bytes_are_noticed_before_use(self, store, objects, tmp_path, clock):
