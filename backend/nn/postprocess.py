@@ -18,6 +18,8 @@ MAX_CANDIDATES = 400
 # usually come in parts (painted areas): then only crumbs are.
 SPECK_SHARE = 0.08
 CRUMB_SHARE = 0.005
+# Where a mask ends, as a logit; below 0, since edges that the map cannot resolve come out too small.
+MASK_CUT_LOGIT = -0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,7 @@ def object_mask(
     letterbox: Letterbox,
     *,
     speck_share: float = SPECK_SHARE,
+    cut_logit: float = MASK_CUT_LOGIT,
 ) -> MaskPatch | None:
     """Return the mask of one object in the orig frame; None where its window misses the image.
 
@@ -113,7 +116,7 @@ def object_mask(
         dtype=np.float32,
     )
     # An unsure object still gets its best guess rather than nothing.
-    cut = min(0.0, float(logits.max()) - 1.0)
+    cut = min(cut_logit, float(logits.max()) - 1.0)
     bits = without_specks(logits > cut, speck_share)
     patch = MaskPatch.from_full(bits)
     if patch is None:

@@ -20,7 +20,7 @@ from backend.core.letterbox import Letterbox
 from backend.errors import ParameterError, VersionError
 from backend.nn.fuse import fuse_normalisation
 from backend.nn.network import Architecture, InstanceNetwork
-from backend.nn.postprocess import SPECK_SHARE, Candidates, object_mask, select_candidates
+from backend.nn.postprocess import MASK_CUT_LOGIT, SPECK_SHARE, Candidates, object_mask, select_candidates
 from backend.nn.precision import in_channels_last, is_bf16_faster
 from backend.nn.score_map import ScoreMap, expected_f1
 from backend.nn.segmentation_head import mask_windows
@@ -50,10 +50,11 @@ class Predictor:
         device: str = "cpu",
         autocast: bool = False,
         speck_shares: Sequence[float] = (),
+        mask_cut_logit: float = MASK_CUT_LOGIT,
     ) -> None:
         """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
 
-        speck_shares: per label, as in `object_mask`; empty for the usual share.
+        speck_shares (per label; empty for the usual share) and mask_cut_logit: as in `object_mask`.
         """
         self.labels = tuple(labels)
         self.version = version
@@ -62,6 +63,7 @@ class Predictor:
         self._score_map = score_map
         self._device = torch.device(device)
         self._autocast = autocast
+        self._mask_cut_logit = mask_cut_logit
         self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
 
@@ -153,6 +155,7 @@ class Predictor:
                     mask_logits.windows_xyxy_px[k],
                     letterbox,
                     speck_share=self._speck_shares[kept.label_indices[k]],
+                    cut_logit=self._mask_cut_logit,
                 )
                 for k in inside
             )
@@ -190,6 +193,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
         score_map = ScoreMap.from_card(card["score_map"])
         labels = tuple(str(label) for label in card["labels"])
         speck_shares = tuple(float(share) for share in card.get("speck_shares", ()))
+        mask_cut_logit = float(card.get("mask_cut_logit", MASK_CUT_LOGIT))
         network = InstanceNetwork(architecture)
     except (KeyError, TypeError, ValueError, ParameterError) as exc:
         raise VersionError(f"{CARD_FILE} in {folder.name} does not describe a network: {exc!r}") from exc
@@ -207,6 +211,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
         version=str(card.get("version", folder.name)),
         device=device,
         speck_shares=speck_shares,
+        mask_cut_logit=mask_cut_logit,
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from backend.core.instances import Detections, FloatArray, TrainingTarget
+from backend.nn.postprocess import MASK_CUT_LOGIT
 from backend.nn.predictor import DEFAULT_CUT
 from backend.nn.score_map import ScoreMap
-from backend.training.metrics import scored_hits
+from backend.training.metrics import matched_mask_ious, scored_hits
 
 # Fewer objects than this say too little; the network's own scores then stand.
 OBJECTS_MIN = 8
@@ -20,7 +23,20 @@ EXPECTED_SLOPE, SLOPE_STRENGTH, OFFSET_STRENGTH = 4.0, 0.5, 3.0
 TAIL_SCORE, TAIL_SLOPE = 0.05, 1.2
 # Precision and recall this close count as balanced.
 MAX_GAP = 0.04
+MASK_CUTS = (-1.2, -0.8, -0.4, 0.0, 0.4)
 KNOTS = np.linspace(-4.0, 3.0, 29)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the held-out images taught about reading the network; the defaults where there are none."""
+
+    score_map: ScoreMap = field(default_factory=ScoreMap)
+    mask_cut_logit: float = MASK_CUT_LOGIT
+
+    def as_card(self) -> dict[str, Any]:
+        """Return JSON-ready values under the names that `load_predictor` reads."""
+        return {"score_map": self.score_map.as_card(), "mask_cut_logit": self.mask_cut_logit}
 
 
 def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap:
@@ -50,6 +66,28 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     tail_start = float(np.interp(tail_top, calibrated, raw))
     calibrated = np.where(calibrated < tail_top, tail_top + TAIL_SLOPE * (raw - tail_start), calibrated)
     return _strictly_rising(raw, calibrated)
+
+
+def fit_mask_cut(
+    predict: Callable[[float], Sequence[Detections]], targets: Sequence[TrainingTarget]
+) -> float:
+    """Return the logit at which to end masks: the one whose masks fit the held-out objects best.
+
+    predict: gives the detections of the held-out images for a cut. Only objects that are found count.
+    """
+    best_cut, best_iou = MASK_CUT_LOGIT, -1.0
+    for cut in sorted(MASK_CUTS, key=lambda c: abs(c - MASK_CUT_LOGIT)):
+        ious = [
+            iou
+            for found, target in zip(predict(cut), targets, strict=True)
+            for iou in matched_mask_ious(found, target)
+        ]
+        if len(ious) < OBJECTS_MIN:
+            return MASK_CUT_LOGIT
+        mean = float(np.mean(ious))
+        if mean > best_iou + 1e-4:
+            best_cut, best_iou = cut, mean
+    return best_cut
 
 
 def _fit_logistic(logits: FloatArray, hits: np.ndarray, count: int) -> tuple[float, float]:

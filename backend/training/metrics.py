@@ -67,6 +67,20 @@ def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[n
     return hits, len(target)
 
 
+def matched_mask_ious(detections: Detections, target: TrainingTarget) -> list[float]:
+    """Return the mask IoU of every object with a mask whose box was found (IoU 0.5, same label)."""
+    iou = iou_matrix(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+    ious = []
+    for k, mask in enumerate(target.masks):
+        usable = (detections.label_indices == target.label_indices[k]) & (iou[:, k] >= 0.5)
+        if mask is None or not usable.any():
+            continue
+        found = _full(detections.masks[int(np.argmax(np.where(usable, iou[:, k], -1)))], target.size)
+        wanted = mask.full(target.size)
+        ious.append(float((found & wanted).sum() / max((found | wanted).sum(), 1)))
+    return ious
+
+
 def precision_recall(
     detections: Sequence[Detections], targets: Sequence[TrainingTarget], threshold: float
 ) -> tuple[float, float]:

@@ -13,14 +13,20 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from backend.core.instances import Detections
 from backend.errors import NotEnoughData, TrainingStopped
 from backend.nn.backbone import normalisation_of
 from backend.nn.network import Architecture, InstanceNetwork
+from backend.nn.postprocess import MASK_CUT_LOGIT
 from backend.nn.precision import is_bf16_faster
 from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
-from backend.nn.score_map import ScoreMap
 from backend.training.batches import sampling_weights
-from backend.training.calibration import expected_calibration_error, fit_score_map
+from backend.training.calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_mask_cut,
+    fit_score_map,
+)
 from backend.training.checkpoint import discard_state, load_state
 from backend.training.dataset import (
     CachedImage,
@@ -96,10 +102,10 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         logger.info("resuming after epoch %d", state.next_epoch)
         loop.resume(state)
     result = loop.run()
-    score_map, metrics, by_label = _judge_best(loop, result, data, inputs)
+    fitted, metrics, by_label = _judge_best(loop, result, data, inputs)
     card = _card(inputs, architecture, recipe, loop, result, data, loaded, start)
     card.update(
-        score_map=score_map.as_card(),
+        **fitted.as_card(),
         metrics=metrics,
         per_class=by_label,
         precision="bfloat16" if use_bf16 else "float32",
@@ -188,16 +194,28 @@ def _learning_data(
 
 def _judge_best(
     loop: TrainingLoop, result: LoopResult, data: LearningData, inputs: TrainingInputs
-) -> tuple[ScoreMap, dict[str, float], dict[str, dict[str, float]]]:
-    """Calibrate on the held-out images; return the map, the metrics with it, and those by label."""
+) -> tuple[Calibration, dict[str, float], dict[str, dict[str, float]]]:
+    """Fit scores and masks to the held-out images; return the fit, its metrics, and those by label."""
     loop.ema.load_state_dict(result.best_weights)
     if not data.held_out:
-        return ScoreMap(), {}, {}
+        return Calibration(), {}, {}
     targets = [image.target for image in data.held_out]
-    score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
-    predictor = Predictor(loop.ema, inputs.labels, score_map, device=inputs.device, autocast=loop.use_bf16)
-    found = predict_images(predictor, data.held_out)
     has_masks = loop.network.architecture.has_masks
+    score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
+
+    def predict(mask_cut_logit: float) -> list[Detections]:
+        predictor = Predictor(
+            loop.ema,
+            inputs.labels,
+            score_map,
+            device=inputs.device,
+            autocast=loop.use_bf16,
+            mask_cut_logit=mask_cut_logit,
+        )
+        return predict_images(predictor, data.held_out)
+
+    fitted = Calibration(score_map, fit_mask_cut(predict, targets) if has_masks else MASK_CUT_LOGIT)
+    found = predict(fitted.mask_cut_logit)
     metrics = average_precision(found, targets, len(inputs.labels), with_masks=has_masks)
     cut = inputs.params.confidence_threshold
     precision, recall = precision_recall(found, targets, cut)
@@ -209,7 +227,7 @@ def _judge_best(
         calibration_error=expected_calibration_error(scores[kept], hits[kept]),
     )
     by_label = scores_by_label(found, targets, inputs.labels, cut)
-    return score_map, {name: round(value, 4) for name, value in metrics.items()}, by_label
+    return fitted, {name: round(value, 4) for name, value in metrics.items()}, by_label
 
 
 def _card(

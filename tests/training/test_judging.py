@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from backend.core.instances import Detections, ImageSize, TrainingTarget
+from backend.core.instances import Detections, ImageSize, MaskPatch, TrainingTarget
 from backend.core.training_params import TrainingParams
-from backend.training.calibration import expected_calibration_error, fit_score_map
+from backend.nn.postprocess import MASK_CUT_LOGIT
+from backend.training.calibration import expected_calibration_error, fit_mask_cut, fit_score_map
 from backend.training.holdout import split_by_task
 from backend.training.metrics import average_precision, precision_recall, scores_by_label
 from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
@@ -108,6 +109,27 @@ def test_too_little_to_fit_leaves_scores_alone():
         -12,
         12,
     )
+
+
+def test_the_mask_cut_is_the_one_that_fits_best():
+    truth = [scene(seed)[1] for seed in range(6)]
+
+    def predict(cut):
+        # Masks of the right size only at -0.8: elsewhere they lose their last rows.
+        rows = 0 if cut == -0.8 else 4
+        return [
+            Detections(
+                t.size,
+                t.boxes_xyxy_px,
+                np.ones(len(t), np.float32),
+                t.label_indices,
+                tuple(MaskPatch(m.left_px, m.top_px, m.bits[: m.bits.shape[0] - rows]) for m in t.masks),
+            )
+            for t in truth
+        ]
+
+    assert fit_mask_cut(predict, truth) == -0.8
+    assert fit_mask_cut(lambda _: [detections([], [])] * 6, [target([])] * 6) == MASK_CUT_LOGIT
 
 
 @pytest.mark.parametrize(("count", "held"), [(1, 0), (10, 0), (30, 3), (100, 10), (5000, 200)])
