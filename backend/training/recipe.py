@@ -71,7 +71,7 @@ class Recipe:
     ema_share: float = 0.06
     # Small first: most of what there is to learn shows at 70 % of the size for half the time.
     size_share_start: float = 0.7
-    size_full_from: float = 0.65
+    size_full_from: float = 0.5
     # Mosaics look like nothing that will ever be predicted: the last part goes without.
     mosaic_until: float = 0.8
     # The network's own opinion enters the assignment gradually.
