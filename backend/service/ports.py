@@ -1,4 +1,4 @@
-"""What the service needs from the outside world; `backend.infra` has the real ones, `tests/fakes.py` the others."""
+"""What the service needs from outside; `backend.infra` has the real ones, `tests/fakes.py` the others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LabelStudio(Protocol):
         """Return every task that has an annotation, with its annotations."""
 
     def tasks(self, project_id: int, *, page: int, page_size: int) -> tuple[list[Json], int]:
-        """Return one page (from 1) of tasks with data and counters, and the total number of tasks."""
+        """Return one page (from 1) of tasks with data and counters, and the number of all."""
 
     def iterate_tasks(self, project_id: int, *, page_size: int = 500) -> Iterator[Json]:
         """Yield every task; never triggers a prediction in Label Studio."""
@@ -73,7 +73,7 @@ class LabelStudio(Protocol):
         """Return the ids of the tasks that already have a prediction of this version."""
 
     def prediction_scores(self, project_id: int) -> dict[int, float]:
-        """Return the mean prediction score of the tasks that have one, as Label Studio's own list shows it."""
+        """Return the mean prediction score of the tasks that have one, as its list shows it."""
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Store predictions `{task, result, score, model_version}`; return how many were created."""
@@ -97,10 +97,10 @@ class VersionStore(Protocol):
     def publish(
         self, project_key: str, version: str, folder: Path, card: Mapping[str, Any], *, activate: bool
     ) -> None:
-        """Store the files of `folder` and the card as `version`; make it current if asked. Raises StoreError."""
+        """Store the files of `folder` and the card; make the version current if asked. Raises StoreError."""
 
     def list(self, project_key: str) -> list[Json]:
-        """Return the cards of all readable versions, newest first; each carries `version`, `pinned`, `is_current`."""
+        """Return the cards of all readable versions, newest first, each with `version`, `pinned`, `is_current`."""
 
     def current(self, project_key: str) -> str | None:
         """Return the version that serves now; falls back to the newest good one if that is damaged."""
@@ -109,7 +109,7 @@ class VersionStore(Protocol):
         """Make `version` the one that serves. Raises VersionError if it is missing or damaged."""
 
     def local_folder(self, project_key: str, version: str) -> Path:
-        """Return a local folder with the version's files (fetched and verified if need be). Raises VersionError."""
+        """Return a local folder with the version's files, verified. Raises VersionError."""
 
     def card(self, project_key: str, version: str) -> Json:
         """Return the version's card. Raises VersionError."""
@@ -124,7 +124,7 @@ class VersionStore(Protocol):
         """Write the version as one file and return its path."""
 
     def import_file(self, project_key: str, source: Path, *, activate: bool) -> str:
-        """Validate an exported file, store it, return its version. Raises VersionError, writes nothing then."""
+        """Validate and store an exported file, return its version; or VersionError and nothing written."""
 
     def problems(self) -> Names:
         """Return a sentence for each damaged version that was met in the last minutes."""

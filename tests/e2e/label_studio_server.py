@@ -179,12 +179,12 @@ class LabelStudio:
             "csrfmiddlewaretoken": session.cookies["csrftoken"],
         }
         session.post(page, data=form, headers={"Referer": page}, timeout=30).raise_for_status()
-        session.headers.update({"X-CSRFToken": session.cookies["csrftoken"], "Referer": self.url})
+        session.headers.update({"X-CSRFToken": str(session.cookies["csrftoken"]), "Referer": self.url})
         return session
 
     def browser_cookies(self) -> list[dict[str, str]]:
         """Return the cookies of a logged-in browser as Playwright wants them."""
-        return [{"name": c.name, "value": str(c.value), "url": self.url} for c in self.login().cookies]
+        return [{"name": str(c.name), "value": str(c.value), "url": self.url} for c in self.login().cookies]
 
     def allow_legacy_tokens(self, allowed: bool) -> None:
         """Set whether the organization takes legacy tokens."""
