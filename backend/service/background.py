@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGo
 from backend.service import jobs
 from backend.service.jobs import JobOutcome, RunningJob
 from backend.service.parameters import thresholds
+from backend.service.parts import Parts
 from backend.service.pipeline import Work, task_id_of
 from backend.service.ports import Json, LabelStudio
 from backend.service.projects import project_id
@@ -41,6 +42,8 @@ def finish_in_background(
     tasks: Sequence[Mapping[str, Any]],
     label_config: str | None,
     params: Mapping[str, Any],
+    login: str | None = None,
+    password: str | None = None,
 ) -> str | None:
     """Queue the tasks that no job has claimed yet; return the job's id, None where none was left."""
     claimed = claimed_tasks(services, key, version)
@@ -59,6 +62,8 @@ def finish_in_background(
         "tasks": bare,
         "label_config": label_config,
         "params": wanted,
+        "login": login,
+        "password": password,
     }
     job_id = _enqueue(services, key, document)
     logger.info("project %s: %d tasks go on in the background as job %s", key, len(bare), job_id)
@@ -134,15 +139,25 @@ def run_predictions(services: Services, job: RunningJob) -> JobOutcome:
     xml = request.get("label_config") or str(label_studio.project(project_id(key))["label_config"])
     config = parse_label_config(xml)
     limits = thresholds(services.projects, key, request.get("params") or {}, config)
-    tasks = pushing.unpredicted(_tasks_of(request, label_studio, key))
-    while chunk := list(islice(tasks, TASKS_AT_ONCE)):
-        work = Work(key, config, chunk, limits, lambda task_id: services.image_access(key, task_id))
-        for answered in services.pipeline.run(work, predictor):
-            pushing.take(chunk[answered.position]["id"], answered.prediction)
-            if (wish := job.stop_or_pause()) is not None:
-                pushing.push()
-                return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, predictor.version)
-    pushing.push()
+    login, password = request.get("login"), request.get("password")
+    work = Work(key, config, (), limits, lambda task_id: services.image_access(key, task_id, login, password))
+    parts = Parts(services, job, request)
+    tasks = parts.share(pushing.unpredicted(_tasks_of(request, label_studio, key)), xml)
+    while tasks:
+        for start in range(0, len(tasks), TASKS_AT_ONCE):
+            chunk = tasks[start : start + TASKS_AT_ONCE]
+            for answered in services.pipeline.run(replace(work, tasks=chunk), predictor):
+                pushing.take(chunk[answered.position]["id"], answered.prediction)
+                if job.stop_or_pause() is not None:
+                    break
+            if job.stop_or_pause() is not None:
+                break
+        pushing.push()
+        tasks = pushing.still_unpredicted(parts.next(lambda: pushing.show(parts)))
+    if (wish := job.stop_or_pause()) is not None:
+        parts.stop()
+        return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, predictor.version)
+    pushing.show(parts)
     is_whole = request.get("tasks") is None and request.get("task_ids") is None
     if is_whole and not pushing.failed and services.settings.set_model_version:
         _serve_everywhere(services, label_studio, key, predictor)
@@ -183,11 +198,12 @@ class _Pushing:
         self._project_id = project_id(key)
         self._version = version
         self._waiting: list[Json] = []
+        self._shown: dict[str, int] = {}
         folder: Path = services.settings.data_dir / "work" / job.job_id
         self._kept = folder / "computed.jsonl"
         job.progress = {"done": 0, "total": None, "pushed": 0, **job.progress}
 
-    def unpredicted(self, tasks: Iterable[Json]) -> Iterator[Json]:
+    def unpredicted(self, tasks: Iterable[Json]) -> list[Json]:
         """Pass on the tasks that have no prediction of the version yet."""
         predicted = self._retry(
             lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
@@ -195,15 +211,38 @@ class _Pushing:
         chosen = [task for task in tasks if task["id"] not in predicted]
         self._job.progress["total"] = self._job.progress["done"] + len(chosen)
         self._job.report(at_once=True)
-        return iter(chosen)
+        return chosen
+
+    def still_unpredicted(self, tasks: Sequence[Json]) -> list[Json]:
+        """Pass on the tasks of a part that came back and have no prediction of the version yet."""
+        if not tasks:
+            return []
+        predicted = self._retry(
+            lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
+        )
+        return [task for task in tasks if task["id"] not in predicted]
+
+    def show(self, parts: Parts) -> None:
+        """Report the progress of all parts together."""
+        own = {name: self._job.progress[name] - self._shown.get(name, 0) for name in ("done", "pushed")}
+        self._shown = {"done": parts.done, "pushed": parts.pushed}
+        for name, count in own.items():
+            self._job.progress[name] = count + self._shown[name]
+        self.failed = sorted({*self.failed, *parts.failed})
+        self._name_failed()
+        self._job.report(at_once=True)
+
+    def _name_failed(self) -> None:
+        if self.failed:
+            self._job.details["tasks_without_prediction"] = self.failed[:_NAMED_FAILURES]
+            self._job.details["tasks_without_prediction_count"] = len(self.failed)
 
     def take(self, task_id: int, prediction: Json | None) -> None:
         """Take one task's outcome; pushes when enough have come together."""
         self._job.progress["done"] += 1
         if prediction is None:
             self.failed.append(task_id)
-            self._job.details["tasks_without_prediction"] = self.failed[:_NAMED_FAILURES]
-            self._job.details["tasks_without_prediction_count"] = len(self.failed)
+            self._name_failed()
         else:
             self._waiting.append({"task": task_id, **prediction})
         if len(self._waiting) >= PUSH_AT_ONCE:

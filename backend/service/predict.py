@@ -152,6 +152,15 @@ def _hand_over(
         )
         return
     try:
-        finish_in_background(services, work.project_key, version, tasks, request.label_config, request.params)
+        finish_in_background(
+            services,
+            work.project_key,
+            version,
+            tasks,
+            request.label_config,
+            request.params,
+            request.login,
+            request.password,
+        )
     except (QueueError, StoreError) as exc:
         logger.error("project %s: %d tasks get no prediction: %s", work.project_key, len(tasks), exc)

@@ -97,7 +97,7 @@ def register_metrics(app: Flask, services: Services) -> None:
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        text = generate_latest(registry) + generate_latest(_Shared(services))  # type: ignore[arg-type]
+        text = generate_latest(registry) + generate_latest(_Shared(services))
         return Response(text, mimetype=CONTENT_TYPE_LATEST)
 
     app.register_blueprint(routes)

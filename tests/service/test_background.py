@@ -184,6 +184,70 @@ def test_a_worker_that_has_to_leave_puts_the_job_back(services, label_studio):
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
 
 
+def run_part(services, job_id):
+    outcome = run_predictions(services, running(services, job_id))
+    services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status=outcome.status)
+
+
+@pytest.fixture
+def several_workers(services, monkeypatch):
+    monkeypatch.setattr("backend.service.parts.TASKS_PER_PART", 20)
+    monkeypatch.setattr("backend.service.parts.LOOK_EVERY_S", 0.0)
+    services.queue.worker_state = lambda: {"workers": 4, "busy": 1, "waiting": 0}
+    return services
+
+
+def test_a_large_project_is_shared_and_what_nobody_takes_is_done_here(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    run_predictions(services, job)
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+    record = services.queue.record(job.job_id)
+    assert len(record.details["parts"]) == 4
+    assert record.progress == {"done": 100, "total": 100, "pushed": 100}
+    assert label_studio.model_version == "v1"
+
+
+def test_other_workers_take_parts(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    record, taken = services.queue.record, []
+
+    def record_and_work(job_id):
+        found = record(job_id)
+        if found.status == "queued" and len(taken) < 2:  # another worker was faster
+            taken.append(job_id)
+            services.queue.record = record
+            run_part(services, job_id)
+            services.queue.record = record_and_work
+            return record(job_id)
+        return found
+
+    services.queue.record = record_and_work
+    run_predictions(services, job)
+    assert len(taken) == 2
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+    assert record(job.job_id).progress == {"done": 100, "total": 100, "pushed": 100}
+
+
+def test_a_part_that_fails_elsewhere_is_done_here(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    record = services.queue.record
+
+    def fail_first(job_id):
+        found = record(job_id)
+        if found.status == "queued":
+            services.queue.record = record
+            services.queue.jobs[job_id] = replace(found, status="failed")
+            return services.queue.jobs[job_id]
+        return found
+
+    services.queue.record = fail_first
+    run_predictions(services, job)
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+
+
 def test_nothing_is_left_behind_while_redis_is_away(services):
     services.queue.failure = QueueError("Redis is away")
     with pytest.raises(QueueError):
