@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone
-from backend.infra.label_studio_api import PUSH_COUNT, RETRY_WAITS_S, LabelStudioApi
+from backend.infra.label_studio_api import PUSH_COUNT, LabelStudioApi
+from backend.infra.label_studio_http import RETRY_WAITS_S
 from backend.infra.label_studio_token import LabelStudioToken
 from tests.http_server import Answer
 
@@ -198,7 +199,8 @@ class Tasks:
         found = self.ids
         for item in json.loads(asked["query"])["filters"]["items"]:
             if item["filter"] == "filter:tasks:id":
-                found = [task_id for task_id in found if task_id > item["value"]]
+                sign = {"greater": 1, "less": -1}[item["operator"]]
+                found = [task_id for task_id in found if sign * (task_id - item["value"]) > 0]
             if item["filter"] == "filter:tasks:predictions_model_versions":
                 assert item["value"] == ["v1"]
                 found = [task_id for task_id in found if task_id in self.predicted]
@@ -326,8 +328,22 @@ class TestWriting:
         assert api.import_predictions(7, predictions) == 3
         assert len(web.asked("/api/projects/7/import/predictions")) == 1
 
+    def test_a_task_deleted_meanwhile_does_not_cost_the_others(self, api, web):
+        tasks = Tasks(web, 10)
+        tasks.ids.remove(4)
+
+        def strict(seen):
+            sent = [prediction["task"] for prediction in json.loads(seen.body)]
+            return reply(["no task 4"], 400) if 4 in sent else reply({"created": len(sent)}, 201)
+
+        web.routes["/api/projects/7/import/predictions"] = strict
+        predictions = [{"task": n, "result": [], "score": 0.5, "model_version": "v1"} for n in range(2, 9)]
+        assert api.import_predictions(7, predictions) == 6
+        assert api.import_predictions(7, predictions[2:3]) == 0, "its only task is gone"
+
     def test_what_label_studio_refuses_is_not_sent_again(self, api, web):
+        Tasks(web, 3)
         web.routes["/api/projects/7/import/predictions"] = reply(["Prediction 0: no such task"], 400)
         with pytest.raises(LabelStudioError, match="no such task"):
             api.import_predictions(7, [{"task": 1, "result": [], "model_version": "v1"}])
-        assert len(web.seen) == 1
+        assert len(web.asked("/api/projects/7/import/predictions")) == 1
