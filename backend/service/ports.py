@@ -100,7 +100,7 @@ class VersionStore(Protocol):
         """Store the files of `folder` and the card; make the version current if asked. Raises StoreError."""
 
     def list(self, project_key: str) -> list[Json]:
-        """Return the cards of all readable versions, newest first, each with `version`, `pinned`, `is_current`."""
+        """Return the cards of readable versions, newest first, with `version`, `pinned`, `is_current`."""
 
     def current(self, project_key: str) -> str | None:
         """Return the version that serves now; falls back to the newest good one if that is damaged."""
