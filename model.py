@@ -11,13 +11,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from backend import INSTALL_LABEL_STUDIO_ML
+
 try:
     from label_studio_ml.model import LabelStudioMLBase
 except ImportError as exc:
-    raise ImportError(
-        "label-studio-ml is not installed; its pins of 2021 would pull old packages, so install it with "
-        "`pip install --no-deps -r requirements-label-studio-ml.txt`"
-    ) from exc
+    raise ImportError(INSTALL_LABEL_STUDIO_ML) from exc
 
 from backend.bootstrap import shared_services
 from backend.service.events import note_event

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import logging
 import os
 import shutil
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from backend import INSTALL_LABEL_STUDIO_ML
 from backend.errors import BackendError, SettingsError
 from backend.infra.embedded_redis import EmbeddedRedis
 from backend.service import jobs
@@ -112,6 +114,8 @@ class Supervisor:
         self._asked_to_end = True
 
     def _check(self) -> None:
+        if importlib.util.find_spec("label_studio_ml") is None:
+            raise SettingsError(INSTALL_LABEL_STUDIO_ML)
         family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
