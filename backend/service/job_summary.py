@@ -60,6 +60,6 @@ def _learned_from(record: JobRecord) -> str:
 
 def _serves(record: JobRecord) -> str:
     if record.details.get("activated") is False:
-        reason = record.details.get("activation_reason") or "the serving version is better"
-        return f"It waits as a candidate: {reason}."
+        reason = str(record.details.get("activation_reason") or "it waits as a candidate: it is worse")
+        return f"{reason[:1].upper()}{reason[1:]}."
     return "It serves now." if record.model_version else ""

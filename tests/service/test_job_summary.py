@@ -27,11 +27,15 @@ TRAINED = {
             "train",
             "finished",
             {
-                "details": {**TRAINED, "activated": False, "activation_reason": "v0 is better"},
+                "details": {
+                    **TRAINED,
+                    "activated": False,
+                    "activation_reason": "it waits as a candidate, because it is worse",
+                },
                 "model_version": "v1",
             },
             "The model is good: box map50 0.81 on held-out images (box map 0.50). "
-            "It learned from 34 images with 210 objects. It waits as a candidate: v0 is better.",
+            "It learned from 34 images with 210 objects. It waits as a candidate, because it is worse.",
         ),
         (
             "train",
