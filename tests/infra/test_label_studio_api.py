@@ -237,6 +237,16 @@ class TestReading:
         Tasks(web, 5, predicted=[2, 4])
         assert api.predicted_task_ids(7, "v1") == {2, 4}
 
+    def test_prediction_scores(self, api, web):
+        web.routes["/api/projects/7/"] = reply({"evaluate_predictions_automatically": False})
+        tasks = [{"id": 1, "predictions_score": 0.25}, {"id": 2, "predictions_score": None}]
+        web.routes["/api/tasks/"] = reply({"tasks": tasks, "total": 2})
+        assert api.prediction_scores(7) == {1: 0.25}
+
+    def test_scores_are_not_read_where_that_would_ask_for_predictions(self, api, web):
+        web.routes["/api/projects/7/"] = reply({"evaluate_predictions_automatically": True})
+        assert api.prediction_scores(7) == {} and web.asked("/api/tasks/") == []
+
     def test_all_projects(self, api, web):
         pages = {"1": [{"id": n} for n in range(100)], "2": [{"id": 100}]}
 
