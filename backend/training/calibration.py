@@ -15,11 +15,14 @@ from backend.nn.predictor import DEFAULT_CUT
 from backend.nn.score_map import ScoreMap
 from backend.training.metrics import matched_mask_ious, scored_hits
 
-# Fewer objects than this say too little; the network's own scores then stand.
+# Fewer objects than this say too little; what is expected of any network then stands.
 OBJECTS_MIN = 8
 CANDIDATES_PER_OBJECT = 2
 # What is believed before any object was seen, and how many objects' worth of proof it takes to move it.
-EXPECTED_SLOPE, SLOPE_STRENGTH, OFFSET_STRENGTH = 4.0, 0.5, 3.0
+EXPECTED_SLOPE = 4.0
+SLOPE_STRENGTH, OFFSET_STRENGTH = 0.5, 3.0
+# A network of so few images that none was held back thinks a little too well of itself.
+UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 1.2
 # Precision and recall this close count as balanced.
 MAX_GAP = 0.04
@@ -31,7 +34,7 @@ KNOTS = np.linspace(-4.0, 3.0, 29)
 class Calibration:
     """What the held-out images taught about reading the network; the defaults where there are none."""
 
-    score_map: ScoreMap = field(default_factory=ScoreMap)
+    score_map: ScoreMap = field(default_factory=lambda: expected_score_map())
     mask_cut_logit: float = MASK_CUT_LOGIT
 
     def as_card(self) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     """
     scores, _, hits, objects = scored_hits(detections, targets)
     if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN or not len(scores):
-        return ScoreMap()
+        return expected_score_map()
     logits = _logit(scores)
     slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
@@ -61,11 +64,12 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
         calibrated = np.where(raw < cut, calibrated - excess, calibrated)
     else:
         calibrated = np.where(raw >= cut, np.maximum(calibrated, cut_logit), calibrated)
-    # Who asks for everything down to 0.01 wants the long tail too: it falls off gently.
-    tail_top = math.log(TAIL_SCORE / (1 - TAIL_SCORE))
-    tail_start = float(np.interp(tail_top, calibrated, raw))
-    calibrated = np.where(calibrated < tail_top, tail_top + TAIL_SLOPE * (raw - tail_start), calibrated)
-    return _strictly_rising(raw, calibrated)
+    return _strictly_rising(raw, _with_tail(raw, calibrated))
+
+
+def expected_score_map() -> ScoreMap:
+    """Return the map for networks that no held-out image can judge."""
+    return _strictly_rising(KNOTS, _with_tail(KNOTS, EXPECTED_SLOPE * KNOTS + UNJUDGED_OFFSET))
 
 
 def fit_mask_cut(
@@ -112,6 +116,13 @@ def _fit_logistic(logits: FloatArray, hits: np.ndarray, count: int) -> tuple[flo
         if np.abs(step).max() < 1e-6:
             break
     return float(max(theta[0], 0.2)), float(theta[1])
+
+
+def _with_tail(raw: np.ndarray, calibrated: np.ndarray) -> np.ndarray:
+    """Let low scores fall off gently: who asks for everything down to 0.01 wants the long tail too."""
+    top = math.log(TAIL_SCORE / (1 - TAIL_SCORE))
+    start = float(np.interp(top, calibrated, raw))
+    return np.where(calibrated < top, top + TAIL_SLOPE * (raw - start), calibrated)
 
 
 def _balanced_cut(logits: FloatArray, hits: np.ndarray, objects: int, plain_cut: float) -> float:

@@ -4,7 +4,12 @@ import pytest
 from backend.core.instances import Detections, ImageSize, MaskPatch, TrainingTarget
 from backend.core.training_params import TrainingParams
 from backend.nn.postprocess import MASK_CUT_LOGIT
-from backend.training.calibration import expected_calibration_error, fit_mask_cut, fit_score_map
+from backend.training.calibration import (
+    expected_calibration_error,
+    expected_score_map,
+    fit_mask_cut,
+    fit_score_map,
+)
 from backend.training.holdout import split_by_task
 from backend.training.metrics import average_precision, precision_recall, scores_by_label
 from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
@@ -104,11 +109,12 @@ def test_at_the_default_cut_precision_and_recall_are_close():
     assert abs(precision - recall) <= 0.15
 
 
-def test_too_little_to_fit_leaves_scores_alone():
-    assert fit_score_map([detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])]).raw_logits == (
-        -12,
-        12,
-    )
+def test_too_little_to_fit_leaves_what_is_expected():
+    score_map = fit_score_map([detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])])
+    assert score_map == expected_score_map()
+    # A raw score is an expected IoU: half is about the line between hit and miss.
+    assert 0.4 < score_map.score_to_logit(0.5) + 0.5 < 0.7
+    assert score_map.logits_to_scores(np.array([-2.0]))[0] > 0.005
 
 
 def test_the_mask_cut_is_the_one_that_fits_best():
