@@ -1,6 +1,6 @@
 """Train and predict once with every backbone: `python -m benchmarks.learning_backbones --data <folder>`.
 
-Small ones at every image size, larger ones at 224 px unless --all. One step of two images each: proof that they
+Small ones at every image size, larger ones at 224 px unless --all. One step of two images: proof that they
 run, no quality. Appends one JSON line each to --results and passes over what stands there.
 """
 
