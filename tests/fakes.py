@@ -120,6 +120,10 @@ class FakeVersionStore:
             raise VersionError(f"version {version} serves; activate another one first")
         self.cards.pop((project_key, version))
 
+    def delete_all(self, project_key):
+        self.serving.pop(project_key, None)
+        self.cards = {key: card for key, card in self.cards.items() if key[0] != project_key}
+
     def export_file(self, project_key, version, target):
         target.write_text(json.dumps(self.card(project_key, version)))
         return target

@@ -167,6 +167,15 @@ class Versions:
         self._objects.delete(f"{_project_prefix(project_key)}/pins/{version}")
         shutil.rmtree(self._cache_folder / project_key / version, ignore_errors=True)
 
+    def delete_all(self, project_key: str) -> None:
+        """Delete every version of a project that is gone, pinned and serving ones too."""
+        prefix = _project_prefix(project_key)
+        for part in ("current.json", "pins", "versions"):
+            self._objects.delete(f"{prefix}/{part}")
+        with self._lock:
+            self._pointers.pop(project_key, None)
+        shutil.rmtree(self._cache_folder / project_key, ignore_errors=True)
+
     def export_file(self, project_key: str, version: str, target: Path) -> Path:
         """Write the version as one file and return its path."""
         folder = self.local_folder(project_key, version)

@@ -23,6 +23,7 @@ QUIET_S = 3.0
 SWEEP_EVERY_S = 3600.0
 KEEP_JOBS_S = 31 * 86_400.0  # a day longer than the records of jobs live
 KEEP_WORK_S = 86_400.0
+KEEP_DELETED_S = 30 * 86_400.0
 PREDICT_EVERY_S = 30.0
 ENDED = ("finished", "failed", "stopped")
 _REQUEST = re.compile(r"jobs/(\d{8}-\d{6})-[0-9a-f]+/")
@@ -114,6 +115,7 @@ class Housekeeping:
             elif path.endswith("/log.json") and self._is_forgotten(path.split("/")[1]):
                 self._services.documents.delete(path)
         self._sweep_work_folders()
+        self._sweep_deleted_projects()
 
     def _sweep_work_folders(self) -> None:
         """Remove the checkpoints of jobs that have ended, a day later."""
@@ -123,6 +125,14 @@ class Housekeeping:
                 continue
             if self._is_forgotten(folder.name) or self._services.queue.record(folder.name).status in ENDED:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep_deleted_projects(self) -> None:
+        for key in self._services.projects.known():
+            deleted_at = self._services.projects.deleted_at(key)
+            if deleted_at is not None and self._services.now() - deleted_at > KEEP_DELETED_S:
+                self._services.store.delete_all(key)
+                self._services.projects.forget(key)
+                logger.info("project %s: its versions are gone, a grace time after its deletion", key)
 
     def _is_forgotten(self, job_id: str) -> bool:
         try:

@@ -120,6 +120,9 @@ class VersionStore(Protocol):
     def delete(self, project_key: str, version: str) -> None:
         """Delete a version that does not serve. Raises VersionError."""
 
+    def delete_all(self, project_key: str) -> None:
+        """Delete every version of a project that is gone, pinned and serving ones too."""
+
     def export_file(self, project_key: str, version: str, target: Path) -> Path:
         """Write the version as one file and return its path."""
 

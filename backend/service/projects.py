@@ -230,6 +230,18 @@ class Projects:
         """Tell whether a project is marked as gone."""
         return self._read(_path(key, "deleted")) is not None
 
+    def deleted_at(self, key: str) -> float | None:
+        """Return when a project was marked as gone, None where it is not."""
+        document = self._read(_path(key, "deleted"))
+        return None if document is None else float(document["deleted_at"])
+
+    def forget(self, key: str) -> None:
+        """Delete every document of a project."""
+        for path in self._documents.list(f"projects/{key}/"):
+            self._documents.delete(path)
+        with self._lock:
+            self._cache.clear()
+
     def restore(self, key: str) -> None:
         """Take the mark away, because the project has a model again."""
         if self.is_deleted(key):

@@ -157,6 +157,20 @@ def test_what_jobs_left_behind_is_swept_out(services, keeping, now):
     assert [folder.name for folder in (services.settings.data_dir / "work").iterdir()] == ["train-1"]
 
 
+def test_the_versions_of_a_deleted_project_go_after_a_grace_time(services, keeping, now, monkeypatch):
+    add_version(services, KEY, "v1")
+    services.projects.restore(KEY)
+    monkeypatch.setattr(services.projects, "_clock", lambda: now[0])
+    services.projects.mark_deleted(KEY)
+    now[0] += 29 * 86_400
+    keeping.tick()
+    assert services.store.list(KEY)
+    now[0] += 2 * 86_400
+    keeping.tick()
+    assert services.store.list(KEY) == []
+    assert KEY not in services.projects.known()
+
+
 def test_a_chore_that_fails_does_not_end_the_others(services, keeping, now, caplog):
     class BrokenError(Exception):
         pass
