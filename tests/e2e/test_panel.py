@@ -117,7 +117,7 @@ def test_predict_accept_seen_in_label_studio_undo_and_clear(
     [annotation] = label_studio.annotations(task_id)
     assert len({region["id"] for region in annotation["result"]}) == shown
     assert {region["origin"] for region in annotation["result"]} == {"prediction"}
-    panel.get_by_role("button", name="Undo").click()
+    panel.locator("#undo").click()
     expect(panel.locator(".toast", has_text="taken back")).to_be_visible(timeout=30_000)
     assert label_studio.annotations(task_id) == []
     panel.get_by_role("button", name="Clear Predictions").click()

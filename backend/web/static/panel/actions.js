@@ -14,6 +14,7 @@ export function startActions() {
   on("predict-all", predictAll);
   on("accept", accept);
   on("clear", clear);
+  on("undo", () => undo(store.key, store.taskId));
   draw();
 }
 
@@ -90,6 +91,7 @@ function predictedRegions(task) {
 
 function drawAcceptNote() {
   const prediction = store.task?.prediction;
+  byId("undo").hidden = !(store.task?.undo?.undo_seconds_left > 0);
   if (!prediction) return reason("accept-note", "");
   if (prediction.is_accepted) return reason("accept-note", "Accepted: they are an annotation in Label Studio now.");
   if (!prediction.is_current_version) {
@@ -176,9 +178,7 @@ function accept() {
     });
     await reloadTask();
     rereadStrip();
-    toast(`${plural(accepted.regions, "region")} accepted as an annotation.`, {
-      kind: "good", seconds: 20, action: { label: "Undo", run: () => undo(key, taskId) },
-    });
+    toast(`${plural(accepted.regions, "region")} accepted as an annotation.`, { kind: "good" });
   });
 }
 

@@ -45,15 +45,11 @@ export function enable(button, reason) {
 
 export const isEnabled = (button) => button.getAttribute("aria-disabled") !== "true";
 
-export function toast(message, { kind = "", action = null, seconds = 6 } = {}) {
+export function toast(message, { kind = "", seconds = 6 } = {}) {
   const box = h("div", { class: "toast", dataset: { kind } }, h("span", {}, message));
   const remove = () => box.remove();
-  if (action) {
-    box.append(h("button", { type: "button", onclick: () => { remove(); action.run(); } }, action.label));
-  }
   box.append(h("button", { type: "button", class: "quiet icon", "aria-label": "Dismiss", onclick: remove }, "×"));
   byId("toasts").append(box);
   const timer = setTimeout(remove, seconds * 1000);
   box.addEventListener("pointerenter", () => clearTimeout(timer));
-  return remove;
 }
