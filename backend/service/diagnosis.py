@@ -273,7 +273,7 @@ class Diagnosis:
             "queue",
             "Queue and workers",
             OK,
-            f"{workers} workers, {state.get('busy', 0)} busy, {state.get('waiting', 0)} jobs waiting",
+            f"{workers} running, {state.get('busy', 0)} of them busy; {state.get('waiting', 0)} jobs wait",
         )
 
     def _device(self) -> Check:
