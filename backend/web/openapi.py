@@ -46,8 +46,8 @@ def build_document(version: str) -> Json:
             "title": "Label Studio learning backend",
             "version": version,
             "description": (
-                "Everything the panel does, as plain HTTP calls. Requests that change something take JSON and "
-                "are refused when a browser sends them from another site; scripts need nothing beside the "
+                "Everything the panel does, as plain HTTP calls. Requests that change something take JSON "
+                "and are refused when a browser sends them from another site; scripts need nothing beside the "
                 "service's user and password."
             ),
         },
