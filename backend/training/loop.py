@@ -110,6 +110,7 @@ class TrainingLoop:
         self.ema.load_state_dict(state.ema_weights)
         self.optimizer.load_state_dict(state.optimizer)
         self.state = state
+        self.state.weights, self.state.ema_weights, self.state.optimizer = {}, {}, {}
 
     def run(self) -> LoopResult:
         """Train to the end, to the patience's end, or to a stop.
@@ -310,6 +311,8 @@ class TrainingLoop:
         self.state.ema_weights = weights_of(self.ema)
         self.state.optimizer = self.optimizer.state_dict()
         save_state(self.state, self.folder, self.fingerprint)
+        # Only the file needs these copies; in memory they would cost as much as the network itself.
+        self.state.weights, self.state.ema_weights, self.state.optimizer = {}, {}, {}
         self._last_save = time.monotonic()
 
 
