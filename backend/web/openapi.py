@@ -47,8 +47,8 @@ def build_document(version: str) -> Json:
             "version": version,
             "description": (
                 "Everything the panel does, as plain HTTP calls. Requests that change something take JSON "
-                "and are refused when a browser sends them from another site; scripts need nothing beside the "
-                "service's user and password."
+                "and are refused when a browser sends them from another site; scripts need nothing beside "
+                "the service's user and password."
             ),
         },
         "security": [{"basic": []}, {}],
