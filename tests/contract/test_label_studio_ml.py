@@ -25,9 +25,8 @@ PROJECT = {"id": 7, "created_at": "2025-11-21T18:33:20Z", "label_config": RECTAN
 class SecondGeneration:
     """What 2.x's LabelStudioMLBase does with its arguments and its cache."""
 
-    cache: dict[tuple[str, str], str] = {}
-
     def __init__(self, project_id=None, label_config=None):
+        self.cache = {}
         self.project_id = project_id or ""
         if label_config is not None:
             self.use_label_config(label_config)

@@ -30,7 +30,7 @@ def test_requests_latencies_and_images_are_counted(client):
     client.get("/nothing-there")
     found = read(client)
     labels = (("method", "POST"), ("route", "/predict"), ("status", "200"))
-    assert found["lsb_requests_total", *labels] == 1
+    assert found[("lsb_requests_total", *labels)] == 1
     assert found["lsb_request_seconds_count", ("route", "/predict")] == 1
     assert found["lsb_images_predicted_total",] == 3
     assert found["lsb_requests_total", ("method", "GET"), ("route", "unknown"), ("status", "404")] == 1
