@@ -37,6 +37,8 @@ LOOK_EVERY_S = 0.2
 WEB_FIRST_S = 10.0
 STOP_TIMEOUT_S = 25.0  # a training writes its checkpoint within 20 s
 GRACEFUL_S = 20
+# Longer than callers keep a silent connection: the server must not close it just when the next call comes.
+KEEP_ALIVE_S = 75
 REQUEST_LIMIT_S = 120  # Label Studio gives up after 100 s
 PR_SET_PDEATHSIG = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,7 +181,7 @@ class Supervisor:
             *("--threads", str(settings.web_threads)),
             *("--timeout", str(REQUEST_LIMIT_S)),
             *("--graceful-timeout", str(GRACEFUL_S)),
-            *("--keep-alive", "5"),
+            *("--keep-alive", str(KEEP_ALIVE_S)),
             *("--worker-tmp-dir", _memory_folder()),
             *("--log-level", "warning"),
         ]

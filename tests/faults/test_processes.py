@@ -21,7 +21,7 @@ def _pids(service: ServiceProcess, *words: str) -> list[int]:
 
 
 def _training_processes(service: ServiceProcess) -> list[int]:
-    return _pids(service, "labelstudio-backend worker", "backend.worker", "rq:")
+    return _pids(service, "backend.cli worker train", "rq:")
 
 
 def test_health_answers_within_five_seconds_of_the_start(tmp_path: Path) -> None:
