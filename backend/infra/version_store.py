@@ -13,8 +13,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +21,7 @@ from typing import Any
 
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.object_store import ObjectStore
+from backend.infra.version_cache import VersionCache, signature
 from backend.infra.version_files import (
     CARD,
     KNOWN_FILES,
@@ -73,9 +72,8 @@ class Versions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objects = objects
-        self._cache_folder = cache_folder
+        self._cache = VersionCache(objects, cache_folder, cache_bytes)
         self._keep_versions = keep_versions
-        self._cache_bytes = cache_bytes
         self._max_import_bytes = max_import_bytes
         self._clock = clock
         self._lock = threading.RLock()
@@ -131,9 +129,17 @@ class Versions:
     def local_folder(self, project_key: str, version: str) -> Path:
         """Return a local folder with the version's files, fetched and verified if need be."""
         folder = self._objects.local_path(_version_prefix(project_key, version))
-        if folder is None:
+        if folder is not None:
+            self._verify(project_key, version, folder)
+            return folder
+        folder = self._fetch(project_key, version)
+        try:
+            self._verify(project_key, version, folder)
+        except VersionError:
+            # The copy on this disk is damaged; the store may still have it whole.
+            self._cache.drop(project_key, version)
             folder = self._fetch(project_key, version)
-        self._verify(project_key, version, folder)
+            self._verify(project_key, version, folder)
         return folder
 
     def card(self, project_key: str, version: str) -> Json:
@@ -165,7 +171,7 @@ class Versions:
             raise ConflictError(f"version {version} serves now; activate another one before deleting it")
         self._objects.delete(prefix)
         self._objects.delete(f"{_project_prefix(project_key)}/pins/{version}")
-        shutil.rmtree(self._cache_folder / project_key / version, ignore_errors=True)
+        self._cache.drop(project_key, version)
 
     def delete_all(self, project_key: str) -> None:
         """Delete every version of a project that is gone, pinned and serving ones too."""
@@ -174,7 +180,7 @@ class Versions:
             self._objects.delete(f"{prefix}/{part}")
         with self._lock:
             self._pointers.pop(project_key, None)
-        shutil.rmtree(self._cache_folder / project_key, ignore_errors=True)
+        self._cache.drop(project_key)
 
     def export_file(self, project_key: str, version: str, target: Path) -> Path:
         """Write the version as one file and return its path."""
@@ -196,7 +202,7 @@ class Versions:
         card = self.inspect_file(source)
         version = new_version_name()
         card |= {"imported_at": time.time(), "imported_from": card.get("version")}
-        with _temporary_folder(self._cache_folder) as folder:
+        with self._cache.temporary_folder() as folder:
             self._store(project_key, version, dict(extract_archive(source, folder)), card)
         if activate:
             self.activate(project_key, version)
@@ -308,9 +314,9 @@ class Versions:
         """Compare a local folder with its manifest; files that did not change since are not read again."""
         identity = (project_key, version)
         manifest = self._manifest(project_key, version)
-        signature = _signature(folder, manifest)
+        seen = signature(folder, manifest)
         with self._lock:
-            if signature is not None and self._verified.get(identity) == signature:
+            if seen is not None and self._verified.get(identity) == seen:
                 return
         try:
             verify_folder(folder, manifest)
@@ -320,45 +326,17 @@ class Versions:
         with self._lock:
             if len(self._verified) >= MAX_REMEMBERED:
                 self._verified.clear()
-            if signature is not None:
-                self._verified[identity] = signature
+            if seen is not None:
+                self._verified[identity] = seen
+            self._damaged.pop(identity, None)
 
     def _fetch(self, project_key: str, version: str) -> Path:
-        """Return the cached folder of a remote version, filled if need be."""
-        target = self._cache_folder / project_key / version
-        manifest = self._manifest(project_key, version)
-        if _signature(target, manifest) is not None:
-            with contextlib.suppress(OSError):
-                os.utime(target)
-            return target
+        prefix = _version_prefix(project_key, version)
         try:
-            with _temporary_folder(self._cache_folder) as folder:
-                whole = folder / version
-                whole.mkdir()
-                for name in manifest:
-                    self._objects.get_file(f"{_version_prefix(project_key, version)}/{name}", whole / name)
-                verify_folder(whole, manifest)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(target, ignore_errors=True)
-                os.rename(whole, target)
-        except OSError as exc:
-            if _signature(target, manifest) is None:
-                raise StoreError(f"cannot unpack version {version}: {exc.strerror or exc}") from exc
+            return self._cache.fetch(project_key, version, prefix, self._manifest(project_key, version))
         except VersionError as exc:
             self._note_damage((project_key, version), str(exc))
             raise
-        self._shrink_cache(keep=target)
-        return target
-
-    def _shrink_cache(self, *, keep: Path) -> None:
-        folders = [folder for folder in self._cache_folder.glob("*/*") if folder.is_dir()]
-        sizes = {folder: sum(file.stat().st_size for file in folder.glob("*")) for folder in folders}
-        for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime):
-            if sum(sizes.values()) <= self._cache_bytes:
-                return
-            if folder != keep:
-                shutil.rmtree(folder, ignore_errors=True)
-                del sizes[folder]
 
     def _names(self, project_key: str) -> Names:
         names = self._objects.names(f"{_project_prefix(project_key)}/versions")
@@ -385,25 +363,3 @@ def _version_prefix(project_key: str, version: str) -> str:
     if not VERSION_NAME.fullmatch(version):
         raise VersionError(f"a version is named like 20261121-204455-3f2a, got {version[:80]!r}")
     return f"{_project_prefix(project_key)}/versions/{version}"
-
-
-def _signature(folder: Path, names: Mapping[str, Any]) -> tuple[tuple[int, int], ...] | None:
-    """Return length and time of change of each file, or None where one is missing."""
-    try:
-        stats = [(folder / name).stat() for name in sorted(names)]
-    except OSError:
-        return None
-    return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
-
-
-@contextlib.contextmanager
-def _temporary_folder(parent: Path) -> Any:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
-    except OSError as exc:
-        raise StoreError(f"cannot write under {parent}: {exc.strerror or exc}") from exc
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -296,6 +296,17 @@ def test_the_cache_of_a_remote_store_is_bounded(tmp_path):
     assert (store.local_folder(KEY, "v0") / "weights.safetensors").is_file()
 
 
+def test_a_copy_damaged_on_this_disk_is_fetched_again(tmp_path):
+    objects = open_object_store(f"memory://{tmp_path.name}")
+    store = Versions(objects, tmp_path / "cache")
+    publish(store, tmp_path, "v1")
+    copy = store.local_folder(KEY, "v1") / "weights.safetensors"
+    for rubbish in (WEIGHTS[:-1] + b"?", WEIGHTS[:-9], b""):
+        copy.write_bytes(rubbish)
+        assert (store.local_folder(KEY, "v1") / "weights.safetensors").read_bytes() == WEIGHTS
+    assert store.problems() == []
+
+
 def test_threads_that_want_the_same_remote_version_all_get_it(tmp_path):
     objects = open_object_store(f"memory://{tmp_path.name}")
     publish(Versions(objects, tmp_path / "a"), tmp_path, "v1")
