@@ -3,7 +3,7 @@
     .venv-peers/bin/python benchmarks/peers/unet.py --data DATA --tasks tasks_brush.json [--time-epochs N]
 
 Reads the object masks beside the tasks (`masks/<image>.png`, 0 is background). Prints one JSON line: seconds
-of training, scaled to all epochs if only some were run, and the IoU of the union mask over the held-out images.
+of training, scaled to all epochs if only some were run, and the IoU of the union mask over the held-out part.
 """
 
 from __future__ import annotations
