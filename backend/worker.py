@@ -6,10 +6,12 @@ that memory; no network runs and no GPU is touched there, because neither surviv
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from backend.bootstrap import build_services, redis_url_of
 from backend.errors import LabelStudioGone
@@ -28,7 +30,7 @@ from backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-NICENESS = 5  # the web process shares the cores and has somebody waiting
+NICENESS = 10  # the web process shares the cores and has somebody waiting
 SHARED_IMPORTS = ("backend.nn.predictor", "backend.training.run")
 HANDLERS: dict[str, Callable[[Services, RunningJob], JobOutcome]] = {
     jobs.TRAIN: run_training,
@@ -59,7 +61,7 @@ def work(kinds: Sequence[str]) -> int:
     """Wait for jobs of some kinds and run them until told to end; returns the exit status."""
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level, settings.log_format)
-    os.nice(NICENESS)
+    _step_back()
     for module in SHARED_IMPORTS:
         importlib.import_module(module)
     services = build_services(settings)
@@ -68,3 +70,14 @@ def work(kinds: Sequence[str]) -> int:
     logger.info("worker %s waits for %s", worker.name, " and ".join(kinds))
     worker.work(with_scheduler=False)
     return 0
+
+
+def _step_back() -> None:
+    """Let predictions have the cores first.
+
+    Linux divides them among sessions before it looks at niceness, and `serve` starts us in one of our own: so
+    the session's weight is lowered as well, where the kernel has such weights.
+    """
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
