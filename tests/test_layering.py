@@ -34,7 +34,9 @@ ALLOWED: dict[str, set[str]] = {
     "backend.supervisor": {"backend.infra", "backend.service.jobs"},
     "backend.bootstrap": _INSIDE | {"backend.infra"},
     "backend.worker": {"backend.core", "backend.service", "backend.infra", "backend.bootstrap"},
-    "backend.cli": _INSIDE | {"backend.infra", "backend.bootstrap", "backend.supervisor", "backend.worker"},
+    "backend.offline": _INSIDE | {"backend.infra", "backend.bootstrap"},
+    "backend.cli": _INSIDE
+    | {"backend.infra", "backend.bootstrap", "backend.offline", "backend.supervisor", "backend.worker"},
     "model": {"backend.core", "backend.service", "backend.bootstrap"},
     # Loads the network once the socket is open.
     "_wsgi": {"backend.service", "backend.web", "backend.bootstrap", "backend.nn.predictor", "model"},
