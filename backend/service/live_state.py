@@ -65,6 +65,7 @@ class LiveState:
         totals: LabelTotals,
         worker_state: WorkerCounter,
         most_watchers: int,
+        is_leaving: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -74,6 +75,7 @@ class LiveState:
         self._totals = totals
         self._worker_state = worker_state
         self._most_watchers = most_watchers
+        self._is_leaving = is_leaving
         self._clock = clock
         self._changed = threading.Condition()
         self._projects: dict[str, _Watched] = {}
@@ -89,13 +91,20 @@ class LiveState:
         return {"revision": watched.revision, **watched.state}
 
     def wait(self, key: str, revision: int, timeout_s: float) -> Json | None:
-        """Return the state once its revision differs from `revision`, None if it did not within the time."""
+        """Return the state once its revision differs from `revision`, None if it did not within the time.
+
+        Returns early once the process has been told to leave.
+        """
         watched = self._watched(key)
-        with self._changed:
-            changed = self._changed.wait_for(
-                lambda: watched.state and watched.revision != revision, timeout_s
-            )
-        return {"revision": watched.revision, **(watched.state or {})} if changed else None
+        ends_at = time.monotonic() + timeout_s
+        is_changed = False
+        while not is_changed and not self._is_leaving() and (left := ends_at - time.monotonic()) > 0:
+            with self._changed:
+                is_changed = self._changed.wait_for(
+                    lambda: watched.state is not None and watched.revision != revision,
+                    min(left, LOOK_EVERY_S),
+                )
+        return {"revision": watched.revision, **(watched.state or {})} if is_changed else None
 
     @contextmanager
     def watching(self, key: str) -> Iterator[None]:

@@ -73,6 +73,7 @@ def build_panel(services: Services) -> Panel:
         worker_state=services.queue.worker_state,
         # Every live connection holds a thread; the greater part of them stays free for Label Studio.
         most_watchers=max(1, services.settings.web_threads // _SHARE_OF_THREADS),
+        is_leaving=lambda: services.pipeline.is_leaving,
     )
     diagnosis = Diagnosis(
         DiagnosisSources(

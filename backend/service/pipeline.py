@@ -119,6 +119,11 @@ class Pipeline:
         """End every run within so many seconds: the process has been told to leave."""
         self._latest = time.monotonic() + seconds
 
+    @property
+    def is_leaving(self) -> bool:
+        """Tell whether the process has been told to leave."""
+        return self._latest != math.inf
+
 
 class _Run:
     def __init__(

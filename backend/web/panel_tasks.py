@@ -138,15 +138,15 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def _events(panel: Panel, key: str) -> Iterator[str]:
-    """Yield the state and then every change of it; ends after a minute, so that no thread is held for long.
+    """Yield the state and then every change of it, for a minute or until the process is told to leave.
 
-    Comments in between tell the server that the browser has gone.
+    So no thread is held for long. Comments in between tell the server that the browser has gone.
     """
     with panel.live.watching(key):
         state = panel.live.state(key)
         yield _event(state)
         ends_at = time.monotonic() + STREAM_S
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and not panel.services.pipeline.is_leaving:
             changed = panel.live.wait(key, int(state["revision"]), _BEAT_S)
             state = changed or state
             yield _event(state) if changed else ": still here\n\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -97,6 +98,14 @@ def test_what_is_away_is_said_and_the_rest_stays(live, label_studio, queue, cloc
     state = live.state(KEY)
     assert state["queue_problem"] == "Redis is away" and state["training"] is None
     assert state["label_studio"] == {"reachable": False, "problem": "Label Studio is away"}
+
+
+def test_nobody_waits_in_a_process_that_leaves(live):
+    revision = live.state(KEY)["revision"]
+    live._is_leaving = lambda: True
+    started = time.monotonic()
+    assert live.wait(KEY, revision, 20) is None
+    assert time.monotonic() - started < 5
 
 
 def test_watchers_are_bounded_and_told_of_changes(live, queue):
