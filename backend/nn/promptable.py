@@ -18,7 +18,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from backend.core.instances import Detections, FloatArray, ImageSize, MaskPatch
@@ -38,6 +37,7 @@ from backend.core.prompt_window import (
 )
 from backend.core.prompts import Prompts
 from backend.nn.precision import is_bf16_faster
+from backend.nn.promptable_belief import Belief, likely_box, rounded, weighed_with_hint
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
@@ -47,20 +47,13 @@ NET_SIDE = 160
 ZOOM_OUT = 1.5
 WORK_SIDE_MAX_PX = 1600
 """Images are kept at most this large: a window shows no more than 160 pixels of its side anyway."""
-SEARCH_ZOOMS = (1.0, 0.5, 0.25, 0.125)
-"""Window sides tried around a lone first click, as shares of the image's longer side."""
-SMALLEST_SEARCH_PX = 48
+SMALLEST_SEARCH_PX = 240
+"""A lone first click is looked at in the whole image, then in windows of half the side, down to this.
+
+Smaller ones were tried: they find a part of the object more often than the object.
+"""
 REMEMBERED_STEPS = 24
 PROMPT_WEIGHTS_FILE = "prompt.safetensors"
-
-
-@dataclass(frozen=True, eq=False)
-class Belief:
-    """What the network holds of an object after some prompts: probabilities float16 [S, S] in a window."""
-
-    window: Window
-    field: npt.NDArray[np.float16]
-    expected_iou: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +180,12 @@ class PromptSegmenter:
         if start is None and prompts.outline_px is None:
             start = self._search(encoding, prompts, label_index)
         first = self._pass(encoding, prompts, start, label_index)
-        return self._pass(encoding, prompts, first, label_index)
+        if hint is not None:  # a second look was measured to drift from what the detector knows
+            return weighed_with_hint(first, hint)
+        second = self._pass(encoding, prompts, first, label_index)
+        if before is None and encoding.detections is None and prompts.outline_px is not None:
+            return rounded(second, prompts.outline_px)
+        return second
 
     def _hint(
         self, encoding: Encoding, prompts: Prompts, label_index: int | None
@@ -224,11 +222,11 @@ class PromptSegmenter:
         longest = max(height, width)
         spread = float((marks[2:] - marks[:2]).max())
         windows = [whole_image_window(ImageSize(width, height))]
-        for zoom in SEARCH_ZOOMS[1:]:
-            side = round(zoom * longest)
-            if side >= max(SMALLEST_SEARCH_PX, 1.5 * spread):
-                left, top = (round(float(c) - side / 2) for c in centre)
-                windows.append(Window(left, top, side))
+        side = round(longest / 2)
+        while side >= max(SMALLEST_SEARCH_PX, 1.5 * spread):
+            left, top = (round(float(c) - side / 2) for c in centre)
+            windows.append(Window(left, top, side))
+            side //= 2
         beliefs = self._run(encoding, prompts, windows, [None] * len(windows), label_index)
         return max(beliefs, key=lambda belief: belief.expected_iou)
 
@@ -238,7 +236,7 @@ class PromptSegmenter:
         """Return the belief of one look at the window that holds the prompts and the mask so far."""
         marks = [_marks(prompts)]
         if start is not None and prompts.outline_px is None:
-            held = _field_box(start)
+            held = likely_box(start)
             if held is not None:
                 marks.append(held)
         window = window_around(box_around(*marks), ZOOM_OUT)
@@ -347,17 +345,6 @@ def _marks(prompts: Prompts) -> FloatArray:
     if prompts.painted is not None:
         marks.append(patch_box(prompts.painted))
     return box_around(*marks)
-
-
-def _field_box(belief: Belief) -> FloatArray | None:
-    """Return the box [4] around what a belief holds likely, None where it holds nothing."""
-    likely = belief.field > 0.5
-    if not likely.any():
-        return None
-    rows, columns = np.flatnonzero(likely.any(axis=1)), np.flatnonzero(likely.any(axis=0))
-    per_cell = belief.window.side_px / belief.field.shape[0]
-    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32) * per_cell
-    return box + np.array([belief.window.left_px, belief.window.top_px] * 2, dtype=np.float32)
 
 
 def _draw(

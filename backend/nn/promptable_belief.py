@@ -1,0 +1,66 @@
+"""What the prompt network holds of one object, and what is known to be likely before it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.instances import FloatArray
+from backend.core.prompt_window import Window, move_field
+
+ROUNDNESS = 1.0
+"""Log-odds by which, before any training, the middle of a rough shape is ahead of its rim."""
+HINT_LOG_ODDS = 2.0
+"""How much the detector's instance counts beside the network's own log-odds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What the network holds of an object after some prompts: probabilities float16 [S, S] in a window."""
+
+    window: Window
+    field: npt.NDArray[np.float16]
+    expected_iou: float
+
+
+def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:
+    """Return a belief that leaves the detector's instance only where the network is sure of it."""
+    drawn = move_field(hint.field.astype(np.float32), hint.window, belief.window, belief.field.shape[0])
+    drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 1.0), dtype=np.float32)
+    return _shifted(belief, HINT_LOG_ODDS * (2.0 * drawn - 1.0))
+
+
+def rounded(belief: Belief, outline_px: FloatArray) -> Belief:
+    """Return a belief that expects less in the corners of a rough shape than in its middle.
+
+    Objects seldom fill a box to its corners; a network that knows no better than the box answers the box.
+    """
+    low, high = outline_px.min(axis=0), outline_px.max(axis=0)
+    centres = (np.arange(belief.field.shape[0]) + 0.5) * belief.window.side_px / belief.field.shape[0]
+    half = np.maximum((high - low) / 2, 0.5)
+    across = (centres + belief.window.left_px - (low[0] + high[0]) / 2) / half[0]
+    down = (centres + belief.window.top_px - (low[1] + high[1]) / 2) / half[1]
+    return _shifted(belief, ROUNDNESS * (1.0 - across[None, :] ** 2 - down[:, None] ** 2))
+
+
+def _shifted(belief: Belief, log_odds: npt.NDArray[np.floating[Any]]) -> Belief:
+    """Return a belief whose log-odds are moved by a field [S, S]."""
+    likely = np.clip(belief.field.astype(np.float32), 1e-3, 1 - 1e-3)
+    moved = np.log(likely / (1 - likely)) + np.clip(log_odds, -30, 30)
+    field = (1 / (1 + np.exp(-moved))).astype(np.float16)
+    return Belief(belief.window, field, belief.expected_iou)
+
+
+def likely_box(belief: Belief) -> FloatArray | None:
+    """Return the box [4] around what a belief holds likely, None where it holds nothing."""
+    likely = belief.field > 0.5
+    if not likely.any():
+        return None
+    rows, columns = np.flatnonzero(likely.any(axis=1)), np.flatnonzero(likely.any(axis=0))
+    per_cell = belief.window.side_px / belief.field.shape[0]
+    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32) * per_cell
+    return box + np.array([belief.window.left_px, belief.window.top_px] * 2, dtype=np.float32)
