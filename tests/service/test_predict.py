@@ -94,10 +94,10 @@ def test_a_network_out_of_memory_is_asked_in_halves(tmp_path):
 def test_images_are_predicted_in_batches_while_others_are_fetched(tmp_path):
     predictor = FakePredictor(seconds=0.005)
     services = make(tmp_path, predictor=predictor)
-    services.images.seconds = 0.02
+    services.images.seconds = 0.1
     started = time.perf_counter()
     predict_tasks(services, request(*range(1, 41)))
-    assert time.perf_counter() - started < 0.7 * 40 * (0.02 + 0.005)
+    assert time.perf_counter() - started < 0.7 * 40 * (0.1 + 0.005)  # a fifth of it on an idle machine
     assert max(predictor.batches) > 1
     assert max(predictor.batches) <= 8
 
