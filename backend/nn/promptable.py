@@ -48,7 +48,7 @@ ZOOM_OUT = 1.5
 WORK_SIDE_MAX_PX = 1600
 """Images are kept at most this large: a window shows no more than 160 pixels of its side anyway."""
 SMALLEST_SEARCH_PX = 240
-"""A lone first click is looked at in the whole image, then in windows of half the side, down to this.
+"""A lone first click is looked at in the whole image, in half of it, and so on down to windows of this side.
 
 Smaller ones were tried: they find a part of the object more often than the object.
 """
@@ -223,7 +223,7 @@ class PromptSegmenter:
         spread = float((marks[2:] - marks[:2]).max())
         windows = [whole_image_window(ImageSize(width, height))]
         side = round(longest / 2)
-        while side >= max(SMALLEST_SEARCH_PX, 1.5 * spread):
+        while side >= max(SMALLEST_SEARCH_PX if len(windows) > 1 else 2, 1.5 * spread):
             left, top = (round(float(c) - side / 2) for c in centre)
             windows.append(Window(left, top, side))
             side //= 2
