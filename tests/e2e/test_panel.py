@@ -65,12 +65,14 @@ def shot(page: Page, tmp_path: Path, name: str) -> None:
 
 
 def open_task(page: Page, task_id: int) -> None:
+    expect(page.locator("#strip-count")).to_have_text(re.compile(r"^\d+ tasks$"))
     page.locator("#strip").focus()
     page.keyboard.press("End")
     tile = page.locator(f'.tile[aria-label^="Task {task_id},"]')
     tile.click()
     expect(tile).to_have_attribute("aria-selected", "true")
-    expect(page.locator("#image")).to_be_visible(timeout=30_000)
+    expect(page.locator("#image")).to_have_attribute("src", re.compile(rf"/tasks/{task_id}/images/"))
+    expect(page.locator("#image")).to_be_visible()
 
 
 def save_settings(page: Page) -> None:

@@ -62,6 +62,7 @@ function restart() {
   strip.scrollLeft = 0;
   tiles.clear();
   space.replaceChildren();
+  byId("strip-count").textContent = "Reading the tasks…";
   if (store.key) blocks.reset();
 }
 
