@@ -35,7 +35,8 @@ from backend.training.start_weights import weights_of
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY_S = 20.0
+# Every epoch is written down, unless that would take more than this share of the time (short epochs on a GPU).
+CHECKPOINT_SHARE = 0.1
 EVALUATION_FLOOR = 0.01
 EVALUATION_NMS = 0.40
 # Early epochs are judged now and then only: they are never the best.
@@ -102,6 +103,7 @@ class TrainingLoop:
         self.total_steps = recipe.epochs * recipe.steps_per_epoch
         self._stop: str | None = None
         self._last_save = time.monotonic()
+        self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
 
     def resume(self, state: TrainingState) -> None:
@@ -129,12 +131,12 @@ class TrainingLoop:
             metrics = self._judge(epoch)
             self.state.next_epoch = epoch + 1
             self.state.seconds = time.monotonic() - started
+            if time.monotonic() - self._last_save >= self._save_seconds / CHECKPOINT_SHARE:
+                self._save()
             self._report(epoch, loss, metrics)
             is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
             if is_stale and self.state.next_epoch < self.recipe.epochs:
                 ended_by = "patience"
-            elif time.monotonic() - self._last_save > CHECKPOINT_EVERY_S:
-                self._save()
         if self.state.best_weights is None or not self.data.held_out:
             self.state.best_weights = weights_of(self.ema)
             self.state.best_epoch = self.state.next_epoch - 1
@@ -307,6 +309,7 @@ class TrainingLoop:
         return "user"
 
     def _save(self) -> None:
+        started = time.monotonic()
         self.state.weights = weights_of(self.network)
         self.state.ema_weights = weights_of(self.ema)
         self.state.optimizer = self.optimizer.state_dict()
@@ -314,6 +317,7 @@ class TrainingLoop:
         # Only the file needs these copies; in memory they would cost as much as the network itself.
         self.state.weights, self.state.ema_weights, self.state.optimizer = {}, {}, {}
         self._last_save = time.monotonic()
+        self._save_seconds = self._last_save - started
 
 
 def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[Detections]:

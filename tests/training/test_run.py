@@ -149,7 +149,7 @@ def test_discarding_on_stop_leaves_no_version(tmp_path):
 
 
 def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop_module, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SHARE", 1e9)
     samples = [sample(i) for i in range(4)]
     params = replace(PARAMS, epochs=4)
     whole = train_version(inputs_for(tmp_path / "a", samples, params), Observer())
@@ -167,7 +167,7 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch
 
 
 def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop_module, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SHARE", 1e9)
     with pytest.raises(TrainingPaused):
         train_version(inputs_for(tmp_path, [sample(0)]), Observer(stop="pause"))
     observer = Observer()
