@@ -35,7 +35,7 @@ from backend.training.start_weights import weights_of
 
 logger = logging.getLogger(__name__)
 
-# Every epoch is written down, unless that would take more than this share of the time (short epochs on a GPU).
+# Every epoch is written down, unless that took more than this share of the time (short epochs on a GPU).
 CHECKPOINT_SHARE = 0.1
 EVALUATION_FLOOR = 0.01
 EVALUATION_NMS = 0.40

@@ -55,7 +55,9 @@ def test_killed_worker_is_replaced_and_the_job_goes_on(service: ServiceProcess) 
 
     service.wait_for(has_moved_on, "the job to go on", within_s=90, every_s=0.2)
     assert time.monotonic() - killed_at < 75  # a minute until it is picked up, and an epoch
-    assert min(seen) >= reached - 1, f"it began again: epochs {sorted(set(seen))} after {reached}"
+    # While the images are read again no epoch is reported.
+    reported = {epoch for epoch in seen if epoch}
+    assert min(reported) >= reached - 1, f"it began again: epochs {sorted(reported)} after {reached}"
     status = service.wait_for_job(job_id, within_s=200)
     assert status["job_status"] == "finished", status
     assert predict(service).json()["results"][0]["model_version"] == status["model_version"]
