@@ -28,13 +28,19 @@ def test_editor_shows_every_region(
     regions_of = {task_id: label_studio.predictions(task_id)[0]["result"] for task_id in predicted.unlabelled}
     task_id, expected = max(regions_of.items(), key=lambda item: len(item[1]))
     assert expected
-    editor_page.goto(f"{label_studio.url}/projects/{predicted.project_id}/data?task={task_id}")
-    editor_page.wait_for_selector(".konvajs-content canvas", timeout=120_000)
-    until = time.monotonic() + 60
     shown: list[str] = []
-    while len(shown) < len(expected) and time.monotonic() < until:
-        editor_page.wait_for_timeout(500)
-        shown = editor_page.evaluate(_SHOWN_REGIONS)
+    # On the very first visit to a project's Data Manager the editor of 1.23.2 shows no predictions at all,
+    # although the task's answer carries them; any later visit shows them.
+    for _ in range(3):
+        editor_page.goto("about:blank")
+        editor_page.goto(f"{label_studio.url}/projects/{predicted.project_id}/data?task={task_id}")
+        editor_page.wait_for_selector(".konvajs-content canvas", timeout=120_000)
+        until = time.monotonic() + 20
+        while len(shown) < len(expected) and time.monotonic() < until:
+            editor_page.wait_for_timeout(500)
+            shown = editor_page.evaluate(_SHOWN_REGIONS)
+        if shown:
+            break
     editor_page.wait_for_timeout(1500)  # brush masks are drawn a moment after the region exists
     folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
