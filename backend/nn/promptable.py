@@ -37,7 +37,7 @@ from backend.core.prompt_window import (
 )
 from backend.core.prompts import Prompts
 from backend.nn.precision import is_bf16_faster
-from backend.nn.promptable_belief import Belief, likely_box, rounded, weighed_with_hint
+from backend.nn.promptable_belief import Belief, likely_box, rounded, steadied, weighed_with_hint
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
@@ -182,8 +182,10 @@ class PromptSegmenter:
         first = self._pass(encoding, prompts, start, label_index)
         if hint is not None:  # a second look was measured to drift from what the detector knows
             return weighed_with_hint(first, hint)
+        if before is not None:
+            return steadied(first, before, prompts.clicks_xy_px[-1])
         second = self._pass(encoding, prompts, first, label_index)
-        if before is None and encoding.detections is None and prompts.outline_px is not None:
+        if encoding.detections is None and prompts.outline_px is not None:
             return rounded(second, prompts.outline_px)
         return second
 

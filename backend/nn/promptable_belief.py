@@ -17,6 +17,11 @@ ROUNDNESS = 1.0
 HINT_LOG_ODDS = 2.0
 """How much the detector's instance counts beside the network's own log-odds."""
 
+KEPT_FAR_AWAY = 0.9
+"""How much of the mask before a click stays in force far from the click."""
+REACH_NET_PX, REACH_SHARE = 8.0, 0.35
+"""How far a click's freedom reaches: at least in net pixels, and as a share of the root of the area."""
+
 
 @dataclass(frozen=True, eq=False)
 class Belief:
@@ -32,6 +37,23 @@ def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:
     drawn = move_field(hint.field.astype(np.float32), hint.window, belief.window, belief.field.shape[0])
     drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 1.0), dtype=np.float32)
     return _shifted(belief, HINT_LOG_ODDS * (2.0 * drawn - 1.0))
+
+
+def steadied(belief: Belief, before: Belief, click_xy: FloatArray) -> Belief:
+    """Return a belief that changes freely around the newest click and reluctantly far from it.
+
+    click_xy [2] in the work frame. A click says something of its surroundings; what was settled elsewhere
+    should not come undone by it.
+    """
+    side = belief.field.shape[0]
+    earlier = move_field(before.field.astype(np.float32), before.window, belief.window, side)
+    x, y = belief.window.to_net(click_xy, side)[0]
+    reach = max(REACH_NET_PX, REACH_SHARE * float(np.sqrt((earlier > 0.5).sum())))
+    cells = np.arange(side) + 0.5
+    nearness = np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
+    kept = KEPT_FAR_AWAY * (1 - nearness)
+    field = (1 - kept) * belief.field.astype(np.float32) + kept * earlier
+    return Belief(belief.window, field.astype(np.float16), belief.expected_iou)
 
 
 def rounded(belief: Belief, outline_px: FloatArray) -> Belief:
