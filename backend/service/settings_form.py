@@ -131,7 +131,8 @@ def _changed_params(saved: Mapping[str, Any], changes: Mapping[str, Any], errors
             params.pop(name, None)
         else:
             try:
-                params[name] = parse_parameter(name, value)
+                parsed = parse_parameter(name, value)
+                params[name] = list(parsed) if isinstance(parsed, tuple) else parsed
             except ParameterError as exc:
                 errors[name] = str(exc)
     return params
