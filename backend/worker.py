@@ -30,7 +30,7 @@ from backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-NICENESS = 10  # the web process shares the cores and has somebody waiting
+NICENESS = 5  # the web process shares the cores and has somebody waiting
 SHARED_IMPORTS = ("backend.nn.predictor", "backend.training.run")
 HANDLERS: dict[str, Callable[[Services, RunningJob], JobOutcome]] = {
     jobs.TRAIN: run_training,
@@ -61,9 +61,9 @@ def work(kinds: Sequence[str]) -> int:
     """Wait for jobs of some kinds and run them until told to end; returns the exit status."""
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level, settings.log_format)
-    _step_back()
     for module in SHARED_IMPORTS:
         importlib.import_module(module)
+    _step_back()  # only now: a worker that replaces a dead one has a job waiting
     services = build_services(settings)
     assert isinstance(services.queue, RqJobQueue)
     worker = QueueWorker(kinds, redis_url_of(settings), services.queue)

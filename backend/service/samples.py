@@ -129,7 +129,8 @@ def _fetch_targets(
 ) -> list[TrainingTarget | None]:
     targets: list[TrainingTarget | None] = [None] * len(candidates)
     waiting = list(range(len(candidates)))
-    job.progress = {"step": "loading images", "images": 0, "images_total": len(candidates)}
+    # A job that goes on after its worker died keeps showing the epoch it had reached.
+    job.progress |= {"step": "loading images", "images": 0, "images_total": len(candidates)}
     for pause_s in (*TRY_AGAIN_AFTER_S, None):
         again = []
         with ThreadPoolExecutor(FETCH_THREADS, "prefetch") as pool:
