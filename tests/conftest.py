@@ -1,4 +1,4 @@
-"""Shared by all tests: the repository root is importable, so that tests share `tests.fakes`; and the browser."""
+"""Shared by all tests: the repository root is importable (they share `tests.fakes`), and one browser."""
 
 from __future__ import annotations
 
