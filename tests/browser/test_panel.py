@@ -188,7 +188,7 @@ def test_training_images_are_chosen(panel, services, label_studio):
     for task_id in (1, 2, 3):
         label_studio.create_annotation(task_id, all_shapes())
     panel.reload()
-    expect(panel.locator("#annotated-images")).to_have_text("3", timeout=10_000)
+    expect(panel.locator("#annotated-images")).to_have_text("3", timeout=60_000)
     panel.get_by_role("button", name="ML Training Settings").click()
     expect(panel.locator("#images-summary")).to_contain_text("3 of 3 labelled images chosen")
     assert panel.locator(".image-line .mark[data-state=loaded]").count() == 3
