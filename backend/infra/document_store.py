@@ -37,7 +37,7 @@ class JsonDocuments:
 
     def write(self, path: str, document: Mapping[str, Any]) -> None:
         """Replace the document."""
-        self._objects.put_bytes(path, json.dumps(document, ensure_ascii=False).encode())
+        self._objects.put_bytes(path, json.dumps(document).encode())
 
     def delete(self, path: str) -> None:
         """Remove the document if it is there."""

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.errors import RequestError
+from backend.infra.document_store import JsonDocuments
+from backend.infra.object_store import open_object_store
+from backend.web.json_bodies import json_response, parse_json
+
+HALVES = ["\ud83d", "a\udc00b", "\udfff\ud800"]
+ANY_TEXT = st.text(st.characters())  # halves of surrogate pairs too
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("text", HALVES, ids=ascii)
+def test_half_a_surrogate_pair_becomes_a_question_mark(text):
+    assert parse_json(json.dumps({text: [text]}).encode()) == {
+        text.encode(errors="replace").decode(): [text.encode(errors="replace").decode()]
+    }
+
+
+def test_whole_pairs_and_escapes_stay():
+    body = rb'{"a": "\ud83d\udc22 \\ud83d \u017c", "b": "\uD83D\uDC22"}'
+    assert parse_json(body) == {"a": "🐢 \\ud83d ż", "b": "🐢"}
+
+
+@given(VALUES)
+def test_whatever_is_parsed_can_be_sent_on(value):
+    parsed = parse_json(json.dumps(value).encode())
+    assert json.loads(json_response(parsed).get_data()) == parsed
+    json.dumps(parsed, ensure_ascii=False).encode()
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_parsed_or_refused(data):
+    try:
+        parse_json(data)
+    except RequestError as exc:
+        assert "the body" in str(exc)
+
+
+@given(value=VALUES)
+def test_any_document_comes_back_as_it_was(tmp_path_factory, value):
+    documents = JsonDocuments(open_object_store(str(tmp_path_factory.getbasetemp() / "documents")))
+    documents.write("projects/7/x.json", {"value": value})
+    assert documents.read("projects/7/x.json") == {"value": value}
