@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.errors import ParameterError
+from backend.nn.backbone_catalog import validate_backbone
 from backend.nn.torchvision_ops import ensure_torchvision_ops
 
 PYRAMID_STRIDES = (4, 8, 16, 32)
@@ -68,14 +69,10 @@ class _Resample(nn.Module):
 
 
 def _create_features(name: str, image_size_px: int) -> tuple[nn.Module, bool]:
+    validate_backbone(name)
     ensure_torchvision_ops()
     import timm
 
-    if name not in timm.list_models():
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "resnet18"
-        raise ParameterError(
-            f"backbone must be a network that timm has, got {name!r}; near it are {close}", field="backbone"
-        )
     try:
         try:
             body = timm.create_model(name, features_only=True, pretrained=False, img_size=image_size_px)

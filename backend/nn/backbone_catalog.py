@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backend.errors import ParameterError
+from backend.nn.torchvision_ops import ensure_torchvision_ops
+
 
 @dataclass(frozen=True)
 class BackboneEntry:
@@ -53,3 +56,21 @@ def catalog_families() -> dict[str, tuple[BackboneEntry, ...]]:
     """Return the entries by family, in the catalog's order, small to large."""
     families = dict.fromkeys(entry.family for entry in CATALOG)
     return {family: tuple(e for e in CATALOG if e.family == family) for family in families}
+
+
+def validate_backbone(name: str) -> None:
+    """Raise ParameterError unless timm has a network of that name.
+
+    An offered one is known at once; any other imports timm, which takes seconds the first time.
+    """
+    if any(entry.name == name for entry in CATALOG):
+        return
+    ensure_torchvision_ops()
+    import timm
+
+    if name not in timm.list_models():
+        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "resnet18"
+        raise ParameterError(
+            f"backbone must be a network that timm has, got {name[:80]!r}; near it are {close}",
+            field="backbone",
+        )

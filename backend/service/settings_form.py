@@ -15,6 +15,7 @@ from backend.core.training_params import (
     resolve_params,
 )
 from backend.errors import ParameterError
+from backend.nn.backbone_catalog import validate_backbone
 from backend.service.parameters import FROM_EXTRA_PARAMS, FROM_PROJECT
 from backend.service.ports import Json
 from backend.service.projects import AutoTrain, Projects, ProjectSettings
@@ -132,6 +133,8 @@ def _changed_params(saved: Mapping[str, Any], changes: Mapping[str, Any], errors
         else:
             try:
                 parsed = parse_parameter(name, value)
+                if name == "backbone":
+                    validate_backbone(parsed)
                 params[name] = list(parsed) if isinstance(parsed, tuple) else parsed
             except ParameterError as exc:
                 errors[name] = str(exc)

@@ -21,6 +21,7 @@ from backend.errors import (
     TrainingStopped,
     VersionError,
 )
+from backend.nn.backbone_catalog import validate_backbone
 from backend.service import jobs
 from backend.service.activation import decide_activation, held_out_tasks
 from backend.service.background import request_background_predictions
@@ -77,6 +78,7 @@ def request_training(
 
 def _check_request(services: Services, key: str, label_config: str | None, params: Json) -> None:
     resolved, _ = training_params(services.projects, key, params)
+    validate_backbone(resolved.backbone)
     if label_config is not None:
         parse_label_config(label_config)
     if resolved.start_from not in (SCRATCH, CURRENT):
