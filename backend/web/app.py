@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 from flask import Flask
@@ -13,10 +12,9 @@ from backend.web import labelstudio
 from backend.web.logs import register_request_log
 from backend.web.metrics import register_metrics
 from backend.web.model_class import ModelClass, ModelClassLoader
+from backend.web.panel import create_blueprints
 from backend.web.problems import register_problems
 from backend.web.security import register_security
-
-PANEL = "backend.web.panel"
 
 
 def create_app(services: Services, load_model_class: Callable[[], ModelClass]) -> Flask:
@@ -24,7 +22,7 @@ def create_app(services: Services, load_model_class: Callable[[], ModelClass]) -
 
     load_model_class: imports the label-studio-ml class; called in a background thread.
     """
-    app = Flask("backend.web")
+    app = Flask("backend.web", static_folder=None)  # the pages bring their own
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions["services"] = services
@@ -35,10 +33,8 @@ def create_app(services: Services, load_model_class: Callable[[], ModelClass]) -
     register_metrics(app, services)
     register_security(app, services.settings.basic_auth)
     app.register_blueprint(labelstudio.create_blueprint(services, loader))
-    if importlib.util.find_spec(PANEL) is not None:
-        panel = importlib.import_module(PANEL)
-        for blueprint in panel.create_blueprints(services):
-            app.register_blueprint(blueprint)
+    for blueprint in create_blueprints(services):
+        app.register_blueprint(blueprint)
     return app
 
 

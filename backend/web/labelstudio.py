@@ -45,7 +45,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     @routes.get("/")
     def root() -> AnyResponse:
         wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-        if wants_page and "text/html" in request.headers.get("Accept", "") and has_panel():
+        if wants_page and "text/html" in request.headers.get("Accept", ""):
             return redirect("/panel")
         return health()
 
@@ -125,12 +125,14 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
         except NotFoundError as exc:
             return problem(GONE, str(exc))
 
-    @routes.route("/versions", methods=["GET", "POST"])
+    @routes.get("/versions")
     def versions() -> Response:
-        project: Any = request.args.get("project")
-        if project is None and request.method == "POST" and request.get_data():
-            raw = read_json()
-            project = raw.get("project") if isinstance(raw, dict) else None
+        return json_response({"versions": list_versions(services, request.args.get("project"))})
+
+    @routes.post("/versions")
+    def ask_versions() -> Response:
+        body = schemas.parse_body(schemas.VersionsBody, read_json() if request.get_data() else {})
+        project = request.args.get("project") if body.project is None else body.project
         return json_response({"versions": list_versions(services, project)})
 
     @routes.get("/is_training")
@@ -166,11 +168,6 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
         return json_response({"model_version": duplicate_model(services, source, target)})
 
     return routes
-
-
-def has_panel() -> bool:
-    """Tell whether the app has a page at /panel."""
-    return any(rule.rule.rstrip("/") == "/panel" for rule in current_app.url_map.iter_rules())
 
 
 def _start_training(services: Services, project: Any) -> str:

@@ -10,7 +10,7 @@ from backend.service.live_state import job_view
 from backend.service.panel import Panel
 from backend.service.projects import parse_project_key, project_id
 from backend.service.train import request_training
-from backend.web import panel_schemas as schemas
+from backend.web import panel_job_schemas as job_schemas
 from backend.web.panel_requests import answer, read_body
 
 _MOST_JOBS_LISTED = 100
@@ -27,35 +27,35 @@ def jobs_blueprint(panel: Panel) -> Blueprint:
     @blueprint.post("/api/projects/<key>/train")
     def train(key: str) -> Response:
         key = canonical(key)
-        body = read_body(request, schemas.TrainBody)
+        body = read_body(request, job_schemas.TrainProjectBody)
         xml = str(services.label_studio(key).project(project_id(key))["label_config"])
         job_id = request_training(services, key, label_config=xml, params=body.params, source="panel")
-        return answer(schemas.JobCreated, {"job": job_id}, 201)
+        return answer(job_schemas.JobCreated, {"job": job_id}, 201)
 
     @blueprint.post("/api/projects/<key>/predict-all")
     def predict_all(key: str) -> Response:
         key = canonical(key)
         services.label_studio(key)  # refuses here what the worker would refuse later
-        return answer(schemas.JobCreated, {"job": request_background_predictions(services, key)}, 201)
+        return answer(job_schemas.JobCreated, {"job": request_background_predictions(services, key)}, 201)
 
     @blueprint.get("/api/projects/<key>/jobs")
     def jobs(key: str) -> Response:
         records = services.queue.records(canonical(key), limit=_MOST_JOBS_LISTED)
-        return answer(schemas.JobList, {"jobs": [job_view(record) for record in records]})
+        return answer(job_schemas.JobList, {"jobs": [job_view(record) for record in records]})
 
     @blueprint.get("/api/jobs/<job_id>")
     def job(job_id: str) -> Response:
-        return answer(schemas.Job, job_view(services.queue.record(job_id)))
+        return answer(job_schemas.Job, job_view(services.queue.record(job_id)))
 
     @blueprint.get("/api/jobs/<job_id>/log")
     def job_log(job_id: str) -> Response:
         services.queue.record(job_id)
-        return answer(schemas.JobLog, {"lines": read_job_log(services.documents, job_id)})
+        return answer(job_schemas.JobLog, {"lines": read_job_log(services.documents, job_id)})
 
     @blueprint.post("/api/jobs/<job_id>/stop")
     def stop(job_id: str) -> Response:
-        body = read_body(request, schemas.StopBody)
+        body = read_body(request, job_schemas.StopJobBody)
         services.queue.request_stop(job_id, mode=body.mode)
-        return answer(schemas.Job, job_view(services.queue.record(job_id)))
+        return answer(job_schemas.Job, job_view(services.queue.record(job_id)))
 
     return blueprint

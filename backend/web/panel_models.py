@@ -17,7 +17,7 @@ from backend.service.ports import Json
 from backend.service.projects import parse_project_key
 from backend.service.settings_form import SettingsRefused, change_settings, read_settings
 from backend.service.version_comparison import compare_versions
-from backend.web import panel_schemas as schemas
+from backend.web import panel_model_schemas as model_schemas
 from backend.web.panel_requests import answer, read_body, read_flag, read_text
 from backend.web.problems import problem
 
@@ -37,7 +37,9 @@ def models_blueprint(panel: Panel) -> Blueprint:
     def changed(key: str, version: str, status: int = 200) -> Response:
         versions.look_again(key)
         panel.index.refresh(key)
-        return answer(schemas.VersionChanged, {"version": version, "current": versions.current(key)}, status)
+        return answer(
+            model_schemas.VersionChanged, {"version": version, "current": versions.current(key)}, status
+        )
 
     def known_card(key: str, version: str) -> Json:
         try:
@@ -47,13 +49,13 @@ def models_blueprint(panel: Panel) -> Blueprint:
 
     @blueprint.get("/api/projects/<key>/settings")
     def settings(key: str) -> Response:
-        return answer(schemas.SettingsView, read_settings(services.projects, canonical(key)))
+        return answer(model_schemas.SettingsView, read_settings(services.projects, canonical(key)))
 
     @blueprint.patch("/api/projects/<key>/settings")
     def save_settings(key: str) -> Response:
         key = canonical(key)
-        changes = read_body(request, schemas.SettingsBody).model_dump(exclude_unset=True)
-        return answer(schemas.SettingsView, change_settings(services.projects, key, changes))
+        changes = read_body(request, model_schemas.SettingsBody).model_dump(exclude_unset=True)
+        return answer(model_schemas.SettingsView, change_settings(services.projects, key, changes))
 
     @blueprint.errorhandler(SettingsRefused)
     def refused(error: SettingsRefused) -> Response:
@@ -71,12 +73,14 @@ def models_blueprint(panel: Panel) -> Blueprint:
             }
             for family, entries in catalog_families().items()
         ]
-        return answer(schemas.Backbones, {"families": families})
+        return answer(model_schemas.Backbones, {"families": families})
 
     @blueprint.get("/api/projects/<key>/versions")
     def list_versions(key: str) -> Response:
         key = canonical(key)
-        return answer(schemas.VersionList, {"versions": store.list(key), "current": versions.current(key)})
+        return answer(
+            model_schemas.VersionList, {"versions": store.list(key), "current": versions.current(key)}
+        )
 
     @blueprint.post("/api/projects/<key>/versions")
     def import_version(key: str) -> Response:
@@ -100,7 +104,7 @@ def models_blueprint(panel: Panel) -> Blueprint:
         key = canonical(key)
         before, after = read_text(request, "before"), read_text(request, "after")
         comparison = compare_versions(known_card(key, before), known_card(key, after))
-        return answer(schemas.Comparison, comparison)
+        return answer(model_schemas.Comparison, comparison)
 
     @blueprint.get("/api/projects/<key>/versions/<version>/file")
     def export_version(key: str, version: str) -> Response:
@@ -129,7 +133,7 @@ def models_blueprint(panel: Panel) -> Blueprint:
     @blueprint.put("/api/projects/<key>/versions/<version>/pin")
     def pin_version(key: str, version: str) -> Response:
         key = canonical(key)
-        body = read_body(request, schemas.PinBody)
+        body = read_body(request, model_schemas.PinBody)
         known_card(key, version)
         store.set_pinned(key, version, body.pinned)
         return changed(key, version)

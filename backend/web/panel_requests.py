@@ -14,6 +14,7 @@ from backend.web.problems import problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+LARGEST_WHOLE_NUMBER = 10**15 - 1
 _OWN_SITES = ("same-origin", "none")
 
 
@@ -59,13 +60,12 @@ def read_body(request: Request, model: type[_Model]) -> _Model:
 
 
 def read_int(request: Request, name: str, default: int) -> int:
-    """Return a whole number of the query. Raises RequestError."""
+    """Return a whole number from 0 up of the query. Raises RequestError."""
     raw = request.args.get(name)
     if raw is None:
         return default
-    digits = raw.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        raise RequestError(f"{name} must be a whole number, got {raw[:80]!r}", field=name)
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 16):
+        raise RequestError(f"{name} must be a whole number from 0 up, got {raw[:80]!r}", field=name)
     return int(raw)
 
 

@@ -12,10 +12,13 @@ from flask import Blueprint, Response, request
 from backend.service.live_state import TooManyWatchers
 from backend.service.page_images import EncodedImage
 from backend.service.panel import Panel, list_projects, show_project
+from backend.service.ports import Json
 from backend.service.projects import parse_project_key
 from backend.service.task_index import TaskRow, TaskWindow
 from backend.service.training_images import training_images
-from backend.web import panel_schemas as schemas
+from backend.web import panel_job_schemas as job_schemas
+from backend.web import panel_model_schemas as model_schemas
+from backend.web import panel_task_schemas as task_schemas
 from backend.web.panel_requests import answer, read_body, read_int, read_seconds
 from backend.web.problems import problem
 
@@ -34,11 +37,11 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
 
     @blueprint.get("/api/projects")
     def projects() -> Response:
-        return answer(schemas.ProjectList, list_projects(panel.services))
+        return answer(task_schemas.ProjectList, list_projects(panel.services))
 
     @blueprint.get("/api/projects/<key>")
     def project(key: str) -> Response:
-        return answer(schemas.ProjectView, show_project(panel.services, canonical(key)))
+        return answer(task_schemas.ProjectView, show_project(panel.services, canonical(key)))
 
     @blueprint.get("/api/projects/<key>/state")
     def state(key: str) -> Response:
@@ -51,7 +54,7 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
                     panel.live.wait(key, since, wait_s)
             except TooManyWatchers:
                 pass  # no place to wait in: the caller gets the state at once and asks again later
-        return answer(schemas.State, panel.live.state(key))
+        return answer(job_schemas.State, panel.live.state(key))
 
     @blueprint.get("/api/projects/<key>/events")
     def events(key: str) -> Response:
@@ -67,11 +70,11 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
 
     @blueprint.get("/api/projects/<key>/check")
     def check_project(key: str) -> Response:
-        return answer(schemas.CheckReport, _report(panel, canonical(key)))
+        return answer(job_schemas.CheckReport, _report(panel, canonical(key)))
 
     @blueprint.get("/api/check")
     def check_service() -> Response:
-        return answer(schemas.CheckReport, _report(panel, None))
+        return answer(job_schemas.CheckReport, _report(panel, None))
 
     @blueprint.get("/api/projects/<key>/tasks")
     def tasks(key: str) -> Response:
@@ -83,22 +86,22 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
             offset=offset,
             limit=read_int(request, "limit", 100),
         )
-        return answer(schemas.TaskWindowView, _window_view(window, offset))
+        return answer(task_schemas.TaskWindowView, _window_view(window, offset))
 
     @blueprint.get("/api/projects/<key>/task-ids")
     def task_ids(key: str) -> Response:
         key = canonical(key)
         ids = panel.index.ids(key, show=request.args.get("show", "all"))
-        return answer(schemas.TaskIds, {"task_ids": ids, "is_complete": panel.index.rows(key)[1]})
+        return answer(task_schemas.TaskIds, {"task_ids": ids, "is_complete": panel.index.rows(key)[1]})
 
     @blueprint.get("/api/projects/<key>/training-images")
     def list_training_images(key: str) -> Response:
         offset, limit = read_int(request, "offset", 0), read_int(request, "limit", 100)
-        return answer(schemas.TrainingImages, training_images(panel, canonical(key), offset, limit))
+        return answer(model_schemas.TrainingImages, training_images(panel, canonical(key), offset, limit))
 
     @blueprint.get("/api/projects/<key>/tasks/<int:task_id>")
     def task(key: str, task_id: int) -> Response:
-        return answer(schemas.TaskView, panel.review.view(canonical(key), task_id))
+        return answer(task_schemas.TaskView, panel.review.view(canonical(key), task_id))
 
     @blueprint.get("/api/projects/<key>/tasks/<int:task_id>/images/<int:page>")
     def image(key: str, task_id: int, page: int) -> Response:
@@ -110,26 +113,26 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
 
     @blueprint.post("/api/projects/<key>/tasks/<int:task_id>/predict")
     def predict(key: str, task_id: int) -> Response:
-        return answer(schemas.TaskView, panel.review.predict(canonical(key), task_id))
+        return answer(task_schemas.TaskView, panel.review.predict(canonical(key), task_id))
 
     @blueprint.post("/api/projects/<key>/tasks/<int:task_id>/accept")
     def accept(key: str, task_id: int) -> Response:
-        body = read_body(request, schemas.AcceptBody)
+        body = read_body(request, task_schemas.AcceptBody)
         key = canonical(key)
         accepted = panel.review.accept(key, task_id, **body.model_dump())
         panel.project_changed(key)
-        return answer(schemas.Accepted, accepted)
+        return answer(task_schemas.Accepted, accepted)
 
     @blueprint.post("/api/projects/<key>/tasks/<int:task_id>/undo-accept")
     def undo_accept(key: str, task_id: int) -> Response:
         key = canonical(key)
         view = panel.review.undo_accept(key, task_id)
         panel.project_changed(key)
-        return answer(schemas.TaskView, view)
+        return answer(task_schemas.TaskView, view)
 
     @blueprint.delete("/api/projects/<key>/tasks/<int:task_id>/predictions")
     def clear(key: str, task_id: int) -> Response:
-        return answer(schemas.Cleared, panel.review.clear(canonical(key), task_id))
+        return answer(task_schemas.Cleared, panel.review.clear(canonical(key), task_id))
 
     return blueprint
 
@@ -152,8 +155,8 @@ def _events(panel: Panel, key: str) -> Iterator[str]:
             yield _event(state) if changed else ": still here\n\n"
 
 
-def _event(state: schemas.Json) -> str:
-    body = schemas.State.model_validate(state).model_dump(mode="json")
+def _event(state: Json) -> str:
+    body = job_schemas.State.model_validate(state).model_dump(mode="json")
     return f"event: state\nid: {body['revision']}\nretry: 2000\ndata: {json.dumps(body)}\n\n"
 
 
@@ -162,11 +165,11 @@ def _after(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _report(panel: Panel, key: str | None) -> schemas.Json:
+def _report(panel: Panel, key: str | None) -> Json:
     return {"checks": [check.as_dict() for check in panel.diagnosis.run(key)]}
 
 
-def _window_view(window: TaskWindow, offset: int) -> schemas.Json:
+def _window_view(window: TaskWindow, offset: int) -> Json:
     return {
         "tasks": [_row_view(row) for row in window.rows],
         "offset": offset,
@@ -177,7 +180,7 @@ def _window_view(window: TaskWindow, offset: int) -> schemas.Json:
     }
 
 
-def _row_view(row: TaskRow) -> schemas.Json:
+def _row_view(row: TaskRow) -> Json:
     view = asdict(row)
     del view["data"]
     return {**view, "pages": len(row.pages)}

@@ -13,9 +13,11 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    WithJsonSchema,
 )
 
 from backend.errors import RequestError
+from backend.web.parameter_schema import parameters_schema, threshold_schemas
 
 _SHOWN_CHARS = 80
 MOST_TASKS = 100_000
@@ -33,10 +35,39 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
 
 
-ProjectId = StrictInt | StrictStr
+PROJECT_PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,15})?$"
+ProjectId = Annotated[
+    StrictInt | StrictStr,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
+                {"type": "string", "pattern": PROJECT_PATTERN, "examples": ["7.1763750000", "7"]},
+            ]
+        }
+    ),
+]
+"""`7`, or `7.1763750000`: Label Studio's id and the project's creation in unix seconds."""
 JsonObject = dict[str, Any]
-Params = Annotated[JsonObject, BeforeValidator(_empty_to_object)]
-ObjectList = Annotated[list[JsonObject], Field(max_length=MOST_TASKS), BeforeValidator(_empty_to_list)]
+_Params = Annotated[JsonObject, BeforeValidator(_empty_to_object)]
+TrainParams = Annotated[_Params, WithJsonSchema({"anyOf": [parameters_schema(), {"type": "null"}]})]
+_PREDICT_PARAMS = {
+    "type": ["object", "null"],
+    "description": "Thresholds, the project's HTTP credentials, a smart tool's prompts; others are ignored.",
+    "properties": {
+        **threshold_schemas(),
+        "login": {"type": ["string", "null"]},
+        "password": {"type": ["string", "null"]},
+        "context": {"type": ["object", "null"]},
+    },
+}
+PredictParamsObject = Annotated[_Params, WithJsonSchema(_PREDICT_PARAMS)]
+ObjectList = Annotated[
+    list[JsonObject],
+    Field(max_length=MOST_TASKS),
+    BeforeValidator(_empty_to_list),
+    WithJsonSchema({"type": ["array", "null"], "items": {"type": "object"}, "maxItems": MOST_TASKS}),
+]
 
 
 class SetupBody(_Body):
@@ -63,7 +94,7 @@ class PredictBody(_Body):
     tasks: Annotated[list[JsonObject], Field(max_length=MOST_TASKS)]
     project: ProjectId
     label_config: StrictStr | None = None
-    params: Params = Field(default_factory=dict)
+    params: PredictParamsObject = Field(default_factory=dict)
 
 
 class TrainBody(_Body):
@@ -72,7 +103,7 @@ class TrainBody(_Body):
     project: ProjectId
     annotations: ObjectList = Field(default_factory=list)
     label_config: StrictStr | None = None
-    params: Params = Field(default_factory=dict)
+    params: TrainParams = Field(default_factory=dict)
 
 
 class WebhookBody(_Body):
@@ -104,9 +135,15 @@ class StopBody(_Body):
 
 
 class ProjectBody(_Body):
-    """`/delete` and `/versions`."""
+    """`/delete`."""
 
     project: ProjectId
+
+
+class VersionsBody(_Body):
+    """`/versions`; without a project, all."""
+
+    project: ProjectId | None = None
 
 
 class ValidateBody(_Body):

@@ -5,6 +5,7 @@ import pytest
 from backend.service.predict import PredictRequest, config_of, predict_tasks
 from backend.web.app import create_app
 from tests.fakes import FakeImages, FakeLabelStudio, make_services, picture
+from tests.web.described import DescribedClient
 
 KEY = "7.1763750000"
 
@@ -34,6 +35,7 @@ def make_client(tmp_path):
         services = make_services(tmp_path, **{"images": images, **changes})
         app = create_app(services, lambda: StubModel)
         app.testing = False
+        app.test_client_class = DescribedClient
         client = app.test_client()
         client.services = services
         return client

@@ -243,6 +243,7 @@ def test_versions_of_a_project_and_of_all(client):
     assert client.get("/versions").json == {"versions": ["v2", "v1"]}
     assert client.post("/versions", json={"project": "8.5"}).json == {"versions": ["v2"]}
     assert client.post("/versions").json == {"versions": ["v2", "v1"]}
+    assert client.post("/versions", json=["8.5"]).status_code == 400
 
 
 def test_validate(client):

@@ -1,60 +1,35 @@
-"""The table of operations that the OpenAPI description is made from."""
+"""The operations of the panel's API, for the description."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import BaseModel
-
 from backend.service.task_index import FILTERS, LARGEST_WINDOW, SORTS
-from backend.web import panel_schemas as s
+from backend.web import panel_job_schemas as jobs
+from backend.web import panel_model_schemas as models
+from backend.web import panel_task_schemas as tasks
+from backend.web.operations import NAMES_PROJECT, Operation
+from backend.web.panel_requests import LARGEST_WHOLE_NUMBER
 
-Json = dict[str, Any]
-_JSON = "application/json"
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One method of one path.
-
-    name: also the endpoint's function. problems: statuses beside the usual answer, whose body is `problem`.
-    """
-
-    method: str
-    path: str
-    name: str
-    tag: str
-    summary: str
-    answer: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
-    needs_body: bool = True
-    takes_file: bool = False
-    status: int = 200
-    content_type: str | None = _JSON
-    query: Mapping[str, Json] = field(default_factory=dict)
-    problems: tuple[int, ...] = ()
-    problem: type[BaseModel] = s.Problem
-
-
-_READ = (400, 404, 502)
-_CHANGE = (400, 403, 404, 409, 415, 502)
-_OFFSET = {"type": "integer", "minimum": 0, "default": 0}
+_READ = (*NAMES_PROJECT, 404, 502)
+_IMAGE = (*_READ, 403, 413, 422)
+_CHANGE = (*NAMES_PROJECT, 403, 404, 409, 415, 502)
+_QUEUE = 503
+_OFFSET = {"type": "integer", "minimum": 0, "maximum": LARGEST_WHOLE_NUMBER, "default": 0}
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": LARGEST_WINDOW, "default": 100}
+_NAME = {"type": "string", "minLength": 1}
 _SHOW = {"type": "string", "enum": list(FILTERS), "default": "all"}
 _PROJECT = "/api/projects/{key}"
 _TASK = _PROJECT + "/tasks/{task_id}"
 _VERSION = _PROJECT + "/versions/{version}"
 
-OPERATIONS: tuple[Operation, ...] = (
+PANEL_OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET",
         "/api/projects",
         "list_projects",
         "projects",
         "Projects, and what is missing to reach them",
-        s.ProjectList,
+        tasks.ProjectList,
+        problems=(507,),
     ),
     Operation(
         "GET",
@@ -62,8 +37,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "show_project",
         "projects",
         "Title, labels and control tags of a project",
-        s.ProjectView,
-        problems=(400,),
+        tasks.ProjectView,
+        problems=NAMES_PROJECT,
     ),
     Operation(
         "GET",
@@ -71,12 +46,12 @@ OPERATIONS: tuple[Operation, ...] = (
         "show_state",
         "projects",
         "What happens now: jobs, workers, model, statistics; waits for a change if asked to",
-        s.State,
+        jobs.State,
         query={
-            "since": {"type": "integer", "description": "Answer once the revision differs from this one."},
+            "since": {**_OFFSET, "description": "Answer once the revision differs from this one."},
             "wait_s": {"type": "number", "minimum": 0, "maximum": 25, "default": 0},
         },
-        problems=(400,),
+        problems=NAMES_PROJECT,
     ),
     Operation(
         "GET",
@@ -85,7 +60,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "projects",
         "The same as server-sent events `state`, one for each change; ends after a minute, connect again",
         content_type="text/event-stream",
-        problems=(400, 503),
+        problems=(*NAMES_PROJECT, _QUEUE),
     ),
     Operation(
         "GET",
@@ -93,11 +68,17 @@ OPERATIONS: tuple[Operation, ...] = (
         "check_project",
         "projects",
         "Check connection: every link of the chain, with the fix beside a broken one",
-        s.CheckReport,
-        problems=(400,),
+        jobs.CheckReport,
+        problems=NAMES_PROJECT,
     ),
     Operation(
-        "GET", "/api/check", "check_service", "projects", "The checks that need no project", s.CheckReport
+        "GET",
+        "/api/check",
+        "check_service",
+        "projects",
+        "The checks that need no project",
+        jobs.CheckReport,
+        problems=(507,),
     ),
     Operation(
         "GET",
@@ -105,7 +86,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_tasks",
         "tasks",
         "A part of the task list, filtered and sorted",
-        s.TaskWindowView,
+        tasks.TaskWindowView,
         query={
             "show": _SHOW,
             "sort": {"type": "string", "enum": list(SORTS), "default": "id"},
@@ -120,7 +101,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_task_ids",
         "tasks",
         "Ids of all tasks that pass a filter",
-        s.TaskIds,
+        tasks.TaskIds,
         query={"show": _SHOW},
         problems=_READ,
     ),
@@ -130,7 +111,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "show_task",
         "tasks",
         "Images, annotations and the prediction of a task",
-        s.TaskView,
+        tasks.TaskView,
         problems=_READ,
     ),
     Operation(
@@ -140,7 +121,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "tasks",
         "One image of a task, upright",
         content_type="image/jpeg",
-        problems=_READ,
+        problems=_IMAGE,
     ),
     Operation(
         "GET",
@@ -149,7 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "tasks",
         "One image of a task, small",
         content_type="image/jpeg",
-        problems=_READ,
+        problems=_IMAGE,
     ),
     Operation(
         "POST",
@@ -157,7 +138,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "predict_task",
         "tasks",
         "Predict Current: predict the task now, from a score of 0.10 up",
-        s.TaskView,
+        tasks.TaskView,
         problems=_CHANGE,
     ),
     Operation(
@@ -166,8 +147,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "accept_prediction",
         "tasks",
         "Accept Predictions: make an annotation of what was shown; 409 if any of it changed",
-        s.Accepted,
-        s.AcceptBody,
+        tasks.Accepted,
+        tasks.AcceptBody,
         problems=_CHANGE,
     ),
     Operation(
@@ -176,7 +157,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "undo_accept",
         "tasks",
         "Delete the annotation that the last accept made, for ten minutes and unless it was edited",
-        s.TaskView,
+        tasks.TaskView,
         problems=_CHANGE,
     ),
     Operation(
@@ -185,7 +166,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "clear_predictions",
         "tasks",
         "Clear Predictions: remove all predictions of the task, in Label Studio too",
-        s.Cleared,
+        tasks.Cleared,
         problems=_CHANGE,
     ),
     Operation(
@@ -194,7 +175,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_training_images",
         "training",
         "Images with their state: loaded, labelled but not loaded, unlabelled",
-        s.TrainingImages,
+        models.TrainingImages,
         query={"offset": _OFFSET, "limit": _LIMIT},
         problems=_READ,
     ),
@@ -204,11 +185,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "train_project",
         "training",
         "Train Model on the current annotations",
-        s.JobCreated,
-        s.TrainBody,
+        jobs.JobCreated,
+        jobs.TrainProjectBody,
         needs_body=False,
         status=201,
-        problems=(*_CHANGE, 503),
+        problems=(*_CHANGE, _QUEUE),
     ),
     Operation(
         "POST",
@@ -216,9 +197,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "predict_all",
         "training",
         "Predict All: every task without a prediction of this version, in the background",
-        s.JobCreated,
+        jobs.JobCreated,
         status=201,
-        problems=(*_CHANGE, 503),
+        problems=(*_CHANGE, _QUEUE),
     ),
     Operation(
         "GET",
@@ -226,18 +207,18 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_jobs",
         "jobs",
         "Known jobs of a project, newest first",
-        s.JobList,
-        problems=(400, 503),
+        jobs.JobList,
+        problems=(*NAMES_PROJECT, _QUEUE),
     ),
-    Operation("GET", "/api/jobs/{job_id}", "show_job", "jobs", "One job", s.Job, problems=(404, 503)),
+    Operation("GET", "/api/jobs/{job_id}", "show_job", "jobs", "One job", jobs.Job, problems=(404, _QUEUE)),
     Operation(
         "GET",
         "/api/jobs/{job_id}/log",
         "show_job_log",
         "jobs",
         "What was logged while a job ran",
-        s.JobLog,
-        problems=(404, 503),
+        jobs.JobLog,
+        problems=(404, _QUEUE),
     ),
     Operation(
         "POST",
@@ -245,10 +226,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "stop_job",
         "jobs",
         "Stop a job; a training keeps its best epoch so far, or discards it",
-        s.Job,
-        s.StopBody,
+        jobs.Job,
+        jobs.StopJobBody,
         needs_body=False,
-        problems=(400, 403, 404, 415, 503),
+        problems=(400, 403, 404, 415, _QUEUE),
     ),
     Operation(
         "GET",
@@ -256,8 +237,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "show_settings",
         "settings",
         "Saved values, the values a training would use now, and what each may be",
-        s.SettingsView,
-        problems=(400,),
+        models.SettingsView,
+        problems=NAMES_PROJECT,
     ),
     Operation(
         "PATCH",
@@ -265,19 +246,19 @@ OPERATIONS: tuple[Operation, ...] = (
         "change_settings",
         "settings",
         "Save values as defaults of every later training; nothing is saved if one is wrong",
-        s.SettingsView,
-        s.SettingsBody,
-        problems=(400, 403, 415),
+        models.SettingsView,
+        models.SettingsBody,
+        problems=(*NAMES_PROJECT, 403, 415),
     ),
-    Operation("GET", "/api/backbones", "list_backbones", "settings", "Backbones by family", s.Backbones),
+    Operation("GET", "/api/backbones", "list_backbones", "settings", "Backbones by family", models.Backbones),
     Operation(
         "GET",
         _PROJECT + "/versions",
         "list_versions",
         "versions",
         "Cards of all model versions",
-        s.VersionList,
-        problems=(400,),
+        models.VersionList,
+        problems=NAMES_PROJECT,
     ),
     Operation(
         "POST",
@@ -285,11 +266,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "import_version",
         "versions",
         "Load Existing Model: take a saved file, check that it fits, and let it serve",
-        s.VersionChanged,
+        models.VersionChanged,
         takes_file=True,
         status=201,
         query={"activate": {"type": "boolean", "default": True}},
-        problems=(400, 403, 409, 413, 415, 422, 507),
+        problems=(*NAMES_PROJECT, 403, 409, 415, 422),
     ),
     Operation(
         "GET",
@@ -297,9 +278,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "compare_two_versions",
         "versions",
         "Two versions side by side, class by class",
-        s.Comparison,
-        query={"before": {"type": "string"}, "after": {"type": "string"}},
-        problems=(400, 404),
+        models.Comparison,
+        query={"before": _NAME, "after": _NAME},
+        required_query=("before", "after"),
+        problems=(*NAMES_PROJECT, 404),
     ),
     Operation(
         "GET",
@@ -308,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "versions",
         "Save Trained Model: the version as one file",
         content_type="application/octet-stream",
-        problems=(400, 404),
+        problems=(*NAMES_PROJECT, 404),
     ),
     Operation(
         "POST",
@@ -316,8 +298,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "activate_version",
         "versions",
         "Let a version serve",
-        s.VersionChanged,
-        problems=(400, 403, 404),
+        models.VersionChanged,
+        problems=(*NAMES_PROJECT, 403, 404, 409),
     ),
     Operation(
         "PUT",
@@ -325,9 +307,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "pin_version",
         "versions",
         "Keep a version however old it gets",
-        s.VersionChanged,
-        s.PinBody,
-        problems=(400, 403, 404, 415),
+        models.VersionChanged,
+        models.PinBody,
+        problems=(*NAMES_PROJECT, 403, 404, 415),
     ),
     Operation(
         "DELETE",
@@ -335,7 +317,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete_version",
         "versions",
         "Delete a version that does not serve",
-        s.VersionChanged,
-        problems=(400, 403, 404, 409),
+        models.VersionChanged,
+        problems=(*NAMES_PROJECT, 403, 404, 409),
     ),
 )

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.panel_fakes import KEY, make_panel_services, publish_version
+from tests.web.panel.conftest import BASE, client_of
+
+
+def test_settings_round_trip_and_become_the_defaults(client, services):
+    before = client.get(f"{BASE}/settings").json
+    assert before["effective"]["epochs"] == 50 and before["origins"]["epochs"] == "default"
+    changes = {
+        "params": {"epochs": 7, "backbone": "regnety_004"},
+        "auto_train": {"annotations": 5, "quiet_minutes": 2},
+    }
+    after = client.patch(f"{BASE}/settings", json=changes).json
+    assert after["effective"]["epochs"] == 7 and after["origins"]["epochs"] == "project settings"
+    assert services.projects.settings(KEY).auto_train.annotations == 5
+    forgotten = client.patch(f"{BASE}/settings", json={"params": {"epochs": None}}).json
+    assert forgotten["effective"]["epochs"] == 50
+    assert forgotten["effective"]["backbone"] == "regnety_004"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"params": {"epochs": 0, "learning_rate": 1}}, {"epochs", "learning_rate"}),
+        ({"params": {"image_size": 300}}, {"image_size"}),
+        ({"params": {"speed": 1}}, {"speed"}),
+        ({"params": {"enable_detection": False, "enable_segmentation": False}}, {"enable_detection"}),
+        ({"activation": "always"}, {"activation"}),
+        (
+            {"auto_train": {"annotations": 0, "quiet_minutes": -1}},
+            {"auto_train.annotations", "auto_train.quiet_minutes"},
+        ),
+        ({"predict_after_training": "yes"}, {"predict_after_training"}),
+    ],
+    ids=["two ranges", "choice", "unknown", "both heads", "activation", "auto-train", "flag"],
+)
+def test_wrong_values_are_refused_by_field_and_nothing_is_saved(client, services, changes, fields):
+    answer = client.patch(f"{BASE}/settings", json=changes)
+    assert answer.status_code == 400
+    assert set(answer.json["errors"]) == fields
+    assert services.projects.settings(KEY).params == {}
+
+
+def test_versions_are_listed_activated_pinned_compared_and_deleted(client, services):
+    publish_version(services, "v1", metrics={"box_mAP50": 0.5})
+    publish_version(services, "v2", params={"backbone": "resnet18", "epochs": 20})
+    listed = client.get(f"{BASE}/versions").json
+    assert [card["version"] for card in listed["versions"]] == ["v2", "v1"] and listed["current"] == "v2"
+    comparison = client.get(f"{BASE}/versions/compare?before=v1&after=v2").json
+    assert comparison["sentence"].startswith("v2 is better than v1")
+    assert comparison["classes"][0]["label"] == "Cell"
+    assert comparison["parameters"] == [{"name": "epochs", "before": 12, "after": 20}]
+    assert client.delete(f"{BASE}/versions/v2").status_code == 409
+    assert client.post(f"{BASE}/versions/v1/activate").json == {"version": "v1", "current": "v1"}
+    assert client.put(f"{BASE}/versions/v2/pin", json={"pinned": True}).status_code == 200
+    assert client.delete(f"{BASE}/versions/v2").status_code == 200
+    assert client.post(f"{BASE}/versions/none-such/activate").status_code == 404
+
+
+def test_a_model_is_saved_and_loaded_by_another_installation(client, services, tmp_path):
+    publish_version(services, "v1")
+    with client.get(f"{BASE}/versions/v1/file") as saved:
+        assert saved.headers["Content-Disposition"].startswith("attachment")
+        content = {"data": saved.data, "content_type": "application/octet-stream"}
+    assert not list((services.settings.data_dir / "scratch").iterdir())
+    other = make_panel_services(tmp_path / "other")
+    loaded = client_of(other).post(f"{BASE}/versions", **content)
+    assert loaded.status_code == 201 and loaded.json == {"version": "v1", "current": "v1"}
+    assert client.post(f"{BASE}/versions", data=b"x", content_type="text/plain").status_code == 415
+    assert (
+        client.post(f"{BASE}/versions", data=b"", content_type="application/octet-stream").status_code == 400
+    )
