@@ -2,11 +2,11 @@
 # but /data and /tmp, so it runs with a read-only root file system and as an ordinary user.
 #
 #   docker build -t labelstudio-learning-backend .                     # CPU
-#   docker build -t labelstudio-learning-backend-gpu --build-arg TORCH_INDEX=https://pypi.org/simple .     # NVIDIA GPU
+#   docker build -t labelstudio-learning-backend-gpu --build-arg TORCH_INDEX= .     # NVIDIA GPU
 ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
-# The CPU build of torch is a tenth of the size of the one with CUDA, which PyPI has.
+# The CPU build of torch is a tenth of the size of the one with CUDA, which pip takes where this is empty.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
@@ -16,7 +16,7 @@ WORKDIR /app
 # holds nothing but its name.
 COPY pyproject.toml requirements.lock requirements-label-studio-ml.txt README.md LICENSE ./
 RUN mkdir backend && touch backend/__init__.py model.py _wsgi.py \
-    && pip install --extra-index-url "${TORCH_INDEX}" -c requirements.lock '.[s3]' \
+    && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c requirements.lock '.[s3]' \
     && pip install --no-deps -r requirements-label-studio-ml.txt \
     && pip uninstall -y labelstudio-learning-backend && rm -r backend model.py _wsgi.py build *.egg-info
 COPY backend ./backend

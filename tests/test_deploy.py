@@ -133,7 +133,7 @@ def test_gpu_override_gives_worker_and_web_a_gpu() -> None:
         service = _compose("docker-compose.gpu.yml")["services"][name]
         (device,) = service["deploy"]["resources"]["reservations"]["devices"]
         assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
-        assert service["build"]["args"]["TORCH_INDEX"]
+        assert service["build"]["args"]["TORCH_INDEX"] == ""  # not the CPU build that the Dockerfile names
 
 
 # -- Kubernetes ------------------------------------------------------------
