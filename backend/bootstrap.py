@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.errors import QueueError
+from backend.infra.checkpoint_copies import CheckpointCopies
 from backend.infra.document_store import JsonDocuments
 from backend.infra.embedded_redis import EmbeddedRedis
+from backend.infra.encoding_files import SharedEncodings
 from backend.infra.images import ImageFetcher
 from backend.infra.label_studio_api import LabelStudioApi
 from backend.infra.object_store import open_object_store
 from backend.infra.rq_queue import RqJobQueue
 from backend.infra.version_store import Versions as StoredVersions
+from backend.infra.waiting_room import MachineWaitingRoom
 from backend.service.encode_ahead import EncodeAhead
 from backend.service.interactive import Interactive
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import Pipeline
 from backend.service.ports import LabelStudio
+from backend.service.prepared_images import PreparedImages
 from backend.service.projects import Projects
 from backend.service.services import Services
 from backend.service.versions import Predictor, Versions
@@ -62,7 +66,9 @@ def build_services(settings: Settings) -> Services:
 
         from backend.training.run import train_version
 
-        return train_version(replace(inputs, device=resolve_device(inputs.device)), observer)
+        device = resolve_device(inputs.device)
+        processes = settings.train_processes or gpu_count(device)
+        return train_version(replace(inputs, device=device, processes=processes), observer)
 
     def connect(url: str, token: str) -> LabelStudio:
         return LabelStudioApi(
@@ -70,14 +76,17 @@ def build_services(settings: Settings) -> Services:
         )
 
     versions = Versions(store, load, is_retired=projects.is_deleted)
-    interactive = Interactive(
+    waiting_room = MachineWaitingRoom(settings.data_dir / "cache" / "waiting")
+    prepared = PreparedImages(
         images,
         versions,
         lane,
         load_segmenter_here,
         store.local_folder,
-        cache_bytes=settings.encoding_cache_bytes,
+        SharedEncodings(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
+        memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
     )
+    ahead = EncodeAhead(prepared, lane, waiting_room, lambda key: services.label_studio(key))
     services = Services(
         settings=settings,
         documents=documents,
@@ -90,10 +99,12 @@ def build_services(settings: Settings) -> Services:
         pipeline=Pipeline(images, lane),
         connect=connect,
         train=train,
-        interactive=interactive,
+        # Without STORE_URL checkpoints lie on this machine's disk, next to the store itself.
+        checkpoints=CheckpointCopies(objects) if settings.store_url else None,
+        interactive=Interactive(prepared, versions, lane, waiting_room, followed_by=ahead.follow),
+        waiting_room=waiting_room,
+        after_task=ahead.follow,
     )
-    ahead = EncodeAhead(interactive, lane, services.label_studio, services.image_access)
-    interactive.followed_by = ahead.follow
     return services
 
 
@@ -144,3 +155,12 @@ def resolve_device(device: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def gpu_count(device: str) -> int:
+    """Return how many GPUs a training may use: all of this machine's, or the one that was named."""
+    if device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()

@@ -269,10 +269,11 @@ class Settings:
     encoding_cache_bytes: int = _setting(
         "ENCODING_CACHE_BYTES",
         parse_size,
-        256 * MIB,
+        512 * MIB,
         "size",
-        "Memory of one web process for images prepared for the smart tools.",
-        shown_default="256M",
+        "Images prepared for the smart tools on this machine: half in files under `DATA_DIR/cache` that all "
+        "web processes share, half in their memory together.",
+        shown_default="512M",
     )
     job_timeout_s: int = _setting(
         "JOB_TIMEOUT_S", whole_number(60, 30 * 86_400), 86_400, "seconds", "Longest time one job may run."

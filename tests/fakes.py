@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import json
@@ -363,6 +364,51 @@ class FakeInteractive:
         self.is_warm = True
 
 
+class FakeEncodingFiles:
+    """The EncodingFiles port, in a dict."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+        self.used: list[str] = []
+
+    def turn(self, name: str):
+        return contextlib.nullcontext()
+
+    def read(self, name: str) -> bytes | None:
+        return self.content.get(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        self.content[name] = content
+
+    def mark_used(self, name: str) -> None:
+        self.used.append(name)
+
+    def drop(self, name: str) -> None:
+        self.content.pop(name, None)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.content
+
+
+class FakeWaitingRoom:
+    """The WaitingRoom port: counts who is in, and says what `empty_s` says."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.empty_s = 100.0
+
+    @contextlib.contextmanager
+    def entered(self):
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+    def seconds_empty(self) -> float:
+        return 0.0 if self.inside else self.empty_s
+
+
 class FakeLease:
     """The worker's hold on a job, never lost unless told so."""
 
@@ -435,6 +481,8 @@ def make_services(folder: Path, **changes: Any) -> Services:
         "connect": lambda url, token: label_studio,
         "train": FakeTrain(),
         "interactive": FakeInteractive(),
+        "waiting_room": FakeWaitingRoom(),
+        "after_task": lambda key, task, config, access: None,
     }
     return Services(**{**fields, **changes})
 

@@ -1,8 +1,9 @@
-"""Prepares the images an annotator will open next, while nobody waits for anything.
+"""Prepares the images an annotator will point at next, while nobody waits for anything.
 
-After an answer for one task the next unlabelled tasks of its project are listed through Label Studio's
-API and their images encoded, one by one, each only after the process has been idle for a moment. A newer
-wish replaces an older one; a request that comes in meanwhile passes ahead in the network's lane.
+After a prompt or a prediction for one task, its own image comes first, then the next unlabelled tasks of its
+project, listed through Label Studio's API. Their images are encoded one by one, each only after no web
+process of the machine had anybody waiting for a moment. A newer wish replaces an older one; a request that
+comes in meanwhile passes ahead in the network's lane.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from backend.core.label_config import LabelConfig
 from backend.errors import BackendError, ProjectKeyError
-from backend.service.interactive import Interactive, task_references
+from backend.service.interactive import task_references
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import task_id_of
-from backend.service.ports import ImageAccess, Json, LabelStudio
+from backend.service.ports import ImageAccess, Json, LabelStudio, WaitingRoom
+from backend.service.prepared_images import PreparedImages
 from backend.service.projects import project_id
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class _Wish:
     project_key: str
     task: Mapping[str, Any]
     config: LabelConfig
+    access: ImageAccess
     since: float
 
 
@@ -45,31 +49,33 @@ class EncodeAhead:
 
     def __init__(
         self,
-        interactive: Interactive,
+        prepared: PreparedImages,
         lane: NetworkLane,
+        waiting_room: WaitingRoom,
         label_studio: Callable[[str], LabelStudio],
-        image_access: Callable[[str, int | None], ImageAccess],
         *,
         idle_s: float = IDLE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """label_studio and image_access: by project key, as `Services` gives them."""
-        self._interactive = interactive
+        """label_studio: gives the API by project key."""
+        self._prepared = prepared
         self._lane = lane
+        self._waiting_room = waiting_room
         self._label_studio = label_studio
-        self._image_access = image_access
         self._idle_s = idle_s
         self._clock = clock
         self._condition = threading.Condition()
         self._wish: _Wish | None = None
         self._thread: threading.Thread | None = None
 
-    def follow(self, project_key: str, task: Mapping[str, Any], config: LabelConfig) -> None:
-        """Wish for what comes after `task`; replaces the wish before."""
+    def follow(
+        self, project_key: str, task: Mapping[str, Any], config: LabelConfig, access: ImageAccess
+    ) -> None:
+        """Wish for `task` and what comes after it; replaces the wish before."""
         if task_id_of(task) is None:
             return
         with self._condition:
-            self._wish = _Wish(project_key, task, config, self._clock())
+            self._wish = _Wish(project_key, task, config, access, self._clock())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="encode-ahead", daemon=True)
                 self._thread.start()
@@ -91,25 +97,25 @@ class EncodeAhead:
     def _fulfil(self, wish: _Wish) -> None:
         if not self._wait_for_idleness(wish):
             return
-        for task in self._next_unlabelled(wish):
+        for task in chain([wish.task], self._next_unlabelled(wish)):
             for reference in task_references(task, wish.config):
-                if self._interactive.is_prepared(reference, wish.project_key):
+                if self._prepared.is_prepared(reference, wish.project_key):
                     continue
                 if not self._wait_for_idleness(wish):
                     return
-                access = self._image_access(wish.project_key, task_id_of(task))
+                access = replace(wish.access, task_id=task_id_of(task))
                 try:
-                    self._interactive.prepare(reference, wish.project_key, access)
+                    self._prepared.prepare(reference, wish.project_key, access)
                 except BackendError as exc:
                     logger.info("task %s is not encoded ahead: %s", task.get("id"), exc)
 
     def _wait_for_idleness(self, wish: _Wish) -> bool:
-        """Wait until the process was idle for a moment; False if a newer wish came or time ran out."""
+        """Wait until nobody has waited for a moment; False if a newer wish came or time ran out."""
         while self._clock() - wish.since < PATIENCE_S:
             with self._condition:
                 if self._wish is not None:
                     return False
-            idle_s = self._interactive.seconds_idle()
+            idle_s = self._waiting_room.seconds_empty()
             if self._lane.is_idle and idle_s >= self._idle_s:
                 return True
             time.sleep(max(0.02, min(self._idle_s - idle_s, 0.2)))

@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -26,25 +24,27 @@ from backend.core.prompts import PagePrompts, PromptRequest, answer_control, par
 from backend.core.results import make_prediction, region_for_object
 from backend.core.task_pages import task_pages
 from backend.errors import AnnotationError, BackendError
-from backend.service.encodings import EncodingCache
-from backend.service.lane import Cut, NetworkLane
-from backend.service.ports import ImageAccess, ImageSource, Json
-from backend.service.versions import NOT_TRAINED, Predictor, Versions
+from backend.service.lane import NetworkLane
+from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
+from backend.service.prepared_images import PreparedImages
+from backend.service.versions import Versions
 
 if TYPE_CHECKING:
-    from backend.nn.promptable import Encoding, PromptSegmenter, SegmentedObject
+    from backend.nn.promptable import SegmentedObject
 
 logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 1.8
 """A little under the two seconds that an annotator is promised, for the way there and back."""
-MOST_ENCODING_THREADS = 4
-MOST_SEGMENTERS = 4
-HINT_CUT = Cut(confidence_threshold=0.08, nms_threshold=0.6, with_masks=True, max_regions=60)
-"""What the detector hands to the smart tools: also the unlikely, since the annotator points at one."""
 
-LoadSegmenter = Callable[[Path | None], "PromptSegmenter"]
-Followed = Callable[[str, Mapping[str, Any], LabelConfig], None]
+
+@dataclass(frozen=True)
+class _Found:
+    """One object as Label Studio wants it (a plain tag takes two results), and the version that found it."""
+
+    region: list[Json]
+    score: float
+    version: str
 
 
 class Interactive:
@@ -52,31 +52,24 @@ class Interactive:
 
     def __init__(
         self,
-        images: ImageSource,
+        prepared: PreparedImages,
         versions: Versions,
         lane: NetworkLane,
-        load_segmenter: LoadSegmenter,
-        version_folder: Callable[[str, str], Path],
+        waiting_room: WaitingRoom,
         *,
-        cache_bytes: int,
+        followed_by: AfterTask,
         answer_within_s: float = ANSWER_WITHIN_S,
         seed: int | None = None,
     ) -> None:
-        """Join the collaborators; load_segmenter gets a version's folder, or None before any training."""
-        self._images = images
+        """Join the collaborators; followed_by is told of each task for which there was an answer."""
+        self._prepared = prepared
         self._versions = versions
         self._lane = lane
-        self._load_segmenter = load_segmenter
-        self._version_folder = version_folder
+        self._waiting_room = waiting_room
+        self._followed_by = followed_by
         self._answer_within_s = answer_within_s
         self._rng = np.random.default_rng(seed)
         self._lock = threading.Lock()
-        self._segmenters: OrderedDict[tuple[str, str], Future[PromptSegmenter]] = OrderedDict()
-        self._threads: ThreadPoolExecutor | None = None
-        self._at_work = 0
-        self._last_answer = 0.0
-        self.encodings = EncodingCache(cache_bytes)
-        self.followed_by: Followed | None = None
 
     def answer(
         self,
@@ -92,83 +85,59 @@ class Interactive:
         an answer that takes too long all give an empty result.
         """
         started = time.monotonic()
-        with self._lock:
-            self._at_work += 1
-        try:
-            version = self._versions.reported(project_key)
-            results, scores = self._results(task, config, context, project_key, access, started)
-        except BackendError as exc:
-            logger.warning("project %s, task %s: no smart answer: %s", project_key, task.get("id"), exc)
-            version, results, scores = self._versions.reported(project_key), [], []
-        finally:
-            with self._lock:
-                self._at_work -= 1
-                self._last_answer = time.monotonic()
+        found: list[_Found] = []
+        with self._waiting_room.entered():
+            try:
+                deadline = started + self._answer_within_s
+                found = self._answers(task, config, context, project_key, access, deadline)
+            except FutureTimeout:
+                logger.warning(
+                    "project %s, task %s: no smart answer within %.1f s",
+                    project_key,
+                    task.get("id"),
+                    self._answer_within_s,
+                )
+            except BackendError as exc:
+                logger.warning("project %s, task %s: no smart answer: %s", project_key, task.get("id"), exc)
         logger.info(
-            "project %s, task %s: smart answer of %d regions in %.0f ms",
+            "project %s, task %s: smart answer of %d objects in %.0f ms",
             project_key,
             task.get("id"),
-            len(results),
+            len(found),
             (time.monotonic() - started) * 1000,
         )
-        if self.followed_by is not None and results:
-            self.followed_by(project_key, task, config)
-        return make_prediction(results, float(np.mean(scores)) if scores else 0.0, version)
+        if found:
+            self._followed_by(project_key, task, config, access)
+        return make_prediction(
+            [result for one in found for result in one.region],
+            float(np.mean([one.score for one in found])) if found else 0.0,
+            found[0].version if found else self._versions.reported(project_key),
+        )
 
     def warm_up(self) -> None:
-        """Load the general network and run it once, before the first annotator waits for it."""
-        segmenter = self._segmenter("", None).result()
-        self._lane.call(segmenter.warm_up).result()
+        """Load what the first answer needs, before the first annotator waits for it."""
+        self._prepared.warm_up()
 
-    def prepare(self, reference: str, project_key: str, access: ImageAccess) -> None:
-        """Encode an image that is likely to be asked for. Raises FetchError."""
-        self._encoding(reference, project_key, access, is_bulk=True)
-
-    def is_prepared(self, reference: str, project_key: str) -> bool:
-        """Tell whether an image's encoding is kept, or on its way."""
-        return self._key(reference, project_key, self._versions.reported(project_key)) in self.encodings
-
-    def seconds_idle(self) -> float:
-        """Return for how long nobody has waited for an answer here, 0 while somebody does."""
-        with self._lock:
-            return 0.0 if self._at_work else time.monotonic() - self._last_answer
-
-    # -- one request --------------------------------------------------------------------------------------
-
-    def _results(
+    def _answers(
         self,
         task: Mapping[str, Any],
         config: LabelConfig,
         context: Any,
         project_key: str,
         access: ImageAccess,
-        started: float,
-    ) -> tuple[list[Json], list[float]]:
-        try:
-            request = parse_prompts(context, task, config)
-        except AnnotationError:
-            request = None
+        deadline: float,
+    ) -> list[_Found]:
+        """Return what is found for each object. Raises FutureTimeout at the deadline, and BackendError."""
+        request = parse_prompts(context, task, config)
         if request is None:
-            return [], []
-        results: list[Json] = []
-        scores: list[float] = []
-        deadline = started + self._answer_within_s
-        try:
-            for page in request.pages:
-                for region, score in self._page_results(page, request, config, project_key, access, deadline):
-                    results += region
-                    scores.append(score)
-        except FutureTimeout:
-            logger.warning(
-                "project %s, task %s: no smart answer within %.1f s",
-                project_key,
-                task.get("id"),
-                self._answer_within_s,
-            )
-            return [], []
-        return results, scores
+            return []
+        return [
+            found
+            for page in request.pages
+            for found in self._page_answers(page, request, config, project_key, access, deadline)
+        ]
 
-    def _page_results(
+    def _page_answers(
         self,
         page: PagePrompts,
         request: PromptRequest,
@@ -176,28 +145,23 @@ class Interactive:
         project_key: str,
         access: ImageAccess,
         deadline: float,
-    ) -> list[tuple[list[Json], float]]:
-        """Return the regions of each object on one page. Raises FutureTimeout at the deadline."""
-        encoding, segmenter, labels = (
-            self._pool()
-            .submit(self._prepared, page.page.reference, project_key, access)
-            .result(timeout=_left(deadline))
-        )
-        objects = place_prompts(page, encoding.size)
-        label_index = labels.index(request.label) if request.label in labels else None
+    ) -> list[_Found]:
+        ready = self._prepared.get(page.page.reference, project_key, access, deadline)
+        objects = place_prompts(page, ready.encoding.size)
+        label_index = ready.labels.index(request.label) if request.label in ready.labels else None
         answers = []
         for prompts in objects:
-            turn = self._lane.call(partial(segmenter.segment, encoding, prompts, label_index))
-            found: SegmentedObject | None = turn.result(timeout=_left(deadline))
+            turn = self._lane.call(partial(ready.segmenter.segment, ready.encoding, prompts, label_index))
+            found: SegmentedObject | None = turn.result(timeout=max(0.0, deadline - time.monotonic()))
             if found is None:
                 continue
             label = request.label
             if label is None:
-                label = _best_guess(found, labels, config, request.control)
+                label = _best_guess(found, ready.labels, config, request.control)
             control = answer_control(request, config, label)
-            region = self._region(found, control, label, encoding.size, page)
+            region = self._region(found, control, label, ready.encoding.size, page)
             if region:
-                answers.append((region, found.score))
+                answers.append(_Found(region, found.score, ready.version))
         return answers
 
     def _region(
@@ -213,62 +177,6 @@ class Interactive:
         box = _deepest_pixel(found) if control.kind == "keypoint" else None
         return region_for_object(control, label, size, box, found.mask, found.score, page.page, rng=rng)
 
-    # -- what an answer needs -----------------------------------------------------------------------------
-
-    def _prepared(
-        self, reference: str, project_key: str, access: ImageAccess
-    ) -> tuple[Encoding, PromptSegmenter, tuple[str, ...]]:
-        encoding, predictor = self._encoding(reference, project_key, access)
-        segmenter = self._segmenter(project_key, predictor).result()
-        return encoding, segmenter, predictor.labels if predictor is not None else ()
-
-    def _encoding(
-        self, reference: str, project_key: str, access: ImageAccess, *, is_bulk: bool = False
-    ) -> tuple[Encoding, Predictor | None]:
-        predictor = self._versions.predictor(project_key)
-        version = predictor.version if predictor is not None else NOT_TRAINED
-
-        def make() -> Encoding:
-            from backend.nn.promptable import encode_image
-
-            image = self._images.load_rgb(reference, access)
-            detections = None
-            if predictor is not None:
-                detections = self._lane.submit(predictor, [image], HINT_CUT, is_bulk=is_bulk).result()[0]
-            return encode_image(image, detections)
-
-        key = self._key(reference, project_key, version)
-        return cast("Encoding", self.encodings.get(key, make)), predictor
-
-    def _key(self, reference: str, project_key: str, version: str) -> tuple[str, str, str]:
-        return project_key, version, reference
-
-    def _segmenter(self, project_key: str, predictor: Predictor | None) -> Future[PromptSegmenter]:
-        key = (project_key, predictor.version) if predictor is not None else ("", NOT_TRAINED)
-        with self._lock:
-            future = self._segmenters.get(key)
-            is_mine = future is None
-            if future is None:
-                future = self._segmenters[key] = Future()
-            self._segmenters.move_to_end(key)
-            while len(self._segmenters) > MOST_SEGMENTERS:
-                self._segmenters.popitem(last=False)
-        if is_mine:
-            try:
-                folder = None if predictor is None else self._version_folder(*key)
-                future.set_result(self._load_segmenter(folder))
-            except BaseException as exc:
-                with self._lock:
-                    self._segmenters.pop(key, None)
-                future.set_exception(exc)
-        return future
-
-    def _pool(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(MOST_ENCODING_THREADS, thread_name_prefix="smart-tools")
-            return self._threads
-
 
 def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:
     """Return where the images of a task are to be had; [] for a task without any."""
@@ -276,10 +184,6 @@ def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:
         return [page.reference for page in task_pages(task, config)]
     except AnnotationError:
         return []
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
 
 
 def _best_guess(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from backend.core.label_config import LabelConfig
 
 Json = dict[str, Any]
 Names = list[str]  # where a method of the class is called `list`
@@ -29,6 +32,10 @@ class ImageAccess:
     password: str | None = field(default=None, repr=False)
 
 
+AfterTask = Callable[[str, Mapping[str, Any], LabelConfig, ImageAccess], None]
+"""What is told of each task that was answered alone: project key, task, labeling config, access."""
+
+
 class ImageSource(Protocol):
     """Images by the reference that stands in the task's data."""
 
@@ -37,6 +44,38 @@ class ImageSource(Protocol):
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         """Tell whether `load_rgb` would need no network."""
+
+
+class EncodingFiles(Protocol):
+    """Prepared images that all web processes of a machine share, by hexadecimal name. Nothing is raised."""
+
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Wait until nobody else on this machine makes the same one; hold the turn to make it."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was written, or None; marks it as used."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep the bytes for as long as there is room for them."""
+
+    def mark_used(self, name: str) -> None:
+        """Let it be among the last to go."""
+
+    def drop(self, name: str) -> None:
+        """Forget one."""
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether there is one."""
+
+
+class WaitingRoom(Protocol):
+    """Those who wait for an answer of any web process of this machine."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Count as waiting for as long as this lasts."""
+
+    def seconds_empty(self) -> float:
+        """Return for how long nobody has waited, 0 while somebody does."""
 
 
 class LabelStudio(Protocol):
@@ -131,6 +170,25 @@ class VersionStore(Protocol):
 
     def problems(self) -> Names:
         """Return a sentence for each damaged version that was met in the last minutes."""
+
+
+class CheckpointStore(Protocol):
+    """Copies of checkpoints where workers on other machines find them. Nothing is raised."""
+
+    def fetch(self, job_id: str, path: Path) -> None:
+        """Bring the copy to `path`, unless a newer checkpoint lies there."""
+
+    def keep(self, job_id: str, path: Path) -> None:
+        """Copy the checkpoint at `path` without waiting."""
+
+    def finish(self, job_id: str, path: Path, within_s: float) -> None:
+        """Wait until the newest checkpoint is copied, or so long."""
+
+    def drop(self, job_id: str) -> None:
+        """Remove the copy of a job that has ended."""
+
+    def job_ids(self) -> list[str]:
+        """Return the jobs that have a copy."""
 
 
 class DocumentStore(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError, QueueError, StoreError
 from backend.service.background import claimed_tasks, finish_in_background
-from backend.service.parameters import thresholds
+from backend.service.parameters import Thresholds, thresholds
 from backend.service.pipeline import Work, task_id_of
 from backend.service.ports import Json
 from backend.service.services import Services
@@ -52,6 +52,22 @@ def predict_tasks(services: Services, request: PredictRequest) -> list[Entry]:
     limits = thresholds(services.projects, key, request.params, config)
     if not request.tasks:
         return []
+    with services.waiting_room.entered():
+        entries = _entries(services, request, key, config, limits)
+    if len(request.tasks) == 1:  # somebody has opened it, and may point at something in it next
+        task = request.tasks[0]
+        access = services.image_access(key, task_id_of(task), request.login, request.password)
+        services.after_task(key, task, config, access)
+    return entries
+
+
+def _entries(
+    services: Services,
+    request: PredictRequest,
+    key: str,
+    config: LabelConfig,
+    limits: Thresholds,
+) -> list[Entry]:
     predictor = services.versions.predictor(key)
     if predictor is None:
         return [NOTHING] * len(request.tasks)

@@ -15,6 +15,8 @@ from backend.service.lane import NetworkLane
 from backend.service.overlapping import OverlappingCalls
 from backend.service.pipeline import Pipeline
 from backend.service.ports import (
+    AfterTask,
+    CheckpointStore,
     DocumentStore,
     ImageAccess,
     ImageSource,
@@ -22,6 +24,7 @@ from backend.service.ports import (
     Json,
     LabelStudio,
     VersionStore,
+    WaitingRoom,
 )
 from backend.service.projects import Projects
 from backend.service.versions import Versions
@@ -54,7 +57,8 @@ class Services:
     """The collaborators of every use case.
 
     connect: makes the API client of a Label Studio from its address and token. train: the learning code,
-    imported when first called.
+    imported when first called. after_task: told of each task that was predicted alone.
+    checkpoints: None where the workers' own disk is all there is.
     """
 
     settings: Settings
@@ -69,10 +73,13 @@ class Services:
     connect: Connect
     train: Train
     interactive: InteractiveAnswers
+    waiting_room: WaitingRoom
+    after_task: AfterTask
     hints: EventHints = field(default_factory=EventHints)
     credentials: Credentials = field(default_factory=Credentials)
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
     now: Callable[[], float] = time.time
+    checkpoints: CheckpointStore | None = None
 
     def label_studio(self, project_key: str) -> LabelStudio:
         """Return the API of the project's Label Studio.

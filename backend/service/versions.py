@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Protocol
 
@@ -106,10 +107,29 @@ class Versions:
             try:
                 return self._get(project_key, current)
             except VersionError as exc:
-                logger.error("project %s: version %s cannot be loaded: %s", project_key, current, exc)
-                with self._lock:
-                    self._damaged[project_key, current] = self._clock()
-                    self._current.pop(project_key, None)
+                self._pass_over(project_key, current, exc)
+        return None
+
+    def ready_predictor(self, project_key: str, timeout_s: float) -> Predictor | None:
+        """Return a predictor that can answer now, for callers who cannot wait for a version to be loaded.
+
+        The current one; while that is being loaded, another of the project that still is in memory; None
+        before any training, or if there is no other one and loading takes longer than timeout_s.
+        """
+        ends_at = time.monotonic() + timeout_s
+        while (current := self.current(project_key)) is not None:
+            future, is_mine = self._future((project_key, current))
+            if is_mine:
+                arguments = (project_key, current), future
+                threading.Thread(target=self._fill, args=arguments, name="load-version", daemon=True).start()
+            if not future.done() and (other := self._another_loaded(project_key)) is not None:
+                return other
+            try:
+                return future.result(timeout=max(0.0, ends_at - time.monotonic()))
+            except FutureTimeout:
+                return None
+            except VersionError as exc:
+                self._pass_over(project_key, current, exc)
         return None
 
     def load_folder(self, folder: Path) -> Predictor:
@@ -123,6 +143,13 @@ class Versions:
 
     def _get(self, project_key: str, version: str) -> Predictor:
         key = (project_key, version)
+        future, is_mine = self._future(key)
+        if is_mine:
+            self._fill(key, future)
+        return future.result()
+
+    def _future(self, key: tuple[str, str]) -> tuple[Future[Predictor], bool]:
+        """Return the future of a predictor, and whether it is new, so that the caller has to see to it."""
         with self._lock:
             future = self._loaded.get(key)
             is_mine = future is None
@@ -131,9 +158,21 @@ class Versions:
             self._loaded.move_to_end(key)
             while len(self._loaded) > self._most_loaded:
                 self._loaded.popitem(last=False)
-        if is_mine:
-            self._fill(key, future)
-        return future.result()
+        return future, is_mine
+
+    def _another_loaded(self, project_key: str) -> Predictor | None:
+        """Return the project's predictor that was used last of those in memory."""
+        with self._lock:
+            for (key, _), future in reversed(self._loaded.items()):
+                if key == project_key and future.done() and future.exception() is None:
+                    return future.result()
+        return None
+
+    def _pass_over(self, project_key: str, version: str, error: VersionError) -> None:
+        logger.error("project %s: version %s cannot be loaded: %s", project_key, version, error)
+        with self._lock:
+            self._damaged[project_key, version] = self._clock()
+            self._current.pop(project_key, None)
 
     def _fill(self, key: tuple[str, str], future: Future[Predictor]) -> None:
         started = time.perf_counter()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,12 @@ from backend.core.brush_rle import decode_brush_rle, encode_brush_rle
 from backend.core.instances import Detections, ImageSize, MaskPatch
 from backend.core.label_config import parse_label_config
 from backend.errors import VersionError
-from backend.nn.promptable import SegmentedObject, encode_image, load_segmenter
+from backend.nn.promptable import SegmentedObject, load_segmenter
 from backend.service.interactive import Interactive
 from backend.service.lane import NetworkLane
 from backend.service.ports import ImageAccess
-from tests.fakes import FakeImages, FakePredictor
+from backend.service.prepared_images import PreparedImages
+from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeWaitingRoom
 
 CAPTURES = Path(__file__).parent.parent / "contract" / "captures"
 KEY = "7.1763750000"
@@ -54,7 +54,7 @@ class FakeVersions:
     def reported(self, project_key):
         return self.serving.version if self.serving else "not-trained"
 
-    def predictor(self, project_key, version=None):
+    def ready_predictor(self, project_key, timeout_s):
         return self.serving
 
 
@@ -72,18 +72,26 @@ class CountingSegmenter:
         return SegmentedObject(MaskPatch(int(x), int(y), np.ones((4, 4), bool)), 0.8, label_index)
 
 
-def make(predictor=None, images=None, load=None, **more) -> Interactive:
-    images = images or FakeImages({"scene.png": scene()})
-    return Interactive(
-        images,
-        FakeVersions(predictor),
-        NetworkLane(),
+def make(predictor=None, images=None, load=None, answer_within_s=60.0, followed_by=None) -> Interactive:
+    """Return the real thing over fakes; by default with more time than a busy machine can need."""
+    versions, lane = FakeVersions(predictor), NetworkLane()
+    prepared = PreparedImages(
+        images or FakeImages({"scene.png": scene()}),
+        versions,
+        lane,
         load or load_segmenter,
         lambda key, version: Path("/nonexistent"),
-        cache_bytes=more.pop("cache_bytes", 64 << 20),
-        answer_within_s=more.pop("answer_within_s", 60.0),  # a busy machine is not what is tested
+        FakeEncodingFiles(),
+        memory_bytes=64 << 20,
+    )
+    return Interactive(
+        prepared,
+        versions,
+        lane,
+        FakeWaitingRoom(),
+        followed_by=followed_by or (lambda key, task, config, access: None),
+        answer_within_s=answer_within_s,
         seed=0,
-        **more,
     )
 
 
@@ -208,7 +216,7 @@ def test_users_who_ask_at_once_share_one_encoding():
     interactive = make(images=images, load=lambda folder: CountingSegmenter())
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda k: ask(interactive, click(10 + k, 20)), range(6)))
-    assert len(images.asked) == 1 and interactive.encodings.made == 1
+    assert len(images.asked) == 1
     lefts = [int(np.nonzero(mask_of(a["result"][0]))[1].min()) for a in answers]
     assert lefts == [int((10 + k) * 3.2) for k in range(6)]
 
@@ -270,14 +278,6 @@ def test_the_trained_network_hints_and_names_the_object():
     assert answer["model_version"] == "v1"
 
 
-def test_a_new_version_means_a_new_encoding():
-    interactive = make(FakePredictor(version="v1"), load=lambda folder: CountingSegmenter())
-    ask(interactive, click(37, 50))
-    interactive._versions.serving = FakePredictor(version="v2")
-    assert ask(interactive, click(37, 50))["model_version"] == "v2"
-    assert interactive.encodings.made == 2
-
-
 def test_a_key_point_answer_sits_on_the_object_and_has_a_width():
     config = (
         '<View><Image name="img" value="$image"/><KeyPointLabels name="kp" toName="img">'
@@ -319,27 +319,19 @@ def test_captured_requests_are_answered_in_a_form_the_editor_takes(path):
         assert [region["type"] for region in answer["result"]] == ["rectangle", "labels"]
 
 
-def test_the_cache_stays_under_its_bound_through_two_thousand_images():
-    class Endless(FakeImages):
-        def load_rgb(self, reference, access):
-            return np.zeros((48, 64, 3), np.uint8)
+def test_somebody_waits_while_an_answer_is_on_its_way_and_then_the_task_is_followed():
+    followed = []
+    room = None
 
-    one = encode_image(np.zeros((48, 64, 3), np.uint8), None).bytes_held
-    bound = 40 * one
-    interactive = make(images=Endless(), load=lambda folder: CountingSegmenter(), cache_bytes=bound)
-    most = 0
-    for k in range(2000):
-        interactive.prepare(f"{k}.png", KEY, ACCESS)
-        most = max(most, interactive.encodings.bytes_held)
-    assert 39 * one <= most <= bound and len(interactive.encodings) == 40
+    class Watching(CountingSegmenter):
+        def segment(self, *args):
+            assert room.inside == 1
+            return super().segment(*args)
 
-
-def test_idleness_counts_from_the_last_answer():
-    interactive = make(load=lambda folder: CountingSegmenter(seconds=0.2))
-    asking = threading.Thread(target=ask, args=(interactive, click(37, 50)))
-    asking.start()
-    time.sleep(0.1)
-    assert interactive.seconds_idle() == 0.0
-    asking.join()
-    time.sleep(0.05)
-    assert 0.03 < interactive.seconds_idle() < 1.0
+    interactive = make(load=lambda folder: Watching(), followed_by=lambda *what: followed.append(what))
+    room = interactive._waiting_room
+    config = parse_label_config(BRUSH)
+    interactive.answer(TASK, config, {"result": [click(37, 50)]}, KEY, ACCESS)
+    assert room.inside == 0 and followed == [(KEY, TASK, config, ACCESS)]
+    interactive.answer(TASK, config, {"result": []}, KEY, ACCESS)
+    assert len(followed) == 1

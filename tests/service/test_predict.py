@@ -63,6 +63,23 @@ def test_no_tasks_no_entries(tmp_path):
     assert predict_tasks(make(tmp_path), request()) == []
 
 
+@pytest.mark.parametrize("is_trained", [True, False], ids=["trained", "before any training"])
+def test_a_task_that_is_predicted_alone_is_told_of_once_nobody_waits_any_more(tmp_path, is_trained):
+    told = []
+
+    def after_task(key, task, config, access):
+        assert services.waiting_room.inside == 0
+        told.append((key, task["id"], config.labels, access.login))
+
+    services = make_services(tmp_path, images=FakeImages({"1.png": picture()}), after_task=after_task)
+    if is_trained:
+        add_version(services, KEY)
+    predict_tasks(services, request(1, 2))
+    assert told == []
+    predict_tasks(services, request(1, login="me", password="secret"))
+    assert told == [(KEY, 1, ("Cat", "Dog"), "me")]
+
+
 def test_an_unreadable_image_costs_its_own_task_and_is_logged_with_its_id(tmp_path, caplog):
     services = make(tmp_path)
     services.images.images["3.png"] = ImageDecodeError("it is HTML, not an image")

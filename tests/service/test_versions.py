@@ -124,3 +124,44 @@ def test_only_the_last_used_stay_in_memory(store):
 def test_a_retired_project_serves_nothing(store):
     publish(store, "v1")
     assert Versions(store, Loader(), is_retired=lambda key: key == KEY).current(KEY) is None
+
+
+def test_a_predictor_is_ready_at_once_while_another_version_is_loaded(store):
+    may_load = threading.Event()
+
+    def load(folder):
+        if folder.name == "v2":
+            assert may_load.wait(30)
+        return FakePredictor(version=folder.name)
+
+    now = [0.0]
+    versions = Versions(store, load, clock=lambda: now[0])
+    assert versions.ready_predictor(KEY, 30) is None
+    publish(store, "v1")
+    now[0] += 10
+    assert versions.ready_predictor(KEY, 30).version == "v1"
+    publish(store, "v2")
+    now[0] += 10
+    assert versions.ready_predictor(KEY, 30).version == "v1"
+    may_load.set()
+    versions.predictor(KEY)
+    assert versions.ready_predictor(KEY, 30).version == "v2"
+
+
+def test_nothing_is_ready_in_time_where_the_only_version_takes_longer(store):
+    may_load = threading.Event()
+    versions = Versions(store, lambda folder: may_load.wait(30) and FakePredictor(version=folder.name))
+    publish(store, "v1")
+    assert versions.ready_predictor(KEY, 0.05) is None
+    may_load.set()
+    assert versions.ready_predictor(KEY, 30).version == "v1"
+
+
+def test_a_damaged_version_is_passed_over_when_one_is_wanted_at_once(store):
+    load = Loader()
+    load.damaged.add("v2")
+    publish(store, "v1")
+    publish(store, "v2")
+    versions = Versions(store, load)
+    assert versions.ready_predictor(KEY, 30).version == "v1"
+    assert versions.reported(KEY) == "v1"

@@ -1,0 +1,91 @@
+"""A prepared image as bytes and back: its pixels at working size, and what the detector saw in it.
+
+Lossless. The bytes begin with a checksum, so that a file that was cut short or changed is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.instances import Detections, ImageSize, MaskPatch
+
+_CHECKSUM_BYTES = 4
+_LENGTH_BYTES = 4
+
+
+def pack_image(image: npt.NDArray[np.uint8], size: ImageSize, detections: Detections | None) -> bytes:
+    """Return the bytes of a prepared image.
+
+    image: uint8 [h, w, 3] in the work frame; size: of the orig frame; detections: None before any training.
+    """
+    header = {
+        "image": list(image.shape),
+        "size_wh": [size.width, size.height],
+        "detections": None if detections is None else _describe(detections),
+    }
+    parts = [np.ascontiguousarray(image).tobytes()]
+    if detections is not None:
+        parts += [
+            np.ascontiguousarray(detections.boxes_xyxy_px, dtype="<f4").tobytes(),
+            np.ascontiguousarray(detections.scores, dtype="<f4").tobytes(),
+            np.ascontiguousarray(detections.label_indices, dtype="<i8").tobytes(),
+            *(np.packbits(mask.bits).tobytes() for mask in detections.masks if mask is not None),
+        ]
+    text = json.dumps(header).encode()
+    body = b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts])
+    return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body
+
+
+def unpack_image(content: bytes) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None]:
+    """Return image, orig size and detections as `pack_image` got them. Raises ValueError if damaged."""
+    whole = memoryview(content)
+    checksum = int.from_bytes(whole[:_CHECKSUM_BYTES], "little")
+    body = whole[_CHECKSUM_BYTES:]
+    if len(body) < _LENGTH_BYTES or zlib.crc32(body) != checksum:
+        raise ValueError("a prepared image is damaged: its checksum does not fit; prepare it again")
+    start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "little")
+    header = json.loads(bytes(body[_LENGTH_BYTES:start]))
+    reader = _Reader(body, start)
+    image = reader.take("u1", tuple(header["image"]))
+    width, height = header["size_wh"]
+    size = ImageSize(width, height)
+    described = header["detections"]
+    if described is None:
+        return image, size, None
+    count = len(described["mask_windows"])
+    boxes = reader.take("<f4", (count, 4))
+    scores = reader.take("<f4", (count,))
+    labels = reader.take("<i8", (count,))
+    masks = tuple(None if window is None else reader.mask(*window) for window in described["mask_windows"])
+    return image, size, Detections(size, boxes, scores, labels, masks, described["image_score"])
+
+
+class _Reader:
+    """Takes one array after the other; each is a copy that may be written to."""
+
+    def __init__(self, body: memoryview, start: int) -> None:
+        self._body = body
+        self._at = start
+
+    def take(self, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        count = int(np.prod(shape))
+        array = np.frombuffer(self._body, dtype=dtype, count=count, offset=self._at).reshape(shape)
+        self._at += array.nbytes
+        return array.astype(array.dtype.newbyteorder("="))
+
+    def mask(self, left_px: int, top_px: int, height: int, width: int) -> MaskPatch:
+        packed = self.take("u1", ((height * width + 7) // 8,))
+        bits = np.unpackbits(packed, count=height * width).reshape(height, width)
+        return MaskPatch(left_px, top_px, bits.astype(np.bool_))
+
+
+def _describe(detections: Detections) -> dict[str, object]:
+    windows = [
+        None if mask is None else [mask.left_px, mask.top_px, *mask.bits.shape] for mask in detections.masks
+    ]
+    return {"mask_windows": windows, "image_score": float(detections.image_score)}

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.core.encoded_image import pack_image, unpack_image
+from backend.core.instances import Detections, ImageSize, MaskPatch
+
+SIZE = ImageSize(64, 48)
+
+
+def image(height: int = 24, width: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def found(*masks: MaskPatch | None) -> Detections:
+    count = len(masks)
+    rng = np.random.default_rng(1)
+    return Detections(
+        SIZE,
+        rng.random((count, 4)).astype(np.float32),
+        rng.random(count).astype(np.float32),
+        np.arange(count),
+        masks,
+        image_score=0.25,
+    )
+
+
+def patch(height: int, width: int) -> MaskPatch:
+    return MaskPatch(3, 5, np.random.default_rng(2).random((height, width)) > 0.5)
+
+
+@pytest.mark.parametrize(
+    "detections",
+    [None, found(), found(patch(7, 9)), found(patch(8, 8), None, patch(1, 1))],
+    ids=["before training", "nothing found", "one mask", "some without a mask"],
+)
+def test_there_and_back(detections):
+    got_image, got_size, got = unpack_image(pack_image(image(), SIZE, detections))
+    assert np.array_equal(got_image, image()) and got_image.flags.writeable
+    assert got_size == SIZE
+    if detections is None:
+        assert got is None
+        return
+    assert got.size == SIZE and got.image_score == detections.image_score
+    for name in ("boxes_xyxy_px", "scores", "label_indices"):
+        before, after = getattr(detections, name), getattr(got, name)
+        assert np.array_equal(before, after) and after.dtype == before.dtype
+    for before, after in zip(detections.masks, got.masks, strict=True):
+        assert (before is None) == (after is None)
+        if before is not None:
+            assert (after.left_px, after.top_px) == (before.left_px, before.top_px)
+            assert np.array_equal(after.bits, before.bits)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:3],
+        lambda content: content[:-1],
+        lambda content: content + b"\0",
+        lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+        lambda content: bytes(len(content)),
+    ],
+    ids=["empty", "a few bytes", "cut short", "too long", "one bit", "zeros"],
+)
+def test_damage_is_noticed(damage):
+    with pytest.raises(ValueError, match="prepare it again"):
+        unpack_image(damage(pack_image(image(), SIZE, found(patch(4, 4)))))
