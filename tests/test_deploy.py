@@ -128,6 +128,15 @@ def test_compose_sets_only_settings_that_exist(name: str) -> None:
     assert set(_compose()["services"][name]["environment"]) <= SETTING_NAMES
 
 
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_compose_passes_on_every_setting_that_it_does_not_decide(name: str) -> None:
+    decided = {"HOST", "PORT", "DATA_DIR", "TRAIN_WORKERS", "PREDICT_WORKERS"}
+    environment = _compose()["services"][name]["environment"]
+    assert SETTING_NAMES - decided <= set(environment)
+    own = SETTING_NAMES - decided - {"REDIS_URL", "DEVICE"}
+    assert all(environment[name] == f"${{{name}:-}}" for name in own)
+
+
 def test_gpu_override_gives_worker_and_web_a_gpu() -> None:
     for name in ("web", "worker"):
         service = _compose("docker-compose.gpu.yml")["services"][name]
