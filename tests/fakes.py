@@ -20,7 +20,7 @@ from backend.core.instances import Detections, ImageSize
 from backend.errors import ConflictError, ImageNotFound, LabelStudioGone, NotFoundError, VersionError
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import Pipeline
-from backend.service.ports import ImageAccess, JobRecord
+from backend.service.ports import CacheUse, ImageAccess, JobRecord
 from backend.service.projects import Projects
 from backend.service.services import Services
 from backend.service.versions import Versions
@@ -205,6 +205,11 @@ class FakeQueue:
         self._check()
         return {"workers": 1, "busy": 0, "waiting": 0}
 
+    def queue_lengths(self) -> Mapping[str, int]:
+        self._check()
+        waiting = [job.kind for job in self.jobs.values() if job.status == "queued"]
+        return {kind: waiting.count(kind) for kind in ("train", "predict")}
+
     def _trainings(self, project_key: str) -> list[JobRecord]:
         return [job for job in self.jobs.values() if job.kind == "train" and job.project_key == project_key]
 
@@ -232,6 +237,9 @@ class FakeImages:
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         return reference in self.images
+
+    def cache_use(self) -> CacheUse:
+        return CacheUse(hits=len(self.asked) // 2, misses=len(self.asked) - len(self.asked) // 2)
 
 
 class FakePredictor:

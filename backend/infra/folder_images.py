@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backend.errors import ImageNotFound, ImageTooLarge
 from backend.infra.image_decode import decode_rgb
-from backend.service.ports import ImageAccess, ImageSource
+from backend.service.ports import CacheUse, ImageAccess, ImageSource
 
 
 class FolderImages:
@@ -42,6 +42,10 @@ class FolderImages:
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         """Tell whether `load_rgb` would need no network."""
         return self._find(reference) is not None or self._others.is_cached(reference, access)
+
+    def cache_use(self) -> CacheUse:
+        """Return how the cache served images that do not lie in the folder."""
+        return self._others.cache_use()
 
     def _find(self, reference: str) -> Path | None:
         if not isinstance(reference, str) or reference.startswith("data:"):

@@ -13,7 +13,7 @@ from backend.infra.addresses import AddressRules
 from backend.infra.image_cache import ImageCache
 from backend.infra.image_decode import decode_rgb
 from backend.infra.image_download import Downloader
-from backend.service.ports import ImageAccess
+from backend.service.ports import CacheUse, ImageAccess
 from backend.settings import Settings
 
 LOCK_STRIPES = 64
@@ -30,6 +30,8 @@ class ImageFetcher:
         self._cache = cache
         self._max_pixels = max_pixels
         self._locks = [threading.Lock() for _ in range(LOCK_STRIPES)]
+        self._use = CacheUse()
+        self._use_lock = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ImageFetcher:
@@ -52,6 +54,7 @@ class ImageFetcher:
         with self._locks[int(key[:8], 16) % LOCK_STRIPES]:
             content = self._cache.get(key)
             is_new = content is None
+            self._count(hits=int(not is_new), misses=int(is_new))
             if content is None:
                 content = self._downloader.fetch(reference, access)
                 self._cache.put(key, content)
@@ -69,6 +72,14 @@ class ImageFetcher:
         if not isinstance(reference, str) or reference.startswith("data:"):
             return True
         return self._cache is not None and cache_key(reference, access) in self._cache
+
+    def cache_use(self) -> CacheUse:
+        """Return how many images came from the cache since the process began; data URIs do not count."""
+        return self._use
+
+    def _count(self, *, hits: int, misses: int) -> None:
+        with self._use_lock:
+            self._use = CacheUse(self._use.hits + hits, self._use.misses + misses)
 
 
 def cache_key(reference: str, access: ImageAccess) -> str:

@@ -6,10 +6,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from backend.errors import NotFoundError, QueueError
+from backend.service.memory import memory_use
 from backend.service.ports import DocumentStore, JobQueue, JobRecord, Json
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class RunningJob:
         """Show progress and details as they are now."""
         if not at_once and self._clock() - self._reported_at < _REPORT_EVERY_S:
             return
+        self.details["memory"] = asdict(memory_use())
         try:
             self._queue.update(self.job_id, progress=dict(self.progress), details=dict(self.details))
             self._reported_at = self._clock()

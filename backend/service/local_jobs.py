@@ -65,6 +65,10 @@ class LocalJob:
         """Return that nobody works but this process."""
         return {"workers": 0, "busy": 1, "waiting": 0}
 
+    def queue_lengths(self) -> Json:
+        """Return that nothing waits."""
+        return {}
+
     def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
         """Raise QueueError: nothing can wait here."""
         raise QueueError("there is no queue without the service; start it with `labelstudio-backend serve`")

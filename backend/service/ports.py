@@ -36,6 +36,14 @@ AfterTask = Callable[[str, Mapping[str, Any], LabelConfig, ImageAccess], None]
 """What is told of each task that was answered alone: project key, task, labeling config, access."""
 
 
+@dataclass(frozen=True)
+class CacheUse:
+    """How many images came from a cache, and how many had to be fetched."""
+
+    hits: int = 0
+    misses: int = 0
+
+
 class ImageSource(Protocol):
     """Images by the reference that stands in the task's data."""
 
@@ -44,6 +52,9 @@ class ImageSource(Protocol):
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         """Tell whether `load_rgb` would need no network."""
+
+    def cache_use(self) -> CacheUse:
+        """Return how the cache served this process so far."""
 
 
 class EncodingFiles(Protocol):
@@ -252,6 +263,9 @@ class JobQueue(Protocol):
 
     def worker_state(self) -> Json:
         """Return `{workers, busy, waiting}`: how many workers live, how many work, how many jobs wait."""
+
+    def queue_lengths(self) -> Mapping[str, int]:
+        """Return how many jobs of each kind wait for a worker."""
 
     def active_training(self, project_key: str) -> JobRecord | None:
         """Return the running or queued training of the project, the running one first."""

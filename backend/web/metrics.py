@@ -8,9 +8,10 @@ children only.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter as Counts
+from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import (
@@ -26,6 +27,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from backend.errors import BackendError
+from backend.service.memory import memory_use
+from backend.service.ports import JobRecord
 from backend.service.services import Services
 
 PREFIX = "lsb"
@@ -58,6 +61,19 @@ class WebMetrics:
         self.busy = Counter(
             f"{PREFIX}_network_seconds_total", "Seconds that networks were running.", registry=self.registry
         )
+        self.cached = Counter(
+            f"{PREFIX}_image_cache_requests_total",
+            "Images asked for: hit, found in the cache on disk; miss, fetched.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.memory = Gauge(
+            f"{PREFIX}_web_memory_bytes",
+            "Memory of the web processes: resident, and what torch holds of GPUs.",
+            ["memory"],
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
         self.in_flight = Gauge(
             f"{PREFIX}_requests_in_flight",
             "Requests being answered.",
@@ -69,7 +85,12 @@ class WebMetrics:
 def register_metrics(app: Flask, services: Services) -> None:
     """Count every request and serve `/metrics`."""
     metrics = WebMetrics()
-    lane_seen = {"images": 0, "seconds": 0.0}
+    growing = [
+        _Growing(metrics.images, lambda: services.lane.images_done),
+        _Growing(metrics.busy, lambda: services.lane.seconds_busy),
+        _Growing(metrics.cached.labels("hit"), lambda: services.images.cache_use().hits),
+        _Growing(metrics.cached.labels("miss"), lambda: services.images.cache_use().misses),
+    ]
 
     @app.before_request
     def begin() -> None:
@@ -81,7 +102,11 @@ def register_metrics(app: Flask, services: Services) -> None:
         route = request.url_rule.rule if request.url_rule is not None else "unknown"
         metrics.requests.labels(route, request.method, response.status_code).inc()
         metrics.latency.labels(route).observe(time.perf_counter() - g.get("metrics_started", 0.0))
-        _take_lane(metrics, services, lane_seen)
+        for source in growing:
+            source.take()
+        memory = memory_use()
+        metrics.memory.labels("resident").set(memory.resident_bytes)
+        metrics.memory.labels("device").set(memory.device_bytes)
         return response
 
     @app.teardown_request
@@ -103,17 +128,25 @@ def register_metrics(app: Flask, services: Services) -> None:
     app.register_blueprint(routes)
 
 
-def _take_lane(metrics: WebMetrics, services: Services, seen: dict[str, Any]) -> None:
-    """Move on the counters by what the lane has done since; a race costs nothing but a later count."""
-    images, seconds = services.lane.images_done, services.lane.seconds_busy
-    if images > seen["images"]:
-        metrics.images.inc(images - seen["images"])
-        metrics.busy.inc(max(0.0, seconds - seen["seconds"]))
-        seen["images"], seen["seconds"] = images, seconds
+class _Growing:
+    """A counter that follows a number which somebody else counts up."""
+
+    def __init__(self, counter: Counter, read: Callable[[], float]) -> None:
+        self._counter = counter
+        self._read = read
+        self._seen = 0.0
+        self._lock = threading.Lock()
+
+    def take(self) -> None:
+        """Count on by what has been added since the last time."""
+        with self._lock:
+            now = self._read()
+            self._counter.inc(max(0.0, now - self._seen))
+            self._seen = now
 
 
 class _Shared(Collector):
-    """What all processes share, read when it is asked for: queue, jobs, cache, memory."""
+    """What all processes share, read when it is asked for: the queue and its jobs."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -123,6 +156,7 @@ class _Shared(Collector):
         up = GaugeMetricFamily(f"{PREFIX}_redis_up", "Whether Redis answers.")
         try:
             state = self._services.queue.worker_state()
+            waiting = self._services.queue.queue_lengths()
             records = self._services.queue.records(limit=JOBS_SHOWN)
         except BackendError:
             up.add_metric([], 0)
@@ -130,29 +164,46 @@ class _Shared(Collector):
             return
         up.add_metric([], 1)
         yield up
-        for name in ("workers", "busy", "waiting"):
-            family = GaugeMetricFamily(f"{PREFIX}_queue_{name}", f"Workers and jobs: {name}.")
+        for name in ("workers", "busy"):
+            family = GaugeMetricFamily(f"{PREFIX}_queue_{name}", f"Workers: {name}.")
             family.add_metric([], float(state.get(name, 0)))
             yield family
-        by_status = GaugeMetricFamily(
-            f"{PREFIX}_jobs", f"The newest {JOBS_SHOWN} jobs by kind and status.", labels=["kind", "status"]
+        lengths = GaugeMetricFamily(
+            f"{PREFIX}_queue_waiting", "Jobs that wait for a worker.", labels=["kind"]
         )
-        counts: dict[tuple[str, str], int] = {}
-        for record in records:
-            counts[record.kind, record.status] = counts.get((record.kind, record.status), 0) + 1
-        for (kind, status), count in sorted(counts.items()):
-            by_status.add_metric([kind, status], count)
-        yield by_status
-        duration = GaugeMetricFamily(
-            f"{PREFIX}_job_seconds", "Duration of the newest ended jobs.", labels=["kind", "project", "job"]
-        )
-        loss = GaugeMetricFamily(f"{PREFIX}_training_loss", "Loss of trainings.", labels=["project", "job"])
-        for record in records[:DURATIONS_SHOWN]:
-            if record.ended_at is not None and record.started_at is not None:
-                labels = [record.kind, record.project_key, record.job_id]
-                duration.add_metric(labels, record.ended_at - record.started_at)
-            value = record.progress.get("loss")
-            if isinstance(value, int | float):
-                loss.add_metric([record.project_key, record.job_id], value)
-        yield duration
-        yield loss
+        for kind, count in sorted(waiting.items()):
+            lengths.add_metric([kind], count)
+        yield lengths
+        yield from _job_metrics(records)
+
+
+def _job_metrics(records: list[JobRecord]) -> Iterator[GaugeMetricFamily]:
+    by_status = GaugeMetricFamily(
+        f"{PREFIX}_jobs", f"The newest {JOBS_SHOWN} jobs by kind and status.", labels=["kind", "status"]
+    )
+    counts = Counts((record.kind, record.status) for record in records)
+    for (kind, status), count in sorted(counts.items()):
+        by_status.add_metric([kind, status], count)
+    yield by_status
+    duration = GaugeMetricFamily(
+        f"{PREFIX}_job_seconds", "Duration of the newest ended jobs.", labels=["kind", "project", "job"]
+    )
+    loss = GaugeMetricFamily(f"{PREFIX}_training_loss", "Loss of trainings.", labels=["project", "job"])
+    memory = GaugeMetricFamily(
+        f"{PREFIX}_job_memory_bytes",
+        "Memory of the worker of a running job: resident, and what torch holds of GPUs.",
+        labels=["kind", "project", "job", "memory"],
+    )
+    for record in records[:DURATIONS_SHOWN]:
+        labels = [record.kind, record.project_key, record.job_id]
+        if record.ended_at is not None and record.started_at is not None:
+            duration.add_metric(labels, record.ended_at - record.started_at)
+        value = record.progress.get("loss")
+        if isinstance(value, int | float):
+            loss.add_metric(labels[1:], value)
+        if record.status == "started":
+            for name, value in (record.details.get("memory") or {}).items():
+                memory.add_metric([*labels, name.removesuffix("_bytes")], value)
+    yield duration
+    yield loss
+    yield memory

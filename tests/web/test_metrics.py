@@ -33,16 +33,27 @@ def test_requests_latencies_and_images_are_counted(client):
     assert found[("lsb_requests_total", *labels)] == 1
     assert found["lsb_request_seconds_count", ("route", "/predict")] == 1
     assert found["lsb_images_predicted_total",] == 3
+    assert found["lsb_image_cache_requests_total", ("result", "hit")] == 1
+    assert found["lsb_image_cache_requests_total", ("result", "miss")] == 2
+    assert found["lsb_web_memory_bytes", ("memory", "resident")] > 10_000_000
+    assert found["lsb_web_memory_bytes", ("memory", "device")] == 0
     assert found["lsb_requests_total", ("method", "GET"), ("route", "unknown"), ("status", "404")] == 1
 
 
 def test_the_queue_and_its_jobs_are_shown(client):
     job = client.post("/train", json={"project": KEY, "label_config": RECTANGLES}).json["job"]
-    client.services.queue.update(job, progress={"loss": 0.25})
+    memory = {"resident_bytes": 2_000_000, "device_bytes": 1_000_000}
+    client.services.queue.update(job, progress={"loss": 0.25}, details={"memory": memory})
     found = read(client)
     assert found["lsb_redis_up",] == 1
+    assert found["lsb_queue_waiting", ("kind", "train")] == 1
+    assert found["lsb_queue_waiting", ("kind", "predict")] == 0
     assert found["lsb_jobs", ("kind", "train"), ("status", "queued")] == 1
     assert found["lsb_training_loss", ("job", job), ("project", KEY)] == 0.25
+    labels = (("job", job), ("kind", "train"), ("memory", "device"), ("project", KEY))
+    assert ("lsb_job_memory_bytes", *labels) not in found
+    client.services.queue.update(job, status="started")
+    assert read(client)[("lsb_job_memory_bytes", *labels)] == 1_000_000
 
 
 def test_metrics_go_on_without_redis(client):
