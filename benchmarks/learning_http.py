@@ -67,6 +67,18 @@ def to_detections(prediction: dict | list, sample, config, labels) -> Detections
     )
 
 
+def command_of(args: argparse.Namespace) -> str:
+    """Return the command that gives this row again, whatever the folders were called here."""
+    words = ["python -m benchmarks.learning_http --data DATA --set", args.set]
+    if args.first:
+        words += ["--first", str(args.first)]
+    if json.loads(args.params) != {"pretrained": False}:
+        words += ["--params", f"'{args.params}'"]
+    if args.peer_python:
+        words += ["--peer-python .venv-peers/bin/python --peer-epochs", str(args.peer_epochs)]
+    return " ".join(words)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -88,7 +100,7 @@ def main() -> None:
     splits = json.loads((args.data / folder / "splits.json").read_text())
     train_ids = set(splits["train100"][: args.first])
     row: dict = {"set": args.set, "images": len(train_ids), "params": json.loads(args.params)}
-    row["command"] = "python -m benchmarks.learning_http " + " ".join(sys.argv[1:])
+    row["command"] = command_of(args)
     if args.peer_python:
         row["peer"] = peer_seconds(args.peer_python, args.data, args.set, args.peer_epochs)
 
