@@ -293,7 +293,7 @@ class FakeWorker:
                 return
             curve = [
                 *curve,
-                {"epoch": epoch, "loss": 2.4 / epoch + 0.1, "box_mAP50": min(0.86, 0.12 * epoch)},
+                {"epoch": epoch, "loss": 2.4 / epoch + 0.1, "box_map50": min(0.86, 0.12 * epoch)},
             ]
             self._set(
                 job.job_id,
@@ -315,7 +315,7 @@ class FakeWorker:
 
     def _publish(self, job: JobRecord, curve: list[Json]) -> None:
         version = f"20261121-2044{next(self.versions):02}-3f2a"
-        metrics = {"box_mAP50": curve[-1]["box_mAP50"], "box_mAP": 0.61}
+        metrics = {"box_map": 0.61, "box_map50": curve[-1]["box_map50"], "precision": 0.9, "recall": 0.84}
         publish_version(self._services, version, metrics=metrics)
         details = {
             **self._services.queue.jobs[job.job_id].details,
@@ -356,8 +356,8 @@ def publish_version(services: Services, version: str, **card: Any) -> None:
         "created_at": time.time(),
         "params": {"backbone": "resnet18", "epochs": 12},
         "counts": {"images": 3, "regions": 12},
-        "metrics": {"box_mAP50": 0.86, "box_mAP": 0.61},
-        "per_class": {"Cell": {"box_mAP50": 0.91}, "Tissue": {"box_mAP50": 0.78}},
+        "metrics": {"box_map": 0.61, "box_map50": 0.86, "precision": 0.9, "recall": 0.84},
+        "per_class": {"Cell": {"recall": 0.91, "f1": 0.9}, "Tissue": {"recall": 0.78, "f1": 0.8}},
         **card,
     }
     services.store.publish(KEY, version, Path("/nonexistent"), content, activate=True)

@@ -53,16 +53,27 @@ class ControlTag:
 
 
 @dataclass(frozen=True)
+class OtherTag:
+    """A control tag that this backend neither learns nor predicts; tag: as written, such as `Choices`."""
+
+    name: str
+    tag: str
+    to_name: str
+
+
+@dataclass(frozen=True)
 class LabelConfig:
     """What a labeling config says about images.
 
     colors: background colour by label, as written. aliases: label values that are stored under an alias.
+    others: control tags that are left alone.
     """
 
     images: tuple[ImageTag, ...]
     controls: tuple[ControlTag, ...]
     colors: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    others: tuple[OtherTag, ...] = ()
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -119,8 +130,10 @@ def _parse_cached(xml: str) -> LabelConfig:
     controls: list[ControlTag] = []
     colors: dict[str, str] = {}
     aliases: dict[str, str] = {}
+    others: list[_Tag] = []
     for tag in tags:
         if tag.kind.removesuffix(LABELS_SUFFIX) not in KINDS or not tag.name or tag.to_name not in images:
+            others.append(tag)
             continue
         labels_tag = tag if tag.kind.endswith(LABELS_SUFFIX) else plain_labels.get(tag.to_name)
         labels = labels_tag.labels if labels_tag else {}
@@ -132,7 +145,19 @@ def _parse_cached(xml: str) -> LabelConfig:
         controls.append(_control_tag(tag, tuple(labels), labels_tag))
     if not any(control.labels for control in controls):
         raise _error(_no_labels_message(images))
-    return LabelConfig(tuple(reversed(images.values())), tuple(controls), colors, aliases)
+    return LabelConfig(
+        tuple(reversed(images.values())), tuple(controls), colors, aliases, _other_tags(others, controls)
+    )
+
+
+def _other_tags(tags: Iterable[_Tag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:
+    """Return what is left alone; a `<Labels>` that names the shapes of a plain tag is not."""
+    paired = {control.labels_tag for control in controls}
+    return tuple(
+        OtherTag(tag.name, tag.written, tag.to_name)
+        for tag in tags
+        if tag.name and tag.to_name and tag.name not in paired
+    )
 
 
 @dataclass(frozen=True)
@@ -144,9 +169,13 @@ class _Label:
 
 @dataclass(frozen=True)
 class _Tag:
-    """An element with a part to play. kind: its tag in lower case; labels: those below it, by stored name."""
+    """An element with a part to play.
+
+    kind: its tag in lower case; written: as it stands. labels: those below it, by stored name.
+    """
 
     kind: str
+    written: str
     attributes: dict[str, str]
     labels: dict[str, _Label]
 
@@ -179,8 +208,8 @@ def _read_tags(xml: str) -> list[_Tag]:
             label = _Label(attributes.get("alias") or value, value, attributes.get("background", ""))
             if label.stored:
                 owner.labels.setdefault(label.stored, label)
-        elif kind == "image" or kind.endswith(LABELS_SUFFIX) or kind in KINDS:
-            tag = _Tag(kind, attributes, {})
+        elif kind == "image" or kind.endswith(LABELS_SUFFIX) or kind in KINDS or "toname" in attributes:
+            tag = _Tag(kind, str(element.tag), attributes, {})
             tags.append(tag)
             owner = tag if kind.endswith(LABELS_SUFFIX) else owner
         waiting.extend((child, owner) for child in reversed(element))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, LabelStudioAuthError
 from backend.service.check import FAILED, OK, SKIPPED, WARNING, Check
+from backend.service.coverage_checks import coverage_checks
 from backend.service.image_checks import ImageChecks
 from backend.service.ports import Json, LabelStudio, VersionStore
 from backend.service.projects import Projects, project_id
@@ -28,7 +29,11 @@ class DeviceProbe(Protocol):
 
 @dataclass(frozen=True)
 class DiagnosisSources:
-    """What the checks look at. configured_url and api_key_kind: from the environment of the service."""
+    """What the checks look at.
+
+    configured_url and api_key_kind: from the environment of the service. last_event_at and now: seconds since
+    the epoch.
+    """
 
     projects: Projects
     label_studio_for: Callable[[str], LabelStudio]
@@ -41,6 +46,7 @@ class DiagnosisSources:
     configured_url: str | None
     api_key_kind: str | None
     last_event_at: Callable[[str], float | None]
+    now: Callable[[], float]
 
 
 class Diagnosis:
@@ -51,24 +57,23 @@ class Diagnosis:
 
     def run(self, key: str | None) -> list[Check]:
         """Return all checks; those that need a project are left out without one."""
-        checks = [self._device(), self._disk(), self._queue(), self._model_files()]
-        if key is None:
-            return [*self._no_project(), *checks]
+        machine = [self._queue(), self._model_files(), self._device(), self._disk()]
+        return [*(self._no_project() if key is None else self._chain(key)), *machine]
+
+    def _chain(self, key: str) -> Iterator[Check]:
+        """Yield the links to Label Studio, each after the one that it needs."""
         project, reachable = self._label_studio(key)
-        checks = [*reachable, *checks]
+        yield from reachable
         if project is None:
-            return checks
-        checks.extend(self._connection(key, project))
+            return
+        yield from self._connection(key, project)
         try:
             config = parse_label_config(str(project.get("label_config")))
         except BackendError as exc:
-            return [
-                *checks,
-                Check("config", "Labeling config", FAILED, str(exc), "Correct it in Settings > Labeling"),
-            ]
-        checks.extend(self._coverage(key, config))
-        checks.extend(self._s.images.run(key))
-        return checks
+            yield Check("config", "Labeling config", FAILED, str(exc), "Correct it in Settings > Labeling")
+            return
+        yield from self._coverage(key, config)
+        yield from self._s.images.run(key)
 
     def _no_project(self) -> list[Check]:
         if self._s.configured_url is None:
@@ -173,17 +178,18 @@ class Diagnosis:
                 "once more.",
             )
             return
-        seen = self._s.last_event_at(key)
-        if seen is None:
+        seen_at = self._s.last_event_at(key)
+        if seen_at is None:
             yield Check(
                 "webhook",
                 "Webhook seen",
                 WARNING,
-                "The webhook is set; no event has come since this service started.",
+                "The webhook is set; no event of this project has come yet.",
                 "Save an annotation in Label Studio, then check again.",
             )
         else:
-            yield Check("webhook", "Webhook seen", OK, "Events of this project arrive.")
+            ago = _ago(self._s.now() - seen_at)
+            yield Check("webhook", "Webhook seen", OK, f"Events of this project arrive; the last one {ago}.")
 
     def _same_version(self, key: str, project: Json, backends: Sequence[Json]) -> Iterator[Check]:
         serving = self._s.current_version(key)
@@ -215,45 +221,18 @@ class Diagnosis:
             yield Check("version", "Versions equal", OK, f"Service, model and project all say {serving}.")
 
     def _coverage(self, key: str, config: LabelConfig) -> Iterator[Check]:
-        skipped = [control.name for control in config.controls if control.is_skipped]
-        kinds = ", ".join(f"{c.name} ({c.kind})" for c in config.controls if not c.is_skipped)
-        found = f"Predicted: {kinds or 'nothing'}."
-        if skipped:
-            found += f" Skipped by model_skip: {', '.join(skipped)}."
-        yield Check(
-            "controls",
-            "Control tags",
-            OK if kinds else FAILED,
-            found,
-            None if kinds else "Remove model_skip from at least one control tag of the labeling config.",
-        )
         version = self._s.current_version(key)
         if version is None:
-            yield Check(
-                "labels", "Labels", SKIPPED, f"Not trained yet; to learn: {', '.join(config.labels)}."
-            )
+            yield from coverage_checks(config, None)
             return
         try:
-            learned = tuple(self._s.versions.card(key, version).get("labels") or ())
+            card = self._s.versions.card(key, version)
         except BackendError as exc:
             yield Check(
                 "labels", "Labels", FAILED, str(exc), "Activate another version under Save / Load Model."
             )
             return
-        missing = [label for label in config.labels if label not in learned]
-        gone = [label for label in learned if label not in config.labels]
-        parts = [f"Learned: {', '.join(learned) or 'nothing'}."]
-        if gone:
-            parts.append(f"No longer in the config, so not predicted: {', '.join(gone)}.")
-        if missing:
-            parts.append(f"Not learned yet: {', '.join(missing)}.")
-        yield Check(
-            "labels",
-            "Labels",
-            WARNING if missing else OK,
-            " ".join(parts),
-            "Label some of them and train again." if missing else None,
-        )
+        yield from coverage_checks(config, card)
 
     def _queue(self) -> Check:
         try:
@@ -347,6 +326,13 @@ def _model_checks(backends: Sequence[Json]) -> Iterator[Check]:
 def _first_line(message: Any) -> str:
     text = str(message or "not connected").strip()
     return text.splitlines()[0][:200] if text else "not connected"
+
+
+def _ago(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return "a moment ago"
+    return f"{minutes} minutes ago" if minutes < 120 else f"{round(minutes / 60)} hours ago"
 
 
 def _gib(size_bytes: int | None) -> str:

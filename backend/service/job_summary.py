@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.service.metric_names import metric_title
 from backend.service.ports import JobRecord
 
 _GOOD_FROM = 0.7
@@ -35,17 +36,19 @@ def _predicted(record: JobRecord, word: str) -> str:
 
 def _quality(record: JobRecord) -> str:
     metrics: dict[str, Any] = record.details.get("metrics") or {}
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
     main = next((name for name in numbers if "map50" in name.lower()), None)
     if main is None:
         return "Trained; there were too few images to hold some out and measure on."
-    value = float(numbers[main])
+    value = numbers[main]
     verdict = "good" if value >= _GOOD_FROM else "usable" if value >= _USABLE_FROM else "weak"
-    others = [f"{name.replace('_', ' ')} {number:.2f}" for name, number in numbers.items() if name != main][
-        :3
-    ]
-    tail = f" ({', '.join(others)})" if others else ""
-    return f"The model is {verdict}: {main.replace('_', ' ')} {value:.2f} on held-out images{tail}."
+    figure = f"{metric_title(main)} {value:.2f}"
+    if "recall" not in numbers or "precision" not in numbers:
+        return f"The model is {verdict}: {figure} on held-out images."
+    return (
+        f"The model is {verdict}: on held-out images it finds {numbers['recall']:.0%} of the objects, and "
+        f"{numbers['precision']:.0%} of what it finds is right ({figure})."
+    )
 
 
 def _learned_from(record: JobRecord) -> str:

@@ -10,6 +10,7 @@ from backend.errors import BackendError, ConflictError
 from backend.service.diagnosis import Diagnosis, DiagnosisSources
 from backend.service.image_checks import ImageChecks
 from backend.service.label_totals import LabelTotals
+from backend.service.last_events import LastEvents
 from backend.service.live_state import LiveState
 from backend.service.machine import probe_device
 from backend.service.page_images import PageImages
@@ -34,19 +35,19 @@ class Panel:
     totals: LabelTotals
     live: LiveState
     diagnosis: Diagnosis
-    events_at: dict[str, float]
+    last_events: LastEvents
 
     def project_changed(self, key: str, *, by_event: bool = False) -> None:
         """Take a hint that something may have changed in Label Studio; by_event: its webhook said so."""
         if by_event:
-            self.events_at[key] = self.services.now()
+            self.last_events.note(key)
         self.live.hint(key)
 
 
 def build_panel(services: Services) -> Panel:
     """Join the panel's parts; starts nothing."""
     held: dict[str, Review] = {}
-    events_at: dict[str, float] = {}
+    last_events = LastEvents(services.projects, services.now)
 
     def held_predictions(key: str) -> Mapping[int, LocalPrediction]:
         return held["review"].held_predictions(key)
@@ -87,11 +88,12 @@ def build_panel(services: Services) -> Panel:
             data_dir=services.settings.data_dir,
             configured_url=services.settings.label_studio_url,
             api_key_kind=_key_kind(services.settings.label_studio_api_key),
-            last_event_at=events_at.get,
+            last_event_at=last_events.at,
+            now=services.now,
         )
     )
     images = PageImages(services.images, index, access_for)
-    return Panel(services, index, images, review, totals, live, diagnosis, events_at)
+    return Panel(services, index, images, review, totals, live, diagnosis, last_events)
 
 
 def list_projects(services: Services) -> Json:

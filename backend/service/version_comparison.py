@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from backend.service.metric_names import metric_title
 from backend.service.ports import Json
 
 SAME_IMAGES = "F1 on the same images"
@@ -117,7 +118,7 @@ def _sentence(before: Json, after: Json, metrics: list[Json]) -> str:
         verdict = "about as good as"
     tail = "" if main["name"] == SAME_IMAGES else ", each on its own held-out images"
     return (
-        f"{after['version']} is {verdict} {before['version']}: {main['name'].replace('_', ' ')} "
+        f"{after['version']} is {verdict} {before['version']}: {metric_title(main['name'])} "
         f"{main['after']:.3f} after {main['before']:.3f}{tail}."
     )
 

@@ -110,6 +110,14 @@ class State(Answer):
     tasks_revision: int
 
 
+class CheckItem(Answer):
+    """One of the things a check looks at, such as a label."""
+
+    name: str
+    state: Literal["ok", "warning", "failed", "skipped"]
+    why: str
+
+
 class CheckEntry(Answer):
     """One link of the chain."""
 
@@ -118,6 +126,7 @@ class CheckEntry(Answer):
     state: Literal["ok", "warning", "failed", "skipped"]
     found: str
     fix: str | None
+    items: list[CheckItem]
 
 
 class CheckReport(Answer):

@@ -14,7 +14,7 @@ PARTS = ("images", "parameters", "model", "inference", "versions")
 @pytest.fixture
 def filled(services, label_studio):
     """A project with annotations, predictions and two versions."""
-    publish_version(services, "v1", metrics={"box_mAP50": 0.5})
+    publish_version(services, "v1", metrics={"box_map50": 0.5})
     publish_version(services, "v2")
     label_studio.create_annotation(1, all_shapes())
     label_studio.import_predictions(

@@ -4,7 +4,9 @@ import pytest
 
 from backend.errors import QueueError
 from backend.service.image_checks import STORAGES, storage_kind
+from backend.service.last_events import LastEvents
 from backend.service.panel import build_panel
+from backend.service.projects import Projects
 from tests.panel_fakes import (
     KEY,
     FakePanelLabelStudio,
@@ -85,9 +87,23 @@ def test_an_image_of_another_size_than_was_drawn_on_is_named(tmp_path, label_stu
 def test_labels_that_were_not_learned_are_named(tmp_path, label_studio):
     services = make_panel_services(tmp_path, label_studio)
     publish_version(services, "v1", labels=["Cell", "Dust"])
-    found = checks_of(services)["labels"].found
-    assert "Not learned yet: Debris, Nucleus, Tissue." in found
-    assert "No longer in the config, so not predicted: Dust." in found
+    states = {item.name: item.state for item in checks_of(services)["labels"].items}
+    assert states == {
+        "Cell": "ok",
+        "Debris": "warning",
+        "Nucleus": "warning",
+        "Tissue": "warning",
+        "Dust": "skipped",
+    }
+
+
+def test_an_event_that_another_process_heard_counts(tmp_path, label_studio):
+    services = make_panel_services(tmp_path, label_studio)
+    assert checks_of(services)["webhook"].state == "warning"
+    LastEvents(Projects(services.documents), lambda: services.now() - 600).note(KEY)
+    services = make_panel_services(tmp_path, label_studio, documents=services.documents)
+    check = checks_of(services)["webhook"]
+    assert (check.state, check.found) == ("ok", "Events of this project arrive; the last one 10 minutes ago.")
 
 
 @pytest.mark.parametrize(("refuses", "check"), [(False, "label_studio"), (True, "token")])

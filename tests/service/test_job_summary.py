@@ -6,7 +6,7 @@ from backend.service.job_summary import summarize_job
 from backend.service.ports import JobRecord
 
 TRAINED = {
-    "metrics": {"box_map50": 0.81, "box_map": 0.5},
+    "metrics": {"box_map": 0.5, "box_map50": 0.81, "precision": 0.913, "recall": 0.86},
     "counts": {"images": 34, "regions": 210},
     "activated": True,
 }
@@ -20,7 +20,8 @@ TRAINED = {
             "train",
             "finished",
             {"details": TRAINED, "model_version": "v1"},
-            "The model is good: box map50 0.81 on held-out images (box map 0.50). "
+            "The model is good: on held-out images it finds 86% of the objects, and 91% of what it finds is "
+            "right (box mAP50 0.81). "
             "It learned from 34 images with 210 objects. It serves now.",
         ),
         (
@@ -34,8 +35,15 @@ TRAINED = {
                 },
                 "model_version": "v1",
             },
-            "The model is good: box map50 0.81 on held-out images (box map 0.50). "
+            "The model is good: on held-out images it finds 86% of the objects, and 91% of what it finds is "
+            "right (box mAP50 0.81). "
             "It learned from 34 images with 210 objects. It waits as a candidate, because it is worse.",
+        ),
+        (
+            "train",
+            "finished",
+            {"details": {"metrics": {"mask_map50": 0.2}}, "model_version": "v1"},
+            "The model is weak: mask mAP50 0.20 on held-out images. It serves now.",
         ),
         (
             "train",

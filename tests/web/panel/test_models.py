@@ -45,7 +45,7 @@ def test_wrong_values_are_refused_by_field_and_nothing_is_saved(client, services
 
 
 def test_versions_are_listed_activated_pinned_compared_and_deleted(client, services):
-    publish_version(services, "v1", metrics={"box_mAP50": 0.5})
+    publish_version(services, "v1", metrics={"box_map50": 0.5})
     publish_version(services, "v2", params={"backbone": "resnet18", "epochs": 20})
     listed = client.get(f"{BASE}/versions").json
     assert [card["version"] for card in listed["versions"]] == ["v2", "v1"] and listed["current"] == "v2"

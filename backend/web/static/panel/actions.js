@@ -34,7 +34,8 @@ function draw() {
   const basic = noProject || unreachable || (busy ? "One moment, an action is running." : "");
   const train = basic || queue || whyNotTrain();
   enable(byId("train"), train);
-  reason("train-reason", train && !busy && store.key ? train : workersNote());
+  const isTold = live?.training?.is_active || busy || !store.key; // the box below says it, with its progress
+  reason("train-reason", train && !isTold ? train : workersNote());
   const untrained = live && !isTrained() ? "There is no trained model yet: train one first." : "";
   const noTask = task ? "" : "No image is shown.";
   enable(byId("predict-current"), basic || untrained || noTask);

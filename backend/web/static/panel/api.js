@@ -61,6 +61,7 @@ export const api = {
   trainingImages: (key, offset, limit) => request("GET", `${project(key)}/training-images?offset=${offset}&limit=${limit}`),
   train: (key, params) => request("POST", `${project(key)}/train`, { body: { params } }),
   predictAll: (key) => request("POST", `${project(key)}/predict-all`),
+  jobLog: (job) => request("GET", `/api/jobs/${encodeURIComponent(job)}/log`),
   stop: (job, mode) => request("POST", `/api/jobs/${encodeURIComponent(job)}/stop`, { body: { mode } }),
   settings: (key) => request("GET", `${project(key)}/settings`),
   saveSettings: (key, changes) => request("PATCH", `${project(key)}/settings`, { body: changes }),

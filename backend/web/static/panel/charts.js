@@ -7,12 +7,12 @@ const WIDTH = 300;
 const HEIGHT = 84;
 const EDGE = 6;
 
-/** Return the metric to draw beside the loss: the first mAP of the newest epoch, else its first number. */
+/** Return the metric to draw beside the loss: mAP50, else another mAP, else the first number. */
 export function mainMetric(curve) {
   const names = new Set(curve.flatMap((point) => Object.keys(point)));
   names.delete("epoch");
   names.delete("loss");
-  return [...names].find((name) => /map/i.test(name)) ?? [...names][0] ?? null;
+  return [...names].find((name) => /map50/i.test(name)) ?? [...names].find((name) => /map/i.test(name)) ?? [...names][0] ?? null;
 }
 
 export function trainingChart(curve, epochs) {

@@ -2,9 +2,11 @@
 
 import { api } from "./api.js";
 import { byId, fill, h } from "./dom.js";
+import { plural } from "./format.js";
 import { store } from "./store.js";
 
 const WORDS = { ok: ["OK", "good"], warning: ["Note", "warn"], failed: ["Broken", "bad"], skipped: ["Skipped", ""] };
+const MARKS = { ok: ["✓", "covered: "], warning: ["!", "not covered: "], failed: ["×", "broken: "], skipped: ["–", "left out: "] };
 
 export function startCheck() {
   byId("open-check").addEventListener("click", open);
@@ -28,13 +30,20 @@ async function run(body) {
   fill(body, h("p", { class: "reason" }, "Testing every link…"));
   try {
     const { checks } = await api.check(store.key);
-    const broken = checks.filter((entry) => entry.state === "failed").length;
+    const isBroken = checks.some((entry) => entry.state === "failed");
     fill(body,
-      h("p", { class: broken ? "note" : "note calm" }, broken ? `${broken} of ${checks.length} links are broken.` : "No link is broken."),
+      h("p", { class: isBroken ? "note bad" : "note calm" }, summary(checks)),
       h("ul", {}, ...checks.map(line)));
   } catch (error) {
     fill(body, h("p", { class: "note" }, error.message));
   }
+}
+
+function summary(checks) {
+  const number = (state) => checks.filter((entry) => entry.state === state).length;
+  const [broken, notes] = [number("failed"), number("warning")];
+  if (broken) return `${broken} of ${plural(checks.length, "link")} ${broken === 1 ? "is" : "are"} broken; the fix stands beside each.`;
+  return notes ? `No link is broken; ${plural(notes, "note")} below.` : "Every link holds.";
 }
 
 function line(entry) {
@@ -43,5 +52,15 @@ function line(entry) {
     h("span", { class: "status", dataset: { state } }, word),
     h("b", {}, entry.title),
     h("span", { class: "found" }, entry.found),
+    entry.items.length ? h("ul", { class: "check-parts" }, ...entry.items.map(part)) : null,
     entry.fix && entry.state !== "ok" ? h("span", { class: "fix" }, h("b", {}, "Fix: "), entry.fix) : null);
+}
+
+/** One label or control tag: covered or not, and why. */
+function part({ name, state, why }) {
+  const [mark, word] = MARKS[state];
+  return h("li", { dataset: { state } },
+    h("span", { class: "part-mark", "aria-hidden": "true" }, mark),
+    h("span", { class: "visually-hidden" }, word),
+    h("b", {}, name), " ", h("span", {}, why));
 }

@@ -1,6 +1,6 @@
 /* One row of a form: label, control, explanation, and the problem right beneath the control. */
 
-import { h } from "./dom.js";
+import { byId, h } from "./dom.js";
 
 const TITLES = {
   epochs: "Epochs",
@@ -35,6 +35,18 @@ export function fieldRow({ name, title, control, explanation, origin }) {
     problem.hidden = !text;
   };
   return { row, mark };
+}
+
+/** Show what the service refused at the fields it names. */
+export function markRefused(errors) {
+  for (const [name, text] of Object.entries(errors)) {
+    const problem = byId(`field-${name}-problem`);
+    if (problem) {
+      problem.textContent = text;
+      problem.hidden = false;
+      byId(`field-${name}`).setAttribute("aria-invalid", "true");
+    }
+  }
 }
 
 export function originText(draft, name) {

@@ -19,9 +19,29 @@ export function moment(seconds) {
   return seconds ? new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "–";
 }
 
-export function metricName(name) {
-  return name.replaceAll("_", " ");
+const METRICS = {
+  box_map50: ["Boxes, mAP50", "How well boxes are found on held-out images, overlapping by half; 1 is perfect"],
+  box_map: ["Boxes, mAP", "How well boxes are found and how tightly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
+  mask_map50: ["Areas, mAP50", "How well painted areas and outlines are found, overlapping by half; 1 is perfect"],
+  mask_map: ["Areas, mAP", "How well areas are found and how exactly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
+  precision: ["Right of what is found", "Precision: share of the regions found that are right, at the confidence threshold"],
+  recall: ["Found of what is there", "Recall: share of the drawn objects that are found, at the confidence threshold"],
+  f1: ["F1", "Balance of precision and recall; 1 is perfect"],
+  objects: ["Held-out objects", "Objects drawn on the held-out images"],
+  calibration_error: ["Score error", "How far scores lie from how often they are right; 0 is perfect"],
+};
+
+/** Metrics of a card in the order people ask for them. */
+export function metricEntries(metrics) {
+  const order = ["box_map50", "mask_map50", "recall", "precision", "box_map", "mask_map"];
+  const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
+  return Object.entries(metrics ?? {}).filter(([, value]) => typeof value === "number").sort(([a], [b]) => rank(a) - rank(b));
 }
+
+export const metricName = (name) => METRICS[name]?.[0] ?? name.replaceAll("_", " ");
+
+/** What a metric means, or null where its name must do. */
+export const metricTip = (name) => METRICS[name]?.[1] ?? null;
 
 export function figure(value) {
   if (typeof value !== "number") return "–";

@@ -7,13 +7,16 @@ import { duration, figure, plural } from "./format.js";
 import { store, subscribe } from "./store.js";
 
 const SHOW_ENDED_S = 86_400;
+const LOG_EVERY_MS = 3000;
 const announced = new Map();
+const logs = new Map();
 let askingToStop = null;
 
 export function startJobs() {
   subscribe(["live"], draw);
   subscribe(["key"], () => {
     announced.clear();
+    logs.clear();
     askingToStop = null;
     byId("training").hidden = true;
     byId("predicting").hidden = true;
@@ -43,11 +46,10 @@ function show(box, job, parts) {
   if (box.hidden) return;
   // The focus stays where it is while numbers change around it.
   const focused = box.contains(document.activeElement) ? document.activeElement.dataset.name : null;
-  const wasOpen = box.querySelector("details")?.open ?? false;
+  const wasOpen = new Set([...box.querySelectorAll("details[open]")].map((details) => details.dataset.part));
   box.dataset.state = job.status;
   fill(box, ...parts(job));
-  const details = box.querySelector("details");
-  if (details && wasOpen) details.open = true;
+  for (const details of box.querySelectorAll("details")) details.open = wasOpen.has(details.dataset.part);
   if (focused) box.querySelector(`[data-name="${focused}"]`)?.focus();
 }
 
@@ -72,7 +74,7 @@ function trainingParts(job) {
   for (const warning of job.details.warnings ?? []) parts.push(h("p", { class: "warning" }, warning));
   parts.push(unusable(job.details.unusable));
   if (job.is_active) parts.push(stopRow(job, true));
-  parts.push(h("p", {}, h("a", { href: `/api/jobs/${encodeURIComponent(job.job_id)}/log`, target: "_blank", rel: "noopener", "data-name": "log" }, "Log of this job")));
+  parts.push(logPart(job));
   return parts;
 }
 
@@ -103,9 +105,33 @@ function unusable(reasons) {
   const entries = Object.entries(reasons ?? {});
   if (!entries.length) return null;
   const total = entries.reduce((sum, [, number]) => sum + number, 0);
-  return h("details", {},
-    h("summary", {}, `${plural(total, "region")} could not be used`),
+  return h("details", { dataset: { part: "unusable" } },
+    h("summary", { "data-name": "unusable" }, `${plural(total, "region")} could not be used`),
     h("ul", {}, ...entries.map(([reason, number]) => h("li", {}, `${number} × ${reason}`))));
+}
+
+/** The log, read when it is opened and again while the job runs and it stays open. */
+function logPart(job) {
+  const known = logs.get(job.job_id);
+  const details = h("details", { dataset: { part: "log" } },
+    h("summary", { "data-name": "log" }, "Log"),
+    known?.lines ? h("pre", { class: "log", tabindex: "0" }, known.lines.join("\n") || "Nothing was logged yet.") : null);
+  details.addEventListener("toggle", () => details.open && readLog(job));
+  return details;
+}
+
+async function readLog(job) {
+  const known = logs.get(job.job_id);
+  if (known && (!job.is_active || Date.now() - known.readAt < LOG_EVERY_MS)) return;
+  logs.set(job.job_id, { ...known, readAt: Date.now() });
+  let { lines } = known ?? {};
+  try {
+    ({ lines } = await api.jobLog(job.job_id));
+  } catch (error) {
+    lines = [error.message];
+  }
+  logs.set(job.job_id, { lines, readAt: Date.now() });
+  draw();
 }
 
 function stopRow(job, canKeep) {

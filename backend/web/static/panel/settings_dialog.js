@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { byId, fill, h, toast } from "./dom.js";
+import { markRefused } from "./fields.js";
 import { imagesPart } from "./settings_images.js";
 import { modelPart } from "./settings_model.js";
 import { numbersPart } from "./settings_numbers.js";
@@ -147,6 +148,7 @@ async function saveDraft(draft, status, show) {
     toast("Saved: every later training of this project uses these values.", { kind: "good" });
   } catch (error) {
     const problems = Object.values(error.errors);
+    markRefused(error.errors);
     status.textContent = problems.length ? problems.join(" ") : error.message;
     status.dataset.kind = "bad";
   }

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { fieldRow, numberProblem, originText, titleOf } from "./fields.js";
-import { h } from "./dom.js";
+import { h, toast } from "./dom.js";
 import { store } from "./store.js";
 
 const OTHER = "other";
@@ -14,7 +14,7 @@ export function modelPart(draft) {
     switchRow(draft, "pretrained"),
     ...backboneRows(draft),
     startRow(draft),
-    h("h3", { class: "field-group" }, "By itself"),
+    h("h3", { class: "field-group" }, "Automatic training"),
     ...automaticRows(draft),
   ];
 }
@@ -89,7 +89,13 @@ function backboneRows(draft) {
 }
 
 async function fillBackbones(control, now, ownRow) {
-  const { families } = await api.backbones();
+  let families;
+  try {
+    ({ families } = await api.backbones());
+  } catch (error) {
+    toast(error.message, { kind: "bad" });
+    return;
+  }
   const listed = families.some((family) => family.backbones.some((backbone) => backbone.name === now));
   control.replaceChildren(
     ...families.map((family) => h("optgroup", { label: family.family }, ...family.backbones.map((backbone) =>
@@ -143,7 +149,7 @@ function automaticRows(draft) {
   const predict = h("input", { type: "checkbox", checked: draft.other("predict_after_training") });
   predict.addEventListener("change", () => draft.setOther("predict_after_training", predict.checked));
   return [
-    fieldRow({ name: "auto-train", title: "Train by itself", control: isOn, explanation: "Start a training once enough has been labelled and nobody draws any more." }).row,
+    fieldRow({ name: "auto-train", title: "Train automatically", control: isOn, explanation: "Start a training once enough has been labelled and nobody draws any more." }).row,
     countRow.row,
     quietRow.row,
     fieldRow({ name: "activation", title: "New version serves", control: activation, explanation: "A version that is worse on the held-out images waits as a candidate, or serves anyway." }).row,

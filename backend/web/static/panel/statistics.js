@@ -1,7 +1,7 @@
 /* Statistics: what has been labelled, which model serves, what waits. */
 
 import { byId, fill, h, swatch } from "./dom.js";
-import { count, figure, metricName, moment, plural } from "./format.js";
+import { count, figure, metricEntries, metricName, metricTip, moment, plural } from "./format.js";
 import { colorOf, store, subscribe } from "./store.js";
 
 export function startStatistics() {
@@ -41,14 +41,14 @@ function model({ model: status }) {
       h("p", { class: "row" }, h("span", {}, "Model Status"), h("span", { class: "status", id: "model-status" }, "Not trained")));
   }
   const card = status.card ?? {};
-  const metrics = Object.entries(card.metrics ?? {}).filter(([, value]) => typeof value === "number").slice(0, 6);
+  const metrics = metricEntries(card.metrics).slice(0, 6);
   return h("div", { class: "block" },
     h("p", { class: "row" }, h("span", {}, "Model Status"), h("span", { class: "status", id: "model-status", dataset: { state: "good" } }, "Trained ✓")),
     h("dl", { class: "facts" },
       ...fact("Version", status.version),
       ...fact("Date", moment(card.created_at)),
       ...fact("Backbone", card.backbone ?? card.params?.backbone ?? "–"),
-      ...metrics.flatMap(([name, value]) => fact(metricName(name), figure(value)))),
+      ...metrics.flatMap(([name, value]) => fact(metricName(name), figure(value), metricTip(name)))),
     status.problem ? h("p", { class: "reason", dataset: { kind: "bad" } }, status.problem) : null);
 }
 
@@ -64,6 +64,6 @@ function machine({ workers, queue_problem: problem, lost }) {
     lost ? h("p", { class: "reason", dataset: { kind: "bad" } }, lost) : null);
 }
 
-function fact(name, value) {
-  return [h("dt", {}, name), h("dd", {}, value ?? "–")];
+function fact(name, value, tip = null) {
+  return [h("dt", { "data-tip": tip }, name), h("dd", {}, value ?? "–")];
 }

@@ -4,6 +4,7 @@ import { byId } from "./dom.js";
 
 const DELAY_MS = 450;
 let timer = 0;
+let pressed = null;
 
 export function startTooltips() {
   describe(document.body);
@@ -12,6 +13,8 @@ export function startTooltips() {
   }).observe(document.body, { childList: true, subtree: true });
   document.addEventListener("pointerover", (event) => later(event.target));
   document.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && later(event.target));
+  // What was just pressed has been understood; its words would only cover what the press brought about.
+  document.addEventListener("pointerdown", (event) => { pressed = event.target.closest?.("[data-tip]") ?? null; }, true);
   for (const name of ["pointerout", "focusout", "pointerdown", "scroll"]) document.addEventListener(name, hide, true);
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 }
@@ -27,7 +30,8 @@ function describe(root) {
 function later(target) {
   const element = target.closest?.("[data-tip]");
   clearTimeout(timer);
-  if (element) timer = setTimeout(() => show(element), DELAY_MS);
+  if (element !== pressed) pressed = null;
+  if (element && element !== pressed) timer = setTimeout(() => show(element), DELAY_MS);
 }
 
 function show(element) {

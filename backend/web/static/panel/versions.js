@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { fill, h, toast } from "./dom.js";
-import { figure, metricName, moment, plural } from "./format.js";
+import { figure, metricEntries, metricName, metricTip, moment, plural } from "./format.js";
 import { store } from "./store.js";
 
 export function versionsPart() {
@@ -33,7 +33,7 @@ export function versionsPart() {
       refresh();
     });
     const images = card.counts?.images ?? card.counts?.tasks;
-    const metrics = Object.entries(card.metrics ?? {}).filter(([, value]) => typeof value === "number").slice(0, 4);
+    const metrics = metricEntries(card.metrics).slice(0, 4);
     return h("div", { class: "version", dataset: { version: name, current: String(isCurrent) } },
       h("div", { class: "version-head" },
         h("code", {}, name),
@@ -43,7 +43,7 @@ export function versionsPart() {
         h("span", {}, moment(card.created_at)),
         h("span", {}, card.backbone ?? card.params?.backbone ?? ""),
         images ? h("span", {}, plural(images, "image")) : null,
-        ...metrics.map(([metric, value]) => h("span", {}, `${metricName(metric)} ${figure(value)}`))),
+        ...metrics.map(([metric, value]) => h("span", { "data-tip": metricTip(metric) }, `${metricName(metric)} ${figure(value)}`))),
       card.activation_reason && !isCurrent ? h("p", { class: "reason" }, card.activation_reason) : null,
       h("div", { class: "tool-row" },
         isCurrent ? null : button("Activate", () => api.activate(store.key, name), "It serves from now on."),
@@ -120,20 +120,23 @@ function loadRow(answer, refresh) {
 }
 
 function comparisonParts(comparison) {
-  const table = (caption, metrics) => h("table", {},
-    h("caption", { class: "visually-hidden" }, caption),
-    h("thead", {}, h("tr", {},
-      h("th", { scope: "col" }, caption), h("th", { scope: "col", class: "number" }, comparison.before),
-      h("th", { scope: "col", class: "number" }, comparison.after), h("th", { scope: "col", class: "number" }, "Change"))),
-    h("tbody", {}, ...metrics.map((metric) => h("tr", {},
-      h("td", {}, metricName(metric.name)),
-      h("td", { class: "number" }, figure(metric.before)),
-      h("td", { class: "number" }, figure(metric.after)),
-      h("td", { class: `number ${direction(metric.difference)}` }, change(metric.difference))))));
+  const row = (metric) => h("tr", {},
+    h("th", { scope: "row", "data-tip": metricTip(metric.name) }, metricName(metric.name)),
+    h("td", { class: "number" }, figure(metric.before)),
+    h("td", { class: "number" }, figure(metric.after)),
+    h("td", { class: `number ${direction(metric.difference)}` }, change(metric.difference)));
+  const group = (title, metrics) => (metrics.length
+    ? h("tbody", {}, h("tr", {}, h("th", { scope: "rowgroup", colspan: 4, class: "group" }, title)), ...metrics.map(row))
+    : null);
   return [
     h("p", { class: "note calm" }, comparison.sentence),
-    table("All labels", comparison.metrics),
-    ...comparison.classes.filter((entry) => entry.metrics.length).map((entry) => table(entry.label, entry.metrics)),
+    h("div", { class: "scroll" }, h("table", { class: "comparison" },
+      h("caption", { class: "visually-hidden" }, `Scores of ${comparison.before} and ${comparison.after}`),
+      h("thead", {}, h("tr", {},
+        h("td", {}), h("th", { scope: "col", class: "number" }, comparison.before),
+        h("th", { scope: "col", class: "number" }, comparison.after), h("th", { scope: "col", class: "number" }, "Change"))),
+      group("All labels", comparison.metrics),
+      ...comparison.classes.map((entry) => group(entry.label, entry.metrics)))),
     comparison.parameters.length
       ? h("p", { class: "reason" }, `Parameters: ${comparison.parameters.map((p) => `${p.name} ${p.before} → ${p.after}`).join(", ")}`)
       : null,
