@@ -8,7 +8,7 @@ scenes and, up to rounding, the same weights.
 
 The shipped file did not come from one straight run: its 4,500 steps were taken on the loose groups of
 `backend/scenes` alone, on windows of 128 x 128 pixels, cut and continued three times with other step counts
-(1,500, 1,750 and 2,000) because the machine was shared. A straight run of this script sees more kinds of scenes.
+(1,500, 1,750 and 2,000) because the machine was shared. A straight run now sees more kinds of scenes.
 """
 
 from __future__ import annotations
