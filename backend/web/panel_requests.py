@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from backend.errors import RequestError
 from backend.service.ports import Json
+from backend.web.json_bodies import read_json
 from backend.web.problems import problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -48,7 +49,7 @@ def read_body(request: Request, model: type[_Model]) -> _Model:
     elif not request.is_json:
         abort(problem(415, "send JSON with Content-Type: application/json"))
     else:
-        document = request.get_json(silent=True)
+        document = read_json()
         if not isinstance(document, dict):
             raise RequestError("the body must be a JSON object")
     try:

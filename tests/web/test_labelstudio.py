@@ -167,6 +167,7 @@ def test_train_queues_and_names_the_job(client):
         ({"banana": 1}, "banana", ["epochs"]),
         ({"enable_detection": False, "enable_segmentation": False}, "enable_detection", ["both"]),
         ({"start_from": "v404"}, "start_from", ["v404"]),
+        ({"backbone": "resnet999"}, "backbone", ["timm", "resnet999"]),
         ({"epochs": float("inf")}, "epochs", ["500"]),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
