@@ -157,6 +157,13 @@ class Settings:
         "number",
         "Training processes on this machine; 0 where others train.",
     )
+    train_processes: int = _setting(
+        "TRAIN_PROCESSES",
+        whole_number(0, 64),
+        0,
+        "number",
+        "Processes that share one training (torchrun); 0 for one per GPU where `DEVICE` leaves the choice.",
+    )
     predict_workers: int = _setting(
         "PREDICT_WORKERS",
         whole_number(0, 64),

@@ -22,7 +22,7 @@ from backend.service import jobs
 from backend.service.background import run_predictions
 from backend.service.job_log import keep_job_log
 from backend.service.jobs import JobOutcome, RunningJob
-from backend.service.model_admin import stop_jobs
+from backend.service.model_admin import retire_if_gone
 from backend.service.ports import JobRecord
 from backend.service.services import Services
 from backend.service.train import run_training
@@ -47,14 +47,19 @@ def run_ticket(kind: str) -> None:
     def handle(record: JobRecord, lease: JobLease) -> JobEnd:
         context.set({"job": record.job_id, "project": record.project_key})
         with keep_job_log(services.documents, record.job_id):
-            try:
-                outcome = HANDLERS[kind](services, RunningJob(services.queue, record, lease))
-            except LabelStudioGone:
-                stop_jobs(services, record.project_key)  # they would find no project either
-                raise
+            outcome = run_job(services, RunningJob(services.queue, record, lease))
         return JobEnd(outcome.status, model_version=outcome.model_version, details=outcome.details)
 
     run_next_job(services.queue, kind, handle)
+
+
+def run_job(services: Services, job: RunningJob) -> JobOutcome:
+    """Run one job; a project that Label Studio no longer has is taken out of service. Raises BackendError."""
+    try:
+        return HANDLERS[job.record.kind](services, job)
+    except LabelStudioGone:
+        retire_if_gone(services, job.record.project_key)
+        raise
 
 
 def work(kinds: Sequence[str]) -> int:

@@ -197,6 +197,11 @@ class FakeQueue:
         if record.status == "queued":
             self.jobs[job_id] = replace(record, status="stopped")
 
+    def resume(self, job_id: str) -> None:
+        record = self.record(job_id)
+        if record.status == "failed":
+            self.jobs[job_id] = replace(record, status="queued", error=None)
+
     def stop_mode(self, job_id: str) -> str | None:
         self._check()
         return self.stop_modes.get(job_id)
@@ -285,6 +290,7 @@ class FakeLabelStudio:
         self.model_version: str | None = None
         self.failures: list[Exception] = []
         self.is_gone = False
+        self.rows_read = 0
 
     def project(self, project_id: int) -> Json:
         self._check()
@@ -311,9 +317,15 @@ class FakeLabelStudio:
         self._check()
         return [item for item in self.pushed if item["task"] == task_id]
 
-    def predicted_task_ids(self, project_id: int, model_version: str) -> set[int]:
+    def predicted_task_ids(
+        self, project_id: int, model_version: str, *, among: Sequence[int] | None = None
+    ) -> set[int]:
         self._check()
-        return {item["task"] for item in self.pushed if item["model_version"] == model_version}
+        found = {item["task"] for item in self.pushed if item["model_version"] == model_version}
+        if among is not None:
+            found = {task_id for task_id in found if min(among) <= task_id <= max(among)}
+        self.rows_read += len(found)
+        return found if among is None else found & set(among)
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         self._check()

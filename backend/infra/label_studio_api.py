@@ -103,10 +103,21 @@ class LabelStudioApi:
         """Return the predictions stored for a task."""
         return _objects(self._http.call("GET", "/api/predictions/", params={"task": int(task_id)}))
 
-    def predicted_task_ids(self, project_id: int, model_version: str) -> set[int]:
-        """Return the ids of the tasks that already have a prediction of this version."""
+    def predicted_task_ids(
+        self, project_id: int, model_version: str, *, among: Sequence[int] | None = None
+    ) -> set[int]:
+        """Return the ids of the tasks that already have a prediction of this version, of all or of some.
+
+        Only tasks between the least and the greatest of the ids are read.
+        """
         named = _condition("predictions_model_versions", "contains", "List", [model_version])
-        return {task["id"] for task in self._iterate(project_id, [named], 1000)}
+        if among is None:
+            return {task["id"] for task in self._iterate(project_id, [named], 1000)}
+        if not among:
+            return set()
+        up_to_last = _condition("id", "less", "Number", max(among) + 1)
+        tasks = self._iterate(project_id, [up_to_last, named], 1000, after=min(among) - 1)
+        return {task["id"] for task in tasks} & set(among)
 
     def prediction_scores(self, project_id: int) -> dict[int, float]:
         """Return the mean prediction score of the tasks that have one, as Label Studio's own list shows it.
@@ -220,7 +231,8 @@ class LabelStudioApi:
 
     def _not_arrived(self, project_id: int, predictions: list[Json]) -> list[Json]:
         versions = {str(prediction.get("model_version")) for prediction in predictions}
-        arrived = {version: self.predicted_task_ids(project_id, version) for version in versions}
+        sent = [prediction["task"] for prediction in predictions]
+        arrived = {version: self.predicted_task_ids(project_id, version, among=sent) for version in versions}
         return [p for p in predictions if p["task"] not in arrived[str(p.get("model_version"))]]
 
     def _of_existing_tasks(self, project_id: int, predictions: list[Json]) -> list[Json]:

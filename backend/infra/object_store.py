@@ -25,6 +25,9 @@ class ObjectStore(Protocol):
     def put_bytes(self, key: str, content: bytes) -> None:
         """Replace one object."""
 
+    def put_file(self, key: str, source: Path) -> None:
+        """Replace one object by the content of a local file."""
+
     def put_folder(self, prefix: str, files: Mapping[str, Path | bytes], *, last: str) -> None:
         """Store objects under a prefix that is still free; `last` appears when all others are there."""
 
@@ -69,6 +72,13 @@ class FolderStore:
 
     def put_bytes(self, key: str, content: bytes) -> None:
         """Replace one object."""
+        self._put(key, content)
+
+    def put_file(self, key: str, source: Path) -> None:
+        """Replace one object by the content of a local file."""
+        self._put(key, source)
+
+    def _put(self, key: str, content: Path | bytes) -> None:
         target = self._path(key)
         with _as_store_error(f"write {key}"), self._stage() as folder:
             written = folder / "object"
@@ -185,6 +195,11 @@ class RemoteStore:
         """Replace one object."""
         with self._talking(f"write {key}") as (files, root):
             files.pipe_file(f"{root}/{_checked_key(key)}", content)
+
+    def put_file(self, key: str, source: Path) -> None:
+        """Replace one object by the content of a local file."""
+        with self._talking(f"write {key}") as (files, root):
+            files.put_file(str(source), f"{root}/{_checked_key(key)}")
 
     def put_folder(self, prefix: str, files: Mapping[str, Path | bytes], *, last: str) -> None:
         """Upload several objects, `last` when the others are up; what was uploaded is removed on failure."""

@@ -200,6 +200,23 @@ class RqJobQueue:
                 raise unknown_job(job_id)
             self._redis.hset(self._key("job", job_id), "labels_taken", "1")
 
+    def resume(self, job_id: str) -> None:
+        """Queue a failed background prediction again, under its id; any other job stays as it is."""
+
+        def attempt(pipe: Any) -> None:
+            fields = pipe.hgetall(self._key("job", job_id))
+            if not fields:
+                raise unknown_job(job_id)
+            if fields["status"] != "failed" or fields["kind"] != "predict":
+                return
+            pipe.multi()
+            pipe.hdel(self._key("job", job_id), "error", "ended_at", "pickups")
+            pipe.persist(self._key("job", job_id))
+            self._queue_again(pipe, job_id, fields)
+            pipe.execute()
+
+        self._atomically(attempt, self._key("job", job_id))
+
     def claim_next(self, kind: str, owner: str) -> JobRecord | None:
         """Take the next job of a kind, of the project that waited longest; None where nothing is queued."""
         with talking_to_redis():
@@ -346,13 +363,16 @@ class RqJobQueue:
 
     def _requeue(self, pipe: Any, job_id: str, fields: Mapping[str, str], pickups: int | None = None) -> None:
         pipe.multi()
-        pipe.hset(self._key("job", job_id), "status", "queued")
-        pipe.hdel(self._key("job", job_id), "owner", "labels_taken")
         if pickups is not None:
             pipe.hset(self._key("job", job_id), "pickups", pickups)
+        self._queue_again(pipe, job_id, fields)
+        pipe.execute()
+
+    def _queue_again(self, pipe: Any, job_id: str, fields: Mapping[str, str]) -> None:
+        pipe.hset(self._key("job", job_id), "status", "queued")
+        pipe.hdel(self._key("job", job_id), "owner", "labels_taken")
         pipe.zrem(self._key("running"), job_id)
         self._add_to_waiting(pipe, fields["kind"], fields["project_key"], job_id, first=True)
-        pipe.execute()
 
     def _end(self, pipe: Any, job_id: str, fields: Mapping[str, str], changes: Mapping[str, Any]) -> None:
         """End a job in one transaction; the training that waits for it is queued in the same one."""

@@ -70,8 +70,11 @@ class JobLease:
         self._thread = threading.Thread(target=self._keep_up, name=f"lease-{record.job_id}", daemon=True)
 
     def confirm(self) -> None:
-        """Make sure, before publishing, that the job is still ours. Raises LeaseLost, QueueError."""
-        self._renew()
+        """Make sure, before publishing, that the job is still ours; waits while Redis is away.
+
+        Raises LeaseLost, and QueueError after a quarter of an hour.
+        """
+        _while_redis_is_away(self._renew, f"job {self._job_id} wants to publish")
 
     def __enter__(self) -> JobLease:
         self._thread.start()
@@ -243,25 +246,33 @@ def _run_handler(
 
 def _tell_end(queue: RqJobQueue, job_id: str, owner: str, end: JobEnd) -> None:
     """Record the end of a job, trying again while Redis is away."""
+
+    def tell() -> None:
+        if end.status == "requeue":
+            queue.put_back(job_id, owner)
+        else:
+            queue.end(
+                job_id,
+                owner,
+                status=end.status,
+                model_version=end.model_version,
+                error=end.error,
+                details=end.details,
+            )
+
+    _while_redis_is_away(tell, f"job {job_id} is {end.status}")
+
+
+def _while_redis_is_away(call: Callable[[], None], what: str) -> None:
+    """Call until Redis answers. Raises QueueError if it does not come back in a quarter of an hour."""
     deadline, wait_s = time.monotonic() + END_RETRY_S, 0.5
     while True:
         try:
-            if end.status == "requeue":
-                queue.put_back(job_id, owner)
-            else:
-                queue.end(
-                    job_id,
-                    owner,
-                    status=end.status,
-                    model_version=end.model_version,
-                    error=end.error,
-                    details=end.details,
-                )
-            return
+            return call()
         except QueueError as exc:
             if time.monotonic() > deadline:
                 raise
-            logger.warning("job %s is %s, but Redis cannot be told: %s", job_id, end.status, exc)
+            logger.warning("%s, but Redis cannot be told: %s", what, exc)
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, MAX_RECONNECT_WAIT_S)
 

@@ -10,8 +10,9 @@ import logging
 import math
 from typing import Any
 
-from backend.errors import BackendError
+from backend.errors import BackendError, LabelStudioGone
 from backend.service.events import ANNOTATION_EVENTS, Hint
+from backend.service.model_admin import retire_if_gone
 from backend.service.ports import Json
 from backend.service.projects import AutoTrain, project_id
 from backend.service.services import Services
@@ -60,6 +61,9 @@ class AutoTrainer:
                 continue
             try:
                 job_id = self._train(key, changes)
+            except LabelStudioGone:
+                retire_if_gone(self._services, key)
+                continue
             except BackendError as exc:
                 logger.warning("project %s: automatic training has to wait: %s", key, exc)
                 continue

@@ -6,16 +6,13 @@ kind are claimed until the job ends, so that a second click neither queues nor a
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from backend.core.label_config import parse_label_config
-from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone, VersionError
+from backend.errors import LabelStudioError, LabelStudioGone, VersionError
 from backend.service import jobs
 from backend.service.jobs import JobOutcome, RunningJob
 from backend.service.parameters import thresholds
@@ -23,16 +20,14 @@ from backend.service.parts import Parts
 from backend.service.pipeline import Work, task_id_of
 from backend.service.ports import Json, LabelStudio
 from backend.service.projects import project_id
+from backend.service.pushing import Pushing
 from backend.service.services import Services
 from backend.service.versions import Predictor
 
 logger = logging.getLogger(__name__)
 
 TASKS_AT_ONCE = 64
-PUSH_AT_ONCE = 32
 ACTIVE = ("queued", "started")
-PUSH_WAITS_S = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
-_NAMED_FAILURES = 50
 
 
 def finish_in_background(
@@ -123,19 +118,41 @@ def _enqueue(services: Services, key: str, document: Json) -> str:
 def run_predictions(services: Services, job: RunningJob) -> JobOutcome:
     """Predict and push what the job's request names; the worker's half.
 
-    Raises LabelStudioError (what was computed stays in the job's folder and is pushed by the next run of it),
+    Raises LabelStudioError (what was computed is kept, and the job goes on when Label Studio is back),
     VersionError, LabelConfigError.
     """
     request = jobs.read_request(services.documents, job.record)
     key = str(request["project_key"])
     label_studio = services.label_studio(key)
+    pushing = Pushing(services, job, label_studio, key, str(request["version"]))
+    try:
+        return _predict_and_push(services, job, request, label_studio, pushing)
+    except LabelStudioGone:
+        raise
+    except LabelStudioError as exc:
+        wish = job.stop_or_pause()
+        if wish not in (None, "pause"):
+            return JobOutcome(jobs.STOPPED, details=job.details)
+        if "part_of" in request:
+            raise  # the job that shared its tasks takes them back
+        count = pushing.keep()
+        if wish == "pause":
+            return JobOutcome(jobs.REQUEUE, details=job.details)
+        raise type(exc)(
+            f"{exc} Predictions kept: {count}; the job goes on by itself when Label Studio answers again."
+        ) from exc
+
+
+def _predict_and_push(
+    services: Services, job: RunningJob, request: Json, label_studio: LabelStudio, pushing: Pushing
+) -> JobOutcome:
+    key = str(request["project_key"])
+    pushing.push_kept()
     predictor = services.versions.predictor(key, request["version"])
     if predictor is None:
         raise VersionError(
             f"version {request['version']} of project {key} is gone; retrieve predictions anew"
         )
-    pushing = _Pushing(services, job, label_studio, key, predictor.version)
-    pushing.push_kept()
     xml = request.get("label_config") or str(label_studio.project(project_id(key))["label_config"])
     config = parse_label_config(xml)
     limits = thresholds(services.projects, key, request.get("params") or {}, config)
@@ -184,118 +201,3 @@ def _serve_everywhere(services: Services, label_studio: LabelStudio, key: str, p
     label_studio.set_model_version(project_id(key), predictor.version)
     services.projects.write(key, "served", {"version": predictor.version})
     logger.info("project %s: Label Studio's model version is now %s", key, predictor.version)
-
-
-class _Pushing:
-    """Collects predictions and pushes them in portions; keeps what Label Studio could not take."""
-
-    def __init__(
-        self, services: Services, job: RunningJob, label_studio: LabelStudio, key: str, version: str
-    ) -> None:
-        self.failed: list[int] = []
-        self._job = job
-        self._label_studio = label_studio
-        self._project_id = project_id(key)
-        self._version = version
-        self._waiting: list[Json] = []
-        self._shown: dict[str, int] = {}
-        folder: Path = services.settings.data_dir / "work" / job.job_id
-        self._kept = folder / "computed.jsonl"
-        job.progress = {"done": 0, "total": None, "pushed": 0, **job.progress}
-
-    def unpredicted(self, tasks: Iterable[Json]) -> list[Json]:
-        """Pass on the tasks that have no prediction of the version yet."""
-        predicted = self._retry(
-            lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
-        )
-        chosen = [task for task in tasks if task["id"] not in predicted]
-        self._job.progress["total"] = self._job.progress["done"] + len(chosen)
-        self._job.report(at_once=True)
-        return chosen
-
-    def still_unpredicted(self, tasks: Sequence[Json]) -> list[Json]:
-        """Pass on the tasks of a part that came back and have no prediction of the version yet."""
-        if not tasks:
-            return []
-        predicted = self._retry(
-            lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
-        )
-        return [task for task in tasks if task["id"] not in predicted]
-
-    def show(self, parts: Parts) -> None:
-        """Report the progress of all parts together."""
-        own = {name: self._job.progress[name] - self._shown.get(name, 0) for name in ("done", "pushed")}
-        self._shown = {"done": parts.done, "pushed": parts.pushed}
-        for name, count in own.items():
-            self._job.progress[name] = count + self._shown[name]
-        self.failed = sorted({*self.failed, *parts.failed})
-        self._name_failed()
-        self._job.report(at_once=True)
-
-    def _name_failed(self) -> None:
-        if self.failed:
-            self._job.details["tasks_without_prediction"] = self.failed[:_NAMED_FAILURES]
-            self._job.details["tasks_without_prediction_count"] = len(self.failed)
-
-    def take(self, task_id: int, prediction: Json | None) -> None:
-        """Take one task's outcome; pushes when enough have come together."""
-        self._job.progress["done"] += 1
-        if prediction is None:
-            self.failed.append(task_id)
-            self._name_failed()
-        else:
-            self._waiting.append({"task": task_id, **prediction})
-        if len(self._waiting) >= PUSH_AT_ONCE:
-            self.push()
-        self._job.report()
-
-    def push(self) -> None:
-        """Push what waits, leaving out tasks that got a prediction of this version meanwhile."""
-        if not self._waiting:
-            return
-        try:
-            predicted = self._retry(
-                lambda: self._label_studio.predicted_task_ids(self._project_id, self._version)
-            )
-            fresh = [item for item in self._waiting if item["task"] not in predicted]
-            if fresh:
-                self._retry(lambda: self._label_studio.import_predictions(self._project_id, fresh))
-        except LabelStudioError:
-            self._keep()
-            raise
-        self._job.progress["pushed"] += len(self._waiting)
-        self._waiting = []
-        self._job.report(at_once=True)
-
-    def push_kept(self) -> None:
-        """Push what an earlier run of this job computed and could not deliver."""
-        if self._kept.exists():
-            lines = self._kept.read_text("utf-8").splitlines()
-            self._waiting = [json.loads(line) for line in lines]
-            self.push()
-            self._kept.unlink()
-
-    def _keep(self) -> None:
-        self._kept.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(item) + "\n" for item in self._waiting)
-        partial = self._kept.with_suffix(".partial")
-        partial.write_text(text, "utf-8")
-        partial.replace(self._kept)
-        logger.warning("job %s: kept %d predictions to push later", self._job.job_id, len(self._waiting))
-
-    def _retry(self, call: Any) -> Any:
-        for wait_s in PUSH_WAITS_S:
-            try:
-                return call()
-            except (LabelStudioAuthError, LabelStudioGone):
-                raise
-            except LabelStudioError as exc:
-                if self._job.stop_or_pause() is not None:
-                    raise
-                logger.warning("job %s: %s; trying again in %.0f s", self._job.job_id, exc, wait_s)
-                self._job.details["waiting_for"] = str(exc)
-                self._job.report(at_once=True)
-                time.sleep(wait_s)
-        result = call()
-        self._job.details["waiting_for"] = ""
-        return result

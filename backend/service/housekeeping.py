@@ -14,6 +14,7 @@ from backend.errors import BackendError, NotFoundError
 from backend.service.auto_train import AutoTrainer
 from backend.service.background import request_background_predictions
 from backend.service.events import TASK_EVENTS
+from backend.service.pushing import resume_where_label_studio_is_back
 from backend.service.services import Services
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ KEEP_JOBS_S = 31 * 86_400.0  # a day longer than the records of jobs live
 KEEP_WORK_S = 86_400.0
 KEEP_DELETED_S = 30 * 86_400.0
 PREDICT_EVERY_S = 30.0
+RESUME_EVERY_S = 15.0
 ENDED = ("finished", "failed", "stopped")
 _REQUEST = re.compile(r"jobs/(\d{8}-\d{6})-[0-9a-f]+/")
 
@@ -37,6 +39,7 @@ class Housekeeping:
         self._clock = clock
         self._auto_train = AutoTrainer(services)
         self._swept_at = float("-inf")
+        self._resumed_at = float("-inf")
         self._predicted_at: dict[str, float] = {}
         self._waiting_for_prediction: set[str] = set()
         self._thread: threading.Thread | None = None
@@ -52,6 +55,9 @@ class Housekeeping:
         for chore in (self._take_hints, self._auto_train.train_where_due, self._predict_new_tasks):
             self._attempt(chore)
         self._attempt(self._load_what_serves)
+        if self._clock() - self._resumed_at > RESUME_EVERY_S:
+            self._resumed_at = self._clock()
+            self._attempt(self._resume_jobs)
         if self._clock() - self._swept_at > SWEEP_EVERY_S:
             self._swept_at = self._clock()
             self._attempt(self._sweep)
@@ -90,6 +96,10 @@ class Housekeeping:
             job_id = request_background_predictions(self._services, key)
             logger.info("project %s: new tasks are predicted by job %s", key, job_id)
 
+    def _resume_jobs(self) -> None:
+        for job_id in resume_where_label_studio_is_back(self._services):
+            logger.info("job %s: Label Studio answers again, so it goes on", job_id)
+
     def _load_what_serves(self) -> None:
         """Load a new version for the projects that are in use, before somebody waits for it."""
         loaded = self._services.versions.loaded()
@@ -123,8 +133,12 @@ class Housekeeping:
         for folder in root.iterdir() if root.is_dir() else ():
             if self._services.now() - folder.stat().st_mtime < KEEP_WORK_S:
                 continue
-            if self._is_forgotten(folder.name) or self._services.queue.record(folder.name).status in ENDED:
+            if self._has_ended(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
+        copies = self._services.checkpoints
+        if copies is not None:
+            for job_id in filter(self._has_ended, copies.job_ids()):
+                copies.drop(job_id)
 
     def _sweep_deleted_projects(self) -> None:
         for key in self._services.projects.known():
@@ -133,6 +147,9 @@ class Housekeeping:
                 self._services.store.delete_all(key)
                 self._services.projects.forget(key)
                 logger.info("project %s: its versions are gone, a grace time after its deletion", key)
+
+    def _has_ended(self, job_id: str) -> bool:
+        return self._is_forgotten(job_id) or self._services.queue.record(job_id).status in ENDED
 
     def _is_forgotten(self, job_id: str) -> bool:
         try:

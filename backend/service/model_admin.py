@@ -7,8 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from backend.errors import VersionError
+from backend.errors import LabelStudioError, LabelStudioGone, VersionError
 from backend.service.ports import Json
+from backend.service.projects import project_id
+from backend.service.pushing import drop_kept
 from backend.service.services import Services
 
 logger = logging.getLogger(__name__)
@@ -47,16 +49,35 @@ def duplicate_model(services: Services, source: str, target: str) -> str:
     return copied
 
 
-def delete_project(services: Services, key: str) -> list[str]:
+def delete_project(services: Services, key: str, *, was_missing: bool = False) -> list[str]:
     """Take a project out of service: stop its jobs, forget its connection, keep its versions for a while.
 
-    Returns the ids of the jobs that were stopped.
+    was_missing: Label Studio did not find it, so hearing of it again puts it back into service. Returns the
+    ids of the jobs that were stopped.
     """
     stopped = stop_jobs(services, key)
-    services.projects.mark_deleted(key)
+    services.projects.mark_deleted(key, was_missing=was_missing)
     services.versions.look_again(key)
+    drop_kept(services, key)
     logger.info("project %s: deleted; %d jobs stopped, its versions are kept for now", key, len(stopped))
     return stopped
+
+
+def retire_if_gone(services: Services, key: str) -> bool:
+    """Take a project out of service if Label Studio no longer has it, and tell whether that is so.
+
+    Label Studio sends no notice of a deletion: it shows as a 404 where a job fetches or pushes. That may be
+    about a task alone, so the project is asked for by name first.
+    """
+    try:
+        services.label_studio(key).project(project_id(key))
+    except LabelStudioGone as exc:
+        logger.warning("project %s: %s", key, exc)
+        delete_project(services, key, was_missing=True)
+        return True
+    except LabelStudioError as exc:
+        logger.warning("project %s: whether it still exists cannot be told: %s", key, exc)
+    return False
 
 
 def stop_jobs(services: Services, key: str) -> list[str]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from backend.errors import BackendError
+from backend.errors import BackendError, QueueError
 from backend.service import jobs
 from backend.service.jobs import RunningJob
 from backend.service.ports import JobRecord, Json
@@ -53,9 +53,15 @@ class Parts:
                 "part_of": self._job.job_id,
             }
             path = jobs.write_request(self._services.documents, document)
-            job_id = self._services.queue.enqueue(jobs.PREDICT, self._job.record.project_key, path)
+            try:
+                job_id = self._services.queue.enqueue(jobs.PREDICT, self._job.record.project_key, path)
+            except QueueError as exc:
+                logger.warning("job %s: the rest is not shared: %s", self._job.job_id, exc)
+                self._services.documents.delete(path)
+                shared = {task["id"] for part in self._tasks.values() for task in part}
+                return [task for task in tasks if task["id"] not in shared]
             self._tasks[job_id] = bare
-        self._job.details["parts"] = list(self._tasks)
+            self._job.details["parts"] = list(self._tasks)
         logger.info("job %s: shares its tasks as %d more jobs", self._job.job_id, len(self._tasks))
         return list(tasks[:TASKS_PER_PART])
 
@@ -65,20 +71,30 @@ class Parts:
         Empty when every part is done, or when the job was asked to end meanwhile.
         """
         while self._tasks:
-            for job_id in reversed(list(self._tasks)):
-                record = self._services.queue.record(job_id)
-                if record.status == "queued":
-                    self._services.queue.request_stop(job_id, mode="discard")
-                    record = self._services.queue.record(job_id)
-                if record.status not in ACTIVE:
-                    left = self._close(record)
-                    if left:
-                        return left
+            try:
+                left = self._take_back()
+            except QueueError as exc:
+                logger.warning("job %s: waits for Redis: %s", self._job.job_id, exc)
+                left = []
+            if left:
+                return left
             report()
             if self._job.stop_or_pause() is not None:
                 return []
             if self._tasks:
                 time.sleep(LOOK_EVERY_S)
+        return []
+
+    def _take_back(self) -> list[Json]:
+        for job_id in reversed(list(self._tasks)):
+            record = self._services.queue.record(job_id)
+            if record.status == "queued":
+                self._services.queue.request_stop(job_id, mode="discard")
+                record = self._services.queue.record(job_id)
+            if record.status not in ACTIVE:
+                left = self._close(record)
+                if left:
+                    return left
         return []
 
     def stop(self, job_ids: Sequence[str] | None = None) -> None:
@@ -97,4 +113,7 @@ class Parts:
         return [] if record.status == jobs.FINISHED else tasks
 
     def _has_helpers(self) -> bool:
-        return int(self._services.queue.worker_state().get("workers", 0)) > _ALONE_WORKERS
+        try:
+            return int(self._services.queue.worker_state().get("workers", 0)) > _ALONE_WORKERS
+        except QueueError:
+            return False

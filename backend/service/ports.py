@@ -119,8 +119,13 @@ class LabelStudio(Protocol):
     def predictions(self, task_id: int) -> list[Json]:
         """Return the predictions stored for a task."""
 
-    def predicted_task_ids(self, project_id: int, model_version: str) -> set[int]:
-        """Return the ids of the tasks that already have a prediction of this version."""
+    def predicted_task_ids(
+        self, project_id: int, model_version: str, *, among: Sequence[int] | None = None
+    ) -> set[int]:
+        """Return the ids of the tasks that already have a prediction of this version, of all or of some.
+
+        Few ids that lie close together cost little, however large the project is.
+        """
 
     def prediction_scores(self, project_id: int) -> dict[int, float]:
         """Return the mean prediction score of the tasks that have one, as its list shows it."""
@@ -278,3 +283,6 @@ class JobQueue(Protocol):
 
     def stop_mode(self, job_id: str) -> str | None:
         """Return what `request_stop` asked of the job, or None."""
+
+    def resume(self, job_id: str) -> None:
+        """Queue a failed background prediction again, under its id; any other job stays as it is."""

@@ -184,6 +184,8 @@ class Projects:
         extra_params: Any = ...,
     ) -> Connection:
         """Keep what came; None leaves a value as it was, `...` leaves the Extra params as they were."""
+        if (self._read(_path(key, "deleted")) or {}).get("was_missing"):
+            self.restore(key)
         before = self.connection(key)
         after = replace(
             before,
@@ -219,9 +221,12 @@ class Projects:
         """Replace another document of the project. Raises StoreError."""
         self._write(_path(key, name), document)
 
-    def mark_deleted(self, key: str) -> None:
-        """Note that a project is gone and drop its credentials; settings and versions stay for a while."""
-        self._write(_path(key, "deleted"), {"deleted_at": self._clock()})
+    def mark_deleted(self, key: str, *, was_missing: bool = False) -> None:
+        """Note that a project is gone and drop its credentials; settings and versions stay for a while.
+
+        was_missing: nobody deleted it here, so `remember` takes the mark away: whoever speaks of it has it.
+        """
+        self._write(_path(key, "deleted"), {"deleted_at": self._clock(), "was_missing": was_missing})
         self._documents.delete(_path(key, "connection"))
         with self._lock:
             self._cache.pop(_path(key, "connection"), None)

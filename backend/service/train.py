@@ -14,10 +14,13 @@ from typing import Any
 from backend.core.label_config import LabelConfig, parse_label_config
 from backend.core.training_params import CURRENT, SCRATCH, TrainingParams
 from backend.errors import (
+    BackendError,
     LabelConfigError,
     LabelStudioError,
     NotEnoughData,
     ParameterError,
+    QueueError,
+    StoreError,
     TrainingStopped,
     VersionError,
 )
@@ -31,9 +34,17 @@ from backend.service.ports import Json
 from backend.service.projects import project_id
 from backend.service.samples import Gathered, gather_samples
 from backend.service.services import Services
-from backend.training.inputs import EpochReport, TrainingInputs, TrainingOutcome, TrainingPaused
+from backend.training.inputs import (
+    CHECKPOINT_FILE,
+    EpochReport,
+    TrainingInputs,
+    TrainingOutcome,
+    TrainingPaused,
+)
 
 logger = logging.getLogger(__name__)
+
+COPY_WITHIN_S = 8.0  # of the 20 s in which a worker that is told to leave has to be gone
 
 
 def request_training(
@@ -114,6 +125,8 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
         raise NotEnoughData(_nothing_to_learn(gathered, len(tasks)))
     workdir = services.settings.data_dir / "work" / job.job_id
     workdir.mkdir(parents=True, exist_ok=True)
+    if services.checkpoints is not None:
+        services.checkpoints.fetch(job.job_id, workdir / CHECKPOINT_FILE)
     inputs = TrainingInputs(
         samples=gathered.samples,
         labels=config.labels,
@@ -124,17 +137,35 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
         pretrained_path=services.settings.pretrained_path,
     )
     try:
-        outcome = services.train(inputs, _Observer(job))
+        outcome = services.train(inputs, _Observer(services, job, workdir))
+        version = _publish(services, job, key, outcome, inputs, gathered, xml, origins)
     except TrainingPaused:
         logger.info("job %s: paused, to be taken up again", job.job_id)
+        if services.checkpoints is not None:
+            services.checkpoints.finish(job.job_id, workdir / CHECKPOINT_FILE, COPY_WITHIN_S)
         return JobOutcome(jobs.REQUEUE, details=job.details)
     except TrainingStopped:
         logger.info("job %s: stopped, nothing is kept", job.job_id)
-        shutil.rmtree(workdir, ignore_errors=True)
+        _clear(services, job, workdir)
         return JobOutcome(jobs.STOPPED, details=job.details)
-    version = _publish(services, job, key, outcome, inputs, gathered, xml, origins)
-    shutil.rmtree(workdir, ignore_errors=True)
+    except OSError as exc:
+        _clear(services, job, workdir)
+        raise StoreError(
+            f"the training could not write to {workdir.parent}: {exc.strerror or exc}. Make room under "
+            "DATA_DIR and start it again; what served before serves on"
+        ) from exc
+    except BackendError:
+        _clear(services, job, workdir)  # the job ends here, and its checkpoint may be what fills the disk
+        raise
+    _clear(services, job, workdir)
     return JobOutcome(jobs.FINISHED, version, job.details)
+
+
+def _clear(services: Services, job: RunningJob, workdir: Path) -> None:
+    """Remove what only a job that goes on needs."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    if services.checkpoints is not None:
+        services.checkpoints.drop(job.job_id)
 
 
 def _published_by(services: Services, key: str, job: RunningJob) -> str | None:
@@ -162,7 +193,10 @@ def _tasks_and_config(services: Services, job: RunningJob, key: str, request: Js
             f"no labeling config is known of project {key}; send label_config with /train",
             field="label_config",
         )
-    services.queue.labels_taken(job.job_id)
+    try:
+        services.queue.labels_taken(job.job_id)
+    except QueueError as exc:
+        logger.warning("job %s: Redis does not know yet that the labels are read: %s", job.job_id, exc)
     return list(tasks), str(xml)
 
 
@@ -221,8 +255,10 @@ def _start_folder(
 class _Observer:
     """Tells the job's record how the training goes."""
 
-    def __init__(self, job: RunningJob) -> None:
+    def __init__(self, services: Services, job: RunningJob, workdir: Path) -> None:
+        self._checkpoints = services.checkpoints
         self._job = job
+        self._workdir = workdir
 
     def on_epoch(self, report: EpochReport) -> None:
         self._job.progress = {
@@ -243,6 +279,8 @@ class _Observer:
             report.seconds_left,
         )
         self._job.report()
+        if self._checkpoints is not None:
+            self._checkpoints.keep(self._job.job_id, self._workdir / CHECKPOINT_FILE)
 
     def on_warning(self, message: str) -> None:
         self._job.warn(message)
@@ -315,5 +353,5 @@ def _predict_everything(services: Services, job: RunningJob, key: str) -> None:
         return
     try:
         job.details["prediction_job"] = request_background_predictions(services, key)
-    except (LabelStudioError, VersionError) as exc:
+    except (LabelStudioError, VersionError, QueueError, StoreError) as exc:
         job.warn(f"the project could not be predicted in the background: {exc}")

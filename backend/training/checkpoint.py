@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from backend.training.inputs import CHECKPOINT_FILE
+
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_FILE = "checkpoint.pt"
 FORMAT = 1
 
 

@@ -13,6 +13,9 @@ import numpy.typing as npt
 from backend.core.instances import TrainingTarget
 from backend.core.training_params import TrainingParams
 
+CHECKPOINT_FILE = "checkpoint.pt"
+"""The file in `TrainingInputs.workdir` that lets a later call go on; replaced whole after an epoch."""
+
 
 @dataclass(frozen=True)
 class TrainingSample:
@@ -29,7 +32,8 @@ class TrainingInputs:
 
     labels: class names in the order of `label_indices`. workdir: folder of this job alone, kept over a
     restart of the worker; checkpoints live there. start_folder: unpacked version to start from, or None.
-    pretrained_path: local file or folder of ImageNet weights, or None for timm's hub.
+    pretrained_path: local file or folder of ImageNet weights, or None for timm's hub. processes: how many may
+    share the training, on one GPU each where device is "cuda".
     """
 
     samples: Sequence[TrainingSample]
@@ -40,6 +44,7 @@ class TrainingInputs:
     start_folder: Path | None = None
     pretrained_path: Path | None = None
     seed: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.pictures import LABELS, draw_pictures, region_of
+from tests.http_server import Answer, Seen, WebServer
 from tests.service_process import ServiceProcess
 
 CONFIG = (
@@ -17,6 +20,7 @@ CONFIG = (
     + "".join(f'<Label value="{label}"/>' for label in LABELS)
     + "</RectangleLabels></View>"
 )
+SLOW_S = 3.0
 # timm's tiny test network: seconds for an epoch, so that a kill in the middle is quick to provoke.
 PARAMS = {"backbone": "test_resnet", "image_size": 224, "batch_size": 8, "pretrained": False}
 
@@ -43,9 +47,17 @@ def train(service: ServiceProcess, *, epochs: int, project: str = "1.1700000000"
     return service.post("/train", body)
 
 
-def predict(service: ServiceProcess, *, project: str = "1.1700000000", timeout: float = 60) -> Any:
-    """POST /predict for one task and return the response."""
+def predict(
+    service: ServiceProcess,
+    *,
+    project: str = "1.1700000000",
+    timeout: float = 60,
+    images: Sequence[str] | None = None,
+) -> Any:
+    """POST /predict for one task, or for one task per image address, and return the response."""
     tasks = [{"id": task["id"], "data": task["data"]} for task in annotated_tasks(1)]
+    if images is not None:
+        tasks = [{"id": number, "data": {"image": url}} for number, url in enumerate(images, start=1)]
     return service.post(
         "/predict", {"tasks": tasks, "project": project, "label_config": CONFIG}, timeout=timeout
     )
@@ -59,6 +71,23 @@ def wait_for_epoch(service: ServiceProcess, job_id: str, epoch: int) -> None:
         within_s=120,
         every_s=0.2,
     )
+
+
+@pytest.fixture
+def slow_images() -> Iterator[tuple[WebServer, list[str]]]:
+    """Addresses of images that take a while to come, and the server that tells who asked for them."""
+    server = WebServer()
+    urls = []
+    for number, picture in enumerate(draw_pictures(4, seed=4, size_wh=(240, 180))):
+        server.routes[f"/{number}.jpg"] = partial(_answer_later, Answer(picture.as_jpeg()))
+        urls.append(f"{server.url}/{number}.jpg")
+    yield server, urls
+    server.close()
+
+
+def _answer_later(answer: Answer, seen: Seen) -> Answer:
+    time.sleep(SLOW_S)
+    return answer
 
 
 @pytest.fixture

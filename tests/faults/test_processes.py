@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.faults.conftest import predict, train, wait_for_epoch
+from tests.http_server import WebServer
 from tests.process_tree import descendants, is_alive, kill
 from tests.redis_process import RedisProcess
 from tests.service_process import ServiceProcess
@@ -85,15 +88,47 @@ def test_ctrl_c_during_training_leaves_no_orphan_and_the_job_goes_on_later(tmp_p
         service.stop()
 
 
-def test_killed_web_process_is_started_again(service: ServiceProcess) -> None:
-    web = _pids(service, "gunicorn", "_wsgi")
-    assert web
-    kill(*web)
-    service.wait_for(lambda: _answers(service), "/health after the kill", within_s=20, every_s=0.1)
-    assert (
-        service.post("/setup", {"project": "1.1700000000", "schema": "", "extra_params": None}).status_code
-        < 500
-    )
+def test_web_process_killed_amid_a_request_is_started_again(
+    service: ServiceProcess, slow_images: tuple[WebServer, list[str]]
+) -> None:
+    version = service.wait_for_job(train(service, epochs=1).json()["job"])["model_version"]
+    server, urls = slow_images
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_ask_elsewhere, service, urls)
+        service.wait_for(lambda: bool(server.seen), "the images to be asked for", within_s=60, every_s=0.05)
+        web = _pids(service, "gunicorn", "_wsgi")
+        assert web
+        kill(*web)
+        with pytest.raises(requests.ConnectionError):
+            asked.result(60)
+    service.wait_for(lambda: _answers(service), "/health after the kill", within_s=30, every_s=0.1)
+    again = predict(service, images=urls)  # Label Studio's user asks once more
+    assert [entry["model_version"] for entry in again.json()["results"]] == [version] * len(urls)
+    left = [path for path in service.data_dir.rglob("*") if path.suffix == ".part" or ".new-" in path.name]
+    left += [path for path in service.data_dir.rglob(".staging/*")]
+    assert not left
+
+
+def test_sigterm_during_a_request_lets_it_finish(
+    service: ServiceProcess, slow_images: tuple[WebServer, list[str]]
+) -> None:
+    version = service.wait_for_job(train(service, epochs=1).json()["job"])["model_version"]
+    predict(service)  # the model is loaded
+    server, urls = slow_images
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_ask_elsewhere, service, urls)
+        service.wait_for(lambda: bool(server.seen), "the images to be asked for", within_s=60, every_s=0.05)
+        ended_at = time.monotonic()
+        service.stop()
+        answer = asked.result(60)
+    assert time.monotonic() - ended_at < 20
+    assert answer.ok
+    assert [entry["model_version"] for entry in answer.json()["results"]] == [version] * len(urls)
+
+
+def _ask_elsewhere(service: ServiceProcess, urls: list[str]) -> requests.Response:
+    """Ask from another thread, which must not share the service's session."""
+    return predict(ServiceProcess(service.data_dir, port=service.port), images=urls)
 
 
 def test_killed_embedded_redis_comes_back_with_its_jobs(service: ServiceProcess) -> None:

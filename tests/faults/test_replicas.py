@@ -6,11 +6,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CONFIG, predict, train
+from tests.faults.conftest import CONFIG, predict, train, wait_for_epoch
+from tests.process_tree import descendants, kill
 from tests.redis_process import RedisProcess
 from tests.service_process import ServiceProcess
 
@@ -26,28 +28,75 @@ def version_of(service: ServiceProcess) -> str:
     return str(answer.json()["model_version"])
 
 
+@contextmanager
+def service_on(
+    tmp_path: Path, name: str, redis: RedisProcess, *, train_workers: int
+) -> Iterator[ServiceProcess]:
+    """A service with a data directory of its own, on a store and a Redis that others share."""
+    store = tmp_path / "store"
+    store.mkdir(exist_ok=True)
+    environment = {
+        "REDIS_URL": redis.url,
+        "STORE_URL": str(store),
+        "TRAIN_WORKERS": str(train_workers),
+        "PREDICT_WORKERS": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    with ServiceProcess(tmp_path / name, **environment) as service:
+        yield service
+
+
 @pytest.fixture
-def replicas(tmp_path: Path) -> Iterator[tuple[ServiceProcess, ServiceProcess]]:
+def redis(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A Redis that all services of a test share."""
+    with RedisProcess(tmp_path / "redis") as process:
+        yield process
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, redis: RedisProcess) -> Iterator[tuple[ServiceProcess, ServiceProcess]]:
     """Two services on one Redis and one store, each with its own data directory; only the first trains."""
-    common = {"STORE_URL": str(tmp_path / "store"), "PREDICT_WORKERS": "0", "OMP_NUM_THREADS": "1"}
-    (tmp_path / "store").mkdir()
     with (
-        RedisProcess(tmp_path / "redis") as redis,
-        ServiceProcess(tmp_path / "first", REDIS_URL=redis.url, TRAIN_WORKERS="1", **common) as first,
-        ServiceProcess(tmp_path / "second", REDIS_URL=redis.url, TRAIN_WORKERS="0", **common) as second,
+        service_on(tmp_path, "first", redis, train_workers=1) as first,
+        service_on(tmp_path, "second", redis, train_workers=0) as second,
     ):
         yield first, second
 
 
-def test_start_training_on_both_at_once_makes_one_job(
-    replicas: tuple[ServiceProcess, ServiceProcess],
-) -> None:
+def test_start_training_on_both_at_once_makes_one_job(tmp_path: Path, redis: RedisProcess) -> None:
     event = {"action": "START_TRAINING", "project": {"id": 1, "label_config": CONFIG}}
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: replicas[number % 2].post("/webhook", event), range(16)))
-    assert {answer.status_code // 100 for answer in answers} == {2}
-    # The worker may have begun in between; then one more, the same for all, waits for it.
-    assert 1 <= len({answer.json()["job"] for answer in answers}) <= 2
+    with (
+        service_on(tmp_path, "first", redis, train_workers=0) as first,
+        service_on(tmp_path, "second", redis, train_workers=0) as second,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        answers = list(
+            pool.map(lambda number: (first, second)[number % 2].post("/webhook", event), range(16))
+        )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["job"] for answer in answers}) == 1
+
+
+def test_machine_that_is_gone_hands_its_training_to_another(tmp_path: Path, redis: RedisProcess) -> None:
+    with service_on(tmp_path, "first", redis, train_workers=1) as first:
+        job_id = train(first, epochs=40).json()["job"]
+        wait_for_epoch(first, job_id, 4)
+        with service_on(tmp_path, "second", redis, train_workers=1) as second:
+            reached = second.job(job_id)["progress"]["epoch"]
+            kill(first.pid, *descendants(first.pid))
+            shutil.rmtree(first.data_dir)  # nobody finds its disk again either
+            seen: list[int] = []
+
+            def has_moved_on() -> bool:
+                seen.append(second.job(job_id)["progress"].get("epoch", 0))
+                return seen[-1] > reached + 1
+
+            second.wait_for(has_moved_on, "the job to go on", within_s=120, every_s=0.2)
+            assert "goes on from the checkpoint that another machine wrote" in second.log()
+            status = second.wait_for_job(job_id, within_s=300)
+            assert status["job_status"] == "finished", status
+            epochs = [point["epoch"] for point in status["curve"]]
+            assert epochs == list(range(1, 41))
 
 
 def test_new_version_is_noticed_by_the_other_replica(
@@ -74,7 +123,11 @@ def test_damaged_version_gives_way_to_the_newest_good_one(service: ServiceProces
     shutil.rmtree(_folder(service, versions[1]))
     service.wait_for(lambda: version_of(service) == versions[0], "the older version", within_s=30)
     assert predict(service).json()["results"][0]["model_version"] == versions[0]
-    assert service.get("/health").ok
+    assert service.get("/health").json()["damaged_versions"] == 1
+    checks = service.get(f"/api/projects/{PROJECT}/check").json()["checks"]
+    [files] = [check for check in checks if check["check"] == "model_files"]
+    assert files["state"] == "failed"
+    assert versions[1] in files["found"]
 
 
 def _folder(service: ServiceProcess, version: str) -> Path:

@@ -237,6 +237,12 @@ class TestReading:
         Tasks(web, 5, predicted=[2, 4])
         assert api.predicted_task_ids(7, "v1") == {2, 4}
 
+    def test_predicted_tasks_among_a_few_are_asked_for_by_their_range(self, api, web):
+        Tasks(web, 5000, predicted=range(1, 5000))
+        assert api.predicted_task_ids(7, "v1", among=[4001, 4002, 4004, 5000]) == {4001, 4002, 4004}
+        assert len(web.seen) == 1
+        assert api.predicted_task_ids(7, "v1", among=[]) == set()
+
     def test_prediction_scores(self, api, web):
         web.routes["/api/projects/7/"] = reply({"evaluate_predictions_automatically": False})
         tasks = [{"id": 1, "predictions_score": 0.25}, {"id": 2, "predictions_score": None}]

@@ -40,6 +40,16 @@ def test_what_was_put_is_got(store, tmp_path):
     assert (tmp_path / "copy").read_bytes() == b"22"
 
 
+def test_a_file_replaces_an_object(store, tmp_path):
+    (tmp_path / "a").write_bytes(b"first")
+    store.put_file("jobs/1/checkpoint.pt", tmp_path / "a")
+    (tmp_path / "a").write_bytes(b"second")
+    store.put_file("jobs/1/checkpoint.pt", tmp_path / "a")
+    assert store.get_bytes("jobs/1/checkpoint.pt") == b"second"
+    with pytest.raises(StoreError):
+        store.put_file("jobs/1/checkpoint.pt", tmp_path / "not there")
+
+
 def test_what_is_not_there_is_none(store, tmp_path):
     assert store.get_bytes("a/b") is None
     assert store.size_bytes("a/b") is None

@@ -1,5 +1,6 @@
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -231,6 +232,31 @@ class TestRecovery:
             thread.join()
         assert found == [job_id]
         assert queues[0].record(job_id).details["pickups"] == 1
+
+
+class TestResuming:
+    def test_a_failed_prediction_goes_on_once_whoever_asks(self, queue, client):
+        job_id = queue.enqueue("predict", "7", "p")
+        claim(queue, "predict")
+        queue.end(job_id, "me:1:a", status="failed", error="Label Studio does not answer")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: queue.resume(job_id), range(16)))
+        assert (queue.record(job_id).status, queue.record(job_id).error) == ("queued", None)
+        assert client.ttl(f"lsb:job:{job_id}") == -1
+        assert queue.queue_lengths() == {"train": 0, "predict": 1}
+        assert claim(queue, "predict") == job_id
+        assert claim(queue, "predict") is None
+
+    @pytest.mark.parametrize(
+        ("kind", "status"), [("predict", "finished"), ("predict", "stopped"), ("train", "failed")]
+    )
+    def test_any_other_stays_as_it_is(self, queue, kind, status):
+        job_id = queue.enqueue(kind, "7", "p")
+        claim(queue, kind)
+        queue.end(job_id, "me:1:a", status=status)
+        queue.resume(job_id)
+        assert queue.record(job_id).status == status
+        assert queue.queue_lengths() == {"train": 0, "predict": 0}
 
 
 def test_unknown_jobs_and_wrong_arguments_are_refused(queue):

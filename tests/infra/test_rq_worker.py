@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -175,6 +176,20 @@ def test_two_workers_share_the_work(workers, queue):
 class TestInProcess:
     def test_nothing_to_do(self, queue):
         assert run_next_job(queue, "train", lambda record, lease: JobEnd("finished")) is None
+
+    def test_publishing_waits_while_redis_is_away(self, tmp_path):
+        with EmbeddedRedis(tmp_path / "redis") as server:
+            queue = make_queue(server.url)
+            job_id = queue.enqueue("train", "7", "p")
+
+            def publish(record, lease):
+                server.kill()
+                threading.Timer(2.0, server.start).start()
+                lease.confirm()
+                return JobEnd("finished", model_version="v1")
+
+            assert run_next_job(queue, "train", publish) == job_id
+            assert queue.record(job_id).model_version == "v1"
 
     def test_what_a_lost_job_computed_is_dropped(self, queue):
         job_id = queue.enqueue("train", "7", "p")

@@ -9,6 +9,7 @@ from moto.server import ThreadedMotoServer
 from safetensors.numpy import save
 
 from backend.errors import StoreError, VersionError
+from backend.infra.checkpoint_copies import CheckpointCopies
 from backend.infra.document_store import JsonDocuments
 from backend.infra.object_store import open_object_store
 from backend.infra.version_store import Versions
@@ -69,6 +70,19 @@ def test_versions_travel_between_machines_that_share_no_disk(objects, tmp_path):
     objects.put_bytes("projects/7/versions/v1/weights.safetensors", weights[:-1] + b"?")
     with pytest.raises(VersionError, match="SHA-256"):
         Versions(objects, tmp_path / "late").local_folder("7", "v1")
+
+
+def test_a_checkpoint_travels_to_another_machine(objects, tmp_path):
+    here, there = tmp_path / "here.pt", tmp_path / "there.pt"
+    here.write_bytes(b"x" * 6_000_000)  # more than one part of an upload
+    trainer = CheckpointCopies(objects)
+    trainer.finish("train-1", here, within_s=60)
+    other = CheckpointCopies(open_object_store(objects.location))
+    other.fetch("train-1", there)
+    assert there.read_bytes() == here.read_bytes()
+    assert other.job_ids() == ["train-1"]
+    other.drop("train-1")
+    assert other.job_ids() == []
 
 
 def test_a_forked_worker_reads_what_its_parent_had_open(objects):

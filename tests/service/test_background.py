@@ -11,7 +11,7 @@ from backend.errors import (
     QueueError,
     VersionError,
 )
-from backend.service import background
+from backend.service import pushing
 from backend.service.background import finish_in_background, request_background_predictions, run_predictions
 from backend.service.jobs import RunningJob
 from tests.fakes import (
@@ -31,7 +31,7 @@ CREDENTIALS = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(background, "PUSH_WAITS_S", (0.0, 0.0))
+    monkeypatch.setattr(pushing, "PUSH_WAITS_S", (0.0, 0.0))
 
 
 def tasks(*ids):
@@ -141,22 +141,6 @@ def test_a_label_studio_that_is_away_for_a_moment_is_asked_again(services, label
     assert [item["task"] for item in label_studio.pushed] == [1]
 
 
-def test_what_could_not_be_pushed_is_kept_and_pushed_by_the_next_run(services, label_studio):
-    job = running(services, hand_over(services, 1, 2))
-    push = label_studio.import_predictions
-
-    def away(project_id, predictions):
-        raise LabelStudioError("Label Studio is away")
-
-    label_studio.import_predictions = away
-    with pytest.raises(LabelStudioError):
-        run_predictions(services, job)
-    label_studio.import_predictions = push
-    services.images.images.clear()  # a second run need not predict again
-    run_predictions(services, running(services, job.job_id))
-    assert sorted(item["task"] for item in label_studio.pushed) == [1, 2]
-
-
 @pytest.mark.parametrize("error", [LabelStudioAuthError("401"), LabelStudioGone("404")])
 def test_what_waiting_cannot_mend_fails_at_once(services, label_studio, error):
     job = running(services, hand_over(services, 1))
@@ -245,6 +229,28 @@ def test_a_part_that_fails_elsewhere_is_done_here(several_workers, label_studio)
 
     services.queue.record = fail_first
     run_predictions(services, job)
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+
+
+def test_redis_away_in_the_middle_costs_only_the_sharing(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    push, enqueue, queued = label_studio.import_predictions, services.queue.enqueue, []
+
+    def enqueue_two(*arguments):
+        if len(queued) == 2:
+            services.queue.failure = QueueError("Redis is away")
+        queued.append(enqueue(*arguments))
+        return queued[-1]
+
+    def push_and_bring_redis_back(project_id, predictions):
+        if len(label_studio.pushed) > 30:
+            services.queue.failure = None
+        return push(project_id, predictions)
+
+    services.queue.enqueue = enqueue_two
+    label_studio.import_predictions = push_and_bring_redis_back
+    assert run_predictions(services, job).status == "finished"
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
 
 

@@ -131,6 +131,29 @@ def test_new_tasks_are_predicted_where_the_whole_project_was(services, keeping, 
     assert job.kind == "predict"
 
 
+def test_jobs_that_label_studio_could_not_take_go_on(services, keeping, now):
+    job_id = services.queue.enqueue("predict", KEY, "jobs/x/request.json")
+    services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status="failed")
+    services.documents.write(
+        f"kept/{KEY}/{job_id}.json", {"predictions": [], "kept_at": now[0], "failures": 1}
+    )
+    keeping.tick()
+    assert services.queue.record(job_id).status == "failed"  # a moment ago Label Studio did not answer
+    now[0] += 60
+    keeping.tick()
+    assert services.queue.record(job_id).status == "queued"
+
+
+def test_a_project_that_automatic_training_finds_gone_is_retired(services, keeping, now, label_studio):
+    auto_train(services)
+    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
+    label_studio.is_gone = True
+    now[0] += 100
+    keeping.tick()
+    assert services.projects.is_deleted(KEY)
+    assert trainings(services) == []
+
+
 def test_a_new_version_is_loaded_before_somebody_waits_for_it(services, keeping):
     add_version(services, KEY, "v1")
     services.versions.predictor(KEY)
@@ -155,6 +178,25 @@ def test_what_jobs_left_behind_is_swept_out(services, keeping, now):
     assert new in services.documents.content
     assert "jobs/train-gone/log.json" not in services.documents.content
     assert [folder.name for folder in (services.settings.data_dir / "work").iterdir()] == ["train-1"]
+
+
+def test_copies_of_checkpoints_go_with_their_jobs(services, now):
+    class Copies:
+        def __init__(self):
+            self.kept = {"train-gone", "train-1", "train-2"}
+
+        def job_ids(self):
+            return sorted(self.kept)
+
+        def drop(self, job_id):
+            self.kept.discard(job_id)
+
+    for status in ("started", "failed"):
+        job = services.queue.enqueue("train", KEY, "jobs/x/request.json")
+        services.queue.jobs[job] = replace(services.queue.jobs[job], status=status)
+    copies = Copies()
+    Housekeeping(replace(services, checkpoints=copies), clock=lambda: now[0]).tick()
+    assert copies.kept == {"train-1"}
 
 
 def test_the_versions_of_a_deleted_project_go_after_a_grace_time(services, keeping, now, monkeypatch):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
 from backend.service.lane import Cut, NetworkLane, is_out_of_memory
 from tests.fakes import FakePredictor, picture
@@ -104,6 +105,14 @@ def test_other_work_runs_in_its_turn_and_raises_to_its_caller():
     with pytest.raises(KeyError):
         lane.call(fail).result(5)
     assert lane.call(lambda: 8).result(5) == 8
+
+
+def test_a_network_that_raises_torchs_own_error_is_asked_in_halves():
+    predictor = FakePredictor()
+    predictor.failure = lambda images: torch.OutOfMemoryError("no memory left") if len(images) > 2 else None
+    found = NetworkLane().submit(predictor, [picture(k) for k in range(10, 18)], CUT).result(5)
+    assert [each.size.width for each in found] == list(range(10, 18))
+    assert predictor.batches == [8, 4, 2, 2, 4, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 
 import pytest
@@ -16,6 +18,7 @@ from backend.errors import (
 )
 from backend.service.jobs import RunningJob
 from backend.service.train import request_training, run_training
+from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
 from tests.fakes import (
     RECTANGLES,
     FakeImages,
@@ -198,6 +201,79 @@ def test_a_failed_training_leaves_the_old_version_serving(services, error):
     with pytest.raises(type(error)):
         run_training(services, job)
     assert services.versions.current(KEY) == "v1"
+
+
+@pytest.mark.parametrize("where", ["training", "publishing"])
+def test_a_full_disk_fails_the_job_saying_so_and_leaves_nothing_behind(services, where):
+    add_version(services, KEY, "v1")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if where == "training":
+        services.train.failure = full
+    else:
+        services.store.failure = full
+    job = queued(services, [annotated(1, rectangle())])
+    with pytest.raises(StoreError, match="No space left on device"):
+        run_training(services, job)
+    assert services.versions.current(KEY) == "v1"
+    assert [card["version"] for card in services.store.list(KEY)] == ["v1"]
+    assert not (services.settings.data_dir / "work" / job.job_id).exists()
+
+
+class Copies:
+    """The CheckpointStore port, noting what it is asked."""
+
+    def __init__(self, fetched=b""):
+        self.calls, self.fetched = [], fetched
+
+    def fetch(self, job_id, path):
+        self.calls.append("fetch")
+        if self.fetched:
+            path.write_bytes(self.fetched)
+
+    def keep(self, job_id, path):
+        self.calls.append("keep")
+
+    def finish(self, job_id, path, within_s):
+        self.calls.append("finish")
+
+    def drop(self, job_id):
+        self.calls.append("drop")
+
+
+def test_checkpoints_are_copied_to_where_other_machines_find_them(services):
+    copies = Copies(fetched=b"epoch 3 of another machine")
+    job = queued(services, [annotated(1, rectangle())])
+    train, seen = services.train, []
+
+    def look(inputs, observer):
+        seen.append((inputs.workdir / CHECKPOINT_FILE).read_bytes())
+        return train(inputs, observer)
+
+    run_training(replace(services, checkpoints=copies, train=look), job)
+    assert seen == [copies.fetched]
+    assert copies.calls == ["fetch", "keep", "keep", "drop"]
+
+
+def test_a_paused_training_leaves_its_newest_checkpoint_to_others(services):
+    def pause(inputs, observer):
+        raise TrainingPaused("paused in epoch 4")
+
+    copies = Copies()
+    job = queued(services, [annotated(1, rectangle())])
+    assert run_training(replace(services, checkpoints=copies, train=pause), job).status == "requeue"
+    assert copies.calls == ["fetch", "finish"]
+    assert (services.settings.data_dir / "work" / job.job_id).exists()
+
+
+def test_redis_away_while_labels_are_read_or_the_version_is_out_costs_no_training(services):
+    services.projects.save_settings(
+        KEY, replace(services.projects.settings(KEY), predict_after_training=True)
+    )
+    job = queued(services, [annotated(1, rectangle())])
+    services.queue.failure = QueueError("Redis is away")
+    outcome = run_training(services, job)
+    assert outcome.status == "finished"
+    assert services.versions.current(KEY) == outcome.model_version
 
 
 def test_stop_and_keep_publishes_what_there_is(services):
