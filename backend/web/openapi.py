@@ -46,6 +46,7 @@ _PROBLEMS: Mapping[int, str] = {
 _OPEN_PROBLEMS = (500,)
 _GUARDED_PROBLEMS = (401, 429, 500)
 _BODY_PROBLEM = 413
+_OTHER_SITE = 403
 
 
 def build_document(version: str) -> Json:
@@ -79,7 +80,9 @@ def problems_of(operation: Operation) -> tuple[int, ...]:
     """Return every status with which the operation may be refused, in order."""
     common = _OPEN_PROBLEMS if operation.is_open else _GUARDED_PROBLEMS
     has_body = operation.body is not None or operation.takes_file
-    return tuple(sorted({*operation.problems, *common, *((_BODY_PROBLEM,) if has_body else ())}))
+    body = (_BODY_PROBLEM,) if has_body else ()
+    other_site = () if operation.method == "GET" else (_OTHER_SITE,)
+    return tuple(sorted({*operation.problems, *common, *body, *other_site}))
 
 
 def _models(operations: Iterable[Operation]) -> list[tuple[type[BaseModel], Mode]]:

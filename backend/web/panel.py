@@ -1,15 +1,14 @@
-"""Joins the panel to the app: its page, its API, and the check against requests from other sites."""
+"""Joins the panel to the app: its page and its API."""
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from backend.service.panel import build_panel
 from backend.service.services import Services
 from backend.web.panel_jobs import jobs_blueprint
 from backend.web.panel_models import models_blueprint
 from backend.web.panel_pages import pages_blueprint
-from backend.web.panel_requests import refuse_other_sites
 from backend.web.panel_tasks import tasks_blueprint
 
 
@@ -17,7 +16,4 @@ def create_blueprints(services: Services) -> list[Blueprint]:
     """Return the panel's blueprints; from now on events of Label Studio are hints for it too."""
     panel = build_panel(services)
     services.hints.listen(lambda key, action: panel.project_changed(key, by_event=True))
-    api = [tasks_blueprint(panel), jobs_blueprint(panel), models_blueprint(panel)]
-    for blueprint in api:
-        blueprint.before_request(lambda: refuse_other_sites(request))
-    return [pages_blueprint(), *api]
+    return [pages_blueprint(), tasks_blueprint(panel), jobs_blueprint(panel), models_blueprint(panel)]

@@ -11,7 +11,7 @@ from backend.web.panel_requests import LARGEST_WHOLE_NUMBER
 
 _READ = (*NAMES_PROJECT, 404, 502)
 _IMAGE = (*_READ, 403, 413, 422)
-_CHANGE = (*NAMES_PROJECT, 403, 404, 409, 415, 502)
+_CHANGE = (*NAMES_PROJECT, 404, 409, 415, 502)
 _QUEUE = 503
 _OFFSET = {"type": "integer", "minimum": 0, "maximum": LARGEST_WHOLE_NUMBER, "default": 0}
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": LARGEST_WINDOW, "default": 100}
@@ -229,7 +229,7 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         jobs.Job,
         jobs.StopJobBody,
         needs_body=False,
-        problems=(400, 403, 404, 415, _QUEUE),
+        problems=(400, 404, 415, _QUEUE),
     ),
     Operation(
         "GET",
@@ -248,7 +248,7 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         "Save values as defaults of every later training; nothing is saved if one is wrong",
         models.SettingsView,
         models.SettingsBody,
-        problems=(*NAMES_PROJECT, 403, 415),
+        problems=(*NAMES_PROJECT, 415),
     ),
     Operation("GET", "/api/backbones", "list_backbones", "settings", "Backbones by family", models.Backbones),
     Operation(
@@ -270,7 +270,7 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         takes_file=True,
         status=201,
         query={"activate": {"type": "boolean", "default": True}},
-        problems=(*NAMES_PROJECT, 403, 409, 415, 422),
+        problems=(*NAMES_PROJECT, 409, 415, 422),
     ),
     Operation(
         "GET",
@@ -299,7 +299,7 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         "versions",
         "Let a version serve",
         models.VersionChanged,
-        problems=(*NAMES_PROJECT, 403, 404, 409),
+        problems=(*NAMES_PROJECT, 404, 409),
     ),
     Operation(
         "PUT",
@@ -309,7 +309,7 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         "Keep a version however old it gets",
         models.VersionChanged,
         models.PinBody,
-        problems=(*NAMES_PROJECT, 403, 404, 415),
+        problems=(*NAMES_PROJECT, 404, 415),
     ),
     Operation(
         "DELETE",
@@ -318,6 +318,6 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         "versions",
         "Delete a version that does not serve",
         models.VersionChanged,
-        problems=(*NAMES_PROJECT, 403, 404, 409),
+        problems=(*NAMES_PROJECT, 404, 409),
     ),
 )

@@ -1,9 +1,8 @@
-"""What every panel route shares: bodies checked, query values read, requests from other sites refused."""
+"""What every panel route shares: bodies checked, query values read."""
 
 from __future__ import annotations
 
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from flask import Request, Response, abort, jsonify, make_response
 from pydantic import BaseModel, ValidationError
@@ -14,29 +13,7 @@ from backend.web.json_bodies import read_json
 from backend.web.problems import problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LARGEST_WHOLE_NUMBER = 10**15 - 1
-_OWN_SITES = ("same-origin", "none")
-
-
-def refuse_other_sites(request: Request) -> Response | None:
-    """Return a 403 for a changing request that a browser sent from another site, None for all others.
-
-    Browsers say where a request comes from in Sec-Fetch-Site or Origin, and pages cannot forge either;
-    programs such as curl send neither and carry no cookies or stored passwords that a page could abuse.
-    """
-    if request.method in SAFE_METHODS or _is_own_site(request):
-        return None
-    message = "a browser sent this from another site; open the panel itself, or call from a program"
-    return problem(403, message)
-
-
-def _is_own_site(request: Request) -> bool:
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in _OWN_SITES
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
 
 
 def read_body(request: Request, model: type[_Model]) -> _Model:

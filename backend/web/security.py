@@ -1,4 +1,8 @@
-"""Who may call what: HTTP Basic for everything but health and Label Studio's unauthenticated events."""
+"""Who may call what: HTTP Basic for everything but health and Label Studio's unauthenticated events.
+
+And no page of another site changes anything: a service on 127.0.0.1 without a password is within reach of
+every page that its user's browser has open.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
@@ -16,6 +21,8 @@ from backend.web.problems import problem
 logger = logging.getLogger(__name__)
 
 OPEN_PATHS = ("/health",)
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OWN_SITES = ("same-origin", "none")
 EVENT_PATH = "/webhook"
 MOST_REMEMBERED = 1000
 FREE_FAILURES = 5
@@ -71,8 +78,9 @@ class FailedAttempts:
 
 
 def register_security(app: Flask, basic_auth: tuple[str, str] | None) -> None:
-    """Check the password of every request, where one is set, and add the headers that browsers need."""
+    """Refuse other sites' pages, check the password where one is set, add the headers that browsers need."""
     app.after_request(_add_headers)
+    app.before_request(_refuse_other_sites)
     if basic_auth is None:
         return
     failures = FailedAttempts()
@@ -117,6 +125,26 @@ def unauthorized() -> Response:
     )
     response.headers["WWW-Authenticate"] = 'Basic realm="Label Studio ML backend", charset="UTF-8"'
     return response
+
+
+def _refuse_other_sites() -> Response | None:
+    """Return a 403 for a changing request that a browser sent from another site, None for all others.
+
+    Browsers say where a request comes from in Sec-Fetch-Site or Origin, and pages cannot forge either;
+    programs such as Label Studio and curl send neither, and carry no stored password that a page could abuse.
+    """
+    if request.method in SAFE_METHODS or _is_own_site():
+        return None
+    message = "a browser sent this from another site; open the panel itself, or call from a program"
+    return problem(403, message)
+
+
+def _is_own_site() -> bool:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in OWN_SITES
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
 
 
 def _add_headers(response: Response) -> Response:

@@ -84,6 +84,18 @@ def test_an_event_with_a_wrong_password_is_refused(guarded):
     assert guarded.post("/webhook", json=event, headers=header("ann", "no")).status_code == 401
 
 
+ELSEWHERE = [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example"}, {"Origin": "null"}]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
+def test_no_page_of_another_site_changes_anything(client, headers):
+    for method, path in every_call(client.application):
+        answer = client.open(path, method=method, json={"project": "7"}, headers=headers)
+        assert (answer.status_code == 403) == (method != "GET"), (method, path, answer.status_code)
+        answer.close()
+    assert client.services.queue.jobs == {}
+
+
 def test_failures_are_slowed_down_more_and_more_and_forgotten():
     now = [0.0]
     failures = FailedAttempts(clock=lambda: now[0])
