@@ -23,6 +23,7 @@ from tests.panel_fakes import KEY, make_panel_services
 from tests.web.conftest import StubModel
 from tests.web.described import DescribedClient, described
 
+pytestmark = pytest.mark.slow
 EXAMPLES = 10
 # What exists, so that requests get past "there is no such thing"; 0 s is what waiting for a change is cut to.
 KNOWN = {"key": KEY, "task_id": 1, "page": 0}
