@@ -17,9 +17,10 @@ from backend.service.projects import key_of_project_object
 from backend.service.services import Services
 from backend.service.train import request_training
 from backend.web import schemas
-from backend.web.json_bodies import json_response, read_json
+from backend.web.json_bodies import json_response, parse_json, read_json
 from backend.web.model_class import ModelClassLoader
 from backend.web.problems import problem
+from backend.web.region_masks import cut_masks, with_masks
 from backend.web.security import unauthorized
 
 logger = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
 
     @routes.post("/predict")
     def predict() -> Response:
-        raw = read_json()
-        body = schemas.parse_body(schemas.PredictBody, raw)
+        content, masks = cut_masks(request.get_data(cache=False))
+        body = schemas.parse_body(schemas.PredictBody, parse_json(content))
         known = schemas.parse_body(schemas.PredictParams, body.params)
         if body.label_config is not None:
             parse_label_config(body.label_config)
@@ -79,7 +80,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
         )
         entries = model.predict(
             body.tasks,
-            context=None if known.context is None else {"result": [], **known.context},
+            context=None if known.context is None else {"result": [], **with_masks(known.context, masks)},
             login=known.login,
             password=known.password,
             is_label_studio=(request.user_agent.string or "").startswith(LABEL_STUDIO_AGENT),

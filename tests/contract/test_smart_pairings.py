@@ -1,0 +1,167 @@
+"""Each recorded smart tool with each control the answer may come in, over HTTP, as the editor takes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.core.brush_rle import decode_brush_rle
+from backend.core.instances import ImageSize, MaskPatch
+from backend.core.prompts import ANSWER_KINDS
+from backend.nn.promptable import SegmentedObject
+from backend.service.interactive import Interactive
+from backend.service.prepared_images import PreparedImages
+from backend.service.versions import NOT_TRAINED
+from backend.web.app import create_app
+from model import LearningBackend
+from tests.fakes import FakeEncodingFiles, FakeImages, make_services, picture
+
+CAPTURES = Path(__file__).parent / "captures"
+TOOLS = sorted(
+    path.stem
+    for path in CAPTURES.glob("interactive_*.json")
+    if json.loads(path.read_text())["request"]["json"]["params"]["context"]["result"]
+)
+OUTPUTS = (*ANSWER_KINDS, None)
+TAGS = {"brush": "Brush", "polygon": "Polygon", "ellipse": "Ellipse", "rectangle": "Rectangle"}
+TAGS["keypoint"] = "KeyPoint"
+# What the editor tells a shape by, and needs to draw it. Source: the recorded answer_all_shapes.json.
+MODEL = {
+    region["type"].removesuffix("labels"): set(region["value"])
+    for region in json.loads((CAPTURES / "answer_all_shapes.json").read_text())["backend_answer"]["results"][
+        0
+    ]["result"]
+}
+
+
+class Disc:
+    """Finds a disc in the middle, whatever was pointed at."""
+
+    def segment(self, encoding, prompts, label_index=None):
+        height, width = encoding.size.height, encoding.size.width
+        rows, columns = np.mgrid[:height, :width]
+        disc = (columns - width / 2) ** 2 + (rows - height / 2) ** 2 < (min(width, height) / 4) ** 2
+        return SegmentedObject(MaskPatch.from_full(disc), 0.8, None)
+
+
+class AnyImage(FakeImages):
+    def __init__(self, size_wh):
+        super().__init__()
+        self.size_wh = size_wh
+
+    def load_rgb(self, reference, access):
+        self.asked.append((reference, access))
+        return picture(*self.size_wh)
+
+
+def pairing(tool: str, output: str | None):
+    """Return the recorded body with a config that has the smart tool and one more control."""
+    body = json.loads((CAPTURES / f"{tool}.json").read_text())["request"]["json"]
+    sent = body["params"]["context"]["result"]
+    first = sent[0]
+    kind = first["type"].removesuffix("labels")
+    is_plain = any(result["type"] == "labels" for result in sent)
+    label = next(
+        value[0] for result in sent for key, value in result["value"].items() if key.endswith("labels")
+    )
+    labels = f'<Label value="{label}"/>'
+    ending = "" if is_plain else "Labels"
+    inside = "" if is_plain else labels
+    value = 'valueList="$pages"' if "pages" in body["tasks"][0]["data"] else 'value="$image"'
+    tags = [f'<Image name="{first["to_name"]}" {value}/>']
+    for tag_kind, name in ((kind, first["from_name"]), (output, "wanted")):
+        if tag_kind is not None:
+            tag = TAGS[tag_kind] + ending
+            tags.append(f'<{tag} name="{name}" toName="{first["to_name"]}" smart="true">{inside}</{tag}>')
+    if is_plain:
+        name = next(result["from_name"] for result in sent if result["type"] == "labels")
+        tags.append(f'<Labels name="{name}" toName="{first["to_name"]}">{labels}</Labels>')
+    candidates = [found for found in ANSWER_KINDS if found in (kind, output)]
+    return {**body, "label_config": f"<View>{''.join(tags)}</View>"}, (candidates or [kind])[0], label
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Return a function that sends a body and gives the answer's results and the size of the image."""
+
+    def send(body):
+        first = body["params"]["context"]["result"][0]
+        size_wh = (first.get("original_width", 320), first.get("original_height", 240))
+        services = make_services(tmp_path, images=AnyImage(size_wh))
+        prepared = PreparedImages(
+            services.images,
+            services.versions,
+            services.lane,
+            lambda folder: Disc(),
+            services.store.local_folder,
+            FakeEncodingFiles(),
+            memory_bytes=1 << 24,
+        )
+        interactive = Interactive(
+            prepared,
+            services.versions,
+            services.lane,
+            services.waiting_room,
+            followed_by=services.after_task,
+            answer_within_s=60.0,
+        )
+        services = make_services(tmp_path, images=services.images, interactive=interactive)
+        client = create_app(services, lambda: LearningBackend).test_client()
+        answer = client.post("/predict", json=body)
+        assert answer.status_code == 200
+        [entry] = answer.json["results"]
+        assert entry["model_version"] == NOT_TRAINED
+        return entry["result"], ImageSize(*size_wh), services.images.asked
+
+    return send
+
+
+@pytest.mark.parametrize("output", OUTPUTS, ids=[str(output or "itself") for output in OUTPUTS])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_tool_answers_in_every_control(ask, tool, output):
+    body, kind, label = pairing(tool, output)
+    results, size, asked = ask(body)
+    sent = body["params"]["context"]["result"][0]
+    region = results[0]
+    is_plain = body["params"]["context"]["result"][-1]["type"] == "labels"
+    assert len(results) == (2 if is_plain else 1)
+    assert region["type"] == (kind if is_plain else f"{kind}labels")
+    assert region["to_name"] == sent["to_name"]
+    assert region["from_name"] in (sent["from_name"], "wanted")
+    assert (region["original_width"], region["original_height"]) == (size.width, size.height)
+    assert region.get("item_index") == sent.get("item_index")
+    assert MODEL[kind] - {"closed", f"{kind}labels"} <= set(region["value"])
+    assert len(region["value"]) >= 2  # fewer, and the editor takes it for a choice
+    named = results[1]["value"]["labels"] if is_plain else region["value"][f"{kind}labels"]
+    assert named == [label]
+    if is_plain:
+        assert (results[1]["type"], results[1]["id"]) == ("labels", region["id"])
+    if kind == "brush":
+        mask = decode_brush_rle(region["value"]["rle"], size) > 127
+        assert mask[size.height // 2, size.width // 2] and not mask[0, 0]
+    if "pages" in body["tasks"][0]["data"]:
+        assert asked[0][0] == body["tasks"][0]["data"]["pages"][sent["item_index"]]
+
+
+def test_every_tool_was_recorded():
+    kinds = {
+        json.loads((CAPTURES / f"{tool}.json").read_text())["request"]["json"]["params"]["context"]["result"][
+            0
+        ]["type"].removesuffix("labels")
+        for tool in TOOLS
+    }
+    assert kinds == {"rectangle", "keypoint", "ellipse", "polygon", "brush"}
+
+
+def test_a_brush_prompt_arrives_whole_though_the_masks_of_the_task_are_left_unread(tmp_path):
+    body = json.loads((CAPTURES / "interactive_brush.json").read_text())["request"]["json"]
+    body["tasks"][0]["annotations"] = [{"id": 1, "result": body["params"]["context"]["result"]}]
+    services = make_services(tmp_path)
+    create_app(services, lambda: LearningBackend).test_client().post("/predict", json=body)
+    [(task, _, context, _, _)] = services.interactive.asked
+    assert context == body["params"]["context"]
+    assert len(context["result"][0]["value"]["rle"]) > 100
+    assert task["annotations"][0]["result"][0]["value"]["rle"] == [-1]
