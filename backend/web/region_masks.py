@@ -39,10 +39,9 @@ def cut_masks(body: bytes) -> tuple[bytes, list[bytes]]:
 
 def with_masks(context: Any, masks: list[bytes]) -> Any:
     """Return a request's context with the masks of its own prompts; one that is no list of numbers is []."""
-    results = context.get("result") if isinstance(context, Mapping) else None
-    if not masks or not isinstance(results, list):
+    if not masks or not isinstance(context, Mapping) or not isinstance(context.get("result"), list):
         return context
-    return {**context, "result": [_with_mask(result, masks) for result in results]}
+    return {**context, "result": [_with_mask(result, masks) for result in context["result"]]}
 
 
 def _with_mask(result: Any, masks: list[bytes]) -> Any:
