@@ -17,6 +17,7 @@ from backend.infra.encoding_files import SharedEncodings
 from backend.infra.images import ImageFetcher
 from backend.infra.label_studio_api import LabelStudioApi
 from backend.infra.object_store import open_object_store
+from backend.infra.redis_changes import RedisChanges
 from backend.infra.rq_queue import RqJobQueue
 from backend.infra.version_store import Versions as StoredVersions
 from backend.infra.waiting_room import MachineWaitingRoom
@@ -92,6 +93,7 @@ def build_services(settings: Settings) -> Services:
         documents=documents,
         store=store,
         queue=RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s),
+        changes=RedisChanges(redis_url_of(settings)),
         images=images,
         projects=projects,
         versions=versions,

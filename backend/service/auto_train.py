@@ -13,14 +13,14 @@ from typing import Any
 from backend.errors import BackendError, LabelStudioGone
 from backend.service.events import ANNOTATION_EVENTS, Hint
 from backend.service.model_admin import retire_if_gone
-from backend.service.ports import Json
+from backend.service.ports import Changes
 from backend.service.projects import AutoTrain, project_id
 from backend.service.services import Services
 from backend.service.train import request_training
 
 logger = logging.getLogger(__name__)
 
-CHANGES = "changes"
+SEEN = "changes"
 SOURCE = "automatic"
 READ_EVERY_S = 60.0
 _UPDATES = "ANNOTATION_UPDATED"
@@ -32,31 +32,24 @@ class AutoTrainer:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._read_at: dict[str, float] = {}
+        self._unsent: dict[str, Changes] = {}
 
     def take(self, key: str, hint: Hint) -> None:
-        """Add what was heard of a project to its count."""
-        rule = self._services.projects.settings(key).auto_train
+        """Add what was heard of a project to its count; while Redis is away it is kept here."""
         heard = {action: count for action, count in hint.counts.items() if action in ANNOTATION_EVENTS}
-        if rule is None or not heard:
+        if self._services.projects.settings(key).auto_train is None or not heard:
             return
-        known = self._services.projects.read(key, CHANGES) or {}
-        self._services.projects.write(
-            key,
-            CHANGES,
-            {
-                **known,
-                "count": int(known.get("count", 0)) + sum(heard.values()),
-                "updates": int(known.get("updates", 0)) + heard.get(_UPDATES, 0),
-                "last_heard": hint.last_heard,
-            },
-        )
+        changes = Changes(sum(heard.values()), heard.get(_UPDATES, 0), hint.last_heard)
+        self._unsent[key] = self._unsent[key].joined(changes) if key in self._unsent else changes
+        self._send()
 
     def train_where_due(self) -> list[str]:
         """Queue a training for each project whose rule is met; returns their job ids."""
+        self._send()
         started = []
         for key in self._services.projects.known():
             rule = self._services.projects.settings(key).auto_train
-            changes = self._services.projects.read(key, CHANGES) if rule is not None else None
+            changes = self._services.changes.read(key) if rule is not None else None
             if rule is None or changes is None or not self._is_due(key, rule, changes):
                 continue
             try:
@@ -71,19 +64,33 @@ class AutoTrainer:
                 started.append(job_id)
         return started
 
-    def _is_due(self, key: str, rule: AutoTrain, changes: Json) -> bool:
-        now = self._services.now()
-        is_quiet = now - float(changes["last_heard"]) >= rule.quiet_minutes * 60
-        was_read = now - self._read_at.get(key, -math.inf) < READ_EVERY_S
-        return int(changes["count"]) >= rule.annotations and is_quiet and not was_read
+    def _send(self) -> None:
+        for key, changes in list(self._unsent.items()):
+            self._services.changes.add(key, changes)
+            del self._unsent[key]
 
-    def _train(self, key: str, changes: Json) -> str | None:
+    def _is_due(self, key: str, rule: AutoTrain, changes: Changes) -> bool:
+        now = self._services.now()
+        is_quiet = now - changes.last_heard >= rule.quiet_minutes * 60
+        was_read = now - self._read_at.get(key, -math.inf) < READ_EVERY_S
+        return changes.count >= rule.annotations and is_quiet and not was_read
+
+    def _train(self, key: str, changes: Changes) -> str | None:
         self._read_at[key] = self._services.now()
+        if not self._services.changes.take(key, changes):
+            return None  # another web process acts on them
+        try:
+            return self._train_if_changed(key, changes)
+        except BackendError:
+            self._unsent[key] = changes  # to be tried again
+            raise
+
+    def _train_if_changed(self, key: str, changes: Changes) -> str | None:
         project = self._services.label_studio(key).project(project_id(key))
         annotations = project.get("total_annotations_number")
-        after = {**changes, "count": 0, "updates": 0, "annotations": annotations}
-        self._services.projects.write(key, CHANGES, after)
-        if not changes.get("updates") and annotations == changes.get("annotations", _NEVER):
+        known = self._services.projects.read(key, SEEN) or {}
+        self._services.projects.write(key, SEEN, {"annotations": annotations})
+        if not changes.updates and annotations == known.get("annotations", _NEVER):
             logger.info("project %s: events came, but its annotations are as they were", key)
             return None
         config = project.get("label_config")

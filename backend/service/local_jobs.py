@@ -61,6 +61,9 @@ class LocalJob:
         is_it = self.current.kind == "train" and self.current.project_key == project_key
         return self.current if is_it else None
 
+    def resume(self, job_id: str) -> None:
+        """Nothing is queued again: the command line runs a job once."""
+
     def worker_state(self) -> Json:
         """Return that nobody works but this process."""
         return {"workers": 0, "busy": 1, "waiting": 0}

@@ -244,6 +244,37 @@ class JobRecord:
     payload_path: str = ""
 
 
+@dataclass(frozen=True)
+class Changes:
+    """Annotations of a project that were made, changed or deleted since somebody acted on that.
+
+    updates: those of them that were changed. last_heard: unix seconds.
+    """
+
+    count: int
+    updates: int
+    last_heard: float
+
+    def joined(self, other: Changes) -> Changes:
+        """Return both together."""
+        return Changes(
+            self.count + other.count, self.updates + other.updates, max(self.last_heard, other.last_heard)
+        )
+
+
+class ChangeCounts(Protocol):
+    """One count per project, shared by all web processes. Every call raises QueueError while Redis is away."""
+
+    def add(self, project_key: str, changes: Changes) -> None:
+        """Add what one process heard."""
+
+    def read(self, project_key: str) -> Changes | None:
+        """Return the count, None where nothing was heard."""
+
+    def take(self, project_key: str, seen: Changes) -> bool:
+        """Take away what was seen, to act on it; tell whether it was still there: one process gets it."""
+
+
 class JobQueue(Protocol):
     """Jobs that workers run. Every call raises QueueError while Redis is away."""
 

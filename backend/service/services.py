@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from backend.core.label_config import LabelConfig
 from backend.errors import LabelStudioAuthError
+from backend.service.changes import ChangesHere
 from backend.service.credentials import Credentials
 from backend.service.events import EventHints
 from backend.service.lane import NetworkLane
@@ -16,6 +17,7 @@ from backend.service.overlapping import OverlappingCalls
 from backend.service.pipeline import Pipeline
 from backend.service.ports import (
     AfterTask,
+    ChangeCounts,
     CheckpointStore,
     DocumentStore,
     ImageAccess,
@@ -76,6 +78,7 @@ class Services:
     waiting_room: WaitingRoom
     after_task: AfterTask
     hints: EventHints = field(default_factory=EventHints)
+    changes: ChangeCounts = field(default_factory=ChangesHere)
     credentials: Credentials = field(default_factory=Credentials)
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
     now: Callable[[], float] = time.time

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from backend.service.events import note_event
+from backend.errors import LabelStudioError, QueueError
+from backend.service.events import EventHints, note_event
 from backend.service.housekeeping import Housekeeping
 from backend.service.projects import AutoTrain, ProjectSettings
 from tests.fakes import RECTANGLES, FakeLabelStudio, add_version, make_services
@@ -89,6 +90,48 @@ def test_a_bulk_accept_and_deletions_count_each_annotation(services, keeping, no
     now[0] += 600
     keeping.tick()
     assert len(trainings(services)) == 1
+
+
+def test_two_web_processes_count_together_and_train_once(services, keeping, now, label_studio):
+    other = Housekeeping(replace(services, hints=EventHints()), clock=lambda: now[0])
+    auto_train(services, annotations=5)
+    label_studio.annotations = 5
+    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
+    note_event(other._services, "ANNOTATIONS_CREATED", PROJECT, amount=2)
+    now[0] += 600
+    reads = label_studio.reads
+    for _ in range(2):
+        keeping.tick()
+        other.tick()
+    assert len(trainings(services)) == 1
+    assert label_studio.reads == reads + 1
+
+
+def test_what_is_heard_while_redis_or_label_studio_is_away_counts_later(
+    services, keeping, now, label_studio, monkeypatch
+):
+    auto_train(services)
+    label_studio.annotations = 3
+    label_studio.failures = [LabelStudioError("away")]
+    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
+    now[0] += 600
+    with monkeypatch.context() as patch:
+        patch.setattr(services.changes, "add", fails_with(QueueError("away")))
+        keeping.tick()
+    assert trainings(services) == []
+    keeping.tick()  # Redis is back, Label Studio is not
+    assert trainings(services) == []
+    now[0] += 61
+    keeping.tick()
+    keeping.tick()
+    assert len(trainings(services)) == 1
+
+
+def fails_with(error):
+    def fail(*args):
+        raise error
+
+    return fail
 
 
 def test_it_is_off_by_default(services, keeping, now):
