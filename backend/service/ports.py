@@ -263,7 +263,7 @@ class Changes:
 
 
 class ChangeCounts(Protocol):
-    """One count per project, shared by all web processes. Every call raises QueueError while Redis is away."""
+    """One count per project, shared by all web processes. Each call raises QueueError while Redis is away."""
 
     def add(self, project_key: str, changes: Changes) -> None:
         """Add what one process heard."""
