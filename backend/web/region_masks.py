@@ -39,18 +39,21 @@ def cut_masks(body: bytes) -> tuple[bytes, list[bytes]]:
 
 def with_masks(context: Any, masks: list[bytes]) -> Any:
     """Return a request's context with the masks of its own prompts; one that is no list of numbers is []."""
-    if not masks or not isinstance(context, Mapping) or not isinstance(context.get("result"), list):
+    results = context.get("result") if isinstance(context, Mapping) else None
+    if not masks or not isinstance(results, list):
         return context
-    return {**context, "result": [_with_mask(result, masks) for result in context["result"]]}
+    return {**context, "result": [_with_mask(result, masks) for result in results]}
 
 
 def _with_mask(result: Any, masks: list[bytes]) -> Any:
-    value = result.get("value") if isinstance(result, Mapping) else None
-    rle = value.get("rle") if isinstance(value, Mapping) else None
+    if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
+        return result
+    rle = result["value"].get("rle")
     if not isinstance(rle, list) or len(rle) != 1 or not isinstance(rle[0], int) or rle[0] >= 0:
         return result
     number = -1 - rle[0]
-    return {**result, "value": {**value, "rle": _numbers(masks[number]) if number < len(masks) else []}}
+    numbers = _numbers(masks[number]) if number < len(masks) else []
+    return {**result, "value": {**result["value"], "rle": numbers}}
 
 
 def _numbers(text: bytes) -> list[int]:
