@@ -42,6 +42,7 @@ from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network
+from backend.nn.threads import one_thread
 
 NET_SIDE = 160
 ZOOM_OUT = 1.5
@@ -261,6 +262,7 @@ class PromptSegmenter:
             ]
         )
         with (
+            one_thread(),
             torch.inference_mode(),
             torch.autocast("cpu", torch.bfloat16, enabled=self._half_precision),
         ):
