@@ -31,6 +31,7 @@ from backend.infra.image_reference import (
     address_on_label_studio,
     checked_url,
     decode_data_uri,
+    is_text,
     origin,
     resolve_reference,
     shown,
@@ -77,8 +78,8 @@ class Downloader:
 
     def fetch(self, reference: str, access: ImageAccess) -> bytes:
         """Return the file's bytes. Raises FetchError."""
-        if not isinstance(reference, str) or not reference.strip():
-            raise ImageNotFound(f"the task names no image where one is expected, got {str(reference)[:80]!r}")
+        if not is_text(reference) or not reference.strip():
+            raise ImageNotFound(f"the task names no image where one is expected, got {ascii(reference)[:80]}")
         if reference.startswith("data:"):
             return decode_data_uri(reference, self._max_bytes)
         url = resolve_reference(reference.strip(), access)

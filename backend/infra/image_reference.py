@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from typing import TypeGuard
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
@@ -17,6 +18,17 @@ CLOUD_SCHEMES = frozenset({"s3", "gs", "azure-blob", "azure-spi"})
 LABEL_STUDIO_PATHS = ("/data/upload/", "/data/local-files/", "/storage-data/")
 _DATA_URI = re.compile(r"data:[^,;]{0,200}((?:;[^,;]{0,100}){0,5}),", re.DOTALL)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def is_text(reference: object) -> TypeGuard[str]:
+    """Tell whether a value is text that an address can hold; half a surrogate pair, as JSON allows, is not."""
+    if not isinstance(reference, str):
+        return False
+    try:
+        reference.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def resolve_reference(reference: str, access: ImageAccess) -> str:

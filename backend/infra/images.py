@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from backend.infra.addresses import AddressRules
 from backend.infra.image_cache import ImageCache
 from backend.infra.image_decode import decode_rgb
 from backend.infra.image_download import Downloader
+from backend.infra.image_reference import is_text
 from backend.service.ports import CacheUse, ImageAccess
 from backend.settings import Settings
 
@@ -69,7 +71,7 @@ class ImageFetcher:
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         """Tell whether `load_rgb` would need no network."""
-        if not isinstance(reference, str) or reference.startswith("data:"):
+        if not is_text(reference) or reference.startswith("data:"):
             return True
         return self._cache is not None and cache_key(reference, access) in self._cache
 
@@ -94,5 +96,5 @@ def cache_key(reference: str, access: ImageAccess) -> str:
     return hashlib.sha256(framed).hexdigest()
 
 
-def _is_cacheable(reference: object) -> bool:
-    return isinstance(reference, str) and bool(reference.strip()) and not reference.startswith("data:")
+def _is_cacheable(reference: object) -> TypeGuard[str]:
+    return is_text(reference) and bool(reference.strip()) and not reference.startswith("data:")
