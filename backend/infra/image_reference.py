@@ -21,7 +21,7 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def is_text(reference: object) -> TypeGuard[str]:
-    """Tell whether a value is text that an address can hold; half a surrogate pair, as JSON allows, is not."""
+    """Tell whether a value is text that an address can hold: half a surrogate pair is none, JSON or not."""
     if not isinstance(reference, str):
         return False
     try:
