@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from backend.service.job_log import log_path
 from tests.browser.conftest import serve
 from tests.panel_fakes import (
     KEY,
@@ -43,6 +44,10 @@ def test_train_with_progress_curve_and_result(panel, label_studio, services, wor
     expect(panel.locator("#model-status")).to_have_text("Trained ✓", timeout=20_000)
     expect(panel.locator("#training")).to_contain_text("It learned from 3 images with 12 objects")
     expect(panel.locator("#statistics")).to_contain_text("resnet18")
+    [job] = services.queue.jobs
+    services.documents.write(log_path(job), {"lines": ["10:00 INFO epoch 1 of 12", "10:01 INFO <b>done</b>"]})
+    panel.locator("#training summary", has_text="Log").click()
+    expect(panel.locator("#training .log")).to_have_text("10:00 INFO epoch 1 of 12\n10:01 INFO <b>done</b>")
 
 
 @pytest.mark.parametrize(("choice", "trained"), [("Keep best so far", True), ("Discard", False)])
@@ -88,6 +93,24 @@ def test_predict_slider_accept_undo_clear(panel, services, label_studio):
     assert is_off(panel, "Accept Predictions")
 
 
+def test_what_is_hidden_is_not_accepted(panel, services, label_studio):
+    publish_version(services, "v1")
+    prediction = {"task": 1, "result": all_shapes(), "score": 0.6, "model_version": "v1"}
+    label_studio.import_predictions(7, [prediction])
+    panel.reload()
+    expect(panel.locator("#accept-note")).to_have_text("4 regions to accept.")
+    panel.get_by_label("Painted areas").uncheck()
+    expect(panel.locator("#accept-note")).to_have_text("3 regions to accept.")
+    panel.get_by_role("button", name="Accept Predictions").click()
+    toast(panel, "3 regions accepted")
+    [annotation] = label_studio.annotations(1)
+    assert {result["type"] for result in annotation["result"]} == {
+        "rectanglelabels",
+        "ellipselabels",
+        "polygonlabels",
+    }
+
+
 def test_accepting_is_refused_when_somebody_annotated_meanwhile(panel, services, label_studio):
     publish_version(services, "v1")
     panel.reload()
@@ -126,7 +149,18 @@ def test_task_list_filters_sorts_and_opens_by_keyboard(panel, services, label_st
     panel.locator("#strip").focus()
     panel.keyboard.press("ArrowRight")
     expect(panel.locator("#task-name")).to_have_text("slide_00004.png")
+    panel.locator("#predict-all").focus()
+    panel.keyboard.press("ArrowLeft")
+    expect(panel.locator("#task-name")).to_have_text("slide_00005.png")
+    panel.keyboard.press("ArrowRight")
+    expect(panel.locator("#task-name")).to_have_text("slide_00004.png")
     expect(panel.locator("#accept-note")).to_have_text("4 regions to accept.")
+
+
+def test_a_wheel_scrolls_the_strip_sideways(panel):
+    panel.locator("#strip").hover()
+    panel.mouse.wheel(0, 300)
+    panel.wait_for_function("document.getElementById('strip').scrollLeft > 0")
 
 
 def test_settings_round_trip_and_marks_at_the_field(panel, services):
@@ -172,6 +206,7 @@ def test_a_value_that_only_the_server_refuses_is_shown(panel):
     panel.route("**/settings", lambda route: route.fulfill(status=400, body=problem))
     panel.locator("#save-settings").click()
     expect(panel.locator("#settings .dialog-foot")).to_contain_text("epochs is odd today")
+    expect(panel.locator("#field-epochs-problem")).to_have_text("epochs is odd today")
 
 
 def test_changing_the_backbone_says_that_the_saved_model_no_longer_fits(panel, services):
@@ -268,6 +303,11 @@ def test_check_connection_lists_links_with_fixes(panel, label_studio, services):
     ]:
         expect(panel.locator(f"[data-check={check}][data-state={state}]")).to_have_count(1)
     expect(panel.locator("[data-check=webhook] .fix")).to_contain_text("SSRF_PROTECTION_ENABLED=false")
+    expect(panel.locator("#check .note")).to_contain_text("broken")
+    expect(panel.locator("[data-check=controls] .check-parts li[data-state=ok]")).to_have_count(4)
+    expect(panel.locator("[data-check=labels] .check-parts li")).to_contain_text(
+        ["Cell learned", "Debris learned", "Nucleus learned", "Tissue learned"]
+    )
 
 
 def test_names_and_labels_are_never_html(open_page, tmp_path, label_studio):

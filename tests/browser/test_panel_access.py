@@ -60,6 +60,32 @@ def test_no_width_needs_sideways_scrolling(open_page, address, filled, width):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_everything_comes_from_the_service_itself(open_page, address, filled):
+    page = open_page("about:blank")
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto(f"{address}/panel")
+    page.wait_for_selector(".tile[aria-selected=true]")
+    page.get_by_role("button", name="ML Training Settings").click()
+    expect(page.locator(".image-line").first).to_be_visible()
+    assert [url for url in fetched if not url.startswith((f"{address}/", "blob:", "data:"))] == []
+
+
+def test_light_and_dark_are_switched_and_remembered(open_page, address, filled):
+    page = open_page(f"{address}/panel", color_scheme="light")
+    page.wait_for_selector(".tile[aria-selected=true]")
+
+    def background():
+        return page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
+
+    light = background()
+    page.get_by_role("button", name="Switch between light and dark").click()
+    dark = background()
+    assert dark != light
+    page.reload()
+    assert background() == dark
+
+
 def test_every_control_has_a_name_and_says_what_it_does(open_page, address, filled):
     page = open_page(f"{address}/panel")
     page.wait_for_selector(".tile[aria-selected=true]")

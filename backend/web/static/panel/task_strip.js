@@ -41,6 +41,8 @@ export function startStrip() {
   byId("next").addEventListener("click", () => select(selected + 1));
   strip.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   strip.addEventListener("keydown", onKey);
+  strip.addEventListener("wheel", onWheel, { passive: false });
+  document.addEventListener("keydown", onPageKey);
   new ResizeObserver(draw).observe(strip);
   subscribe(["key"], () => {
     revision = -1;
@@ -144,6 +146,23 @@ function onKey(event) {
   event.preventDefault();
   const step = steps[event.key];
   select(Number.isFinite(step) ? selected + step : step > 0 ? blocks.total - 1 : 0);
+}
+
+/** Left and right step through the tasks from anywhere that has no use of its own for them. */
+function onPageKey(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step || event.target.closest("input, select, textarea, dialog, [role=tablist], .stage, .strip, pre")) return;
+  event.preventDefault();
+  select(selected + step);
+}
+
+/** A wheel that only turns up and down scrolls the strip sideways, until its end. */
+function onWheel(event) {
+  if (Math.abs(event.deltaY) <= Math.abs(event.deltaX)) return;
+  const before = strip.scrollLeft;
+  strip.scrollLeft += event.deltaMode === 1 ? event.deltaY * 40 : event.deltaY;
+  if (strip.scrollLeft !== before) event.preventDefault();
 }
 
 const tiles = new Map();

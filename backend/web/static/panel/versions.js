@@ -130,13 +130,13 @@ function comparisonParts(comparison) {
     : null);
   return [
     h("p", { class: "note calm" }, comparison.sentence),
-    h("div", { class: "scroll" }, h("table", { class: "comparison" },
+    h("table", { class: "comparison" },
       h("caption", { class: "visually-hidden" }, `Scores of ${comparison.before} and ${comparison.after}`),
       h("thead", {}, h("tr", {},
         h("td", {}), h("th", { scope: "col", class: "number" }, comparison.before),
         h("th", { scope: "col", class: "number" }, comparison.after), h("th", { scope: "col", class: "number" }, "Change"))),
       group("All labels", comparison.metrics),
-      ...comparison.classes.map((entry) => group(entry.label, entry.metrics)))),
+      ...comparison.classes.map((entry) => group(entry.label, entry.metrics))),
     comparison.parameters.length
       ? h("p", { class: "reason" }, `Parameters: ${comparison.parameters.map((p) => `${p.name} ${p.before} → ${p.after}`).join(", ")}`)
       : null,
