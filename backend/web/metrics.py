@@ -164,8 +164,8 @@ class _Shared(Collector):
             return
         up.add_metric([], 1)
         yield up
-        for name in ("workers", "busy"):
-            family = GaugeMetricFamily(f"{PREFIX}_queue_{name}", f"Workers: {name}.")
+        for name, meaning in (("workers", "Workers that live."), ("busy", "Jobs that run.")):
+            family = GaugeMetricFamily(f"{PREFIX}_queue_{name}", meaning)
             family.add_metric([], float(state.get(name, 0)))
             yield family
         lengths = GaugeMetricFamily(
