@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from backend.core.brush_rle import decode_brush_rle
 from backend.core.instances import ImageSize, MaskPatch
 from backend.core.prompts import ANSWER_KINDS
-from backend.nn.promptable import SegmentedObject
+from backend.infra.encoding_files import SharedEncodings
+from backend.infra.images import ImageFetcher
+from backend.infra.waiting_room import MachineWaitingRoom
+from backend.nn.promptable import SegmentedObject, load_segmenter
 from backend.service.interactive import Interactive
 from backend.service.prepared_images import PreparedImages
 from backend.service.versions import NOT_TRAINED
@@ -165,3 +171,51 @@ def test_a_brush_prompt_arrives_whole_though_the_masks_of_the_task_are_left_unre
     assert context == body["params"]["context"]
     assert len(context["result"][0]["value"]["rle"]) > 100
     assert task["annotations"][0]["result"][0]["value"]["rle"] == [-1]
+
+
+def test_an_image_that_is_stored_turned_is_answered_as_the_browser_shows_it(tmp_path):
+    """The recorded file is 64 x 48 pixels with EXIF orientation 6: browsers show it 48 wide and 64 high."""
+    body = json.loads((CAPTURES / "interactive_rectangle_exif.json").read_text())["request"]["json"]
+    [prompt] = body["params"]["context"]["result"]
+    size = ImageSize(prompt["original_width"], prompt["original_height"])
+    value = prompt["value"]
+    rows, columns = np.mgrid[: size.height, : size.width]
+    across = (columns / size.width * 100 - value["x"]) / value["width"] * 2 - 1
+    down = (rows / size.height * 100 - value["y"]) / value["height"] * 2 - 1
+    shown = across**2 + down**2 < 1
+    pixels = np.where(shown[..., None], (220, 40, 40), (120, 120, 120)).astype(np.uint8)
+    stored, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(pixels)).save(stored, "JPEG", quality=98, exif=exif)
+    body["tasks"][0]["data"]["image"] = (
+        "data:image/jpeg;base64," + base64.b64encode(stored.getvalue()).decode()
+    )
+    body["label_config"] = body["label_config"].replace(
+        "</View>", '<BrushLabels name="wanted" toName="img"><Label value="Cat"/></BrushLabels></View>'
+    )
+    client = create_app(real_services(tmp_path), lambda: LearningBackend).test_client()
+    [entry] = client.post("/predict", json=body).json["results"]
+    [region] = entry["result"]
+    assert (region["original_width"], region["original_height"]) == (size.width, size.height) == (48, 64)
+    mask = decode_brush_rle(region["value"]["rle"], size) > 127
+    assert (mask & shown).sum() / (mask | shown).sum() > 0.6
+
+
+def real_services(folder):
+    """Return services with the real images, cache and prompt network."""
+    fakes = make_services(folder)
+    images = ImageFetcher.from_settings(fakes.settings)
+    prepared = PreparedImages(
+        images,
+        fakes.versions,
+        fakes.lane,
+        load_segmenter,
+        fakes.store.local_folder,
+        SharedEncodings(folder / "encodings", 1 << 24),
+        memory_bytes=1 << 24,
+    )
+    room = MachineWaitingRoom(folder / "waiting")
+    interactive = Interactive(
+        prepared, fakes.versions, fakes.lane, room, followed_by=fakes.after_task, answer_within_s=60.0
+    )
+    return make_services(folder, images=images, interactive=interactive)
