@@ -22,7 +22,7 @@ import requests
 
 from tests.service_process import HOST, ROOT, free_port
 
-START_TIMEOUT_S = 300.0
+START_TIMEOUT_S = 600.0
 CALL_TIMEOUT_S = 150.0
 # The bearer made from a personal access token lives for five minutes.
 BEARER_LIFETIME_S = 200.0
