@@ -105,14 +105,16 @@ def show_versions(settings: Settings, project: str | None) -> int:
     """Print the versions of one or all projects, newest first; the serving one is marked."""
     services = build_services(settings)
     keys = services.projects.known() if project is None else [services.projects.canonical(project)]
-    for key in keys:
-        for card in services.store.list(key):
-            mark = "*" if card["is_current"] else " "
-            counts, params = card.get("counts") or {}, card.get("params") or {}
-            print(
-                f"{mark} {key}  {card['version']}  {params.get('backbone', '?')}  "
-                f"{counts.get('images', '?')} images  {_short_metrics(card.get('metrics') or {})}"
-            )
+    cards = [(key, card) for key in keys for card in services.store.list(key)]
+    for key, card in cards:
+        mark = "*" if card["is_current"] else " "
+        counts, params = card.get("counts") or {}, card.get("params") or {}
+        print(
+            f"{mark} {key}  {card['version']}  {params.get('backbone', '?')}  "
+            f"{counts.get('images', '?')} images  {_short_metrics(card.get('metrics') or {})}"
+        )
+    if not cards:
+        print(f"no versions in {settings.store_location} yet; train one", file=sys.stderr)
     return 0
 
 

@@ -137,6 +137,12 @@ def test_a_bad_setting_names_key_and_value(folder, capsys, monkeypatch):
     assert "many" in error
 
 
+def test_where_nothing_was_trained_the_list_says_so(folder, capsys):
+    assert main(["models", "list"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "" and "train one" in told.err
+
+
 def test_a_worker_of_unknown_kind(folder, capsys):
     assert main(["worker", "dance"]) == 2
     assert "dance" in capsys.readouterr().err
