@@ -32,6 +32,7 @@ from backend.training.schedule import (
     longest_side_px,
 )
 from backend.training.start_weights import weights_of
+from backend.training.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ EVALUATION_NMS = 0.40
 # Early epochs are judged now and then only: they are never the best.
 EARLY_SHARE = 0.4
 EARLY_EVERY = 5
+STOPS = (None, "keep", "discard", "pause")
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,17 @@ class TrainingLoop:
         checkpoint_folder: Path,
         fingerprint: str,
         seconds_after: Callable[[float], float] = lambda _: 0.0,
+        world: World = ALONE,
     ) -> None:
         """Prepare to train `network` in place; checkpoints go to checkpoint_folder.
 
-        seconds_after: what follows a loop of so many seconds, for the forecast of the time left.
+        seconds_after: what follows a loop of so many seconds, for the forecast of the time left. world: the
+        processes that share this training; all of them make such a loop of the same network and data.
         """
         self.network = in_channels_last(network).to(device)
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.world = world
+        self._forward = world.wrap(self.network)
         self.labels, self.data, self.recipe, self.observer = labels, data, recipe, observer
         self.device, self.use_bf16, self.seed = torch.device(device), use_bf16, seed
         self.folder, self.fingerprint = checkpoint_folder, fingerprint
@@ -135,7 +141,7 @@ class TrainingLoop:
                 self._save()
             self._report(epoch, loss, metrics)
             is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
-            if is_stale and self.state.next_epoch < self.recipe.epochs:
+            if self.world.agree(is_stale) and self.state.next_epoch < self.recipe.epochs:
                 ended_by = "patience"
         if self.state.best_weights is None or not self.data.held_out:
             self.state.best_weights = weights_of(self.ema)
@@ -155,7 +161,7 @@ class TrainingLoop:
 
     def _run_epoch(self, epoch: int) -> float:
         self.network.train()
-        plans = self._plan(epoch)
+        plans = self.world.share(self._plan(epoch))
         total, count, done = 0.0, 0, 0
         while done < len(plans) and self._stop is None:
             batches = self._loader().batches(plans[done:])
@@ -163,7 +169,7 @@ class TrainingLoop:
                 for batch in batches:
                     total += self._step(batch, epoch + done / len(plans))
                     done, count = done + 1, count + 1
-                    self._stop = self.observer.stop_requested()
+                    self._stop = self._agreed_stop()
                     if self._stop is not None:
                         break
             except (RuntimeError, MemoryError) as exc:
@@ -174,6 +180,9 @@ class TrainingLoop:
             finally:
                 batches.close()
         return total / max(count, 1)
+
+    def _agreed_stop(self) -> str | None:
+        return STOPS[self.world.agree(STOPS.index(self.observer.stop_requested()))]
 
     def _plan(self, epoch: int) -> list[BatchPlan]:
         return plan_epoch(
@@ -204,12 +213,12 @@ class TrainingLoop:
         targets = batch.targets.to(self.device)
         images = batch.images.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
-            output = self.network(self.network.normalise(images))
+            output = self._forward(self.network.normalise(images))
         trust = assignment_trust(progress, self.recipe)
         size_hw = (batch.images.shape[1], batch.images.shape[2])
         parts = self.network.losses(output, targets, size_hw, self.label_weights, trust=trust)
         loss = self._weigh(parts)
-        value = float(loss.detach())
+        value = self.world.mean(float(loss.detach()))
         if not math.isfinite(value):
             raise LossDiverged(
                 f"the loss became {value} in epoch {int(epochs_done) + 1}; lower learning_rate "
@@ -221,7 +230,7 @@ class TrainingLoop:
         self.optimizer.step()
         self._update_average()
         self.state.step += 1
-        self.state.images_seen += len(batch.images)
+        self.state.images_seen += len(batch.images) * self.world.size
         return value
 
     def _weigh(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -247,7 +256,7 @@ class TrainingLoop:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.state.batch_size == 1:
+        if self.state.batch_size == 1 or self.world.size > 1:
             raise OutOfMemory(
                 f"not enough memory to train {self.network.architecture.backbone} at "
                 f"{self.recipe.image_size_px} px even with one image at a time; choose a smaller image_size "
@@ -260,7 +269,7 @@ class TrainingLoop:
         self.observer.on_warning(message)
 
     def _judge(self, epoch: int) -> dict[str, float]:
-        if not self.data.held_out:
+        if not self.data.held_out or not self.world.is_first:
             return {}
         is_last = epoch + 1 == self.recipe.epochs
         is_early = epoch + 1 < EARLY_SHARE * self.recipe.epochs
@@ -309,6 +318,8 @@ class TrainingLoop:
         return "user"
 
     def _save(self) -> None:
+        if not self.world.is_first:
+            return
         started = time.monotonic()
         self.state.weights = weights_of(self.network)
         self.state.ema_weights = weights_of(self.ema)

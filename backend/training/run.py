@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from backend.core.instances import Detections
-from backend.errors import NotEnoughData, TrainingStopped
+from backend.errors import NotEnoughData, OutOfMemory, TrainingStopped
 from backend.nn.backbone import normalisation_of
 from backend.nn.network import Architecture, InstanceNetwork
 from backend.nn.postprocess import MASK_CUT_LOGIT
@@ -41,9 +41,11 @@ from backend.training.holdout import split_by_task
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 from backend.training.loop import LearningData, LoopResult, TrainingLoop, predict_images
 from backend.training.metrics import average_precision, precision_recall, scored_hits, scores_by_label
+from backend.training.processes import Learned, learn_in_processes, process_count
 from backend.training.promptable import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
 from backend.training.start_weights import Start, start_from_imagenet, start_from_version
+from backend.training.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +64,41 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
     loaded = _load(inputs, observer)
-    training, held_out = _split(loaded)
-    _check_enough(training, loaded)
+    _check_enough(_split(loaded)[0], loaded)
+    learned = _learn(inputs, loaded, observer)
+    folder, card = learned.folder, learned.card
+    if inputs.params.enable_segmentation:
+        spent = time.monotonic() - started
+        card.update(train_prompt_head(inputs, observer, folder, detector_seconds=spent))
+    card["seconds"] = round(time.monotonic() - started, 1)
+    _write_card(folder, card)
+    discard_state(inputs.workdir)
+    shutil.rmtree(inputs.workdir / CACHE_FOLDER, ignore_errors=True)
+    return TrainingOutcome(folder, card, learned.metrics, learned.stopped_early_by)
 
+
+def _learn(inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObserver) -> Learned:
+    count = process_count(inputs, len(loaded.images))
+    if count > 1:
+        try:
+            return learn_in_processes(inputs, loaded, observer, count)
+        except OutOfMemory:
+            # One that has no memory left cannot halve its batch while the others wait for its gradients.
+            observer.on_warning(f"out of memory in one of {count} processes: going on in a single one")
+    learned = learn_detector(inputs, loaded, observer)
+    assert learned is not None
+    return learned
+
+
+def learn_detector(
+    inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObserver, world: World = ALONE
+) -> Learned | None:
+    """Learn a detector and write its folder, alone or as one of several processes.
+
+    Goes on from the checkpoint in `inputs.workdir`; None in all processes but the first. Raises as
+    `train_version` does.
+    """
+    training, held_out = _split(loaded)
     architecture = _architecture(inputs, loaded.images)
     network = InstanceNetwork(architecture)
     if network.backbone.needs_square:
@@ -84,7 +118,7 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         augmentation=Augmentation(),
     )
     data = _learning_data(training, held_out, len(inputs.labels), recipe)
-    use_bf16 = is_bf16_faster(inputs.device)
+    use_bf16 = bool(world.agree(is_bf16_faster(inputs.device)))
     loop = TrainingLoop(
         network,
         inputs.labels,
@@ -97,11 +131,14 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         checkpoint_folder=inputs.workdir,
         seconds_after=seconds_for if architecture.has_masks else _nothing,
         fingerprint=fingerprint,
+        world=world,
     )
     if state is not None:
         logger.info("resuming after epoch %d", state.next_epoch)
         loop.resume(state)
     result = loop.run()
+    if not world.is_first:
+        return None
     fitted, metrics, by_label = _judge_best(loop, result, data, inputs)
     card = _card(inputs, architecture, recipe, loop, result, data, loaded, start)
     card.update(
@@ -110,17 +147,10 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
         per_class=by_label,
         precision="bfloat16" if use_bf16 else "float32",
         memory_format="channels_last",
-        seconds=round(time.monotonic() - started, 1),
+        processes=world.size,
     )
     folder = _write(inputs.workdir / VERSION_FOLDER, result, card)
-    if inputs.params.enable_segmentation:
-        spent = time.monotonic() - started
-        card.update(train_prompt_head(inputs, observer, folder, detector_seconds=spent))
-        card["seconds"] = round(time.monotonic() - started, 1)
-        _write_card(folder, card)
-    discard_state(inputs.workdir)
-    shutil.rmtree(inputs.workdir / CACHE_FOLDER, ignore_errors=True)
-    return TrainingOutcome(folder, card, metrics, result.stopped_early_by)
+    return Learned(folder, card, metrics, result.stopped_early_by)
 
 
 def _load(inputs: TrainingInputs, observer: TrainingObserver) -> LoadedImages:

@@ -175,19 +175,24 @@ def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path, monkeypatch):
     assert observer.reports[0].epoch == 1
 
 
-def hungry_forward(fits):
+CPU_OUT_OF_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+GPU_OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def hungry_forward(fits, error=CPU_OUT_OF_MEMORY):
     forward = InstanceNetwork.forward
 
     def run(self, images):
         if self.training and len(images) > fits:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+            raise error
         return forward(self, images)
 
     return run
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(InstanceNetwork, "forward", hungry_forward(fits=2))
+@pytest.mark.parametrize("error", [CPU_OUT_OF_MEMORY, GPU_OUT_OF_MEMORY], ids=["cpu", "gpu"])
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(InstanceNetwork, "forward", hungry_forward(2, error))
     observer = Observer()
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(4)]), observer)
     assert outcome.card["batch_size"] == 2
