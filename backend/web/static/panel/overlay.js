@@ -6,6 +6,7 @@ import { colorOf, store } from "./store.js";
 
 const FILL = { annotation: 0.16, prediction: 0.1 };
 const MASK = { annotation: 0.5, prediction: 0.5 };
+const LABEL_PX = 18;
 const FONT = "600 12px system-ui, sans-serif";
 
 export class Overlay {
@@ -90,7 +91,8 @@ export class Overlay {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.font = FONT;
     context.textBaseline = "middle";
-    for (const region of shown) this.drawLabel(region);
+    const drawn = new Map();
+    for (const region of shown) this.drawLabel(region, drawn);
   }
 
   drawShape(region) {
@@ -119,14 +121,20 @@ export class Overlay {
     context.stroke(shape.path);
   }
 
-  drawLabel(region) {
+  /** drawn: places of the labels so far by their text; the same words on top of each other are written once. */
+  drawLabel(region, drawn) {
     const { context, view } = this;
     if (!region.shape.anchor || !region.text) return;
     region.textWidth ??= context.measureText(region.text).width;
     const x = Math.round(region.shape.anchor[0] * view.scale + view.x);
     const y = Math.round(region.shape.anchor[1] * view.scale + view.y) - 10;
+    const width = region.textWidth + 10;
+    const places = drawn.get(region.text) ?? [];
+    const isCovered = places.some(([left, top]) => Math.abs(left - x) < width && Math.abs(top - y) < LABEL_PX);
+    if (isCovered && region.id !== this.highlighted) return;
+    drawn.set(region.text, [...places, [x, y]]);
     context.fillStyle = region.color;
-    context.fillRect(x, y - 9, region.textWidth + 10, 18);
+    context.fillRect(x, y - LABEL_PX / 2, width, LABEL_PX);
     context.fillStyle = region.textColor;
     context.fillText(region.text, x + 5, y);
   }
