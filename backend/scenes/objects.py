@@ -59,28 +59,18 @@ def plain_object(rng: Rng) -> ObjectPlan:
     return ObjectPlan(tuple(parts), is_round=bool(rng.random() < 0.7))
 
 
-def cell_object(
-    rng: Rng, colour: FloatArray | None = None, *, opacity: float | None = None, is_hollow: bool = False
-) -> ObjectPlan:
-    """Return a roundish body with a rim and perhaps a core, partly see-through: cell, drop, coin, fruit.
-
-    colour [3] and opacity are random where None; a hollow one is paler in its middle.
-    """
-    colour = random_colour(rng) if colour is None else colour
-    opacity = float(rng.uniform(0.55, 1.0)) if opacity is None else opacity
+def cell_object(rng: Rng) -> ObjectPlan:
+    """Return a roundish body with a rim and perhaps a core, partly see-through: cell, drop, coin, fruit."""
+    colour = random_colour(rng)
     body = outlines.blob(rng, rng.uniform(0.0, 0.2)) * _point(1.0, rng.uniform(0.7, 1.0))
     rim = nearby_colour(rng, colour, 0.15)
     parts = [Part(body, rim, 0.05), Part(body * rng.uniform(0.75, 0.95), colour, _contrast(rng))]
-    if is_hollow:
-        pale = np.clip(colour + rng.uniform(0.05, 0.35), 0, 1).astype(np.float32)
-        parts.append(Part(body * rng.uniform(0.25, 0.6), pale, 0.05))
-        return ObjectPlan(tuple(parts), is_round=False, opacity=opacity)
     for _ in range(int(rng.integers(0, 3))):
         core = outlines.blob(rng, rng.uniform(0.0, 0.35)) * rng.uniform(0.2, 0.6)
         parts.append(
             Part(core + rng.uniform(-0.3, 0.3, 2).astype(np.float32), random_colour(rng), _contrast(rng))
         )
-    return ObjectPlan(tuple(parts), is_round=bool(rng.random() < 0.4), opacity=opacity)
+    return ObjectPlan(tuple(parts), is_round=bool(rng.random() < 0.4), opacity=float(rng.uniform(0.55, 1.0)))
 
 
 def upright_figure(rng: Rng) -> ObjectPlan:
@@ -98,38 +88,22 @@ def upright_figure(rng: Rng) -> ObjectPlan:
     side = rng.uniform(0.08, 0.2) * width
     parts: list[Part] = []
 
-    def arm(sign: float) -> list[Part]:
+    def arm(sign: float) -> Part:
         swing = rng.uniform(-0.15, 0.3)
         shoulder = _point(sign * side + sway, shoulder_y + 0.06)
         elbow = shoulder + _point(sign * rng.uniform(0.0, 0.16), rng.uniform(0.2, 0.32))
         hand = elbow + _point(sign * swing, rng.uniform(-0.05, 0.28))
-        whole = Part(outlines.limb(shoulder, elbow, hand, arm_w, arm_w * 0.8), arm_colour, arm_contrast)
-        if not short_sleeves:
-            return [whole]
-        half = (shoulder + elbow) / 2
-        return [
-            whole,
-            Part(outlines.limb(shoulder, half, elbow, arm_w * 1.2, arm_w * 1.1), top, arm_contrast),
-        ]
+        return Part(outlines.limb(shoulder, elbow, hand, arm_w, arm_w * 0.8), arm_colour, arm_contrast)
 
-    short_sleeves = bool(rng.random() < 0.35)
-    arm_colour = skin if short_sleeves or rng.random() < 0.2 else top
+    arm_colour = top if rng.random() < 0.7 else skin
     arm_contrast = _contrast(rng)
-    parts += arm(-1.0)
-    leg_contrast, bare_legs = _contrast(rng), bool(rng.random() < 0.3)
+    parts.append(arm(-1.0))
+    leg_contrast = _contrast(rng)
     for sign in (-1.0, 1.0):
         foot = _point(sign * stride * 0.5 + rng.normal(0, 0.03), foot_y - 0.05)
         hip = _point(sign * side * 0.5, hip_y)
         knee = (hip + foot) / 2 + _point(rng.normal(0, 0.05), 0.0)
-        leg_colour = skin if bare_legs else trousers
-        parts.append(
-            Part(outlines.limb(hip, knee, foot, leg_w * 1.2, leg_w * 0.75), leg_colour, leg_contrast)
-        )
-        if bare_legs:
-            half = (hip + knee) / 2
-            parts.append(
-                Part(outlines.limb(hip, half, knee, leg_w * 1.4, leg_w * 1.2), trousers, leg_contrast)
-            )
+        parts.append(Part(outlines.limb(hip, knee, foot, leg_w * 1.2, leg_w * 0.75), trousers, leg_contrast))
         shoe = outlines.super_ellipse(leg_w * 1.5, 0.045, 0.6) + foot + _point(rng.uniform(-0.03, 0.05), 0.02)
         parts.append(Part(shoe, shoes, 0.05))
     if rng.random() < 0.3:
@@ -158,7 +132,7 @@ def upright_figure(rng: Rng) -> ObjectPlan:
     parts.append(Part(outlines.ellipse(head_r * 0.82, head_r) + head_at, skin, 0.06))
     cap = outlines.ellipse(head_r * 0.9, head_r * 0.6) + head_at - _point(rng.normal(0, 0.02), head_r * 0.5)
     parts.append(Part(cap, hair, 0.08))
-    parts += arm(1.0)
+    parts.append(arm(1.0))
     if rng.random() < 0.35:
         bag = outlines.super_ellipse(rng.uniform(0.06, 0.15), rng.uniform(0.08, 0.2), 0.4)
         parts.append(

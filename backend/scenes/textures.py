@@ -15,7 +15,7 @@ Rng = np.random.Generator
 def random_colour(rng: Rng) -> FloatArray:
     """Return an RGB colour [3]; greys and dull colours are commoner than vivid ones, as in the world."""
     hue = rng.uniform(0.0, 360.0)
-    saturation = rng.beta(1.2, 2.5) * (1.0 if rng.random() < 0.5 else 0.4)
+    saturation = rng.beta(1.2, 2.5)
     value = rng.uniform(0.04, 1.0)
     pixel = np.array([[[hue, saturation, value]]], dtype=np.float32)
     return np.asarray(cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0], dtype=np.float32)
