@@ -37,7 +37,14 @@ from backend.core.prompt_window import (
 )
 from backend.core.prompts import Prompts
 from backend.nn.precision import is_bf16_faster
-from backend.nn.promptable_belief import Belief, likely_box, rounded, steadied, weighed_with_hint
+from backend.nn.promptable_belief import (
+    Belief,
+    likely_box,
+    pressed,
+    rounded,
+    steadied,
+    weighed_with_hint,
+)
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
@@ -184,7 +191,8 @@ class PromptSegmenter:
         if hint is not None:  # a second look was measured to drift from what the detector knows
             return weighed_with_hint(first, hint)
         if before is not None:
-            return steadied(first, before, prompts.clicks_xy_px[-1])
+            newest, is_positive = prompts.clicks_xy_px[-1], bool(prompts.is_positive[-1])
+            return pressed(steadied(first, before, newest), before, newest, is_positive=is_positive)
         second = self._pass(encoding, prompts, first, label_index)
         if encoding.detections is None and prompts.outline_px is not None:
             return rounded(second, prompts.outline_px)

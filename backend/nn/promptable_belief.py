@@ -21,6 +21,9 @@ KEPT_FAR_AWAY = 0.9
 """How much of the mask before a click stays in force far from the click."""
 REACH_NET_PX, REACH_SHARE = 8.0, 0.35
 """How far a click's freedom reaches: at least in net pixels, and as a share of the root of the area."""
+PRESS_LOG_ODDS = 3.0
+PRESS_REACH_SHARE = 0.4
+"""How firmly a click against the mask presses, and how far at most, as a share of the root of the area."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,26 @@ def steadied(belief: Belief, before: Belief, click_xy: FloatArray) -> Belief:
     kept = KEPT_FAR_AWAY * (1 - nearness)
     field = (1 - kept) * belief.field.astype(np.float32) + kept * earlier
     return Belief(belief.window, field.astype(np.float16), belief.expected_iou)
+
+
+def pressed(belief: Belief, before: Belief, click_xy: FloatArray, *, is_positive: bool) -> Belief:
+    """Return a belief moved towards a click that contradicted the mask before it; else the same belief.
+
+    click_xy [2] in the work frame. Annotators click amid what is wrong, so the click's distance to the mask's
+    border tells how large that is: the pressure falls off over this distance.
+    """
+    side = belief.field.shape[0]
+    earlier = move_field(before.field.astype(np.float32), before.window, belief.window, side) > 0.5
+    x, y = belief.window.to_net(click_xy, side)[0]
+    column, row = (int(np.clip(v, 0, side - 1)) for v in (x, y))
+    if bool(earlier[row, column]) == is_positive:
+        return belief
+    wrong = ~earlier if is_positive else earlier
+    depth = float(cv2.distanceTransform(wrong.astype(np.uint8), cv2.DIST_L2, 5)[row, column])
+    reach = max(1.0, min(depth, PRESS_REACH_SHARE * float(np.sqrt(max(1, np.count_nonzero(earlier))))))
+    cells = np.arange(side) + 0.5
+    nearness = np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
+    return _shifted(belief, PRESS_LOG_ODDS * nearness * (1.0 if is_positive else -1.0))
 
 
 def rounded(belief: Belief, outline_px: FloatArray) -> Belief:

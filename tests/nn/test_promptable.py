@@ -15,6 +15,7 @@ from backend.nn.promptable import (
     encode_image,
     load_segmenter,
 )
+from backend.nn.promptable_belief import Belief, pressed
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork, likeness_maps
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network, save_weights
@@ -147,3 +148,22 @@ def test_an_instance_without_mask_becomes_a_rough_shape():
     encoding = encode_image(image, found(((30, 20, 70, 60), 0.9), with_masks=False))
     hint, prompts = segmenter._hint(encoding, one_click(50, 40), None)
     assert hint is None and prompts.outline_px.min(axis=0).tolist() == [30, 20]
+
+
+@pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
+def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, moves):
+    window = Window(0, 0, 40)
+    field = np.full((40, 40), 0.3, np.float16)
+    field[:, 20:] = 0.9  # the mask begins ten cells right of the click
+    before = Belief(window, field, 0.5)
+    after = pressed(before, before, np.array([at, 20], np.float32), is_positive=is_positive)
+    assert (after.field[20, at] > 0.5) == moves
+    assert (after.field != field).any() == moves
+    assert abs(float(after.field[20, 38]) - 0.9) < 0.05
+
+
+def test_a_negative_click_inside_the_mask_cuts():
+    window = Window(0, 0, 40)
+    before = Belief(window, np.full((40, 40), 0.8, np.float16), 0.5)
+    after = pressed(before, before, np.array([20, 20], np.float32), is_positive=False)
+    assert after.field[20, 20] < 0.5
