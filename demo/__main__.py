@@ -68,6 +68,8 @@ def _run(stack: ExitStack, started: float, *, stay: bool) -> None:
         f"\n{len(unlabelled)} pictures that nobody labelled now carry {regions} regions"
         f" ({time.monotonic() - started:.0f} s since the start).\n\n"
         f"  look at them   {link}\n"
+        "                 (no regions? reload, or choose the prediction's tab: Label Studio's editor\n"
+        "                 may show none on its first visit to a project)\n"
         f"  log in with    {label_studio.email} / {label_studio.password}\n"
         f"  ML panel       {service.url}/panel\n"
     )
