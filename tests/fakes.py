@@ -5,27 +5,25 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import json
-import shutil
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backend.core.instances import Detections, ImageSize
-from backend.errors import ConflictError, ImageNotFound, LabelStudioGone, NotFoundError, VersionError
+from backend.errors import ImageNotFound, LabelStudioGone
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import Pipeline
-from backend.service.ports import CacheUse, ImageAccess, JobRecord
+from backend.service.ports import CacheUse, ImageAccess
 from backend.service.projects import Projects
 from backend.service.services import Services
 from backend.service.versions import Versions
 from backend.settings import Settings
 from backend.training.inputs import EpochReport, TrainingOutcome
+from tests.fake_queue import FakeQueue
+from tests.fake_stores import FakeDocuments, FakeVersionStore
 
 Json = dict[str, Any]
 _REGION_IDS = itertools.count(1)
@@ -36,191 +34,6 @@ RECTANGLES = """
   <RectangleLabels name="label" toName="image"><Label value="Cat"/><Label value="Dog"/></RectangleLabels>
 </View>
 """
-
-
-class FakeDocuments:
-    """The DocumentStore port, in a dict; `failure` is raised by every write while it is set."""
-
-    def __init__(self) -> None:
-        self.content: dict[str, str] = {}
-        self.reads = 0
-        self.failure: Exception | None = None
-
-    def read(self, path: str) -> Json | None:
-        self.reads += 1
-        text = self.content.get(path)
-        return None if text is None else json.loads(text)
-
-    def write(self, path: str, document: Mapping[str, Any]) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self.content[path] = json.dumps(dict(document))
-
-    def delete(self, path: str) -> None:
-        self.content.pop(path, None)
-
-    def list(self, prefix: str) -> list[str]:
-        return sorted(path for path in self.content if path.startswith(prefix))
-
-
-class FakeVersionStore:
-    """The VersionStore port on a folder, without manifests and checks."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cards: dict[tuple[str, str], Json] = {}
-        self.serving: dict[str, str] = {}
-        self.pinned: set[tuple[str, str]] = set()
-        self.failure: Exception | None = None
-        self.damaged: list[str] = []
-
-    def problems(self):
-        return list(self.damaged)
-
-    def publish(self, project_key, version, folder, card, *, activate):
-        if self.failure is not None:
-            raise self.failure
-        target = self.folder / project_key / version
-        if folder is not None and Path(folder).exists():
-            shutil.copytree(folder, target, dirs_exist_ok=True)
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-        self.cards[project_key, version] = {**copy.deepcopy(dict(card)), "version": version}
-        if activate or project_key not in self.serving:
-            self.serving[project_key] = version
-
-    def list(self, project_key):
-        cards = [
-            {**card, "pinned": key in self.pinned, "is_current": self.serving.get(key[0]) == key[1]}
-            for key, card in self.cards.items()
-            if key[0] == project_key
-        ]
-        return sorted(cards, key=lambda card: card["version"], reverse=True)
-
-    def current(self, project_key):
-        return self.serving.get(project_key)
-
-    def activate(self, project_key, version):
-        self.card(project_key, version)
-        self.serving[project_key] = version
-
-    def local_folder(self, project_key, version):
-        self.card(project_key, version)
-        return self.folder / project_key / version
-
-    def card(self, project_key, version):
-        if (project_key, version) not in self.cards:
-            raise VersionError(f"project {project_key} has no version {version}")
-        return self.cards[project_key, version]
-
-    def set_pinned(self, project_key, version, pinned):
-        (self.pinned.add if pinned else self.pinned.discard)((project_key, version))
-
-    def delete(self, project_key, version):
-        if self.serving.get(project_key) == version:
-            raise VersionError(f"version {version} serves; activate another one first")
-        self.cards.pop((project_key, version))
-
-    def delete_all(self, project_key):
-        self.serving.pop(project_key, None)
-        self.cards = {key: card for key, card in self.cards.items() if key[0] != project_key}
-
-    def export_file(self, project_key, version, target):
-        target.write_text(json.dumps(self.card(project_key, version)))
-        return target
-
-    def import_file(self, project_key, source, *, activate):
-        card = json.loads(source.read_text())
-        self.publish(project_key, card["version"], None, card, activate=activate)
-        return card["version"]
-
-
-class FakeQueue:
-    """The JobQueue port, in a dict; `failure` is raised by every call while it is set."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, JobRecord] = {}
-        self.stop_modes: dict[str, str] = {}
-        self.failure: Exception | None = None
-        self._ids = itertools.count(1)
-        self._lock = threading.RLock()
-
-    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
-        self._check()
-        with self._lock:
-            job_id = f"{kind}-{next(self._ids)}"
-            self.jobs[job_id] = JobRecord(
-                job_id, kind, project_key, "queued", created_at=time.time(), payload_path=payload_path
-            )
-            return job_id
-
-    def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
-        self._check()
-        with self._lock:
-            active = self.active_training(project_key)
-            if active is None:
-                return self.enqueue("train", project_key, payload_path)
-            if not follow_up:
-                raise ConflictError("a training is under way", job_id=active.job_id)
-            waiting = [job for job in self._trainings(project_key) if job.status == "queued"]
-            return waiting[0].job_id if waiting else self.enqueue("train", project_key, payload_path)
-
-    def labels_taken(self, job_id: str) -> None:
-        self._check()
-
-    def record(self, job_id: str) -> JobRecord:
-        self._check()
-        if job_id not in self.jobs:
-            raise NotFoundError(f"there is no job {job_id!r}")
-        return self.jobs[job_id]
-
-    def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
-        self._check()
-        found = [job for job in self.jobs.values() if project_key in (None, job.project_key)]
-        return found[::-1][:limit]
-
-    def active_training(self, project_key: str) -> JobRecord | None:
-        self._check()
-        active = [job for job in self._trainings(project_key) if job.status in ("queued", "started")]
-        return min(active, key=lambda job: job.status != "started", default=None)
-
-    def update(self, job_id: str, **fields: Any) -> None:
-        self._check()
-        record = self.record(job_id)
-        if "details" in fields:
-            fields["details"] = {**record.details, **copy.deepcopy(fields["details"])}
-        self.jobs[job_id] = replace(record, **fields)
-
-    def request_stop(self, job_id: str, *, mode: str) -> None:
-        record = self.record(job_id)
-        self.stop_modes[job_id] = mode
-        if record.status == "queued":
-            self.jobs[job_id] = replace(record, status="stopped")
-
-    def resume(self, job_id: str) -> None:
-        record = self.record(job_id)
-        if record.status == "failed":
-            self.jobs[job_id] = replace(record, status="queued", error=None)
-
-    def stop_mode(self, job_id: str) -> str | None:
-        self._check()
-        return self.stop_modes.get(job_id)
-
-    def worker_state(self) -> Json:
-        self._check()
-        return {"workers": 1, "busy": 0, "waiting": 0}
-
-    def queue_lengths(self) -> Mapping[str, int]:
-        self._check()
-        waiting = [job.kind for job in self.jobs.values() if job.status == "queued"]
-        return {kind: waiting.count(kind) for kind in ("train", "predict")}
-
-    def _trainings(self, project_key: str) -> list[JobRecord]:
-        return [job for job in self.jobs.values() if job.kind == "train" and job.project_key == project_key]
-
-    def _check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
 
 
 class FakeImages:

@@ -5,6 +5,7 @@ import redis
 
 from backend.infra.embedded_redis import EmbeddedRedis
 from tests.http_server import WebServer
+from tests.infra.image_fetching import fetcher
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,11 @@ def redis_url(redis_server):
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def images():
+    return fetcher()
 
 
 @pytest.fixture

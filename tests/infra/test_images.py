@@ -1,44 +1,21 @@
 import base64
-import gzip
-import io
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, unquote
 
 import pytest
-from PIL import Image
 
 from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
 from backend.infra.addresses import AddressRules
 from backend.infra.image_cache import ImageCache
-from backend.infra.image_download import Downloader
 from backend.infra.images import ImageFetcher, cache_key
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.http_server import Answer
+from tests.infra.image_fetching import PNG, fetcher
 
-
-def png(colour=(10, 20, 30)):
-    target = io.BytesIO()
-    Image.new("RGB", (4, 3), colour).save(target, "PNG")
-    return target.getvalue()
-
-
-PNG = png()
 OPEN = ImageAccess()
-
-
-ANY_HOST = AddressRules()
-
-
-def fetcher(cache=None, *, rules=ANY_HOST, max_bytes=10_000, timeout_s=5.0):
-    return ImageFetcher(Downloader(rules, max_bytes=max_bytes, timeout_s=timeout_s), cache, max_pixels=10_000)
-
-
-@pytest.fixture
-def images():
-    return fetcher()
 
 
 @pytest.fixture
@@ -143,171 +120,6 @@ class TestReferences:
             dead = f"http://127.0.0.1:{free.getsockname()[1]}"
         access = ImageAccess(hostname=web.url, token="secret")
         assert images.load_rgb(f"{dead}/data/upload/7/a.png", access).shape == (3, 4, 3)
-
-
-class TestCredentials:
-    def test_our_token_goes_to_no_other_host(self, images, web, other_web):
-        other_web.routes["/a.png"] = Answer(PNG)
-        images.load_rgb(f"{other_web.url}/a.png", ImageAccess(hostname=web.url, token="secret"))
-        assert "Authorization" not in other_web.seen[0].headers
-
-    def test_not_even_to_another_port_after_a_redirect(self, images, web, other_web):
-        web.routes["/data/upload/1/a.png"] = Answer(
-            status=302, headers={"Location": f"{other_web.url}/a.png"}
-        )
-        other_web.routes["/a.png"] = Answer(PNG)
-        images.load_rgb("/data/upload/1/a.png", ImageAccess(hostname=web.url, token="secret"))
-        assert "Authorization" not in other_web.seen[0].headers
-
-    def test_the_projects_login_goes_to_the_tasks_host_only(self, images, web, other_web):
-        web.routes["/a.png"] = Answer(status=302, headers={"Location": f"{other_web.url}/b.png"})
-        other_web.routes["/b.png"] = Answer(PNG)
-        images.load_rgb(f"{web.url}/a.png", ImageAccess(login="me", password="pass ż"))
-        assert base64.b64decode(web.seen[0].headers["Authorization"].split()[1]).decode() == "me:pass ż"
-        assert "Authorization" not in other_web.seen[0].headers
-
-    def test_the_projects_login_never_goes_to_label_studio_instead_of_the_token(self, images, web):
-        web.routes["/data/upload/1/a.png"] = Answer(PNG)
-        access = ImageAccess(hostname=web.url, login="me", password="x")
-        images.load_rgb("/data/upload/1/a.png", access)
-        assert "Authorization" not in web.seen[0].headers
-
-    def test_a_personal_token_is_exchanged_and_renewed_once(self, images, web):
-        web.routes["/api/token/refresh/"] = Answer(b'{"access": "short-lived"}')
-        web.routes["/data/upload/1/a.png"] = [Answer(status=401), Answer(PNG), Answer(status=401)]
-        access = ImageAccess(hostname=web.url, token="e30.e30.sig")
-        images.load_rgb("/data/upload/1/a.png", access)
-        assert web.seen[-1].headers["Authorization"] == "Bearer short-lived"
-        with pytest.raises(FetchError, match="401"):
-            images.load_rgb("/data/upload/1/a.png", access)
-        assert len(web.asked("/data/upload/1/a.png")) == 4
-
-    def test_cookies_are_not_kept(self, images, web):
-        web.routes["/a.png"] = Answer(PNG, headers={"Set-Cookie": "sessionid=1; Path=/"})
-        for _ in range(2):
-            images.load_rgb(f"{web.url}/a.png", OPEN)
-        assert "Cookie" not in web.seen[1].headers
-
-    def test_a_netrc_file_adds_nothing(self, images, web, tmp_path, monkeypatch):
-        (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
-        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-        web.routes["/a.png"] = Answer(PNG)
-        images.load_rgb(f"{web.url}/a.png", OPEN)
-        assert "Authorization" not in web.seen[0].headers
-
-    def test_messages_hold_no_secrets(self, images, web):
-        with pytest.raises(ImageNotFound) as caught:
-            images.load_rgb(f"{web.url.replace('//', '//user:hush@')}/a.png?X-Amz-Signature=hush", OPEN)
-        assert "hush" not in str(caught.value) and "/a.png" in str(caught.value)
-
-    def test_no_access_says_what_to_check(self, images, web):
-        web.routes["/a.png"] = Answer(status=401)
-        with pytest.raises(FetchError, match="LABEL_STUDIO_API_KEY"):
-            images.load_rgb(f"{web.url}/a.png", OPEN)
-        web.routes["/data/upload/1/a.png"] = Answer(status=302, headers={"Location": "/user/login/?next=x"})
-        with pytest.raises(FetchError, match="log in"):
-            images.load_rgb("/data/upload/1/a.png", ImageAccess(hostname=web.url))
-
-
-class TestTrouble:
-    @pytest.mark.parametrize("status", [404, 410])
-    def test_not_there(self, images, web, status):
-        web.routes["/a.png"] = Answer(status=status)
-        with pytest.raises(ImageNotFound, match=str(status)):
-            images.load_rgb(f"{web.url}/a.png", OPEN)
-        assert len(web.seen) == 1, "asking again would not help"
-
-    @pytest.mark.parametrize("status", [400, 403, 418, 204, 206])
-    def test_other_answers(self, images, web, status):
-        web.routes["/a.png"] = Answer(status=status)
-        with pytest.raises(FetchError, match=str(status)):
-            images.load_rgb(f"{web.url}/a.png", OPEN)
-        assert len(web.seen) == 1
-
-    def test_a_passing_error_is_tried_again(self, images, web):
-        web.routes["/a.png"] = [Answer(status=503), Answer(status=500), Answer(PNG)]
-        assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
-
-    def test_a_lasting_error_is_given_up_in_time(self, web):
-        web.routes["/a.png"] = Answer(status=500)
-        started = time.monotonic()
-        with pytest.raises(FetchError, match="500"):
-            fetcher(timeout_s=1.0).load_rgb(f"{web.url}/a.png", OPEN)
-        assert len(web.seen) >= 2 and time.monotonic() - started < 1.5
-
-    def test_a_cut_off_answer_is_tried_again(self, images, web):
-        web.routes["/a.png"] = [Answer(PNG[:40], cut=20), Answer(PNG)]
-        assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
-        web.routes["/a.png"] = Answer(PNG[:40], cut=20)
-        with pytest.raises(ImageDecodeError, match="broke off after 40 bytes"):
-            fetcher(timeout_s=0.5).load_rgb(f"{web.url}/a.png", OPEN)
-
-    def test_nobody_there(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{free.getsockname()[1]}/a.png"
-        with pytest.raises(FetchError, match="cannot be reached"):
-            fetcher(timeout_s=0.5).load_rgb(url, OPEN)
-        with pytest.raises(FetchError, match="cannot be reached"):
-            fetcher(timeout_s=0.5).load_rgb("http://no-such-host.invalid/a.png", OPEN)
-
-    @pytest.mark.parametrize(("body", "match"), [(b"", "0 bytes"), (b"<html>log in</html>", "web page")])
-    def test_no_image(self, images, web, body, match):
-        web.routes["/a.png"] = Answer(body)
-        with pytest.raises(ImageDecodeError, match=match):
-            images.load_rgb(f"{web.url}/a.png", OPEN)
-
-    def test_too_many_bytes_announced(self, web):
-        web.routes["/a.png"] = Answer(b"x" * 2000)
-        with pytest.raises(ImageTooLarge, match="2000 bytes"):
-            fetcher(max_bytes=1000).load_rgb(f"{web.url}/a.png", OPEN)
-
-    def test_too_many_bytes_without_a_word(self, web):
-        sent = []
-
-        def endless():
-            for _ in range(10_000):
-                sent.append(1)
-                yield b"x" * 1000
-
-        web.routes["/a.png"] = Answer(chunks=endless())
-        with pytest.raises(ImageTooLarge):
-            fetcher(max_bytes=5000).load_rgb(f"{web.url}/a.png", OPEN)
-        assert len(sent) < 10_000
-
-    def test_a_compressed_bomb(self, web):
-        bomb = gzip.compress(b"\0" * 10_000_000)
-        web.routes["/a.png"] = Answer(bomb, headers={"Content-Encoding": "gzip"})
-        with pytest.raises(ImageTooLarge):
-            fetcher(max_bytes=100_000).load_rgb(f"{web.url}/a.png", OPEN)
-
-    def test_compressed_but_honest(self, images, web):
-        web.routes["/a.png"] = Answer(gzip.compress(PNG), headers={"Content-Encoding": "gzip"})
-        assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
-
-    def test_a_server_that_drips(self, web):
-        def drops():
-            for byte in PNG:
-                time.sleep(0.05)
-                yield bytes([byte])
-
-        web.routes["/a.png"] = Answer(chunks=drops())
-        started = time.monotonic()
-        with pytest.raises(FetchError, match="IMAGE_TIMEOUT_S"):
-            fetcher(timeout_s=0.6).load_rgb(f"{web.url}/a.png", OPEN)
-        assert time.monotonic() - started < 1.2
-
-    def test_a_server_that_says_nothing(self, web):
-        web.routes["/a.png"] = lambda seen: time.sleep(1.5) or Answer(PNG)
-        started = time.monotonic()
-        with pytest.raises(FetchError):
-            fetcher(timeout_s=0.5).load_rgb(f"{web.url}/a.png", OPEN)
-        assert time.monotonic() - started < 1.2
-
-    def test_redirects_are_counted(self, images, web):
-        web.routes["/a.png"] = Answer(status=302, headers={"Location": "/a.png"})
-        with pytest.raises(FetchError, match="more than 5 times"):
-            images.load_rgb(f"{web.url}/a.png", OPEN)
 
 
 class TestAddresses:
