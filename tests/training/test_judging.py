@@ -12,7 +12,7 @@ from backend.training.calibration import (
 )
 from backend.training.holdout import split_by_task
 from backend.training.metrics import average_precision, precision_recall, scores_by_label
-from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
+from backend.training.recipe import Augmentation, recipe_for
 from backend.training.schedule import assignment_trust, ema_decay, learning_rate_factor, longest_side_px
 from tests.learning_scenes import scene
 
@@ -172,14 +172,3 @@ def test_sizes_and_trust_rise_to_their_full_value():
     assert assignment_trust(0, recipe) == 0
     assert assignment_trust(0.9, recipe) == 1
     assert 0 < ema_decay(0, 600, recipe) < ema_decay(599, 600, recipe) < 1
-
-
-@pytest.mark.parametrize(("count", "shown"), [(1, 20), (10, 20), (23, 46), (30, 75), (90, 100), (300, 300)])
-def test_few_images_are_shown_repeatedly(count, shown):
-    assert images_per_epoch(count) == shown
-
-
-def test_pretrained_backbones_learn_slower():
-    scratch = recipe_for(TrainingParams(), 100, starts_trained=False, augmentation=Augmentation())
-    trained = recipe_for(TrainingParams(), 100, starts_trained=True, augmentation=Augmentation())
-    assert trained.backbone_rate < scratch.backbone_rate == 1.0
