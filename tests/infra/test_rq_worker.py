@@ -178,18 +178,28 @@ class TestInProcess:
         assert run_next_job(queue, "train", lambda record, lease: JobEnd("finished")) is None
 
     def test_publishing_waits_while_redis_is_away(self, tmp_path):
+        is_told = threading.Event()
         with EmbeddedRedis(tmp_path / "redis") as server:
+
+            def come_back():
+                time.sleep(2.0)
+                server.start()
+                is_told.wait(30.0)  # a Redis ends with the thread that started it
+
             queue = make_queue(server.url)
             job_id = queue.enqueue("train", "7", "p")
+            helper = threading.Thread(target=come_back)
 
             def publish(record, lease):
                 server.kill()
-                threading.Timer(2.0, server.start).start()
+                helper.start()
                 lease.confirm()
                 return JobEnd("finished", model_version="v1")
 
             assert run_next_job(queue, "train", publish) == job_id
             assert queue.record(job_id).model_version == "v1"
+            is_told.set()
+            helper.join()
 
     def test_what_a_lost_job_computed_is_dropped(self, queue):
         job_id = queue.enqueue("train", "7", "p")
