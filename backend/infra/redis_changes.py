@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from backend.infra.rq_records import talking_to_redis
+from backend.infra.redis_connection import redis_client, talking_to_redis
 from backend.service.ports import Changes
 
 # Takes the key, then numbers.
@@ -34,13 +30,7 @@ class RedisChanges:
 
     def __init__(self, redis_url: str, *, prefix: str = "lsb") -> None:
         """Connect to nothing yet."""
-        self._redis: Any = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=3.0,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 1),
-            decode_responses=True,
-        )
+        self._redis: Any = redis_client(redis_url)
         self._prefix = prefix
 
     def add(self, project_key: str, changes: Changes) -> None:

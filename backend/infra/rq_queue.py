@@ -16,10 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from backend.errors import ConflictError, NotFoundError
+from backend.infra.redis_connection import redis_client, talking_to_redis
 from backend.infra.rq_records import (
     ADD_TO_WAITING,
     CLAIM_NEXT,
@@ -27,7 +26,6 @@ from backend.infra.rq_records import (
     UPDATABLE,
     parse_record,
     stored_fields,
-    talking_to_redis,
     unknown_job,
 )
 from backend.infra.rq_tickets import live_worker_count, push_ticket, ticket_count
@@ -64,14 +62,7 @@ class RqJobQueue:
         prefix: str = "lsb",
         lease_s: float = LEASE_S,
     ) -> None:
-        # One immediate second try covers connections that went stale while Redis restarted.
-        self._redis: Any = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=3.0,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 1),
-            decode_responses=True,
-        )
+        self._redis: Any = redis_client(redis_url)
         self._job_timeout_s = job_timeout_s
         self._function = function
         self._prefix = prefix

@@ -11,14 +11,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import redis
-
-from backend.errors import NotFoundError, QueueError
+from backend.errors import NotFoundError
 from backend.service.ports import JobRecord
 
 UPDATABLE = ("progress", "details", "model_version", "error")
@@ -63,20 +60,6 @@ local time = redis.call('TIME')
 redis.call('ZADD', prefix .. ':running', time[1] + time[2] / 1e6, id)
 return job[3] or ''
 """
-
-
-@contextlib.contextmanager
-def talking_to_redis() -> Iterator[None]:
-    """Turn what redis-py raises into QueueError."""
-    try:
-        yield
-    except redis.WatchError:
-        raise
-    except redis.RedisError as exc:
-        raise QueueError(
-            f"Redis cannot be used now ({type(exc).__name__}: {str(exc)[:200]}); "
-            "nothing was changed, try again in a minute"
-        ) from exc
 
 
 def unknown_job(job_id: str) -> NotFoundError:

@@ -1,0 +1,41 @@
+"""How this service speaks to its Redis: briefly, and saying plainly when it is away."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from backend.errors import QueueError
+
+
+def redis_client(redis_url: str) -> Any:
+    """Return a client that answers in text; it connects with its first call.
+
+    One immediate second try covers connections that went stale while Redis restarted.
+    """
+    return redis.Redis.from_url(
+        redis_url,
+        socket_timeout=3.0,
+        socket_connect_timeout=1.0,
+        retry=Retry(NoBackoff(), 1),
+        decode_responses=True,
+    )
+
+
+@contextlib.contextmanager
+def talking_to_redis() -> Iterator[None]:
+    """Turn what redis-py raises into QueueError."""
+    try:
+        yield
+    except redis.WatchError:
+        raise
+    except redis.RedisError as exc:
+        raise QueueError(
+            f"Redis cannot be used now ({type(exc).__name__}: {str(exc)[:200]}); "
+            "nothing was changed, try again in a minute"
+        ) from exc
