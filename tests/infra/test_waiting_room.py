@@ -19,6 +19,15 @@ with MachineWaitingRoom(Path(sys.argv[1])).entered():
 """
 
 
+def somebody_waiting_at(path):
+    """Start a process that waits there until it reads a line; return it once it does."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", STAY, path], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    return other
+
+
 def test_nobody_is_there_at_first(tmp_path):
     room = MachineWaitingRoom(tmp_path / "not" / "yet" / "waiting")
     assert room.seconds_empty() >= 0
@@ -40,14 +49,7 @@ def test_the_room_is_empty_once_the_last_one_has_left(tmp_path):
 
 def test_one_who_waits_in_another_process_counts(tmp_path):
     room = MachineWaitingRoom(tmp_path / "waiting")
-    other = subprocess.Popen(
-        [sys.executable, "-c", STAY, tmp_path / "waiting"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout.readline() == "in\n"
+    other = somebody_waiting_at(tmp_path / "waiting")
     assert room.seconds_empty() == 0.0
     with room.entered():  # two processes may wait at once
         pass
@@ -58,14 +60,7 @@ def test_one_who_waits_in_another_process_counts(tmp_path):
 
 
 def test_a_process_that_was_killed_waits_no_more(tmp_path):
-    other = subprocess.Popen(
-        [sys.executable, "-c", STAY, tmp_path / "waiting"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout.readline() == "in\n"
+    other = somebody_waiting_at(tmp_path / "waiting")
     other.kill()
     other.communicate(timeout=60)
     time.sleep(0.05)
