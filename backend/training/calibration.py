@@ -26,7 +26,10 @@ UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
 # Precision and recall this close count as balanced.
 MAX_GAP = 0.04
-MASK_CUTS = (-1.2, -0.8, -0.4, 0.0, 0.4)
+MASK_CUTS = (-1.2, -0.8, 0.0, 0.4)
+"""Where masks may end instead of at MASK_CUT_LOGIT."""
+SURE_STANDARD_ERRORS = 2.0
+"""By how many standard errors another cut must be better on the held-out objects."""
 KNOTS = np.linspace(-4.0, 3.0, 29)
 
 
@@ -75,23 +78,29 @@ def expected_score_map() -> ScoreMap:
 def fit_mask_cut(
     predict: Callable[[float], Sequence[Detections]], targets: Sequence[TrainingTarget]
 ) -> float:
-    """Return the logit at which to end masks: the one whose masks fit the held-out objects best.
+    """Return the logit at which to end masks: the one whose masks fit the held-out objects best, if that is sure.
 
-    predict: gives the detections of the held-out images for a cut. Only objects that are found count.
+    predict: gives the detections of the held-out images for a cut. Only objects that are found count. A few
+    dozen objects cannot tell neighbouring cuts apart, so the usual one stays unless the same objects gain by
+    another one clearly more than chance explains.
     """
-    best_cut, best_iou = MASK_CUT_LOGIT, -1.0
-    for cut in sorted(MASK_CUTS, key=lambda c: abs(c - MASK_CUT_LOGIT)):
-        ious = [
-            iou
-            for found, target in zip(predict(cut), targets, strict=True)
-            for iou in matched_mask_ious(found, target)
-        ]
-        if len(ious) < OBJECTS_MIN:
-            return MASK_CUT_LOGIT
-        mean = float(np.mean(ious))
-        if mean > best_iou + 1e-4:
-            best_cut, best_iou = cut, mean
+    usual = _mask_ious(predict(MASK_CUT_LOGIT), targets)
+    if len(usual) < OBJECTS_MIN:
+        return MASK_CUT_LOGIT
+    best_cut, best_gain = MASK_CUT_LOGIT, 0.0
+    for cut in MASK_CUTS:
+        # The cut moves no box: the same objects are found, in the same order.
+        gains = _mask_ious(predict(cut), targets) - usual
+        gain, standard_error = float(gains.mean()), float(gains.std(ddof=1)) / math.sqrt(len(gains))
+        if gain > max(best_gain, SURE_STANDARD_ERRORS * standard_error):
+            best_cut, best_gain = cut, gain
     return best_cut
+
+
+def _mask_ious(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> FloatArray:
+    """Return the mask IoU of every object that was found, float [N]."""
+    pairs = zip(detections, targets, strict=True)
+    return np.array([iou for found, target in pairs for iou in matched_mask_ious(found, target)], np.float32)
 
 
 def _fit_logistic(logits: FloatArray, hits: np.ndarray, count: int) -> tuple[float, float]:

@@ -117,25 +117,41 @@ def test_too_little_to_fit_leaves_what_is_expected():
     assert score_map.logits_to_scores(np.array([-2.0]))[0] > 0.005
 
 
+def masks_shortened(truth, rows_lost):
+    """Return detections that are right but for masks that lack their last rows, so many for each object."""
+    lost = iter(rows_lost)
+    return [
+        Detections(
+            t.size,
+            t.boxes_xyxy_px,
+            np.ones(len(t), np.float32),
+            t.label_indices,
+            tuple(MaskPatch(m.left_px, m.top_px, m.bits[: m.bits.shape[0] - next(lost)]) for m in t.masks),
+        )
+        for t in truth
+    ]
+
+
 def test_the_mask_cut_is_the_one_that_fits_best():
     truth = [scene(seed)[1] for seed in range(6)]
+    count = sum(len(t) for t in truth)
 
     def predict(cut):
-        # Masks of the right size only at -0.8: elsewhere they lose their last rows.
-        rows = 0 if cut == -0.8 else 4
-        return [
-            Detections(
-                t.size,
-                t.boxes_xyxy_px,
-                np.ones(len(t), np.float32),
-                t.label_indices,
-                tuple(MaskPatch(m.left_px, m.top_px, m.bits[: m.bits.shape[0] - rows]) for m in t.masks),
-            )
-            for t in truth
-        ]
+        return masks_shortened(truth, [0 if cut == -0.8 else 4] * count)
 
     assert fit_mask_cut(predict, truth) == -0.8
     assert fit_mask_cut(lambda _: [detections([], [])] * 6, [target([])] * 6) == MASK_CUT_LOGIT
+
+
+def test_a_mask_cut_that_is_better_by_chance_only_is_not_taken():
+    truth = [scene(seed)[1] for seed in range(6)]
+    count = sum(len(t) for t in truth)
+    now_better_now_worse = ([0, 3, 0] * count)[:count]
+
+    def predict(cut):
+        return masks_shortened(truth, [2] * count if cut == MASK_CUT_LOGIT else now_better_now_worse)
+
+    assert fit_mask_cut(predict, truth) == MASK_CUT_LOGIT
 
 
 @pytest.mark.parametrize(("count", "held"), [(1, 0), (10, 0), (30, 3), (100, 10), (5000, 200)])
