@@ -5,20 +5,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from backend.training.recipe import HELD_OUT_MAX_IMAGES, HELD_OUT_MIN_IMAGES, HELD_OUT_SHARE
+from backend.training.recipe import (
+    HELD_OUT_MAX_IMAGES,
+    HELD_OUT_MIN_IMAGES,
+    HELD_OUT_MIN_TASKS,
+    HELD_OUT_SHARE,
+)
+
+_HELD_OUT_BELOW = round(HELD_OUT_SHARE * 2**256).to_bytes(32, "big")
 
 
 def split_by_task(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
     """Return (training, held-out) positions in `task_ids`.
 
-    Pages of one task stay together. The tasks with the smallest digests are held out, so a task keeps its
-    side while a project grows; with fewer than HELD_OUT_MIN_IMAGES images none is.
+    Pages of one task stay together. A task's id alone decides, by a digest that puts a share of
+    HELD_OUT_SHARE of all ids on the held-out side, so a task keeps its side whatever joins or leaves the
+    project. Only where that gives fewer than HELD_OUT_MIN_TASKS, or more than HELD_OUT_MAX_IMAGES, the next or
+    the first by digest are taken. With fewer than HELD_OUT_MIN_IMAGES images none is held out.
     """
     if len(task_ids) < HELD_OUT_MIN_IMAGES:
         return list(range(len(task_ids))), []
     tasks = sorted(set(task_ids), key=_digest)
-    wanted = min(HELD_OUT_MAX_IMAGES, max(2, round(HELD_OUT_SHARE * len(tasks))), len(tasks) - 1)
-    held_out = set(tasks[: max(wanted, 0)])
+    by_digest = sum(_digest(task) < _HELD_OUT_BELOW for task in tasks)
+    wanted = min(max(by_digest, HELD_OUT_MIN_TASKS), HELD_OUT_MAX_IMAGES, len(tasks) - 1)
+    held_out = set(tasks[:wanted])
     training = [i for i, task in enumerate(task_ids) if task not in held_out]
     return training, [i for i, task in enumerate(task_ids) if task in held_out]
 

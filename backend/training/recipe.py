@@ -11,6 +11,7 @@ from backend.core.training_params import TrainingParams
 # Held back for choosing the epoch and calibrating scores; below the minimum every image teaches.
 HELD_OUT_SHARE = 0.10
 HELD_OUT_MIN_IMAGES = 20
+HELD_OUT_MIN_TASKS = 2
 HELD_OUT_MAX_IMAGES = 200
 # A pass over fewer images repeats them: ten images alone would be one step an epoch. With very few the
 # repeats are fewer, since somebody who has drawn ten waits for a first answer: minutes, not a coffee break.

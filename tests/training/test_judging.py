@@ -154,20 +154,33 @@ def test_a_mask_cut_that_is_better_by_chance_only_is_not_taken():
     assert fit_mask_cut(predict, truth) == MASK_CUT_LOGIT
 
 
-@pytest.mark.parametrize(("count", "held"), [(1, 0), (10, 0), (30, 3), (100, 10), (5000, 200)])
-def test_how_many_are_held_out(count, held):
+@pytest.mark.parametrize(("count", "least", "most"), [(1, 0, 0), (19, 0, 0), (20, 2, 5), (1000, 70, 130)])
+def test_how_many_are_held_out(count, least, most):
     training, held_out = split_by_task(list(range(count)))
-    assert len(held_out) == held
+    assert least <= len(held_out) <= most
     assert sorted(training + held_out) == list(range(count))
 
 
-def test_a_task_keeps_its_side_and_its_pages_stay_together():
+def test_at_most_so_many_are_held_out():
+    assert len(split_by_task(list(range(5000)))[1]) == 200
+
+
+def test_a_task_keeps_its_side_whatever_joins_or_leaves_the_project():
+    def held_out_of(tasks):
+        return {tasks[i] for i in split_by_task(tasks)[1]}
+
+    first = list(range(300, 400))
+    grown = list(range(1000))
+    shrunk = list(range(350, 800, 2))
+    assert held_out_of(first) == held_out_of(grown) & set(first)
+    assert held_out_of(shrunk) == held_out_of(grown) & set(shrunk)
+
+
+def test_the_pages_of_a_task_stay_together():
     ids = [i // 2 for i in range(80)]
     _, held_out = split_by_task(ids)
     tasks = {ids[i] for i in held_out}
     assert all((ids[i] in tasks) == (i in held_out) for i in range(80))
-    _, more = split_by_task(list(range(41)))
-    assert len(tasks & set(more)) >= len(tasks) - 1
 
 
 def test_learning_rate_warms_up_and_falls():
