@@ -79,6 +79,14 @@ class FakePredictor:
             raise error
         return [self._find(image, confidence_threshold) for image in images]
 
+    def look(self, image, *, confidence_threshold, nms_threshold, max_regions=100):
+        return self.predict([image], confidence_threshold=confidence_threshold, nms_threshold=nms_threshold)[
+            0
+        ], None
+
+    def mask_in_box(self, maps, size, box_xyxy_px, label_index):
+        return None
+
     def _find(self, image: np.ndarray, confidence_threshold: float) -> Detections:
         height, width = image.shape[:2]
         scores = np.array([0.9 - 0.1 * k for k in range(len(self.labels))], np.float32)

@@ -1,4 +1,4 @@
-"""A prepared image as bytes and back: its pixels at working size, and what the detector saw in it.
+"""A prepared image as bytes and back: its pixels at working size, and what the detector saw and kept of it.
 
 Lossless. The bytes begin with a checksum, so that a file that was cut short or changed is noticed.
 """
@@ -13,20 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.instances import Detections, ImageSize, MaskPatch
+from backend.core.mask_maps import MaskMaps
 
 _CHECKSUM_BYTES = 4
 _LENGTH_BYTES = 4
 
 
-def pack_image(image: npt.NDArray[np.uint8], size: ImageSize, detections: Detections | None) -> bytes:
+def pack_image(
+    image: npt.NDArray[np.uint8], size: ImageSize, detections: Detections | None, maps: MaskMaps | None
+) -> bytes:
     """Return the bytes of a prepared image.
 
-    image: uint8 [h, w, 3] in the work frame; size: of the orig frame; detections: None before any training.
+    image: uint8 [h, w, 3] in the work frame; size: of the orig frame; detections: None before any training;
+    maps: None where the detector makes no masks.
     """
     header = {
         "image": list(image.shape),
         "size_wh": [size.width, size.height],
         "detections": None if detections is None else _describe(detections),
+        "maps": None if maps is None else _describe_maps(maps),
     }
     parts = [np.ascontiguousarray(image).tobytes()]
     if detections is not None:
@@ -36,13 +41,20 @@ def pack_image(image: npt.NDArray[np.uint8], size: ImageSize, detections: Detect
             np.ascontiguousarray(detections.label_indices, dtype="<i8").tobytes(),
             *(np.packbits(mask.bits).tobytes() for mask in detections.masks if mask is not None),
         ]
+    if maps is not None:
+        parts += [
+            np.ascontiguousarray(values, dtype="<f2").tobytes()
+            for values in (maps.fine, maps.coarse, maps.semantic)
+        ]
     text = json.dumps(header).encode()
     body = b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts])
     return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body
 
 
-def unpack_image(content: bytes) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None]:
-    """Return image, orig size and detections as `pack_image` got them. Raises ValueError if damaged."""
+def unpack_image(
+    content: bytes,
+) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None, MaskMaps | None]:
+    """Return image, orig size, detections and maps as `pack_image` got them. Raises ValueError if damaged."""
     whole = memoryview(content)
     checksum = int.from_bytes(whole[:_CHECKSUM_BYTES], "little")
     body = whole[_CHECKSUM_BYTES:]
@@ -54,15 +66,11 @@ def unpack_image(content: bytes) -> tuple[npt.NDArray[np.uint8], ImageSize, Dete
     image = reader.take("u1", tuple(header["image"]))
     width, height = header["size_wh"]
     size = ImageSize(width, height)
-    described = header["detections"]
-    if described is None:
-        return image, size, None
-    count = len(described["mask_windows"])
-    boxes = reader.take("<f4", (count, 4))
-    scores = reader.take("<f4", (count,))
-    labels = reader.take("<i8", (count,))
-    masks = tuple(None if window is None else reader.mask(*window) for window in described["mask_windows"])
-    return image, size, Detections(size, boxes, scores, labels, masks, described["image_score"])
+    detections = (
+        None if header["detections"] is None else _read_detections(reader, size, header["detections"])
+    )
+    maps = None if header["maps"] is None else _read_maps(reader, header["maps"])
+    return image, size, detections, maps
 
 
 class _Reader:
@@ -82,6 +90,28 @@ class _Reader:
         packed = self.take("u1", ((height * width + 7) // 8,))
         bits = np.unpackbits(packed, count=height * width).reshape(height, width)
         return MaskPatch(left_px, top_px, bits.astype(np.bool_))
+
+
+def _read_detections(reader: _Reader, size: ImageSize, described: dict[str, Any]) -> Detections:
+    count = len(described["mask_windows"])
+    boxes = reader.take("<f4", (count, 4))
+    scores = reader.take("<f4", (count,))
+    labels = reader.take("<i8", (count,))
+    masks = tuple(None if window is None else reader.mask(*window) for window in described["mask_windows"])
+    return Detections(size, boxes, scores, labels, masks, described["image_score"])
+
+
+def _read_maps(reader: _Reader, described: dict[str, Any]) -> MaskMaps:
+    width, height = described["net_size_wh"]
+    fine, coarse, semantic = (reader.take("<f2", tuple(shape)) for shape in described["shapes"])
+    return MaskMaps(ImageSize(width, height), fine, coarse, semantic)
+
+
+def _describe_maps(maps: MaskMaps) -> dict[str, object]:
+    return {
+        "net_size_wh": [maps.net_size.width, maps.net_size.height],
+        "shapes": [list(values.shape) for values in (maps.fine, maps.coarse, maps.semantic)],
+    }
 
 
 def _describe(detections: Detections) -> dict[str, object]:

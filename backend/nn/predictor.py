@@ -17,13 +17,14 @@ from safetensors.torch import load_file
 
 from backend.core.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.letterbox import Letterbox
+from backend.core.mask_maps import MaskMaps
 from backend.errors import ParameterError, VersionError
 from backend.nn.fuse import fuse_normalisation
 from backend.nn.network import Architecture, InstanceNetwork
 from backend.nn.postprocess import MASK_CUT_LOGIT, SPECK_SHARE, Candidates, object_mask, select_candidates
 from backend.nn.precision import in_channels_last, is_bf16_faster
 from backend.nn.score_map import ScoreMap, expected_f1
-from backend.nn.segmentation_head import mask_windows
+from backend.nn.segmentation_head import MASK_STRIDE, mask_windows
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
@@ -33,6 +34,9 @@ BATCH_SIZE = 8
 SCORE_FLOOR = 0.05
 # Where calibrated scores are meant to be cut: the default confidence threshold.
 DEFAULT_CUT = 0.30
+# A box that holds no place likelier than this to show the label holds nothing to outline.
+LEAST_PEAK_LOGIT = 0.0
+_HALF_MAX = 6e4  # a little below float16's largest number
 
 Image = npt.NDArray[np.uint8]
 
@@ -103,6 +107,59 @@ class Predictor:
             results = [ending.result() for ending in endings]
         places = {i: place for place, i in enumerate(i for batch in batches for i in batch)}
         return [results[places[i]] for i in range(len(images))]
+
+    def look(
+        self, image: Image, *, confidence_threshold: float, nms_threshold: float, max_regions: int = 100
+    ) -> tuple[Detections, MaskMaps | None]:
+        """Return the objects of one image and what `mask_in_box` needs; None where no masks were learned."""
+        letterbox = Letterbox.fit(_size_of(image), net_size(_size_of(image), self.architecture))
+        maps = self._run(torch.from_numpy(letterbox.image_to_net(image)[None]))
+        kept, score = self._choose(_Cuts(confidence_threshold, nms_threshold, max_regions), maps, 0)
+        if self._network.segmentation_head is None:
+            return self._finish(kept, score, letterbox, None), None
+        detections = self._finish(kept, score, letterbox, self._mask_logits(maps, [kept])[0])
+        fine, coarse, semantic = (
+            maps[name][0].float().clamp(-_HALF_MAX, _HALF_MAX).cpu().numpy().astype(np.float16)
+            for name in ("fine", "coarse", "semantic")
+        )
+        return detections, MaskMaps(letterbox.net_size, fine, coarse, semantic)
+
+    def mask_in_box(
+        self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
+    ) -> MaskPatch | None:
+        """Return the mask of what a box [4] was drawn around, both in the orig frame; None for nothing known.
+
+        maps: of `look` on the same image, which is `size` large. label_index: None for the label that is
+        likeliest within the box.
+        """
+        head = self._network.segmentation_head
+        assert head is not None
+        letterbox = Letterbox.fit(size, maps.net_size)
+        scale_x, scale_y = letterbox.scale_xy
+        box = box_xyxy_px.astype(np.float32) * np.array([scale_x, scale_y] * 2, dtype=np.float32)
+        left, top, right, bottom = (int(v) for v in np.round(box / MASK_STRIDE))
+        inside = maps.semantic[:, max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]
+        if not inside.size:
+            return None
+        if label_index is None:
+            label_index = int(inside.astype(np.float32).mean(axis=(1, 2)).argmax())
+        if inside[label_index].max() < LEAST_PEAK_LOGIT:
+            return None
+        windows = [mask_windows(torch.from_numpy(box[None]).to(self._device))]
+        fine, coarse = (
+            torch.from_numpy(values[None]).to(self._device, self._dtype)
+            for values in (maps.fine, maps.coarse)
+        )
+        with torch.inference_mode(), self._precision():
+            residual = head.window_residuals(fine, coarse, windows, dtype=self._dtype)
+        return object_mask(
+            maps.semantic[label_index].astype(np.float32),
+            residual[0].cpu().numpy(),
+            windows[0][0].cpu().numpy(),
+            letterbox,
+            speck_share=self._speck_shares[label_index],
+            cut_logit=self._mask_cut_logit,
+        )
 
     def _run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.inference_mode(), self._precision():

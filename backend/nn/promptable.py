@@ -1,7 +1,7 @@
 """Prompts in, one object's mask out: encode an image once, then answer prompt after prompt.
 
-An encoding is the image at working size and what the trained detector saw in it. Each answer costs a few
-passes of a small network over a window of 160 x 160 pixels. A mask grows click by click: the mask after
+An encoding is the image at working size and what the trained detector saw and kept of it. Each answer costs
+a few passes of a small network over a window of 160 x 160 pixels. A mask grows click by click: the mask after
 the first click is the second one's starting point. The steps before the newest prompt are remembered with
 the encoding and computed again where they were forgotten, so answers never depend on which process or
 thread gave the ones before.
@@ -13,14 +13,16 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
 from backend.core.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.mask_maps import MaskMaps
 from backend.core.masks import patch_box
 from backend.core.prompt_mask import field_to_mask
 from backend.core.prompt_window import (
@@ -45,7 +47,7 @@ from backend.nn.promptable_belief import (
     steadied,
     weighed_with_hint,
 )
-from backend.nn.promptable_hints import detector_view, matching_instance
+from backend.nn.promptable_hints import detector_view, mask_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network
@@ -73,17 +75,27 @@ class SegmentedObject:
     label_index: int | None
 
 
+class BoxMasks(Protocol):
+    """A trained detector that outlines what a given box was drawn around."""
+
+    def mask_in_box(
+        self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
+    ) -> MaskPatch | None:
+        """Return the mask in the orig frame of a box [4] in the orig frame, None where nothing is known."""
+
+
 @dataclass(eq=False)
 class Encoding:
     """One image, ready for prompts; shared by threads.
 
     image uint8 [h, w, 3] in the work frame (orig times `scale`); detections in the orig frame, None before
-    any training.
+    any training; maps: what the detector kept of the image, None before any training and without masks.
     """
 
     image: ByteArray
     size: ImageSize
     detections: Detections | None
+    maps: MaskMaps | None = None
     _beliefs: OrderedDict[bytes, Belief] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -97,7 +109,8 @@ class Encoding:
         """Memory this encoding takes at most, the remembered steps included."""
         masks = () if self.detections is None else self.detections.masks
         mask_bytes = sum(mask.bits.nbytes for mask in masks if mask is not None)
-        return self.image.nbytes + mask_bytes + REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2 + 4096
+        map_bytes = 0 if self.maps is None else self.maps.nbytes
+        return self.image.nbytes + mask_bytes + map_bytes + REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2 + 4096
 
     def recall(self, key: bytes) -> Belief | None:
         """Return a remembered step."""
@@ -115,15 +128,15 @@ class Encoding:
                 self._beliefs.popitem(last=False)
 
 
-def encode_image(image: ByteArray, detections: Detections | None) -> Encoding:
-    """Return the encoding of an RGB image uint8 [H, W, 3] and what the trained detector found in it."""
+def encode_image(image: ByteArray, detections: Detections | None, maps: MaskMaps | None = None) -> Encoding:
+    """Return the encoding of an RGB image uint8 [H, W, 3] and what the trained detector found and kept."""
     height, width = image.shape[:2]
     shrink = WORK_SIDE_MAX_PX / max(height, width)
     work = image
     if shrink < 1.0:
         size_wh = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         work = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections)
+    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections, maps)
 
 
 class PromptSegmenter:
@@ -135,16 +148,20 @@ class PromptSegmenter:
         self._half_precision = half_precision
 
     def segment(
-        self, encoding: Encoding, prompts: Prompts, label_index: int | None = None
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        label_index: int | None = None,
+        detector: BoxMasks | None = None,
     ) -> SegmentedObject | None:
         """Return the object that the prompts mean, None where nothing is found.
 
         label_index: of the prompt's label in the detector's labels, None where it has none or does not
-        know it; then every label's instances are looked at.
+        know it; then every label's instances are looked at. detector: the one that `encoding` comes from.
         """
         if not prompts.is_clear:
             return None
-        belief = self._belief(encoding, _scaled(prompts, encoding.scale), label_index)
+        belief = self._belief(encoding, _scaled(prompts, encoding.scale), label_index, detector)
         window = _to_orig(belief.window, encoding.scale)
         field_orig = belief.field.astype(np.float32)
         mask = field_to_mask(field_orig, window, prompts, encoding.size)
@@ -161,7 +178,9 @@ class PromptSegmenter:
         click = Prompts(np.full((1, 2), 32, dtype=np.float32), np.array([True]))
         self.segment(encode_image(np.zeros((64, 64, 3), dtype=np.uint8), None), click)
 
-    def _belief(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
+    def _belief(
+        self, encoding: Encoding, prompts: Prompts, label_index: int | None, detector: BoxMasks | None
+    ) -> Belief:
         """Return the belief after all prompts, going click by click from the last step remembered."""
         steps = _step_counts(prompts)
         keys = [_key(prompts.first_clicks(count), label_index) for count in steps]
@@ -172,18 +191,23 @@ class PromptSegmenter:
                 done = k + 1
                 break
         for k in range(done, len(steps)):
-            belief = self._step(encoding, prompts.first_clicks(steps[k]), belief, label_index)
+            belief = self._step(encoding, prompts.first_clicks(steps[k]), belief, label_index, detector)
             encoding.remember(keys[k], belief)
         assert belief is not None
         return belief
 
     def _step(
-        self, encoding: Encoding, prompts: Prompts, before: Belief | None, label_index: int | None
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        before: Belief | None,
+        label_index: int | None,
+        detector: BoxMasks | None,
     ) -> Belief:
         """Return the belief after one more prompt (prompts in the work frame)."""
         hint = None
         if before is None:
-            hint, prompts = self._hint(encoding, prompts, label_index)
+            hint, prompts = self._hint(encoding, prompts, label_index, detector)
         start = before or hint
         if start is None and prompts.outline_px is None:
             start = self._search(encoding, prompts, label_index)
@@ -199,31 +223,34 @@ class PromptSegmenter:
         return second
 
     def _hint(
-        self, encoding: Encoding, prompts: Prompts, label_index: int | None
+        self, encoding: Encoding, prompts: Prompts, label_index: int | None, detector: BoxMasks | None
     ) -> tuple[Belief | None, Prompts]:
-        """Return the detector's instance as a first belief; without a mask, its box as a rough shape."""
+        """Return what the detector makes of the prompts as a first belief; without a mask, a rough shape.
+
+        The annotator's box is better than the detector's own: within a rough shape it is asked for the mask
+        of that box, whether it would have found the object or not.
+        """
         detections = encoding.detections
         if detections is None:
             return None, prompts
         instance = matching_instance(detections, _scaled(prompts, 1 / encoding.scale), label_index)
+        label = label_index if instance is None else int(detections.label_indices[instance])
+        if prompts.outline_px is not None and encoding.maps is not None and detector is not None:
+            box = box_around(prompts.outline_px) / encoding.scale
+            with one_thread():
+                mask = detector.mask_in_box(encoding.maps, encoding.size, box, label)
+            if mask is not None:
+                return _drawn(mask, encoding.scale), prompts
         if instance is None:
             return None, prompts
-        box = detections.boxes_xyxy_px[instance] * encoding.scale
         mask = detections.masks[instance]
-        if mask is None:
-            if prompts.outline_px is None:
-                corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
-                prompts = Prompts(
-                    prompts.clicks_xy_px,
-                    prompts.is_positive,
-                    corners.astype(np.float32),
-                    prompts.painted,
-                    prompts.erased,
-                )
-            return None, prompts
-        window = window_around(patch_box(mask) * encoding.scale, ZOOM_OUT)
-        drawn = detector_view(detections, window, encoding.scale, NET_SIDE, only=instance)
-        return Belief(window, drawn.astype(np.float16), float(detections.scores[instance])), prompts
+        if mask is not None:
+            return _drawn(mask, encoding.scale), prompts
+        if prompts.outline_px is None:
+            left, top, right, bottom = detections.boxes_xyxy_px[instance] * encoding.scale
+            corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
+            prompts = replace(prompts, outline_px=corners)
+        return None, prompts
 
     def _search(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
         """Return the best of looks at several scales around clicks of unknown extent."""
@@ -292,6 +319,12 @@ def load_segmenter(version_folder: Path | None) -> PromptSegmenter:
     own = None if version_folder is None else version_folder / PROMPT_WEIGHTS_FILE
     path = own if own is not None and own.exists() else SHIPPED_WEIGHTS
     return PromptSegmenter(load_network(path), half_precision=is_bf16_faster("cpu"))
+
+
+def _drawn(mask: MaskPatch, scale: float) -> Belief:
+    """Return a mask (orig frame) as a belief in the window around it; scale: work pixels per orig pixel."""
+    window = window_around(patch_box(mask) * scale, ZOOM_OUT)
+    return Belief(window, mask_view(mask, window, scale, NET_SIDE).astype(np.float16), 1.0)
 
 
 def _step_counts(prompts: Prompts) -> list[int]:

@@ -151,7 +151,9 @@ class Interactive:
         label_index = ready.labels.index(request.label) if request.label in ready.labels else None
         answers = []
         for prompts in objects:
-            turn = self._lane.call(partial(ready.segmenter.segment, ready.encoding, prompts, label_index))
+            turn = self._lane.call(
+                partial(ready.segmenter.segment, ready.encoding, prompts, label_index, ready.detector)
+            )
             found: SegmentedObject | None = turn.result(timeout=max(0.0, deadline - time.monotonic()))
             if found is None:
                 continue

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.instances import Detections
-from backend.service.versions import Predictor
+from backend.service.versions import ImagePredictor
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Cut:
 class _Waiting:
     rank: int
     turn: int
-    predictor: Predictor = field(compare=False)
+    predictor: ImagePredictor = field(compare=False)
     cut: Cut = field(compare=False)
     images: Sequence[RgbImage] = field(compare=False)
     future: Future[list[Detections]] = field(compare=False)
@@ -63,7 +63,7 @@ class NetworkLane:
         self.seconds_busy = 0.0
 
     def submit(
-        self, predictor: Predictor, images: Sequence[RgbImage], cut: Cut, *, is_bulk: bool = False
+        self, predictor: ImagePredictor, images: Sequence[RgbImage], cut: Cut, *, is_bulk: bool = False
     ) -> Future[list[Detections]]:
         """Queue images of one request; the future holds one Detections per image, in order.
 
@@ -169,7 +169,7 @@ class _Call:
 _NO_CUT = Cut(confidence_threshold=1.0, nms_threshold=1.0)
 
 
-def _predict_in_pieces(predictor: Predictor, images: list[RgbImage], cut: Cut) -> list[Detections]:
+def _predict_in_pieces(predictor: ImagePredictor, images: list[RgbImage], cut: Cut) -> list[Detections]:
     """Predict, in halves where the memory does not suffice (a training may share the device)."""
     try:
         return predictor.predict(

@@ -13,11 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from backend.service.encodings import EncodingCache, EncodingKey, Sized
-from backend.service.lane import Cut, NetworkLane
+from backend.service.lane import NetworkLane
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
 from backend.service.versions import NOT_TRAINED, Predictor, Versions
 
@@ -28,7 +29,7 @@ MOST_THREADS = 8
 MOST_SEGMENTERS = 4
 LOADING_SHARE = 0.5
 """How much of an answer's time may go by before the general network steps in for one that is being loaded."""
-HINT_CUT = Cut(confidence_threshold=0.08, nms_threshold=0.6, with_masks=True, max_regions=60)
+HINT_LIMITS: dict[str, Any] = {"confidence_threshold": 0.08, "nms_threshold": 0.6, "max_regions": 60}
 """What the detector hands to the smart tools: also the unlikely, since the annotator points at one."""
 
 LoadSegmenter = Callable[[Path | None], "PromptSegmenter"]
@@ -36,12 +37,21 @@ LoadSegmenter = Callable[[Path | None], "PromptSegmenter"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """One image ready for prompts; labels are the detector's, () for the general network."""
+    """One image ready for prompts; detector: the version's, None for the general network."""
 
     encoding: Encoding
     segmenter: PromptSegmenter
-    version: str
-    labels: tuple[str, ...]
+    detector: Predictor | None
+
+    @property
+    def version(self) -> str:
+        """Name the version that answers."""
+        return NOT_TRAINED if self.detector is None else self.detector.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels that the detector knows."""
+        return () if self.detector is None else self.detector.labels
 
 
 class PreparedImages:
@@ -80,8 +90,7 @@ class PreparedImages:
         return Prepared(
             cast("Encoding", encoding.result(timeout=_left(deadline))),
             segmenter.result(timeout=_left(deadline)),
-            NOT_TRAINED if predictor is None else predictor.version,
-            () if predictor is None else predictor.labels,
+            predictor,
         )
 
     def prepare(self, reference: str, project_key: str, access: ImageAccess) -> None:
@@ -111,10 +120,10 @@ class PreparedImages:
             from backend.nn.promptable import encode_image
 
             image = self._images.load_rgb(reference, access)
-            detections = None
-            if predictor is not None:
-                detections = self._lane.submit(predictor, [image], HINT_CUT, is_bulk=is_bulk).result()[0]
-            return encode_image(image, detections)
+            if predictor is None:
+                return encode_image(image, None)
+            look = partial(predictor.look, image, **HINT_LIMITS)
+            return encode_image(image, *self._lane.call(look, is_bulk=is_bulk).result())
 
         version = NOT_TRAINED if predictor is None else predictor.version
         start = _now if is_bulk else self._pool().submit
@@ -161,7 +170,7 @@ def _pack(encoding: Sized) -> bytes:
     from backend.core.encoded_image import pack_image
 
     held = cast("Encoding", encoding)
-    return pack_image(held.image, held.size, held.detections)
+    return pack_image(held.image, held.size, held.detections, held.maps)
 
 
 def _unpack(content: bytes) -> Sized:

@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import Detections
+from backend.core.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.mask_maps import MaskMaps
 from backend.errors import VersionError
 from backend.service.ports import VersionStore
 
@@ -26,8 +27,8 @@ _LOOK_EVERY_S = 2.0
 _DAMAGED_FOR_S = 60.0
 
 
-class Predictor(Protocol):
-    """A loaded version; `backend.nn.predictor` has the real one."""
+class ImagePredictor(Protocol):
+    """What finds objects in batches of images."""
 
     labels: tuple[str, ...]
     version: str
@@ -42,6 +43,25 @@ class Predictor(Protocol):
         max_regions: int = 100,
     ) -> list[Detections]:
         """Return what is in each image, in the orig frame."""
+
+
+class Predictor(ImagePredictor, Protocol):
+    """A loaded version; `backend.nn.predictor` has the real one."""
+
+    def look(
+        self,
+        image: npt.NDArray[np.uint8],
+        *,
+        confidence_threshold: float,
+        nms_threshold: float,
+        max_regions: int = 100,
+    ) -> tuple[Detections, MaskMaps | None]:
+        """Return what is in one image, and what `mask_in_box` needs of it."""
+
+    def mask_in_box(
+        self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
+    ) -> MaskPatch | None:
+        """Return the mask of what a box was drawn around, both in the orig frame."""
 
 
 class Versions:

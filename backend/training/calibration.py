@@ -78,7 +78,7 @@ def expected_score_map() -> ScoreMap:
 def fit_mask_cut(
     predict: Callable[[float], Sequence[Detections]], targets: Sequence[TrainingTarget]
 ) -> float:
-    """Return the logit at which to end masks: the one whose masks fit the held-out objects best, if that is sure.
+    """Return the logit at which to end masks: the one that surely fits the held-out objects best.
 
     predict: gives the detections of the held-out images for a cut. Only objects that are found count. A few
     dozen objects cannot tell neighbouring cuts apart, so the usual one stays unless the same objects gain by

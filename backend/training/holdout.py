@@ -20,8 +20,8 @@ def split_by_task(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
 
     Pages of one task stay together. A task's id alone decides, by a digest that puts a share of
     HELD_OUT_SHARE of all ids on the held-out side, so a task keeps its side whatever joins or leaves the
-    project. Only where that gives fewer than HELD_OUT_MIN_TASKS, or more than HELD_OUT_MAX_IMAGES, the next or
-    the first by digest are taken. With fewer than HELD_OUT_MIN_IMAGES images none is held out.
+    project. Only where that gives fewer than HELD_OUT_MIN_TASKS, or more than HELD_OUT_MAX_IMAGES, the next
+    or the first by digest are taken. With fewer than HELD_OUT_MIN_IMAGES images none is held out.
     """
     if len(task_ids) < HELD_OUT_MIN_IMAGES:
         return list(range(len(task_ids))), []

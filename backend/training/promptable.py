@@ -22,7 +22,7 @@ import torch
 
 from backend.core.prompts import Prompts
 from backend.errors import BackendError, TrainingStopped
-from backend.nn.predictor import load_predictor
+from backend.nn.predictor import Predictor, load_predictor
 from backend.nn.promptable import PROMPT_WEIGHTS_FILE, Encoding, PromptSegmenter, encode_image
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network, save_weights
@@ -107,11 +107,12 @@ def _tune(
         return {"tuned": False, "why": "no label has a mask; draw polygons or brush strokes to teach it"}
     source = _start_weights(inputs)
     network = load_network(source)
-    judged = _judging_set(held_out, folder, inputs.device)
-    before = _judge(PromptSegmenter(network), judged)
+    detector = load_predictor(folder, inputs.device) if held_out else None
+    judged = _judging_set(held_out, detector) if detector is not None else []
+    before = _judge(PromptSegmenter(network), detector, judged)
     average = _fit(network, _endless(pool, rng), rng, observer, seconds_for(detector_seconds))
     save_weights(average.values, folder / PROMPT_WEIGHTS_FILE)
-    after = _judge(PromptSegmenter(load_network(folder / PROMPT_WEIGHTS_FILE)), judged)
+    after = _judge(PromptSegmenter(load_network(folder / PROMPT_WEIGHTS_FILE)), detector, judged)
     entries: dict[str, Any] = {
         "tuned": True,
         "objects": len(pool),
@@ -245,48 +246,55 @@ def _fit(
     return average
 
 
-def _judging_set(
-    held_out: list[CachedImage], folder: Path, device: str
-) -> list[tuple[Encoding, list[BoolArray]]]:
+def _judging_set(held_out: list[CachedImage], detector: Predictor) -> list[tuple[Encoding, list[BoolArray]]]:
     """Return encodings of held-out images, with what the new detector sees in them, and the true masks."""
     judged: list[tuple[Encoding, list[BoolArray]]] = []
-    predictor = load_predictor(folder, device) if held_out else None
     left = OBJECTS_JUDGED
     for image in held_out:
         masks = [image.target.masks[k] for k in range(len(image.target)) if _is_usable(image, k)][:left]
-        if not masks or predictor is None:
+        if not masks:
             continue
-        detections = predictor.predict(
-            [np.asarray(image.image)],
+        pixels = np.asarray(image.image)
+        seen = detector.look(
+            pixels,
             confidence_threshold=HINT_CONFIDENCE,
             nms_threshold=HINT_NMS,
             max_regions=HINT_REGIONS,
-        )[0]
+        )
         full = [mask.full(image.size) for mask in masks if mask is not None]
-        judged.append((encode_image(np.asarray(image.image), detections), full))
+        judged.append((encode_image(pixels, *seen), full))
         left -= len(masks)
     return judged
 
 
-def _judge(segmenter: PromptSegmenter, judged: list[tuple[Encoding, list[BoolArray]]]) -> _Judgement | None:
+def _judge(
+    segmenter: PromptSegmenter, detector: Predictor | None, judged: list[tuple[Encoding, list[BoolArray]]]
+) -> _Judgement | None:
     """Return how well first prompts do, None where there is nothing to judge by; forgets what it tried."""
     rng = np.random.default_rng(0)
     box_ious: list[float] = []
     click_ious: list[float] = []
     for kept, masks in judged:
-        encoding = Encoding(kept.image, kept.size, kept.detections)
+        encoding = Encoding(kept.image, kept.size, kept.detections, kept.maps)
         for mask in masks:
             outline = box_outline(jittered_box(rng, mask_box(mask), 0.05))
             point = np.array([innermost_point(mask)], dtype=np.float32)
-            box_ious.append(_iou(segmenter, encoding, Prompts(outline_px=outline), mask))
-            click_ious.append(_iou(segmenter, encoding, Prompts(point, np.array([True])), mask))
+            click = Prompts(point, np.array([True]))
+            box_ious.append(_iou(segmenter, detector, encoding, Prompts(outline_px=outline), mask))
+            click_ious.append(_iou(segmenter, detector, encoding, click, mask))
     if not box_ious:
         return None
     return _Judgement(float(np.mean(box_ious)), float(np.mean(click_ious)))
 
 
-def _iou(segmenter: PromptSegmenter, encoding: Encoding, prompts: Prompts, truth: BoolArray) -> float:
-    found = segmenter.segment(encoding, prompts)
+def _iou(
+    segmenter: PromptSegmenter,
+    detector: Predictor | None,
+    encoding: Encoding,
+    prompts: Prompts,
+    truth: BoolArray,
+) -> float:
+    found = segmenter.segment(encoding, prompts, None, detector)
     if found is None:
         return 0.0
     mask = found.mask.full(encoding.size)

@@ -5,6 +5,7 @@ import pytest
 
 from backend.core.encoded_image import pack_image, unpack_image
 from backend.core.instances import Detections, ImageSize, MaskPatch
+from backend.core.mask_maps import MaskMaps
 
 SIZE = ImageSize(64, 48)
 
@@ -30,15 +31,21 @@ def patch(height: int, width: int) -> MaskPatch:
     return MaskPatch(3, 5, np.random.default_rng(2).random((height, width)) > 0.5)
 
 
+def kept_maps() -> MaskMaps:
+    rng = np.random.default_rng(3)
+    shapes = ((5, 4, 6), (5, 2, 3), (2, 4, 6))
+    return MaskMaps(ImageSize(24, 16), *(rng.normal(size=shape).astype(np.float16) for shape in shapes))
+
+
 @pytest.mark.parametrize(
     "detections",
     [None, found(), found(patch(7, 9)), found(patch(8, 8), None, patch(1, 1))],
     ids=["before training", "nothing found", "one mask", "some without a mask"],
 )
 def test_there_and_back(detections):
-    got_image, got_size, got = unpack_image(pack_image(image(), SIZE, detections))
+    got_image, got_size, got, maps = unpack_image(pack_image(image(), SIZE, detections, None))
     assert np.array_equal(got_image, image()) and got_image.flags.writeable
-    assert got_size == SIZE
+    assert got_size == SIZE and maps is None
     if detections is None:
         assert got is None
         return
@@ -51,6 +58,15 @@ def test_there_and_back(detections):
         if before is not None:
             assert (after.left_px, after.top_px) == (before.left_px, before.top_px)
             assert np.array_equal(after.bits, before.bits)
+
+
+def test_the_detectors_maps_there_and_back():
+    before = kept_maps()
+    *_, after = unpack_image(pack_image(image(), SIZE, found(patch(3, 3)), before))
+    assert after.net_size == before.net_size
+    for name in ("fine", "coarse", "semantic"):
+        assert np.array_equal(getattr(after, name), getattr(before, name))
+        assert getattr(after, name).dtype == np.float16
 
 
 @pytest.mark.parametrize(
@@ -67,4 +83,4 @@ def test_there_and_back(detections):
 )
 def test_damage_is_noticed(damage):
     with pytest.raises(ValueError, match="prepare it again"):
-        unpack_image(damage(pack_image(image(), SIZE, found(patch(4, 4)))))
+        unpack_image(damage(pack_image(image(), SIZE, found(patch(4, 4)), kept_maps())))

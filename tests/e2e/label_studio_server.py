@@ -24,6 +24,8 @@ from tests.service_process import HOST, ROOT, free_port
 
 START_TIMEOUT_S = 600.0
 CALL_TIMEOUT_S = 150.0
+# An action works through all tasks of a project before it answers.
+ACTION_TIMEOUT_S = 900
 # The bearer made from a personal access token lives for five minutes.
 BEARER_LIFETIME_S = 200.0
 _CLOSED_PROXY = f"http://{HOST}:9"
@@ -207,14 +209,16 @@ class LabelStudio:
 
     # -- the API -----------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = CALL_TIMEOUT_S, **options: Any
+    ) -> Any:
         """Call the API; return decoded JSON, None for an empty answer. Raises on an error status."""
         answer = self._session.request(
             method,
             self.url + quote(path, safe="/?=&%"),
             json=body,
             headers={"Authorization": self._authorization()},
-            timeout=CALL_TIMEOUT_S,
+            timeout=timeout_s,
             **options,
         )
         if not answer.ok:
@@ -276,7 +280,8 @@ class LabelStudio:
             "selectedItems": selected,
             "filters": {"conjunction": "and", "items": []},
         }
-        return self.call("POST", f"/api/dm/actions/?id={action}&project={project_id}", body)
+        path = f"/api/dm/actions/?id={action}&project={project_id}"
+        return self.call("POST", path, body, timeout_s=ACTION_TIMEOUT_S)
 
     def retrieve_predictions(self, project_id: int, task_ids: Sequence[int] | None = None) -> Any:
         """Choose Retrieve Predictions."""

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from backend.core.instances import Detections, ImageSize, MaskPatch
+from backend.core.mask_maps import MaskMaps
 from backend.core.prompt_window import Window
 from backend.core.prompts import Prompts
 from backend.errors import VersionError
@@ -146,8 +147,63 @@ def test_an_instance_without_mask_becomes_a_rough_shape():
     segmenter = load_segmenter(None)
     image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
     encoding = encode_image(image, found(((30, 20, 70, 60), 0.9), with_masks=False))
-    hint, prompts = segmenter._hint(encoding, one_click(50, 40), None)
+    hint, prompts = segmenter._hint(encoding, one_click(50, 40), None, None)
     assert hint is None and prompts.outline_px.min(axis=0).tolist() == [30, 20]
+
+
+class FakeDetector:
+    """Takes the left half of every box for the object, or nothing."""
+
+    def __init__(self, finds: bool = True) -> None:
+        self.finds = finds
+        self.asked: list[tuple[list[float], int | None]] = []
+
+    def mask_in_box(self, maps, size, box_xyxy_px, label_index):
+        self.asked.append((box_xyxy_px.tolist(), label_index))
+        if not self.finds:
+            return None
+        left, top, right, bottom = (int(v) for v in box_xyxy_px)
+        return MaskPatch(left, top, np.ones((bottom - top, (right - left) // 2), bool))
+
+
+def some_maps() -> MaskMaps:
+    shapes = ((1, 4, 4), (1, 2, 2), (2, 4, 4))
+    return MaskMaps(ImageSize(32, 32), *(np.zeros(shape, np.float16) for shape in shapes))
+
+
+BOX = np.array([[200, 160], [1000, 160], [1000, 800], [200, 800]], np.float32)
+
+
+def test_a_detector_is_asked_for_the_mask_of_the_annotators_own_box():
+    # Larger than the working size, so that the frames differ.
+    image = np.full((1200, 2000, 3), 90, np.uint8)
+    encoding = encode_image(image, found(((300, 200, 900, 700), 0.9)), some_maps())
+    detector = FakeDetector()
+    answer = load_segmenter(None).segment(encoding, Prompts(outline_px=BOX), 0, detector)
+    ((box, label),) = detector.asked
+    assert box == pytest.approx([200, 160, 1000, 800], abs=1) and label == 0
+    mask = answer.mask.full(ImageSize(2000, 1200))
+    assert mask[480, 300] and not mask[480, 900]
+
+
+def test_a_detector_that_knows_nothing_there_leaves_the_box_to_the_network():
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+    outline = np.array([[20, 10], [60, 10], [60, 60], [20, 60]], np.float32)
+    with_maps = encode_image(image, found(), some_maps())
+    detector = FakeDetector(finds=False)
+    asked = load_segmenter(None).segment(with_maps, Prompts(outline_px=outline), None, detector)
+    alone = load_segmenter(None).segment(encode_image(image, found()), Prompts(outline_px=outline), None)
+    assert len(detector.asked) == 1
+    assert np.array_equal(asked.mask.full(with_maps.size), alone.mask.full(with_maps.size))
+
+
+def test_clicks_ask_for_no_box():
+    image = np.full((80, 100, 3), 90, np.uint8)
+    detector = FakeDetector()
+    encoding = encode_image(image, found(((30, 20, 70, 60), 0.9)), some_maps())
+    assert encoding.bytes_held > encode_image(image, found(((30, 20, 70, 60), 0.9))).bytes_held
+    load_segmenter(None).segment(encoding, one_click(50, 40), 0, detector)
+    assert detector.asked == []
 
 
 @pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])

@@ -65,7 +65,7 @@ class CountingSegmenter:
         self.seconds = seconds
         self.asked = 0
 
-    def segment(self, encoding, prompts, label_index=None):
+    def segment(self, encoding, prompts, label_index=None, detector=None):
         self.asked += 1
         time.sleep(self.seconds)
         x, y = prompts.clicks_xy_px[0].astype(int) if len(prompts.clicks_xy_px) else (5, 5)
