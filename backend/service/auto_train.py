@@ -1,7 +1,8 @@
 """Training by itself: after enough changes, once nobody has drawn for a while.
 
 Label Studio's events say that something changed, not what: they come without a password. So they only count,
-and before a training is queued the project is read once through the API.
+and before a training is queued the project is read once through the API. A training that finds the labels
+as a version knows them already ends there (see `train.run_training`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from backend.service.model_admin import retire_if_gone
 from backend.service.ports import Changes
 from backend.service.projects import AutoTrain, project_id
 from backend.service.services import Services
-from backend.service.train import request_training
+from backend.service.train import AUTOMATIC, request_training
 
 logger = logging.getLogger(__name__)
 
 SEEN = "changes"
-SOURCE = "automatic"
 READ_EVERY_S = 60.0
 _UPDATES = "ANNOTATION_UPDATED"
 
@@ -99,7 +99,7 @@ class AutoTrainer:
             key,
             label_config=config if isinstance(config, str) else None,
             follow_up=True,
-            source=SOURCE,
+            source=AUTOMATIC,
         )
 
 

@@ -32,7 +32,7 @@ from backend.service.jobs import JobOutcome, RunningJob
 from backend.service.parameters import threshold_origins, training_params
 from backend.service.ports import Json
 from backend.service.projects import project_id
-from backend.service.samples import Gathered, gather_samples
+from backend.service.samples import Gathered, gather_samples, labels_digest
 from backend.service.services import Services
 from backend.training.inputs import (
     CHECKPOINT_FILE,
@@ -44,6 +44,8 @@ from backend.training.inputs import (
 
 logger = logging.getLogger(__name__)
 
+AUTOMATIC = "automatic"
+"""The source of a training that nobody pressed a button for."""
 COPY_WITHIN_S = 8.0  # of the 20 s in which a worker that is told to leave has to be gone
 
 
@@ -116,6 +118,14 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
     }
     job.report(at_once=True)
     services.projects.remember(key, label_config=xml)
+    digest = labels_digest(tasks, xml)
+    if request.get("source") == AUTOMATIC:
+        newest = _trained_on(services, key, digest)
+        if newest is not None:
+            # Events come without a password: whoever sends them may cause this look, not a training.
+            job.details["activation_reason"] = f"nothing was trained: version {newest} knows all these labels"
+            job.report(at_once=True)
+            return JobOutcome(jobs.FINISHED, newest, job.details)
 
     gathered = gather_samples(services, job, key, config, tasks, params)
     job.details["counts"] = gathered.counts
@@ -138,7 +148,7 @@ def run_training(services: Services, job: RunningJob) -> JobOutcome:
     )
     try:
         outcome = services.train(inputs, _Observer(services, job, workdir))
-        version = _publish(services, job, key, outcome, inputs, gathered, xml, origins)
+        version = _publish(services, job, key, outcome, inputs, gathered, xml, digest, origins)
     except TrainingPaused:
         logger.info("job %s: paused, to be taken up again", job.job_id)
         if services.checkpoints is not None:
@@ -174,6 +184,14 @@ def _published_by(services: Services, key: str, job: RunningJob) -> str | None:
         return None
     cards = services.store.list(key)
     return next((str(card["version"]) for card in cards if card.get("job_id") == job.job_id), None)
+
+
+def _trained_on(services: Services, key: str, digest: str) -> str | None:
+    """Return the newest version if it learned from exactly these labels."""
+    newest = next(iter(services.store.list(key)), None)
+    if newest is None or newest.get("labels_digest") != digest:
+        return None
+    return str(newest["version"])
 
 
 def _tasks_and_config(services: Services, job: RunningJob, key: str, request: Json) -> tuple[list[Json], str]:
@@ -302,6 +320,7 @@ def _publish(
     inputs: TrainingInputs,
     gathered: Gathered,
     xml: str,
+    digest: str,
     origins: Mapping[str, str],
 ) -> str:
     version = new_version_name(services.now())
@@ -313,6 +332,7 @@ def _publish(
         "created_at": services.now(),
         "labels": list(inputs.labels),
         "label_config": xml,
+        "labels_digest": digest,
         "params": inputs.params.as_dict(),
         "origins": dict(origins),
         "counts": gathered.counts,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from backend.errors import (
     StoreError,
 )
 from backend.service.jobs import RunningJob
-from backend.service.train import request_training, run_training
+from backend.service.train import AUTOMATIC, request_training, run_training
 from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
 from tests.fakes import (
     RECTANGLES,
@@ -180,6 +181,38 @@ def test_start_from_another_backbone_is_refused_at_once(services):
         request_training(
             services, KEY, label_config=RECTANGLES, params={"start_from": "v1", "backbone": "resnet50"}
         )
+
+
+def trained(services, tasks, **more):
+    """Run a training to its end; return its outcome and what the job says of it."""
+    job = queued(services, tasks, **more)
+    outcome = run_training(services, job)
+    details = services.queue.record(job.job_id).details
+    services.queue.jobs[job.job_id] = replace(services.queue.jobs[job.job_id], status=outcome.status)
+    return outcome, details
+
+
+def test_an_automatic_training_needs_labels_that_the_newest_version_does_not_know(tmp_path):
+    minutes = itertools.count()
+    images = FakeImages({f"{k}.png": picture() for k in (1, 2)})
+    services = make_services(tmp_path, images=images, now=lambda: 1.8e9 + 60 * next(minutes))
+    one, two = annotated(1, rectangle("Cat")), annotated(2)
+    first, _ = trained(services, [one, two])
+    again, details = trained(services, [two, {**one, "updated_at": "later"}], source=AUTOMATIC)
+    assert (again.status, again.model_version) == ("finished", first.model_version)
+    assert "nothing was trained" in details["activation_reason"]
+    assert len(services.train.inputs) == 1
+    changed, _ = trained(services, [annotated(1, rectangle("Dog")), annotated(2)], source=AUTOMATIC)
+    assert changed.model_version != first.model_version
+    back, _ = trained(services, [one, two], source=AUTOMATIC)
+    assert back.model_version not in (first.model_version, changed.model_version)
+
+
+def test_a_training_that_somebody_asked_for_is_never_skipped(services):
+    tasks = [annotated(1, rectangle("Cat"))]
+    trained(services, tasks)
+    trained(services, tasks)
+    assert len(services.train.inputs) == 2
 
 
 def test_a_second_training_is_refused_and_names_the_first(services):
