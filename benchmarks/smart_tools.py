@@ -2,7 +2,7 @@
 
     python -m benchmarks.smart_tools --data /path/to/pennfudan                    # before any training
     python -m benchmarks.smart_tools --data /path/to/pennfudan --train train100   # after one with defaults
-    python -m benchmarks.smart_tools --data ... --backend http://127.0.0.1:9090 --project 7   # one that runs
+    python -m benchmarks.smart_tools --data ... --backend http://127.0.0.1:9090 --project 7 --trained-on train100
 
 The data folder holds `tasks_brush.json`, `splits.json` and `images/`. Images are fetched over HTTP from a
 server of this script's; a service is started unless --backend names one. GrabCut runs beside it on the same
@@ -60,6 +60,7 @@ def main() -> int:
     parser.add_argument("--train", help="split to train on first, with defaults and pretrained: false")
     parser.add_argument("--backend", help="address of a service that runs already")
     parser.add_argument("--project", default="1")
+    parser.add_argument("--trained-on", help="split that the project of a running service was trained on")
     parser.add_argument("--images", type=int, help="only so many images")
     parser.add_argument("--no-grabcut", action="store_true")
     options = parser.parse_args()
@@ -82,7 +83,7 @@ def main() -> int:
         {
             "data": options.data.name,
             "split": options.split,
-            "trained_on": options.train,
+            "trained_on": options.train or options.trained_on,
             "training_s": training_s,
             "model_version": version,
             **scores.summary(),

@@ -42,6 +42,7 @@ from backend.nn.precision import is_bf16_faster
 from backend.nn.promptable_belief import (
     Belief,
     likely_box,
+    most_agreed,
     pressed,
     rounded,
     steadied,
@@ -57,8 +58,8 @@ NET_SIDE = 160
 ZOOM_OUT = 1.5
 WORK_SIDE_MAX_PX = 1600
 """Images are kept at most this large: a window shows no more than 160 pixels of its side anyway."""
-SMALLEST_SEARCH_PX = 240
-"""A lone first click is looked at in the whole image, in half of it, and so on down to windows of this side.
+SEARCH_ZOOMS = (1.5, 2.25)
+"""A lone first click is looked at in the whole image and in windows around it, so many times smaller.
 
 Smaller ones were tried: they find a part of the object more often than the object.
 """
@@ -257,16 +258,15 @@ class PromptSegmenter:
         marks = _marks(prompts)
         centre = (marks[:2] + marks[2:]) / 2
         height, width = encoding.image.shape[:2]
-        longest = max(height, width)
         spread = float((marks[2:] - marks[:2]).max())
         windows = [whole_image_window(ImageSize(width, height))]
-        side = round(longest / 2)
-        while side >= max(SMALLEST_SEARCH_PX if len(windows) > 1 else 2, 1.5 * spread):
-            left, top = (round(float(c) - side / 2) for c in centre)
-            windows.append(Window(left, top, side))
-            side //= 2
+        for zoom_in in SEARCH_ZOOMS:
+            side = round(max(height, width) / zoom_in)
+            if side >= max(2, 1.5 * spread):
+                left, top = (round(float(c) - side / 2) for c in centre)
+                windows.append(Window(left, top, side))
         beliefs = self._run(encoding, prompts, windows, [None] * len(windows), label_index)
-        return max(beliefs, key=lambda belief: belief.expected_iou)
+        return most_agreed(beliefs)
 
     def _pass(
         self, encoding: Encoding, prompts: Prompts, start: Belief | None, label_index: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ PRESS_LOG_ODDS = 3.0
 PRESS_REACH_SHARE = 0.4
 """How firmly a click against the mask presses, and how far at most, as a share of the root of the area."""
 
+_AGREEMENT_SIDE = 256
+_TIE_BREAK = 1e-3
+
 
 @dataclass(frozen=True, eq=False)
 class Belief:
@@ -33,6 +37,29 @@ class Belief:
     window: Window
     field: npt.NDArray[np.float16]
     expected_iou: float
+
+
+def most_agreed(beliefs: Sequence[Belief]) -> Belief:
+    """Return the belief that the others confirm: what is seen at several scales is rather the object.
+
+    beliefs: at least one; the first one's window holds all others. The network's estimate of its overlap alone
+    was measured to choose worse: on photographs it trusts a part, or the ground, as much as the object.
+    """
+    if len(beliefs) == 1:
+        return beliefs[0]
+    masks = np.stack(
+        [
+            move_field(belief.field.astype(np.float32), belief.window, beliefs[0].window, _AGREEMENT_SIDE)
+            > 0.5
+            for belief in beliefs
+        ]
+    ).reshape(len(beliefs), -1)
+    shared = masks.astype(np.float32) @ masks.T.astype(np.float32)
+    areas = np.diag(shared)
+    overlaps = shared / np.maximum(areas[:, None] + areas[None, :] - shared, 1.0)
+    agreement = (overlaps.sum(axis=1) - np.diag(overlaps)) / (len(beliefs) - 1)
+    estimates = np.array([belief.expected_iou for belief in beliefs])
+    return beliefs[int(np.argmax(agreement + _TIE_BREAK * estimates))]
 
 
 def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:

@@ -16,7 +16,7 @@ from backend.nn.promptable import (
     encode_image,
     load_segmenter,
 )
-from backend.nn.promptable_belief import Belief, pressed
+from backend.nn.promptable_belief import Belief, most_agreed, pressed
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork, likeness_maps
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network, save_weights
@@ -204,6 +204,29 @@ def test_clicks_ask_for_no_box():
     assert encoding.bytes_held > encode_image(image, found(((30, 20, 70, 60), 0.9))).bytes_held
     load_segmenter(None).segment(encoding, one_click(50, 40), 0, detector)
     assert detector.asked == []
+
+
+def square_belief(window: Window, left: int, top: int, right: int, bottom: int, expected: float) -> Belief:
+    """Return a belief that holds a rectangle of the orig frame."""
+    xs = window.left_px + (np.arange(40) + 0.5) * window.side_px / 40
+    ys = window.top_px + (np.arange(40) + 0.5) * window.side_px / 40
+    inside = ((xs >= left) & (xs < right))[None, :] & ((ys >= top) & (ys < bottom))[:, None]
+    return Belief(window, np.where(inside, 0.9, 0.1).astype(np.float16), expected)
+
+
+def test_of_several_looks_the_one_that_others_confirm_is_taken():
+    whole, half, quarter = Window(0, 0, 200), Window(50, 50, 100), Window(75, 75, 50)
+    ground = square_belief(whole, 0, 0, 200, 190, 0.95)
+    thing = square_belief(half, 70, 60, 130, 140, 0.4)
+    most_of_it = square_belief(quarter, 75, 75, 125, 125, 0.3)
+    assert most_agreed([ground, thing, most_of_it]) is thing
+
+
+def test_where_no_two_looks_agree_their_own_estimate_decides():
+    window = Window(0, 0, 200)
+    apart = [square_belief(window, 60 * k, 0, 60 * k + 40, 40, 0.2 + 0.2 * k) for k in range(3)]
+    assert most_agreed(apart) is apart[2]
+    assert most_agreed(apart[:1]) is apart[0]
 
 
 @pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
