@@ -42,8 +42,8 @@ class Belief:
 def most_agreed(beliefs: Sequence[Belief]) -> Belief:
     """Return the belief that the others confirm: what is seen at several scales is rather the object.
 
-    beliefs: at least one; the first one's window holds all others. The network's estimate of its overlap alone
-    was measured to choose worse: on photographs it trusts a part, or the ground, as much as the object.
+    beliefs: at least one; the first one's window holds all others. The network's estimate of its overlap
+    alone was measured to choose worse: on photographs it trusts a part, or the ground, as much as the object.
     """
     if len(beliefs) == 1:
         return beliefs[0]
