@@ -17,6 +17,8 @@ from backend.core.mask_maps import MaskMaps
 
 _CHECKSUM_BYTES = 4
 _LENGTH_BYTES = 4
+_FORMAT = 2
+"""Raised with every change of the layout: what an older program wrote is prepared again."""
 
 
 def pack_image(
@@ -28,6 +30,7 @@ def pack_image(
     maps: None where the detector makes no masks.
     """
     header = {
+        "format": _FORMAT,
         "image": list(image.shape),
         "size_wh": [size.width, size.height],
         "detections": None if detections is None else _describe(detections),
@@ -54,7 +57,10 @@ def pack_image(
 def unpack_image(
     content: bytes,
 ) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None, MaskMaps | None]:
-    """Return image, orig size, detections and maps as `pack_image` got them. Raises ValueError if damaged."""
+    """Return image, orig size, detections and maps as `pack_image` got them. Raises ValueError if damaged.
+
+    The same where another release wrote them.
+    """
     whole = memoryview(content)
     checksum = int.from_bytes(whole[:_CHECKSUM_BYTES], "little")
     body = whole[_CHECKSUM_BYTES:]
@@ -62,6 +68,8 @@ def unpack_image(
         raise ValueError("a prepared image is damaged: its checksum does not fit; prepare it again")
     start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "little")
     header = json.loads(bytes(body[_LENGTH_BYTES:start]))
+    if header.get("format") != _FORMAT:
+        raise ValueError("a prepared image of another release; prepare it again")
     reader = _Reader(body, start)
     image = reader.take("u1", tuple(header["image"]))
     width, height = header["size_wh"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backend.core import encoded_image
 from backend.core.encoded_image import pack_image, unpack_image
 from backend.core.instances import Detections, ImageSize, MaskPatch
 from backend.core.mask_maps import MaskMaps
@@ -84,3 +85,11 @@ def test_the_detectors_maps_there_and_back():
 def test_damage_is_noticed(damage):
     with pytest.raises(ValueError, match="prepare it again"):
         unpack_image(damage(pack_image(image(), SIZE, found(patch(4, 4)), kept_maps())))
+
+
+def test_what_another_release_wrote_is_prepared_again(monkeypatch):
+    monkeypatch.setattr(encoded_image, "_FORMAT", encoded_image._FORMAT - 1)
+    older = pack_image(image(), SIZE, None, None)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="prepare it again"):
+        unpack_image(older)
