@@ -20,12 +20,14 @@ OBJECTS_MIN = 8
 CANDIDATES_PER_OBJECT = 2
 # What is believed before any object was seen, and how many objects' worth of proof it takes to move it.
 EXPECTED_SLOPE = 4.0
-SLOPE_STRENGTH, OFFSET_STRENGTH = 0.5, 3.0
+SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
 # A network of so few images that none was held back thinks a little too well of itself.
 UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
 # Precision and recall this close count as balanced.
 MAX_GAP = 0.04
+# So many held-out objects move the cut half of the way to where precision and recall meet among them.
+BALANCE_STRENGTH = 20
 MASK_CUTS = (-1.2, -0.8, 0.0, 0.4)
 """Where masks may end instead of at MASK_CUT_LOGIT."""
 SURE_STANDARD_ERRORS = 2.0
@@ -59,7 +61,9 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
     plain_cut = (cut_logit - offset) / slope
-    cut = _balanced_cut(logits, hits, objects, plain_cut)
+    # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part.
+    trust = objects / (objects + BALANCE_STRENGTH)
+    cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
     raw = np.sort(np.concatenate([KNOTS, [cut - 0.01, cut]]))
     calibrated = np.clip(slope * raw + offset, -9.0, 9.0)
     if cut > plain_cut:

@@ -15,9 +15,9 @@ HELD_OUT_MIN_TASKS = 2
 HELD_OUT_MAX_IMAGES = 200
 # A pass over fewer images repeats them: ten images alone would be one step an epoch. With very few the
 # repeats are fewer, since somebody who has drawn ten waits for a first answer: minutes, not a coffee break.
-PASS_IMAGES_MIN = 16
+PASS_IMAGES_MIN = 18
 PASS_REPEATS = 2.5
-PASS_REPEATS_FEW = 1.6
+PASS_REPEATS_FEW = 1.8
 PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24

@@ -109,6 +109,21 @@ def test_at_the_default_cut_precision_and_recall_are_close():
     assert abs(precision - recall) <= 0.15
 
 
+def test_few_held_out_objects_move_the_cut_less_than_many():
+    # Every object is found with 0.60, and two more things that are none with 0.55: the cut belongs between.
+    boxes = [[0, 0, 10, 10], [40, 40, 50, 50], [70, 70, 80, 80]]
+    image, truth = detections(boxes, [0.6, 0.55, 0.55]), target(boxes[:1])
+
+    def raw_cut(images):
+        fitted = fit_score_map([image] * images, [truth] * images)
+        raws = np.linspace(-2, 2, 4001)
+        return raws[np.argmax(fitted.logits_to_scores(raws) >= 0.3)]
+
+    between = np.log(np.array([0.55, 0.6]) / np.array([0.45, 0.4]))
+    assert raw_cut(10) < raw_cut(1000)
+    assert between[0] < raw_cut(1000) <= between[1] + 0.02
+
+
 def test_too_little_to_fit_leaves_what_is_expected():
     score_map = fit_score_map([detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])])
     assert score_map == expected_score_map()

@@ -10,7 +10,7 @@ from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
 
 @pytest.mark.parametrize(
     ("images", "views"),
-    [(1, 16), (10, 16), (20, 32), (24, 60), (40, 100), (99, 100), (100, 100), (2000, 2000)],
+    [(1, 18), (10, 18), (20, 36), (24, 60), (40, 100), (99, 100), (100, 100), (2000, 2000)],
 )
 def test_few_images_are_repeated_and_a_hundred_are_not(images: int, views: int) -> None:
     assert images_per_epoch(images) == views
@@ -22,8 +22,8 @@ def test_very_few_images_get_smaller_batches_but_never_larger_ones_than_asked_fo
         recipe = recipe_for(params, images, starts_trained=False, augmentation=Augmentation())
         return recipe.batch_size, recipe.steps_per_epoch
 
-    assert steps(10, 8) == (4, 4)
-    assert steps(10, 2) == (2, 8)
+    assert steps(10, 8) == (4, 5)
+    assert steps(10, 2) == (2, 9)
     assert steps(100, 8) == (8, 13)
 
 
