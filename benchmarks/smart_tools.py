@@ -2,7 +2,7 @@
 
     python -m benchmarks.smart_tools --data /path/to/pennfudan                    # before any training
     python -m benchmarks.smart_tools --data /path/to/pennfudan --train train100   # after one with defaults
-    python -m benchmarks.smart_tools --data ... --backend http://127.0.0.1:9090 --project 7 --trained-on train100
+    python -m benchmarks.smart_tools --data ... --backend URL --project 7 --trained-on train100    # running
 
 The data folder holds `tasks_brush.json`, `splits.json` and `images/`. Images are fetched over HTTP from a
 server of this script's; a service is started unless --backend names one. GrabCut runs beside it on the same

@@ -4,9 +4,9 @@
 
 Writes a checkpoint every few hundred steps and goes on from it when started again. One thread, about two
 hours; `nice` it. The same seed, step count and library versions give the same scenes and, up to rounding, the
-same weights. The shipped file had a bumpier way to 11,000 steps, because the machine was shared: it was cut at
-1,500, 1,750, 2,000 and 4,500 steps and went on each time with another `--steps` (4500, 2800, 2000, 4500, 11000),
-so that its learning rate fell and rose again; a straight run is expected to be no worse.
+same weights. The shipped file had a bumpier way to 11,000 steps, because the machine was shared: it was cut
+at 1,500, 1,750, 2,000 and 4,500 steps and went on each time with another `--steps` (4500, 2800, 2000, 4500,
+11000), so that its learning rate fell and rose again; a straight run is expected to be no worse.
 """
 
 from __future__ import annotations
