@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from flask import Response, request
@@ -20,13 +21,20 @@ def parse_json(data: bytes) -> Any:
     if not data.strip():
         raise RequestError("the body is empty; a JSON object was expected")
     try:
-        return _without_halves(data, json.loads(data))
+        parsed = json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
+        return _without_halves(data, parsed)
     except UnicodeDecodeError as exc:
         raise RequestError(f"the body is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
     except RecursionError as exc:
         raise RequestError("the body is nested too deeply") from exc
     except ValueError as exc:
         raise RequestError(f"the body is not JSON: {exc}") from exc
+
+
+def _finite(text: str) -> float | None:
+    """Return a number, None (as for NaN and Infinity) where JSON could not spell it again."""
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _without_halves(data: bytes, parsed: Any) -> Any:

@@ -46,7 +46,7 @@ MODEL = {
 class Disc:
     """Finds a disc in the middle, whatever was pointed at."""
 
-    def segment(self, encoding, prompts, label_index=None):
+    def segment(self, encoding, prompts, label_index=None, detector=None):
         height, width = encoding.size.height, encoding.size.width
         rows, columns = np.mgrid[:height, :width]
         disc = (columns - width / 2) ** 2 + (rows - height / 2) ** 2 < (min(width, height) / 4) ** 2
@@ -56,7 +56,7 @@ class Disc:
 class RedInside:
     """Finds what is red inside the rough shape: right only where shape and image have one frame."""
 
-    def segment(self, encoding, prompts, label_index=None):
+    def segment(self, encoding, prompts, label_index=None, detector=None):
         (left, top), (right, bottom) = prompts.outline_px.min(0), prompts.outline_px.max(0)
         rows, columns = np.mgrid[: encoding.size.height, : encoding.size.width]
         inside = (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)

@@ -32,6 +32,13 @@ def test_whole_pairs_and_escapes_stay():
     assert parse_json(body) == {"a": "🐢 \\ud83d ż", "b": "🐢"}
 
 
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_what_is_no_number_becomes_null(text):
+    parsed = parse_json(f'{{"a": [{text}, 1.5]}}'.encode())
+    assert parsed == {"a": [None, 1.5]}
+    assert json_response(parsed).get_data() == b'{"a":[null,1.5]}'
+
+
 @given(VALUES)
 def test_whatever_is_parsed_can_be_sent_on(value):
     parsed = parse_json(json.dumps(value).encode())
