@@ -138,7 +138,9 @@ class Predictor:
         scale_x, scale_y = letterbox.scale_xy
         box = box_xyxy_px.astype(np.float32) * np.array([scale_x, scale_y] * 2, dtype=np.float32)
         left, top, right, bottom = (int(v) for v in np.round(box / MASK_STRIDE))
-        inside = maps.semantic[:, max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]
+        rows = slice(max(top, 0), max(bottom, top + 1, 0))
+        columns = slice(max(left, 0), max(right, left + 1, 0))
+        inside = maps.semantic[:, rows, columns]
         if not inside.size:
             return None
         if label_index is None:

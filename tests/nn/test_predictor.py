@@ -54,12 +54,19 @@ def test_the_likeliest_label_is_taken_where_none_is_given():
     assert np.array_equal(unlabelled.full(SIZE), labelled.full(SIZE))
 
 
-@pytest.mark.parametrize(
-    "box", [[20, 10, 60, 50], [-30, -20, -5, -2], [88, 58, 400, 300]], ids=["inside", "left of", "right of"]
-)
-def test_where_the_label_is_nowhere_there_is_no_mask(box):
+def test_where_the_label_is_nowhere_there_is_no_mask():
     there = predictor(semantic_bias=-9.0)
     _, maps = there.look(IMAGE, **LIMITS)
+    assert there.mask_in_box(maps, SIZE, np.array([20, 10, 60, 50], np.float32), 0) is None
+
+
+@pytest.mark.parametrize(
+    "box", [[-60, 10, -20, 50], [20, -60, 60, -20], [200, 10, 300, 50]], ids=["left", "above", "right"]
+)
+def test_beside_the_image_there_is_no_mask(box):
+    there = predictor()
+    _, maps = there.look(IMAGE, **LIMITS)
+    maps.semantic[:] = 3.0
     assert there.mask_in_box(maps, SIZE, np.array(box, np.float32), 0) is None
 
 
