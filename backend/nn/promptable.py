@@ -40,7 +40,12 @@ from backend.core.prompt_window import (
 from backend.core.prompts import Prompts
 from backend.nn.precision import is_bf16_faster
 from backend.nn.promptable_belief import (
+    FIRST_CLICKS,
+    FIRST_FREEDOM,
+    LATER_FREEDOM,
     Belief,
+    cut_away,
+    holds,
     likely_box,
     most_agreed,
     pressed,
@@ -217,7 +222,13 @@ class PromptSegmenter:
             return weighed_with_hint(first, hint)
         if before is not None:
             newest, is_positive = prompts.clicks_xy_px[-1], bool(prompts.is_positive[-1])
-            return pressed(steadied(first, before, newest), before, newest, is_positive=is_positive)
+            is_early = len(prompts.is_positive) <= FIRST_CLICKS
+            freedom = FIRST_FREEDOM if is_early else LATER_FREEDOM
+            changed = steadied(first, before, newest, freedom)
+            changed = pressed(changed, before, newest, freedom, is_positive=is_positive)
+            if is_early:
+                changed = self._asked_again(encoding, prompts, changed, label_index, detector)
+            return changed
         second = self._pass(encoding, prompts, first, label_index)
         if encoding.detections is None and prompts.outline_px is not None:
             return rounded(second, prompts.outline_px)
@@ -252,6 +263,40 @@ class PromptSegmenter:
             corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
             prompts = replace(prompts, outline_px=corners)
         return None, prompts
+
+    def _asked_again(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        belief: Belief,
+        label_index: int | None,
+        detector: BoxMasks | None,
+    ) -> Belief:
+        """Return the belief beside what the detector makes of the object that the clicks have arrived at.
+
+        An instance under a click that cut is cut away whole, if it holds no click that added. What is left
+        has a better box than the first click had: the mask of that box counts where no click denies it.
+        """
+        if encoding.detections is None:
+            return belief
+        if not prompts.is_positive[-1]:
+            points = np.concatenate([prompts.clicks_xy_px[-1:], prompts.positive_px])
+            other = Prompts(points / np.float32(encoding.scale), np.arange(len(points)) == 0)
+            instance = matching_instance(encoding.detections, other, None)
+            mask = None if instance is None else encoding.detections.masks[instance]
+            if mask is not None:
+                belief = cut_away(belief, _drawn(mask, encoding.scale))
+        held = likely_box(belief)
+        if held is None or encoding.maps is None or detector is None:
+            return belief
+        with one_thread():
+            mask = detector.mask_in_box(encoding.maps, encoding.size, held / encoding.scale, label_index)
+        if mask is None:
+            return belief
+        drawn = _drawn(mask, encoding.scale)
+        if holds(drawn, prompts.positive_px).all() and not holds(drawn, prompts.negative_px).any():
+            return weighed_with_hint(belief, drawn)
+        return belief
 
     def _search(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
         """Return the best of looks at several scales around clicks of unknown extent."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import FloatArray
+from backend.core.instances import BoolArray, FloatArray
 from backend.core.prompt_window import Window, move_field
 
 ROUNDNESS = 1.0
@@ -18,16 +18,34 @@ ROUNDNESS = 1.0
 HINT_LOG_ODDS = 2.0
 """How much the detector's instance counts beside the network's own log-odds."""
 
-KEPT_FAR_AWAY = 0.9
-"""How much of the mask before a click stays in force far from the click."""
-REACH_NET_PX, REACH_SHARE = 8.0, 0.35
-"""How far a click's freedom reaches: at least in net pixels, and as a share of the root of the area."""
-PRESS_LOG_ODDS = 3.0
+REACH_NET_PX = 8.0
+"""How far a click's freedom reaches at least."""
 PRESS_REACH_SHARE = 0.4
-"""How firmly a click against the mask presses, and how far at most, as a share of the root of the area."""
+"""How far a click against the mask presses at most, as a share of the root of the area."""
+CUT_AWAY_LOG_ODDS = 4.0
+"""How firmly an object that a click cut away is left out."""
 
 _AGREEMENT_SIDE = 256
 _TIE_BREAK = 1e-3
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """What one more click may change.
+
+    kept_far_away: how much of the mask before stays in force far from the click (0..1). reach_share: how far
+    its freedom reaches, as a share of the root of the area. press_log_odds: how firmly it presses.
+    """
+
+    kept_far_away: float
+    reach_share: float
+    press_log_odds: float
+
+
+FIRST_CLICKS = 4
+"""So many clicks say which object is meant; the ones after that put right what is left."""
+FIRST_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=5.0)
+LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.25, press_log_odds=3.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +87,22 @@ def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:
     return _shifted(belief, HINT_LOG_ODDS * (2.0 * drawn - 1.0))
 
 
-def steadied(belief: Belief, before: Belief, click_xy: FloatArray) -> Belief:
+def cut_away(belief: Belief, other: Belief) -> Belief:
+    """Return a belief that another object is no part of."""
+    drawn = move_field(other.field.astype(np.float32), other.window, belief.window, belief.field.shape[0])
+    return _shifted(belief, -CUT_AWAY_LOG_ODDS * drawn)
+
+
+def holds(belief: Belief, points_xy: FloatArray) -> BoolArray:
+    """Tell which points [N, 2] of the work frame a belief holds likely, bool [N]; beyond its window none."""
+    side = belief.field.shape[0]
+    cells = np.floor(belief.window.to_net(points_xy, side)).astype(np.int64)
+    inside = ((cells >= 0) & (cells < side)).all(axis=1)
+    columns, rows = np.clip(cells, 0, side - 1).T
+    return np.asarray(inside & (belief.field[rows, columns] > 0.5))
+
+
+def steadied(belief: Belief, before: Belief, click_xy: FloatArray, freedom: Freedom) -> Belief:
     """Return a belief that changes freely around the newest click and reluctantly far from it.
 
     click_xy [2] in the work frame. A click says something of its surroundings; what was settled elsewhere
@@ -78,15 +111,17 @@ def steadied(belief: Belief, before: Belief, click_xy: FloatArray) -> Belief:
     side = belief.field.shape[0]
     earlier = move_field(before.field.astype(np.float32), before.window, belief.window, side)
     x, y = belief.window.to_net(click_xy, side)[0]
-    reach = max(REACH_NET_PX, REACH_SHARE * float(np.sqrt((earlier > 0.5).sum())))
+    reach = max(REACH_NET_PX, freedom.reach_share * float(np.sqrt((earlier > 0.5).sum())))
     cells = np.arange(side) + 0.5
     nearness = np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
-    kept = KEPT_FAR_AWAY * (1 - nearness)
+    kept = freedom.kept_far_away * (1 - nearness)
     field = (1 - kept) * belief.field.astype(np.float32) + kept * earlier
     return Belief(belief.window, field.astype(np.float16), belief.expected_iou)
 
 
-def pressed(belief: Belief, before: Belief, click_xy: FloatArray, *, is_positive: bool) -> Belief:
+def pressed(
+    belief: Belief, before: Belief, click_xy: FloatArray, freedom: Freedom, *, is_positive: bool
+) -> Belief:
     """Return a belief moved towards a click that contradicted the mask before it; else the same belief.
 
     click_xy [2] in the work frame. Annotators click amid what is wrong, so the click's distance to the mask's
@@ -103,7 +138,7 @@ def pressed(belief: Belief, before: Belief, click_xy: FloatArray, *, is_positive
     reach = max(1.0, min(depth, PRESS_REACH_SHARE * float(np.sqrt(max(1, np.count_nonzero(earlier))))))
     cells = np.arange(side) + 0.5
     nearness = np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
-    return _shifted(belief, PRESS_LOG_ODDS * nearness * (1.0 if is_positive else -1.0))
+    return _shifted(belief, freedom.press_log_odds * nearness * (1.0 if is_positive else -1.0))
 
 
 def rounded(belief: Belief, outline_px: FloatArray) -> Belief:

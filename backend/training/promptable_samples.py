@@ -32,9 +32,14 @@ Rng = np.random.Generator
 
 SHAPE_ZOOM_OUT = 1.5
 """Window side over the longer side of the rough shape, or of the mask so far; also used when serving."""
-_ROUNDS = (0.4, 0.3, 0.3)
+_ROUNDS = (0.25, 0.2, 0.2, 0.15, 0.1, 0.1)
+"""How often an annotator is done after the first prompt, after one more click, after two, and so on."""
 _KINDS = ("click", "box", "box and click", "rough outline", "dab")
 _KIND_SHARES = (0.46, 0.36, 0.06, 0.07, 0.05)
+_MERGED_SHARE = 0.35
+"""How often a detector's idea of an object holds its neighbour as well, where it has one."""
+_NEIGHBOUR_GAP = 0.3
+"""How far apart neighbours are at most, as a share of the object's longer side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +186,7 @@ def start_sample(rng: Rng, target: MaskedObject, *, prior_share: float = 0.15) -
     elif kind == "dab":
         sample.dab_px = np.array([_point_inside(rng, target.mask) for _ in range(3)], dtype=np.float32)
     if rng.random() < prior_share:
-        sample.so_far = _imagined_instance(rng, target.mask)
+        sample.so_far = _imagined_instance(rng, _with_neighbour(rng, target))
     if rng.random() < prior_share + 0.1:
         sample.detector = _imagined_view(rng, target)
     sample.window = _first_window(rng, sample, box)
@@ -193,7 +198,8 @@ def _first_window(rng: Rng, sample: PromptedSample, box: FloatArray) -> Window:
     if sample.outline_px is not None:
         return window_around(box_around(sample.outline_px), SHAPE_ZOOM_OUT * rng.uniform(0.88, 1.15))
     if sample.so_far is not None:
-        return window_around(box, SHAPE_ZOOM_OUT * rng.uniform(0.85, 1.3))
+        held = box_around(box, _likely_box(*sample.so_far))
+        return window_around(held, SHAPE_ZOOM_OUT * rng.uniform(0.85, 1.3))
     height, width = sample.target.mask.shape
     longer = float(max(box[2] - box[0], box[3] - box[1]))
     largest = 1.15 * max(height, width) / longer
@@ -264,6 +270,33 @@ def _to_orig(values: FloatArray, window: Window, shape_hw: tuple[int, ...]) -> F
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size_wh = (shape_hw[1], shape_hw[0])
     return np.asarray(cv2.warpAffine(values, matrix, size_wh, flags=flags), dtype=np.float32)
+
+
+def _with_neighbour(rng: Rng, target: MaskedObject) -> BoolArray:
+    """Return the object's mask, now and then with that of the object like it that is next to it.
+
+    Detectors take two that touch for one; annotators then cut one of them away.
+    """
+    others = [other for other in target.others if other.any()]
+    if not others or rng.random() >= _MERGED_SHARE:
+        return target.mask
+    box = mask_box(target.mask)
+    gaps = []
+    for other in others:
+        its_box = mask_box(other)
+        gaps.append(float(np.maximum(its_box[:2] - box[2:], box[:2] - its_box[2:]).max()))
+    nearest = int(np.argmin(gaps))
+    if gaps[nearest] > _NEIGHBOUR_GAP * float((box[2:] - box[:2]).max()):
+        return target.mask
+    return target.mask | others[nearest]
+
+
+def _likely_box(window: Window, soft: FloatArray) -> FloatArray:
+    """Return the box [4] xyxy around what is likely in a window's field; the window where nothing is."""
+    likely = soft > 0.5
+    per_cell = window.side_px / soft.shape[0]
+    box = mask_box(likely) * per_cell if likely.any() else np.array([0, 0, 1, 1]) * float(window.side_px)
+    return (box + np.array([window.left_px, window.top_px] * 2)).astype(np.float32)
 
 
 def _imagined_instance(rng: Rng, mask: BoolArray) -> tuple[Window, FloatArray]:

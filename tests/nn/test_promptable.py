@@ -16,7 +16,7 @@ from backend.nn.promptable import (
     encode_image,
     load_segmenter,
 )
-from backend.nn.promptable_belief import Belief, most_agreed, pressed
+from backend.nn.promptable_belief import FIRST_FREEDOM, Belief, cut_away, holds, most_agreed, pressed
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork, likeness_maps
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network, save_weights
@@ -206,6 +206,50 @@ def test_clicks_ask_for_no_box():
     assert detector.asked == []
 
 
+class OneAnswer(FakeDetector):
+    """Outlines the same place whatever the box."""
+
+    def __init__(self, left: int, top: int, right: int, bottom: int) -> None:
+        super().__init__()
+        self.answer = MaskPatch(left, top, np.ones((bottom - top, right - left), bool))
+
+    def mask_in_box(self, maps, size, box_xyxy_px, label_index):
+        super().mask_in_box(maps, size, box_xyxy_px, label_index)
+        return self.answer
+
+
+def clicks(*points_and_signs) -> Prompts:
+    points = np.array([point for point, _ in points_and_signs], np.float32)
+    return Prompts(points, np.array([sign for _, sign in points_and_signs]))
+
+
+def test_a_further_click_asks_for_the_mask_of_what_the_clicks_have_arrived_at():
+    encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), found(((30, 20, 70, 60), 0.9)), some_maps())
+    detector = FakeDetector()
+    load_segmenter(None).segment(encoding, clicks(((50, 40), True), ((60, 50), True)), 0, detector)
+    ((box, label),) = detector.asked
+    assert label == 0 and box == pytest.approx([30, 20, 70, 60], abs=8)
+
+
+def test_later_clicks_put_right_what_is_left_and_ask_no_more():
+    encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), found(((30, 20, 70, 60), 0.9)), some_maps())
+    detector = FakeDetector()
+    many = clicks(*(((40 + 4 * k, 40), True) for k in range(7)))
+    load_segmenter(None).segment(encoding, many, 0, detector)
+    assert len(detector.asked) == 3
+
+
+@pytest.mark.parametrize(("answer", "counts"), [((36, 26, 90, 56), True), ((80, 20, 95, 60), False)])
+def test_what_the_detector_outlines_counts_where_no_click_denies_it(answer, counts):
+    two = clicks(((50, 40), True), ((60, 50), True))
+    instance = found(((30, 20, 70, 60), 0.9))
+    masks = []
+    for detector in (OneAnswer(*answer), FakeDetector(finds=False)):
+        encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), instance, some_maps())
+        masks.append(load_segmenter(None).segment(encoding, two, 0, detector).mask.full(encoding.size))
+    assert (masks[0] != masks[1]).any() == counts
+
+
 def square_belief(window: Window, left: int, top: int, right: int, bottom: int, expected: float) -> Belief:
     """Return a belief that holds a rectangle of the orig frame."""
     xs = window.left_px + (np.arange(40) + 0.5) * window.side_px / 40
@@ -229,20 +273,43 @@ def test_where_no_two_looks_agree_their_own_estimate_decides():
     assert most_agreed(apart[:1]) is apart[0]
 
 
+def test_a_cutting_click_takes_the_instance_under_it_away_unless_it_is_the_object_itself():
+    merged, neighbour = ((10, 20, 90, 60), 0.9), ((50, 20, 90, 60), 0.5)
+    two = clicks(((30, 40), True), ((70, 40), False))
+    belief = square_belief(Window(0, 0, 100), 10, 20, 90, 60, 0.5)
+    points = np.array([[30, 30], [60, 30], [85, 55]], np.float32)
+    for detections, held in ((found(merged, neighbour), [True, False, False]), (found(merged), [True] * 3)):
+        encoding = encode_image(np.zeros((80, 100, 3), np.uint8), detections)
+        left = load_segmenter(None)._asked_again(encoding, two, belief, None, None)
+        assert holds(left, points).tolist() == held
+
+
 @pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
 def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, moves):
     window = Window(0, 0, 40)
     field = np.full((40, 40), 0.3, np.float16)
     field[:, 20:] = 0.9  # the mask begins ten cells right of the click
     before = Belief(window, field, 0.5)
-    after = pressed(before, before, np.array([at, 20], np.float32), is_positive=is_positive)
+    after = pressed(before, before, np.array([at, 20], np.float32), FIRST_FREEDOM, is_positive=is_positive)
     assert (after.field[20, at] > 0.5) == moves
     assert (after.field != field).any() == moves
     assert abs(float(after.field[20, 38]) - 0.9) < 0.05
 
 
+def test_a_belief_holds_points_within_its_window_only():
+    belief = square_belief(Window(20, 20, 80), 40, 40, 80, 60, 0.5)
+    points = np.array([[60, 50], [60, 70], [10, 50], [60, 500]], np.float32)
+    assert holds(belief, points).tolist() == [True, False, False, False]
+
+
+def test_what_is_cut_away_is_no_longer_held_and_the_rest_stays():
+    both = square_belief(Window(0, 0, 200), 40, 40, 160, 100, 0.5)
+    left = cut_away(both, square_belief(Window(80, 20, 100), 100, 40, 160, 100, 0.5))
+    assert holds(left, np.array([[70, 70], [130, 70]], np.float32)).tolist() == [True, False]
+
+
 def test_a_negative_click_inside_the_mask_cuts():
     window = Window(0, 0, 40)
     before = Belief(window, np.full((40, 40), 0.8, np.float16), 0.5)
-    after = pressed(before, before, np.array([20, 20], np.float32), is_positive=False)
+    after = pressed(before, before, np.array([20, 20], np.float32), FIRST_FREEDOM, is_positive=False)
     assert after.field[20, 20] < 0.5

@@ -138,6 +138,29 @@ def test_a_simulated_annotator_clicks_where_it_is_wrong(seed):
         assert sample.truth(64).max() <= 1.0 and 0.0 <= sample.outside_share() <= 1.0
 
 
+def beside(gap_px: int) -> MaskedObject:
+    """Return a square with another like it, so many pixels to its right."""
+    mask, other = np.zeros((100, 200), bool), np.zeros((100, 200), bool)
+    mask[40:60, 20:40] = True
+    other[40:60, 40 + gap_px : 60 + gap_px] = True
+    return MaskedObject(np.zeros((100, 200, 3), np.uint8), mask, (other,))
+
+
+@pytest.mark.parametrize(("gap_px", "is_taken_too"), [(2, True), (40, False)])
+def test_a_simulated_detector_takes_neighbours_for_one_object_now_and_then(gap_px, is_taken_too):
+    target = beside(gap_px)
+    taken = 0
+    for seed in range(60):
+        sample = start_sample(np.random.default_rng(seed), target, prior_share=1.0)
+        window, soft = sample.so_far
+        x, y = window.to_net([[50 + gap_px, 50]], soft.shape[0])[0]
+        reaches = 0 <= x < soft.shape[1] and soft[int(y), int(x)] > 0.5
+        taken += reaches
+        if reaches and sample.outline_px is None:  # the annotator sees both, so the network must as well
+            assert sample.window.left_px + sample.window.side_px > 60 + gap_px
+    assert (5 < taken < 40) if is_taken_too else taken == 0
+
+
 def test_expected_overlap_counts_what_lies_outside_the_window():
     logits = torch.full((2, 1, 4, 4), 3.0)
     truth = torch.ones((2, 1, 4, 4))
