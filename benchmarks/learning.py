@@ -95,7 +95,7 @@ def score(detections, samples, label_count, has_masks):
         ]
     if has_masks and known:
         out["iou"] = semantic_iou(detections, targets, label_count)
-    return {k: round(float(v), 4) for k, v in out.items()}
+    return {k: round(float(v), 4) for k, v in out.items() if np.isfinite(v)}  # no order without hits
 
 
 def spearman(a, b):

@@ -1,11 +1,12 @@
 """Train and score through HTTP, as a user gets it, with a peer's seconds taken in the same run.
 
     python -m benchmarks.learning_http --data DATA --set bccd [--first 10] [--params '{"pretrained": false}']
-        [--peer-python .venv-peers/bin/python --peer-epochs 2]
+        [--peer-python .venv-peers/bin/python [--peer-epochs 2]]
 
 DATA holds the folders named in `benchmarks.learning.SETS`. The peer (YOLO11n, YOLO11n-seg or a U-Net, by set)
-trains a few epochs on the same images before ours; its seconds are scaled to 50 epochs. Appends one line to
-benchmarks/results/learning_http.jsonl; --out also keeps the predictions as Label Studio JSON.
+trains on the same images first: all its 50 epochs, and is scored like ours; or only --peer-epochs, whose
+seconds are scaled to 50. Appends one line to benchmarks/results/learning_http.jsonl; --out also keeps the
+predictions as Label Studio JSON.
 """
 
 from __future__ import annotations
@@ -36,16 +37,36 @@ PEERS = {
 }
 
 
-def peer_seconds(python: str, data: Path, name: str, epochs: int) -> dict:
-    """Train the set's peer for a few epochs; return what it printed."""
-    folder, tasks, _ = SETS[name]
-    script, *flags = PEERS[name]
-    command = [python, str(Path(__file__).parent / "peers" / script), "--data", str(data / folder)]
-    command += ["--tasks", tasks, *flags, "--time-epochs", str(epochs)]
+def train_peer(args: argparse.Namespace) -> dict:
+    """Train the set's peer on the same images; return what it printed, and its scores after all epochs.
+
+    The U-Net scores itself (it has no objects); YOLO's predictions are read like ours.
+    """
+    folder, tasks, _ = SETS[args.set]
+    script, *flags = PEERS[args.set]
+    out = Path(tempfile.mkdtemp())
+    command = [args.peer_python, str(Path(__file__).parent / "peers" / script), *flags]
+    command += ["--data", str(args.data / folder), "--tasks", tasks]
+    if args.first:
+        command += ["--first", str(args.first)]
+    if args.peer_epochs:
+        command += ["--time-epochs", str(args.peer_epochs)]
     if script == "yolo.py":
-        command += ["--out", tempfile.mkdtemp()]
+        command += ["--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    row = json.loads(done.stdout.strip().splitlines()[-1])
+    if args.peer_epochs or script != "yolo.py":
+        return row
+    samples, config, _ = load_samples(args.data, args.set, "val")
+    labels = tuple(config.labels)
+    by_task = {p["task"]: with_ids(p) for p in json.loads((out / "predictions.json").read_text())}
+    found = [to_detections(by_task[sample.task_id], sample, config, labels) for sample in samples]
+    return {**row, **score(found, samples, len(labels), "--segment" in flags)}
+
+
+def with_ids(prediction: dict) -> dict:
+    """Return a peer's prediction with the region ids that Label Studio would give it."""
+    return {**prediction, "result": [{"id": str(k), **r} for k, r in enumerate(prediction["result"])]}
 
 
 def to_detections(prediction: dict | list, sample, config, labels) -> Detections:
@@ -75,7 +96,9 @@ def command_of(args: argparse.Namespace) -> str:
     if json.loads(args.params) != {"pretrained": False}:
         words += ["--params", f"'{args.params}'"]
     if args.peer_python:
-        words += ["--peer-python .venv-peers/bin/python --peer-epochs", str(args.peer_epochs)]
+        words += ["--peer-python .venv-peers/bin/python"]
+    if args.peer_python and args.peer_epochs:
+        words += ["--peer-epochs", str(args.peer_epochs)]
     return " ".join(words)
 
 
@@ -88,7 +111,7 @@ def main() -> None:
     parser.add_argument("--first", type=int)
     parser.add_argument("--params", default='{"pretrained": false}')
     parser.add_argument("--peer-python")
-    parser.add_argument("--peer-epochs", type=int, default=2)
+    parser.add_argument("--peer-epochs", type=int, help="only so many of the peer's 50 epochs, for its pace")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--data-dir", type=Path, help="keep the service's data here")
     args = parser.parse_args()
@@ -102,7 +125,7 @@ def main() -> None:
     row: dict = {"set": args.set, "images": len(train_ids), "params": json.loads(args.params)}
     row["command"] = command_of(args)
     if args.peer_python:
-        row["peer"] = peer_seconds(args.peer_python, args.data, args.set, args.peer_epochs)
+        row["peer"] = train_peer(args)
 
     port = free_port()
     images = subprocess.Popen(

@@ -54,6 +54,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tasks", default="tasks_brush.json")
+    parser.add_argument("--first", type=int, help="use only the first N training ids")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--image-size", type=int, default=416)
     parser.add_argument("--batch", type=int, default=8)
@@ -63,7 +64,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     tasks = {t["id"]: t for t in json.loads((args.data / args.tasks).read_text())}
     splits = json.loads((args.data / "splits.json").read_text())
-    train = [load(args.data, tasks[i], args.image_size) for i in splits["train100"]]
+    train = [load(args.data, tasks[i], args.image_size) for i in splits["train100"][: args.first]]
     val = [load(args.data, tasks[i], args.image_size) for i in splits["val"]]
     net = smp.Unet("resnet18", encoder_weights=None, classes=1).to(memory_format=torch.channels_last)
     epochs = args.time_epochs or args.epochs
