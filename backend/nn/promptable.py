@@ -43,6 +43,7 @@ from backend.nn.promptable_belief import (
     FIRST_CLICKS,
     FIRST_FREEDOM,
     LATER_FREEDOM,
+    UNTRAINED_FREEDOM,
     Belief,
     cut_away,
     holds,
@@ -222,11 +223,13 @@ class PromptSegmenter:
             return weighed_with_hint(first, hint)
         if before is not None:
             newest, is_positive = prompts.clicks_xy_px[-1], bool(prompts.is_positive[-1])
-            is_early = len(prompts.is_positive) <= FIRST_CLICKS
-            freedom = FIRST_FREEDOM if is_early else LATER_FREEDOM
+            is_trained, is_early = encoding.detections is not None, len(prompts.is_positive) <= FIRST_CLICKS
+            freedom = UNTRAINED_FREEDOM
+            if is_trained:
+                freedom = FIRST_FREEDOM if is_early else LATER_FREEDOM
             changed = steadied(first, before, newest, freedom)
             changed = pressed(changed, before, newest, freedom, is_positive=is_positive)
-            if is_early:
+            if is_trained and is_early:
                 changed = self._asked_again(encoding, prompts, changed, label_index, detector)
             return changed
         second = self._pass(encoding, prompts, first, label_index)
@@ -277,8 +280,7 @@ class PromptSegmenter:
         An instance under a click that cut is cut away whole, if it holds no click that added. What is left
         has a better box than the first click had: the mask of that box counts where no click denies it.
         """
-        if encoding.detections is None:
-            return belief
+        assert encoding.detections is not None
         if not prompts.is_positive[-1]:
             points = np.concatenate([prompts.clicks_xy_px[-1:], prompts.positive_px])
             other = Prompts(points / np.float32(encoding.scale), np.arange(len(points)) == 0)

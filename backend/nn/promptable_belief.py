@@ -42,8 +42,10 @@ class Freedom:
     press_log_odds: float
 
 
+UNTRAINED_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=3.0)
+"""Before any training every click finds large errors."""
 FIRST_CLICKS = 4
-"""So many clicks say which object is meant; the ones after that put right what is left."""
+"""So many clicks say which of the things a trained detector knows is meant; later ones mend what is left."""
 FIRST_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=5.0)
 LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.25, press_log_odds=3.0)
 
