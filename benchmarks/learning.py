@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -232,7 +233,8 @@ def main():
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
         ).stdout.strip(),
-        "command": "python -m benchmarks.learning " + " ".join(sys.argv[1:]),
+        "command": "python -m benchmarks.learning "
+        + shlex.join("DATA" if word == str(args.data) else word for word in sys.argv[1:]),
     }
     args.results.parent.mkdir(parents=True, exist_ok=True)
     with args.results.open("a") as file:

@@ -35,6 +35,8 @@ SLACK_PCT = 1.0
 """A click this far outside the image was meant for its edge."""
 MIN_OUTLINE_AREA_PX = 4.0
 ELLIPSE_CORNERS = 48
+HINT_LIMITS: dict[str, Any] = {"confidence_threshold": 0.08, "nms_threshold": 0.6, "max_regions": 60}
+"""What a detector hands to the smart tools: also the unlikely, since the annotator points at one."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Networks use every core by themselves, so running two at once only makes both slower (and every thread that
 calls into them keeps its own pool of workers). One thread runs them all; requests wait their turn, small ones
-first, and images of different requests share a batch where version and thresholds agree.
+first, and images of different requests share a batch where version and thresholds agree; among those that
+wait, images of like proportions go together, since a network takes only equal shapes at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -102,20 +104,19 @@ class NetworkLane:
     def _take_batch(self) -> list[_Waiting]:
         first = heapq.heappop(self._waiting)
         batch = [first]
-        if isinstance(first.predictor, _Call):
+        if isinstance(first.predictor, _Call) or not first.images:
             return batch
         room = self._most_images - len(first.images)
-        others = []
-        while self._waiting and room > 0:
-            item = heapq.heappop(self._waiting)
-            fits = item.predictor is first.predictor and item.cut == first.cut and len(item.images) <= room
-            if fits:
+        alike = [
+            w for w in self._waiting if w.images and w.predictor is first.predictor and w.cut == first.cut
+        ]
+        for item in sorted(alike, key=lambda w: (w.rank, _difference(w.images[0], first.images[0]), w.turn)):
+            if len(item.images) <= room:
                 batch.append(item)
                 room -= len(item.images)
-            else:
-                others.append(item)
-        for item in others:
-            heapq.heappush(self._waiting, item)
+        taken = {id(item) for item in batch}
+        self._waiting = [w for w in self._waiting if id(w) not in taken]
+        heapq.heapify(self._waiting)
         return batch
 
     def _run(self, batch: list[_Waiting]) -> None:
@@ -151,6 +152,11 @@ class NetworkLane:
             item.future.set_result(_predict_in_pieces(item.predictor, list(item.images), item.cut))
         except Exception as exc:
             item.future.set_exception(exc)
+
+
+def _difference(image: RgbImage, other: RgbImage) -> float:
+    """Return how much two images differ in proportions, 0 for none: a network takes those alike together."""
+    return abs(math.log(image.shape[0] * other.shape[1] / (image.shape[1] * other.shape[0])))
 
 
 class _Call:

@@ -15,8 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
+from backend.core.prompts import HINT_LIMITS
 from backend.service.encodings import EncodingCache, EncodingKey, Sized
 from backend.service.lane import NetworkLane
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
@@ -29,8 +30,6 @@ MOST_THREADS = 8
 MOST_SEGMENTERS = 4
 LOADING_SHARE = 0.5
 """How much of an answer's time may go by before the general network steps in for one that is being loaded."""
-HINT_LIMITS: dict[str, Any] = {"confidence_threshold": 0.08, "nms_threshold": 0.6, "max_regions": 60}
-"""What the detector hands to the smart tools: also the unlikely, since the annotator points at one."""
 
 LoadSegmenter = Callable[[Path | None], "PromptSegmenter"]
 

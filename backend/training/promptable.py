@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from backend.core.prompts import Prompts
+from backend.core.prompts import HINT_LIMITS, Prompts
 from backend.errors import BackendError, TrainingStopped
 from backend.nn.predictor import Predictor, load_predictor
 from backend.nn.promptable import PROMPT_WEIGHTS_FILE, Encoding, PromptSegmenter, encode_image
@@ -56,7 +56,6 @@ HINT_SHARE = 0.5
 """How often a simulated annotator works beside a detector; trained versions always do."""
 SMALLEST_OBJECT_PX = 30
 OBJECTS_JUDGED = 30
-HINT_CONFIDENCE, HINT_NMS, HINT_REGIONS = 0.08, 0.6, 60
 
 
 @dataclass(frozen=True)
@@ -255,12 +254,7 @@ def _judging_set(held_out: list[CachedImage], detector: Predictor) -> list[tuple
         if not masks:
             continue
         pixels = np.asarray(image.image)
-        seen = detector.look(
-            pixels,
-            confidence_threshold=HINT_CONFIDENCE,
-            nms_threshold=HINT_NMS,
-            max_regions=HINT_REGIONS,
-        )
+        seen = detector.look(pixels, **HINT_LIMITS)
         full = [mask.full(image.size) for mask in masks if mask is not None]
         judged.append((encode_image(pixels, *seen), full))
         left -= len(masks)

@@ -45,6 +45,24 @@ def test_requests_share_a_batch_of_bounded_size(held):
     assert predictor.batches == [8, 8, 4]
 
 
+def test_images_of_like_proportions_go_together(held):
+    lane, gate = held
+
+    class Remembering(FakePredictor):
+        def predict(self, images, **limits):
+            shapes.append({image.shape[:2] for image in images})
+            return super().predict(images, **limits)
+
+    shapes: list[set[tuple[int, int]]] = []
+    predictor = Remembering()
+    sizes = [(30, 20), (20, 30)] * 8
+    futures = [lane.submit(predictor, [picture(*size)], CUT, is_bulk=True) for size in sizes]
+    gate.opened.set()
+    found = [future.result(5)[0].size for future in futures]
+    assert [(size.width, size.height) for size in found] == sizes
+    assert [len(together) for together in shapes] == [1, 1]
+
+
 def test_other_thresholds_or_versions_do_not_share(held):
     lane, gate = held
     one, other = FakePredictor(), FakePredictor()
