@@ -296,6 +296,15 @@ def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, 
     assert abs(float(after.field[20, 38]) - 0.9) < 0.05
 
 
+def test_a_cutting_click_after_a_box_leaves_the_object_of_the_box():
+    encoding = encode_image(np.zeros((80, 100, 3), np.uint8), found(((10, 20, 90, 60), 0.9)))
+    outline = np.array([[10, 20], [90, 20], [90, 60], [10, 60]], np.float32)
+    cut = Prompts(np.array([[70, 40]], np.float32), np.array([False]), outline_px=outline)
+    belief = square_belief(Window(0, 0, 100), 10, 20, 90, 60, 0.5)
+    left = load_segmenter(None)._asked_again(encoding, cut, belief, None, None)
+    assert holds(left, np.array([[30, 30], [50, 50]], np.float32)).all()
+
+
 def test_a_belief_holds_points_within_its_window_only():
     belief = square_belief(Window(20, 20, 80), 40, 40, 80, 60, 0.5)
     points = np.array([[60, 50], [60, 70], [10, 50], [60, 500]], np.float32)
