@@ -147,3 +147,17 @@ def box_around(*boxes_or_points: Sequence[float] | npt.NDArray[np.floating]) -> 
     corners = [np.asarray(item, dtype=np.float32).reshape(-1, 2) for item in boxes_or_points]
     stacked = np.concatenate([c for c in corners if len(c)])
     return np.concatenate([stacked.min(axis=0), stacked.max(axis=0)])
+
+
+def likely_box(field: npt.NDArray[np.floating], window: Window) -> FloatArray | None:
+    """Return the box [4] xyxy around what a field [S, S] holds likely, in the frame that the window lies in.
+
+    None where it holds nothing.
+    """
+    likely = field > 0.5
+    if not likely.any():
+        return None
+    rows, columns = np.flatnonzero(likely.any(axis=1)), np.flatnonzero(likely.any(axis=0))
+    per_cell = window.side_px / field.shape[0]
+    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32) * per_cell
+    return box + np.array([window.left_px, window.top_px] * 2, dtype=np.float32)

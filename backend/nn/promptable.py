@@ -32,6 +32,7 @@ from backend.core.prompt_window import (
     cut_window,
     draw_clicks,
     draw_outline,
+    likely_box,
     move_field,
     stack_prompts,
     whole_image_window,
@@ -40,14 +41,11 @@ from backend.core.prompt_window import (
 from backend.core.prompts import Prompts
 from backend.nn.precision import is_bf16_faster
 from backend.nn.promptable_belief import (
-    FIRST_CLICKS,
     FIRST_FREEDOM,
-    LATER_FREEDOM,
-    UNTRAINED_FREEDOM,
     Belief,
     cut_away,
+    freedom_of,
     holds,
-    likely_box,
     most_agreed,
     pressed,
     rounded,
@@ -223,13 +221,10 @@ class PromptSegmenter:
             return weighed_with_hint(first, hint)
         if before is not None:
             newest, is_positive = prompts.clicks_xy_px[-1], bool(prompts.is_positive[-1])
-            is_trained, is_early = encoding.detections is not None, len(prompts.is_positive) <= FIRST_CLICKS
-            freedom = UNTRAINED_FREEDOM
-            if is_trained:
-                freedom = FIRST_FREEDOM if is_early else LATER_FREEDOM
+            freedom = freedom_of(len(prompts.is_positive), is_trained=encoding.detections is not None)
             changed = steadied(first, before, newest, freedom)
             changed = pressed(changed, before, newest, freedom, is_positive=is_positive)
-            if is_trained and is_early:
+            if freedom is FIRST_FREEDOM:
                 changed = self._asked_again(encoding, prompts, changed, label_index, detector)
             return changed
         second = self._pass(encoding, prompts, first, label_index)
@@ -288,7 +283,7 @@ class PromptSegmenter:
             mask = None if instance is None else encoding.detections.masks[instance]
             if mask is not None:
                 belief = cut_away(belief, _drawn(mask, encoding.scale))
-        held = likely_box(belief)
+        held = likely_box(belief.field, belief.window)
         if held is None or encoding.maps is None or detector is None:
             return belief
         with one_thread():
@@ -321,7 +316,7 @@ class PromptSegmenter:
         """Return the belief of one look at the window that holds the prompts and the mask so far."""
         marks = [_marks(prompts)]
         if start is not None and prompts.outline_px is None:
-            held = likely_box(start)
+            held = likely_box(start.field, start.window)
             if held is not None:
                 marks.append(held)
         window = window_around(box_around(*marks), ZOOM_OUT)

@@ -50,6 +50,13 @@ FIRST_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=5.0)
 LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.25, press_log_odds=3.0)
 
 
+def freedom_of(click_count: int, *, is_trained: bool) -> Freedom:
+    """Return what the newest of so many clicks may change."""
+    if not is_trained:
+        return UNTRAINED_FREEDOM
+    return FIRST_FREEDOM if click_count <= FIRST_CLICKS else LATER_FREEDOM
+
+
 @dataclass(frozen=True, eq=False)
 class Belief:
     """What the network holds of an object after some prompts: probabilities float16 [S, S] in a window."""
@@ -162,14 +169,3 @@ def _shifted(belief: Belief, log_odds: npt.NDArray[np.floating[Any]]) -> Belief:
     moved = np.log(likely / (1 - likely)) + np.clip(log_odds, -30, 30)
     field = (1 / (1 + np.exp(-moved))).astype(np.float16)
     return Belief(belief.window, field, belief.expected_iou)
-
-
-def likely_box(belief: Belief) -> FloatArray | None:
-    """Return the box [4] around what a belief holds likely, None where it holds nothing."""
-    likely = belief.field > 0.5
-    if not likely.any():
-        return None
-    rows, columns = np.flatnonzero(likely.any(axis=1)), np.flatnonzero(likely.any(axis=0))
-    per_cell = belief.window.side_px / belief.field.shape[0]
-    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32) * per_cell
-    return box + np.array([belief.window.left_px, belief.window.top_px] * 2, dtype=np.float32)

@@ -22,6 +22,7 @@ from backend.core.prompt_window import (
     cut_window,
     draw_clicks,
     draw_outline,
+    likely_box,
     move_field,
     stack_prompts,
     window_around,
@@ -198,8 +199,11 @@ def _first_window(rng: Rng, sample: PromptedSample, box: FloatArray) -> Window:
     if sample.outline_px is not None:
         return window_around(box_around(sample.outline_px), SHAPE_ZOOM_OUT * rng.uniform(0.88, 1.15))
     if sample.so_far is not None:
-        held = box_around(box, _likely_box(*sample.so_far))
-        return window_around(held, SHAPE_ZOOM_OUT * rng.uniform(0.85, 1.3))
+        window, soft = sample.so_far
+        held = likely_box(soft, window)
+        return window_around(
+            box if held is None else box_around(box, held), SHAPE_ZOOM_OUT * rng.uniform(0.85, 1.3)
+        )
     height, width = sample.target.mask.shape
     longer = float(max(box[2] - box[0], box[3] - box[1]))
     largest = 1.15 * max(height, width) / longer
@@ -289,14 +293,6 @@ def _with_neighbour(rng: Rng, target: MaskedObject) -> BoolArray:
     if gaps[nearest] > _NEIGHBOUR_GAP * float((box[2:] - box[:2]).max()):
         return target.mask
     return target.mask | others[nearest]
-
-
-def _likely_box(window: Window, soft: FloatArray) -> FloatArray:
-    """Return the box [4] xyxy around what is likely in a window's field; the window where nothing is."""
-    likely = soft > 0.5
-    per_cell = window.side_px / soft.shape[0]
-    box = mask_box(likely) * per_cell if likely.any() else np.array([0, 0, 1, 1]) * float(window.side_px)
-    return (box + np.array([window.left_px, window.top_px] * 2)).astype(np.float32)
 
 
 def _imagined_instance(rng: Rng, mask: BoolArray) -> tuple[Window, FloatArray]:

@@ -11,6 +11,7 @@ from backend.core.prompt_window import (
     cut_window,
     draw_clicks,
     draw_outline,
+    likely_box,
     move_field,
     stack_prompts,
     whole_image_window,
@@ -82,3 +83,10 @@ def test_channels_stand_in_their_order():
 
 def test_a_box_around_boxes_and_points():
     assert box_around([5, 5, 9, 9], np.array([[1, 20]], np.float32)).tolist() == [1, 5, 9, 20]
+
+
+def test_the_likely_box_lies_where_the_field_is_likely():
+    field = np.zeros((10, 10), np.float16)
+    assert likely_box(field, Window(5, 7, 20)) is None
+    field[2:4, 1:6] = 0.9
+    assert likely_box(field, Window(5, 7, 20)).tolist() == [7, 11, 17, 15]
