@@ -63,16 +63,17 @@ def select_candidates(
 
 def suppress_per_label(candidates: Candidates, iou_threshold: float) -> IntArray:
     """Return the indices kept by greedy suppression within each label; candidates come best first."""
-    boxes = candidates.boxes_xyxy_px
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=-1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
-    union = np.maximum(areas[:, None] + areas[None] - overlap, 1e-6)
-    same_label = candidates.label_indices[:, None] == candidates.label_indices[None]
-    rivals = (overlap > iou_threshold * union) & same_label
-    alive = np.ones(len(boxes), dtype=np.bool_)
-    for i in range(len(boxes)):
+    left, top, right, bottom = candidates.boxes_xyxy_px.T
+    width = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    height = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    overlap = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (right - left) * (bottom - top)
+    union = np.maximum(areas[:, None] + areas - overlap, 1e-6)
+    rivals = (overlap > iou_threshold * union) & (
+        candidates.label_indices[:, None] == candidates.label_indices
+    )
+    alive = np.ones(len(areas), dtype=np.bool_)
+    for i in range(len(areas)):
         if alive[i]:
             alive[i + 1 :] &= ~rivals[i, i + 1 :]
     return np.flatnonzero(alive)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from backend.nn.postprocess import MASK_CUT_LOGIT, SPECK_SHARE, Candidates, obje
 from backend.nn.precision import in_channels_last, is_bf16_faster
 from backend.nn.score_map import ScoreMap, expected_f1
 from backend.nn.segmentation_head import MASK_STRIDE, mask_windows
+from backend.nn.threads import run_side_by_side
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
@@ -84,29 +83,22 @@ class Predictor:
         if not images:
             return []
         letterboxes = [Letterbox.fit(s, net_size(s, self.architecture)) for s in map(_size_of, images)]
-        order = sorted(range(len(images)), key=lambda i: _shape_of(letterboxes[i]))
-        batches = _batches_of_one_shape(order, letterboxes)
         cuts = _Cuts(confidence_threshold, nms_threshold, max_regions)
         wants_masks = with_masks and self._network.segmentation_head is not None
 
-        def prepare(batch: list[int]) -> torch.Tensor:
-            return torch.from_numpy(np.stack([letterboxes[i].image_to_net(images[i]) for i in batch]))
+        def answer(batch: list[int]) -> list[Detections]:
+            return self._predict_batch(
+                [images[i] for i in batch], [letterboxes[i] for i in batch], cuts, wants_masks
+            )
 
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            ready = [pool.submit(prepare, batch) for batch in batches]
-            endings: list[Future[Detections]] = []
-            for batch, tensor in zip(batches, ready, strict=True):
-                maps = self._run(tensor.result())
-                chosen = list(pool.map(partial(self._choose, cuts, maps), range(len(batch))))
-                masks = self._mask_logits(maps, [kept for kept, _ in chosen]) if wants_masks else None
-                for row, (kept, score) in enumerate(chosen):
-                    mask_logits = masks[row] if masks else None
-                    endings.append(
-                        pool.submit(self._finish, kept, score, letterboxes[batch[row]], mask_logits)
-                    )
-            results = [ending.result() for ending in endings]
-        places = {i: place for place, i in enumerate(i for batch in batches for i in batch)}
-        return [results[places[i]] for i in range(len(images))]
+        batches = _batches_of_one_shape(letterboxes, self._batch_size(len(images)))
+        answers = run_side_by_side(answer, batches)
+        found = {
+            i: d
+            for batch, some in zip(batches, answers, strict=True)
+            for i, d in zip(batch, some, strict=True)
+        }
+        return [found[i] for i in range(len(images))]
 
     def look(
         self, image: Image, *, confidence_threshold: float, nms_threshold: float, max_regions: int = 100
@@ -162,6 +154,27 @@ class Predictor:
             speck_share=self._speck_shares[label_index],
             cut_logit=self._mask_cut_logit,
         )
+
+    def _batch_size(self, image_count: int) -> int:
+        """Return how many images to compute at once, so that every thread of a processor has work."""
+        if self._device.type != "cpu":
+            return BATCH_SIZE
+        return min(BATCH_SIZE, -(-image_count // torch.get_num_threads()))
+
+    def _predict_batch(
+        self, images: Sequence[Image], letterboxes: Sequence[Letterbox], cuts: _Cuts, wants_masks: bool
+    ) -> list[Detections]:
+        """Return the objects of images whose letterboxes have one net size."""
+        prepared = [box.image_to_net(image) for box, image in zip(letterboxes, images, strict=True)]
+        maps = self._run(torch.from_numpy(np.stack(prepared)))
+        chosen = [self._choose(cuts, maps, row) for row in range(len(images))]
+        masks: Sequence[_MaskLogits | None] = [None] * len(images)
+        if wants_masks:
+            masks = self._mask_logits(maps, [kept for kept, _ in chosen])
+        return [
+            self._finish(kept, score, letterbox, mask_logits)
+            for (kept, score), letterbox, mask_logits in zip(chosen, letterboxes, masks, strict=True)
+        ]
 
     def _run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.inference_mode(), self._precision():
@@ -311,15 +324,17 @@ def _size_of(image: Image) -> ImageSize:
     return ImageSize(image.shape[1], image.shape[0])
 
 
-def _shape_of(letterbox: Letterbox) -> tuple[int, int]:
-    return letterbox.net_size.height, letterbox.net_size.width
+def _shape_of(letterbox: Letterbox) -> tuple[int, int, int]:
+    size = letterbox.net_size
+    return size.width * size.height, size.height, size.width
 
 
-def _batches_of_one_shape(order: list[int], letterboxes: list[Letterbox]) -> list[list[int]]:
+def _batches_of_one_shape(letterboxes: Sequence[Letterbox], most: int) -> list[list[int]]:
+    """Return which images go together, large inputs first: what is left to the end should be short."""
     batches: list[list[int]] = []
-    for i in order:
+    for i in sorted(range(len(letterboxes)), key=lambda i: _shape_of(letterboxes[i]), reverse=True):
         fits = batches and _shape_of(letterboxes[batches[-1][0]]) == _shape_of(letterboxes[i])
-        if fits and len(batches[-1]) < BATCH_SIZE:
+        if fits and len(batches[-1]) < most:
             batches[-1].append(i)
         else:
             batches.append([i])

@@ -23,6 +23,21 @@ def predictor(*, has_masks: bool = True, semantic_bias: float = 1.0) -> Predicto
     return Predictor(network, ("a", "b"), expected_score_map())
 
 
+def test_images_of_all_proportions_in_one_call_get_what_each_gets_alone():
+    there = predictor()
+    rng = np.random.default_rng(1)
+    sizes = [(60, 90), (90, 60), (60, 90), (64, 64), (60, 90), (40, 120), (90, 60)]
+    images = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for size in sizes]
+    together = there.predict(images, **LIMITS)
+    assert len(together) == len(images)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = there.predict([image], **LIMITS)
+        assert (found.size.height, found.size.width) == image.shape[:2]
+        assert np.allclose(found.boxes_xyxy_px, alone.boxes_xyxy_px, atol=0.01)
+        assert found.image_score == pytest.approx(alone.image_score, abs=1e-4)
+    assert there.predict([], **LIMITS) == []
+
+
 def test_a_look_finds_what_a_prediction_finds():
     there = predictor()
     (predicted,) = there.predict([IMAGE], **LIMITS)

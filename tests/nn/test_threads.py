@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from backend.nn.threads import one_thread
+from backend.nn.threads import one_thread, run_side_by_side
+
+
+@pytest.fixture
+def four_cores() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_one_thread_for_as_long_as_it_lasts():
@@ -18,3 +29,32 @@ def test_one_thread_for_as_long_as_it_lasts():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("pieces", "share"), [(1, 4), (2, 2), (3, 1), (9, 1)])
+def test_pieces_share_the_cores(four_cores, pieces, share):
+    def work(piece: int) -> tuple[int, int]:
+        return piece, torch.get_num_threads()
+
+    assert run_side_by_side(work, range(pieces)) == [(piece, share) for piece in range(pieces)]
+    assert torch.get_num_threads() == 4
+
+
+def test_pieces_run_at_the_same_time(four_cores):
+    meeting = threading.Barrier(2, timeout=20)
+    assert sorted(run_side_by_side(lambda _: meeting.wait(), "ab")) == [0, 1]
+
+
+def test_threads_that_start_after_a_failed_piece_have_all_cores(four_cores):
+    def work(piece: str) -> str:
+        if piece == "b":
+            raise ValueError("broken")
+        return piece
+
+    with pytest.raises(ValueError, match="broken"):
+        run_side_by_side(work, "abc")
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [4]
