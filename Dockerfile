@@ -3,11 +3,13 @@
 #
 #   docker build -t labelstudio-learning-backend .                     # CPU
 #   docker build -t labelstudio-learning-backend-gpu --build-arg TORCH_INDEX= .     # NVIDIA GPU
+#   docker build -t labelstudio-learning-backend --build-arg EXTRAS=s3,sam .        # with SAM for the smart tools
 ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
 # The CPU build of torch is a tenth of the size of the one with CUDA, which pip takes where this is empty.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG EXTRAS=s3
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -16,7 +18,7 @@ WORKDIR /app
 # holds nothing but its name.
 COPY pyproject.toml requirements.lock requirements-label-studio-ml.txt README.md LICENSE ./
 RUN mkdir backend && touch backend/__init__.py model.py _wsgi.py \
-    && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c requirements.lock '.[s3]' \
+    && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c requirements.lock ".[$EXTRAS]" \
     && pip install --no-deps -r requirements-label-studio-ml.txt \
     && pip uninstall -y labelstudio-learning-backend && rm -r backend model.py _wsgi.py build *.egg-info
 COPY backend ./backend

@@ -26,7 +26,7 @@ from backend.service.interactive import Interactive
 from backend.service.lane import NetworkLane
 from backend.service.pipeline import Pipeline
 from backend.service.ports import LabelStudio
-from backend.service.prepared_images import PreparedImages
+from backend.service.prepared_images import Embedder, PreparedImages
 from backend.service.projects import Projects
 from backend.service.services import Services
 from backend.service.versions import Predictor, Versions
@@ -34,7 +34,10 @@ from backend.settings import Settings
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 
 if TYPE_CHECKING:
-    from backend.nn.promptable import PromptSegmenter
+    from backend.core.instances import FloatArray
+    from backend.nn.sam import SamSegmenter
+    from backend.service.lane import RgbImage
+    from backend.service.prepared_images import Segmenter
 
 
 def build_services(settings: Settings) -> Services:
@@ -57,10 +60,25 @@ def build_services(settings: Settings) -> Services:
 
         return load_predictor(folder, resolve_device(settings.device))
 
-    def load_segmenter_here(folder: Path | None) -> PromptSegmenter:
+    @lru_cache(maxsize=1)
+    def load_sam_here(folder: Path) -> SamSegmenter:
+        from backend.nn.sam import load_sam
+
+        return load_sam(folder, resolve_device(settings.device))
+
+    def load_segmenter_here(folder: Path | None) -> Segmenter:
+        if settings.sam_model_dir is not None:
+            return load_sam_here(settings.sam_model_dir)
         from backend.nn.promptable import load_segmenter
 
         return load_segmenter(folder)
+
+    def embedder_of(folder: Path) -> Embedder:
+        def embed(image: RgbImage) -> FloatArray:
+            return load_sam_here(folder).embed(image)
+
+        files = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
+        return Embedder(f"{folder.resolve()} {files}", embed)
 
     def train(inputs: TrainingInputs, observer: TrainingObserver) -> TrainingOutcome:
         from dataclasses import replace
@@ -86,6 +104,7 @@ def build_services(settings: Settings) -> Services:
         store.local_folder,
         SharedEncodings(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
+        embedder=None if settings.sam_model_dir is None else embedder_of(settings.sam_model_dir),
     )
     ahead = EncodeAhead(prepared, lane, waiting_room, lambda key: services.label_studio(key))
     services = Services(

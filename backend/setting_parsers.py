@@ -111,6 +111,14 @@ def parse_existing_path(raw: str) -> Path:
     return path
 
 
+def parse_network_folder(raw: str) -> Path:
+    """Return the path of a folder that holds a network as the `transformers` library saves it."""
+    path = Path(raw).expanduser()
+    if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
+        raise ValueRefused("the path of a folder with config.json and model.safetensors")
+    return path
+
+
 def parse_folder(raw: str) -> Path:
     """Return the absolute path of a folder, which need not exist yet."""
     path = Path(raw).expanduser().absolute()

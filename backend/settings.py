@@ -24,6 +24,7 @@ from backend.setting_parsers import (
     parse_folder,
     parse_host_names,
     parse_http_url,
+    parse_network_folder,
     parse_redis_url,
     parse_size,
     parse_text,
@@ -184,6 +185,14 @@ class Settings:
         None,
         "path",
         "File or folder of ImageNet weights, used instead of downloading them.",
+    )
+    sam_model_dir: Path | None = _setting(
+        "SAM_MODEL_DIR",
+        parse_network_folder,
+        None,
+        "folder",
+        "A SAM network that answers the smart tools in place of our own: a folder with `config.json` and "
+        "`model.safetensors` (needs the extra `sam`).",
     )
     predict_deadline_s: float = _setting(
         "PREDICT_DEADLINE_S",

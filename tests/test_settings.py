@@ -59,6 +59,7 @@ def test_good_values_are_read(name, raw, field, value):
         ("IMAGE_TIMEOUT_S", "nan"), ("IMAGE_TIMEOUT_S", "0"), ("PREDICT_DEADLINE_S", "91"),
         ("PRETRAINED_PATH", "/no/such/file"), ("REQUESTS_CA_BUNDLE", "/no/such/file"),
         ("DATA_DIR", __file__),
+        ("SAM_MODEL_DIR", "/no/such/folder"), ("SAM_MODEL_DIR", "/"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_by_name(name, raw):
@@ -66,6 +67,14 @@ def test_a_bad_value_is_refused_by_name(name, raw):
         Settings.from_env({name: raw})
     line = next(line for line in SETTINGS_TABLE if line.name == name)
     assert (raw in str(caught.value)) is not line.is_secret or repr(raw) in str(caught.value)
+
+
+def test_a_folder_with_a_network_is_taken(tmp_path):
+    (tmp_path / "config.json").touch()
+    with pytest.raises(SettingsError, match="SAM_MODEL_DIR"):
+        Settings.from_env({"SAM_MODEL_DIR": str(tmp_path)})
+    (tmp_path / "model.safetensors").touch()
+    assert Settings.from_env({"SAM_MODEL_DIR": str(tmp_path)}).sam_model_dir == tmp_path
 
 
 @pytest.mark.parametrize("half", ["BASIC_AUTH_USER", "BASIC_AUTH_PASS"])

@@ -12,22 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import Detections, ImageSize, MaskPatch
+from backend.core.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.mask_maps import MaskMaps
 
 _CHECKSUM_BYTES = 4
 _LENGTH_BYTES = 4
-_FORMAT = 2
+_FORMAT = 3
 """Raised with every change of the layout: what an older program wrote is prepared again."""
 
 
 def pack_image(
-    image: npt.NDArray[np.uint8], size: ImageSize, detections: Detections | None, maps: MaskMaps | None
+    image: npt.NDArray[np.uint8],
+    size: ImageSize,
+    detections: Detections | None,
+    maps: MaskMaps | None,
+    features: FloatArray | None = None,
 ) -> bytes:
     """Return the bytes of a prepared image.
 
     image: uint8 [h, w, 3] in the work frame; size: of the orig frame; detections: None before any training;
-    maps: None where the detector makes no masks.
+    maps: None where the detector makes no masks; features: float16 [C, h, w] of another network, if any.
     """
     header = {
         "format": _FORMAT,
@@ -35,6 +39,7 @@ def pack_image(
         "size_wh": [size.width, size.height],
         "detections": None if detections is None else _describe(detections),
         "maps": None if maps is None else _describe_maps(maps),
+        "features": None if features is None else list(features.shape),
     }
     parts = [np.ascontiguousarray(image).tobytes()]
     if detections is not None:
@@ -49,6 +54,8 @@ def pack_image(
             np.ascontiguousarray(values, dtype="<f2").tobytes()
             for values in (maps.fine, maps.coarse, maps.semantic)
         ]
+    if features is not None:
+        parts.append(np.ascontiguousarray(features, dtype="<f2").tobytes())
     text = json.dumps(header).encode()
     body = b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts])
     return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body
@@ -56,10 +63,10 @@ def pack_image(
 
 def unpack_image(
     content: bytes,
-) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None, MaskMaps | None]:
-    """Return image, orig size, detections and maps as `pack_image` got them. Raises ValueError if damaged.
+) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None, MaskMaps | None, FloatArray | None]:
+    """Return image, orig size, detections, maps and features as `pack_image` got them.
 
-    The same where another release wrote them.
+    Raises ValueError where they are damaged or another release wrote them.
     """
     whole = memoryview(content)
     checksum = int.from_bytes(whole[:_CHECKSUM_BYTES], "little")
@@ -78,7 +85,9 @@ def unpack_image(
         None if header["detections"] is None else _read_detections(reader, size, header["detections"])
     )
     maps = None if header["maps"] is None else _read_maps(reader, header["maps"])
-    return image, size, detections, maps
+    shape = header["features"]
+    features = None if shape is None else reader.take("<f2", tuple(shape))
+    return image, size, detections, maps, features
 
 
 class _Reader:

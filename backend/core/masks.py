@@ -33,6 +33,13 @@ def patch_box(patch: MaskPatch) -> FloatArray:
     )
 
 
+def deepest_pixel(patch: MaskPatch) -> tuple[int, int]:
+    """Return (x, y) of the set pixel that lies deepest inside a patch, in the image's frame."""
+    depth = cv2.distanceTransform(np.pad(patch.bits.astype(np.uint8), 1), cv2.DIST_L2, 3)
+    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return int(column) - 1 + patch.left_px, int(row) - 1 + patch.top_px
+
+
 def join_patches(patches: Sequence[MaskPatch]) -> MaskPatch:
     """Return the union of one or more patches, in the smallest window that holds theirs."""
     boxes = np.stack([patch_box(patch) for patch in patches]).astype(int)

@@ -94,13 +94,15 @@ class Encoding:
     """One image, ready for prompts; shared by threads.
 
     image uint8 [h, w, 3] in the work frame (orig times `scale`); detections in the orig frame, None before
-    any training; maps: what the detector kept of the image, None before any training and without masks.
+    any training; maps: what the detector kept of the image, None before any training and without masks;
+    features: what another network's image encoder made of it, float16 [C, h, w], None without one.
     """
 
     image: ByteArray
     size: ImageSize
     detections: Detections | None
     maps: MaskMaps | None = None
+    features: FloatArray | None = None
     _beliefs: OrderedDict[bytes, Belief] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -115,7 +117,9 @@ class Encoding:
         masks = () if self.detections is None else self.detections.masks
         mask_bytes = sum(mask.bits.nbytes for mask in masks if mask is not None)
         map_bytes = 0 if self.maps is None else self.maps.nbytes
-        return self.image.nbytes + mask_bytes + map_bytes + REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2 + 4096
+        feature_bytes = 0 if self.features is None else self.features.nbytes
+        step_bytes = REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2
+        return self.image.nbytes + mask_bytes + map_bytes + feature_bytes + step_bytes + 4096
 
     def recall(self, key: bytes) -> Belief | None:
         """Return a remembered step."""
@@ -133,15 +137,20 @@ class Encoding:
                 self._beliefs.popitem(last=False)
 
 
-def encode_image(image: ByteArray, detections: Detections | None, maps: MaskMaps | None = None) -> Encoding:
-    """Return the encoding of an RGB image uint8 [H, W, 3] and what the trained detector found and kept."""
+def encode_image(
+    image: ByteArray,
+    detections: Detections | None,
+    maps: MaskMaps | None = None,
+    features: FloatArray | None = None,
+) -> Encoding:
+    """Return the encoding of an RGB image uint8 [H, W, 3], what the detector found and kept, and features."""
     height, width = image.shape[:2]
     shrink = WORK_SIDE_MAX_PX / max(height, width)
     work = image
     if shrink < 1.0:
         size_wh = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         work = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections, maps)
+    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections, maps, features)
 
 
 class PromptSegmenter:

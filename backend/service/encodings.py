@@ -24,11 +24,15 @@ _FORMAT = "1"
 
 
 class EncodingKey(NamedTuple):
-    """What one encoding belongs to; version is NOT_TRAINED before any training."""
+    """What one encoding belongs to; version is NOT_TRAINED before any training.
+
+    embedder: the name of the network whose features are kept with it, empty without one.
+    """
 
     project_key: str
     version: str
     reference: str
+    embedder: str = ""
 
     @property
     def file_name(self) -> str:

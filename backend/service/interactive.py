@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from backend.core.instances import FloatArray, ImageSize
 from backend.core.label_config import ControlTag, LabelConfig
+from backend.core.masks import deepest_pixel
 from backend.core.prompts import PagePrompts, PromptRequest, answer_control, parse_prompts, place_prompts
 from backend.core.results import make_prediction, region_for_object
 from backend.core.task_pages import task_pages
@@ -176,7 +176,8 @@ class Interactive:
     ) -> list[Json]:
         with self._lock:
             rng = np.random.default_rng(self._rng.integers(2**63))
-        box = _deepest_pixel(found) if control.kind == "keypoint" else None
+        # A key point belongs where it is surest to lie on the object.
+        box = _pixel_box(*deepest_pixel(found.mask)) if control.kind == "keypoint" else None
         return region_for_object(control, label, size, box, found.mask, found.score, page.page, rng=rng)
 
 
@@ -198,9 +199,5 @@ def _best_guess(
     return choices[0] if len(choices) == 1 else None
 
 
-def _deepest_pixel(found: SegmentedObject) -> FloatArray:
-    """Return the box [4] of the pixel deepest inside the mask: where a key point on the object belongs."""
-    depth = cv2.distanceTransform(np.pad(found.mask.bits.astype(np.uint8), 1), cv2.DIST_L2, 3)
-    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    x, y = int(column) - 1 + found.mask.left_px, int(row) - 1 + found.mask.top_px
+def _pixel_box(x: int, y: int) -> FloatArray:
     return np.array([x, y, x + 1, y + 1], dtype=np.float32)

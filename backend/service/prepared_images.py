@@ -15,23 +15,50 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
+from backend.core.instances import FloatArray
 from backend.core.prompts import HINT_LIMITS
 from backend.service.encodings import EncodingCache, EncodingKey, Sized
-from backend.service.lane import NetworkLane
+from backend.service.lane import NetworkLane, RgbImage
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
 from backend.service.versions import NOT_TRAINED, Predictor, Versions
 
 if TYPE_CHECKING:
-    from backend.nn.promptable import Encoding, PromptSegmenter
+    from backend.core.prompts import Prompts
+    from backend.nn.promptable import BoxMasks, Encoding, SegmentedObject
 
 MOST_THREADS = 8
 MOST_SEGMENTERS = 4
 LOADING_SHARE = 0.5
 """How much of an answer's time may go by before the general network steps in for one that is being loaded."""
 
-LoadSegmenter = Callable[[Path | None], "PromptSegmenter"]
+
+class Segmenter(Protocol):
+    """A network that answers prompts on prepared images; threads may share it."""
+
+    def segment(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        label_index: int | None = None,
+        detector: BoxMasks | None = None,
+    ) -> SegmentedObject | None:
+        """Return the object that the prompts mean, None where nothing is found."""
+
+    def warm_up(self) -> None:
+        """Make the first real answer meet ready code."""
+
+
+LoadSegmenter = Callable[[Path | None], Segmenter]
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """An image encoder whose features are kept with every encoding; name: tells it from all others."""
+
+    name: str
+    embed: Callable[[RgbImage], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,7 @@ class Prepared:
     """One image ready for prompts; detector: the version's, None for the general network."""
 
     encoding: Encoding
-    segmenter: PromptSegmenter
+    segmenter: Segmenter
     detector: Predictor | None
 
     @property
@@ -66,15 +93,20 @@ class PreparedImages:
         files: EncodingFiles,
         *,
         memory_bytes: int,
+        embedder: Embedder | None = None,
     ) -> None:
-        """Join the collaborators; load_segmenter gets a version's folder, or None for the general network."""
+        """Join the collaborators; load_segmenter gets a version's folder, or None for the general network.
+
+        embedder: of a segmenter that needs more than the image; None for our own.
+        """
         self._images = images
         self._versions = versions
         self._lane = lane
         self._load_segmenter = load_segmenter
         self._version_folder = version_folder
+        self._embedder = embedder
         self._lock = threading.Lock()
-        self._segmenters: OrderedDict[tuple[str, str], Future[PromptSegmenter]] = OrderedDict()
+        self._segmenters: OrderedDict[tuple[str, str], Future[Segmenter]] = OrderedDict()
         self._threads: ThreadPoolExecutor | None = None
         self.encodings = EncodingCache(memory_bytes, files, _pack, _unpack)
 
@@ -99,7 +131,7 @@ class PreparedImages:
 
     def is_prepared(self, reference: str, project_key: str) -> bool:
         """Tell whether an image's encoding is kept on this machine, or on its way."""
-        return EncodingKey(project_key, self._versions.reported(project_key), reference) in self.encodings
+        return self._key(project_key, self._versions.reported(project_key), reference) in self.encodings
 
     def warm_up(self) -> None:
         """Load the general network and run it once, before the first annotator waits for it."""
@@ -119,16 +151,24 @@ class PreparedImages:
             from backend.nn.promptable import encode_image
 
             image = self._images.load_rgb(reference, access)
-            if predictor is None:
-                return encode_image(image, None)
-            look = partial(predictor.look, image, **HINT_LIMITS)
-            return encode_image(image, *self._lane.call(look, is_bulk=is_bulk).result())
+            detections = maps = features = None
+            if predictor is not None:
+                look = partial(predictor.look, image, **HINT_LIMITS)
+                detections, maps = self._lane.call(look, is_bulk=is_bulk).result()
+            if self._embedder is not None:
+                embed = partial(self._embedder.embed, image)
+                features = self._lane.call(embed, is_bulk=is_bulk).result()
+            return encode_image(image, detections, maps, features)
 
         version = NOT_TRAINED if predictor is None else predictor.version
         start = _now if is_bulk else self._pool().submit
-        return self.encodings.ask(EncodingKey(project_key, version, reference), make, start)
+        return self.encodings.ask(self._key(project_key, version, reference), make, start)
 
-    def _segmenter(self, project_key: str, predictor: Predictor | None) -> Future[PromptSegmenter]:
+    def _key(self, project_key: str, version: str, reference: str) -> EncodingKey:
+        embedder = "" if self._embedder is None else self._embedder.name
+        return EncodingKey(project_key, version, reference, embedder)
+
+    def _segmenter(self, project_key: str, predictor: Predictor | None) -> Future[Segmenter]:
         key = (project_key, predictor.version) if predictor is not None else ("", NOT_TRAINED)
         with self._lock:
             future = self._segmenters.get(key)
@@ -142,7 +182,7 @@ class PreparedImages:
         threading.Thread(target=self._load, args=arguments, name="load-prompts", daemon=True).start()
         return future
 
-    def _load(self, key: tuple[str, str], is_trained: bool, future: Future[PromptSegmenter]) -> None:
+    def _load(self, key: tuple[str, str], is_trained: bool, future: Future[Segmenter]) -> None:
         try:
             future.set_result(self._load_segmenter(self._version_folder(*key) if is_trained else None))
         except BaseException as exc:
@@ -169,7 +209,7 @@ def _pack(encoding: Sized) -> bytes:
     from backend.core.encoded_image import pack_image
 
     held = cast("Encoding", encoding)
-    return pack_image(held.image, held.size, held.detections, held.maps)
+    return pack_image(held.image, held.size, held.detections, held.maps, held.features)
 
 
 def _unpack(content: bytes) -> Sized:

@@ -44,9 +44,9 @@ def kept_maps() -> MaskMaps:
     ids=["before training", "nothing found", "one mask", "some without a mask"],
 )
 def test_there_and_back(detections):
-    got_image, got_size, got, maps = unpack_image(pack_image(image(), SIZE, detections, None))
+    got_image, got_size, got, maps, features = unpack_image(pack_image(image(), SIZE, detections, None))
     assert np.array_equal(got_image, image()) and got_image.flags.writeable
-    assert got_size == SIZE and maps is None
+    assert got_size == SIZE and maps is None and features is None
     if detections is None:
         assert got is None
         return
@@ -63,11 +63,18 @@ def test_there_and_back(detections):
 
 def test_the_detectors_maps_there_and_back():
     before = kept_maps()
-    *_, after = unpack_image(pack_image(image(), SIZE, found(patch(3, 3)), before))
+    *_, after, _ = unpack_image(pack_image(image(), SIZE, found(patch(3, 3)), before))
     assert after.net_size == before.net_size
     for name in ("fine", "coarse", "semantic"):
         assert np.array_equal(getattr(after, name), getattr(before, name))
         assert getattr(after, name).dtype == np.float16
+
+
+@pytest.mark.parametrize("maps", [None, kept_maps()], ids=["alone", "beside a detector's maps"])
+def test_another_networks_features_there_and_back(maps):
+    before = np.random.default_rng(4).normal(size=(6, 5, 4)).astype(np.float16)
+    *_, after = unpack_image(pack_image(image(), SIZE, None, maps, before))
+    assert np.array_equal(after, before) and after.dtype == np.float16
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.core.instances import ImageSize, MaskPatch
-from backend.core.masks import alpha_to_mask, clean_patch, join_patches, patch_box, tight_patch
+from backend.core.masks import alpha_to_mask, clean_patch, deepest_pixel, join_patches, patch_box, tight_patch
 
 
 def bits_of(*rows):
@@ -18,6 +18,11 @@ def test_a_tight_patch_keeps_its_place():
 
 def test_nothing_set_is_no_patch():
     assert tight_patch(np.zeros((3, 4), dtype=bool), 0, 0) is None
+
+
+def test_the_deepest_pixel_is_in_the_thick_part():
+    patch = MaskPatch(10, 20, bits_of("#......", "###....", "#######", "###....", "###...."))
+    assert deepest_pixel(patch) == (11, 22)
 
 
 def test_joined_patches_cover_what_each_covers():

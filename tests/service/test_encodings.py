@@ -127,6 +127,7 @@ def test_names_tell_project_version_and_image_apart():
         EncodingKey("7", "v", "1a"),
         EncodingKey("71", "v", "a"),
         EncodingKey("7", "v1", "b"),
+        EncodingKey("7", "v1", "a", "another network"),
     ]
-    assert len({key.file_name for key in keys}) == 4
+    assert len({key.file_name for key in keys}) == len(keys)
     assert all(int(key.file_name, 16) >= 0 for key in keys)

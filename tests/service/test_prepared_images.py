@@ -11,7 +11,7 @@ import pytest
 from backend.nn.promptable import encode_image
 from backend.service.lane import NetworkLane
 from backend.service.ports import ImageAccess
-from backend.service.prepared_images import Prepared, PreparedImages
+from backend.service.prepared_images import Embedder, Prepared, PreparedImages
 from backend.service.versions import NOT_TRAINED, Versions
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
 
@@ -24,7 +24,9 @@ class AnyImage(FakeImages):
         return np.zeros((48, 64, 3), np.uint8)
 
 
-def make(tmp_path, *, load=None, images=None, files=None, memory_bytes=64 << 20, load_segmenter=None):
+def make(
+    tmp_path, *, load=None, images=None, files=None, memory_bytes=64 << 20, load_segmenter=None, embedder=None
+):
     store = FakeVersionStore(tmp_path)
     versions = Versions(store, load or (lambda folder: FakePredictor(version=folder.name)))
     prepared = PreparedImages(
@@ -35,6 +37,7 @@ def make(tmp_path, *, load=None, images=None, files=None, memory_bytes=64 << 20,
         store.local_folder,
         files or FakeEncodingFiles(),
         memory_bytes=memory_bytes,
+        embedder=embedder,
     )
     prepared.store, prepared.versions_here = store, versions
     return prepared
@@ -140,6 +143,25 @@ def test_another_process_takes_over_what_this_one_prepared(tmp_path):
     assert second.encodings.made == 0
     assert np.array_equal(after.image, before.image) and after.size == before.size
     assert np.array_equal(after.detections.boxes_xyxy_px, before.detections.boxes_xyxy_px)
+
+
+def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
+    files, asked = FakeEncodingFiles(), []
+
+    def embedder(name: str, value: float) -> Embedder:
+        def embed(image):
+            asked.append((name, image.shape))
+            return np.full((2, 3, 4), value, np.float16)
+
+        return Embedder(name, embed)
+
+    for k, (name, value) in enumerate([("one", 1.0), ("one", 1.0), ("two", 2.0)]):
+        prepared = make(tmp_path / str(k), files=files, embedder=embedder(name, value))
+        publish(prepared, "v1")
+        for _ in range(2):
+            assert (get(prepared).encoding.features == value).all()
+        assert prepared.is_prepared("a.png", KEY)
+    assert asked == [("one", (48, 64, 3)), ("two", (48, 64, 3))]
 
 
 def test_a_segmenter_that_cannot_be_loaded_is_tried_again(tmp_path):
