@@ -1,4 +1,8 @@
-"""Scores that mean something: fitted on the held-out images, so that 0.30 is a sensible cut."""
+"""Scores that mean something: fitted on the held-out images, so that 0.30 is a sensible cut.
+
+Where too few objects are held out, on what was learned from: a network of ten images may be sure of nothing
+(its raw scores then stay low even there) or of much, and no constant serves both.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,16 @@ from backend.nn.predictor import DEFAULT_CUT
 from backend.nn.score_map import ScoreMap
 from backend.training.metrics import matched_mask_ious, scored_hits
 
-# Fewer objects than this say too little; what is expected of any network then stands.
+# Fewer objects than this say too little.
 OBJECTS_MIN = 8
 CANDIDATES_PER_OBJECT = 2
 # What is believed before any object was seen, and how many objects' worth of proof it takes to move it.
 EXPECTED_SLOPE = 4.0
 SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
-# A network of so few images that none was held back thinks a little too well of itself.
+# What was learned from is known a little better than what is new: how much lower logits are meant for that.
+LEARNED_OFFSET = -0.3
+LEARNED_IMAGES_MAX = 32
+# Where even that shows too little.
 UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
 # Precision and recall this close count as balanced.
@@ -47,8 +54,8 @@ class Calibration:
         return {"score_map": self.score_map.as_card(), "mask_cut_logit": self.mask_cut_logit}
 
 
-def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap:
-    """Return the map from raw logits to calibrated ones.
+def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap | None:
+    """Return the map from raw logits to calibrated ones; None where too few objects were held out or found.
 
     detections: of the held-out images with uncalibrated scores, down to a low threshold. First the chance of
     a hit is fitted as a logistic function of the raw logit (Platt, 1999); then the part about the cut is bent
@@ -56,7 +63,7 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     """
     scores, _, hits, objects = scored_hits(detections, targets)
     if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN or not len(scores):
-        return expected_score_map()
+        return None
     logits = _logit(scores)
     slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
@@ -74,9 +81,25 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     return _strictly_rising(raw, _with_tail(raw, calibrated))
 
 
+def fit_learned_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap:
+    """Return the map that images which were learned from suggest, as `fit_score_map` takes them.
+
+    Their precision and recall are flattering, so only the logistic curve is taken, a little lower.
+    """
+    scores, _, hits, objects = scored_hits(detections, targets)
+    if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN:
+        return expected_score_map()
+    slope, offset = _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects)
+    return _curve(slope, offset + LEARNED_OFFSET)
+
+
 def expected_score_map() -> ScoreMap:
-    """Return the map for networks that no held-out image can judge."""
-    return _strictly_rising(KNOTS, _with_tail(KNOTS, EXPECTED_SLOPE * KNOTS + UNJUDGED_OFFSET))
+    """Return the map for networks that no image can judge."""
+    return _curve(EXPECTED_SLOPE, UNJUDGED_OFFSET)
+
+
+def _curve(slope: float, offset: float) -> ScoreMap:
+    return _strictly_rising(KNOTS, _with_tail(KNOTS, np.clip(slope * KNOTS + offset, -9.0, 9.0)))
 
 
 def fit_mask_cut(

@@ -22,8 +22,10 @@ from backend.nn.precision import is_bf16_faster
 from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
 from backend.training.batches import sampling_weights
 from backend.training.calibration import (
+    LEARNED_IMAGES_MAX,
     Calibration,
     expected_calibration_error,
+    fit_learned_score_map,
     fit_mask_cut,
     fit_score_map,
 )
@@ -227,11 +229,16 @@ def _judge_best(
 ) -> tuple[Calibration, dict[str, float], dict[str, dict[str, float]]]:
     """Fit scores and masks to the held-out images; return the fit, its metrics, and those by label."""
     loop.ema.load_state_dict(result.best_weights)
-    if not data.held_out:
-        return Calibration(), {}, {}
     targets = [image.target for image in data.held_out]
     has_masks = loop.network.architecture.has_masks
     score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
+    if score_map is None:
+        learned = data.training[:LEARNED_IMAGES_MAX]
+        score_map = fit_learned_score_map(
+            predict_images(loop.ema_predictor(), learned), [image.target for image in learned]
+        )
+    if not data.held_out:
+        return Calibration(score_map), {}, {}
 
     def predict(mask_cut_logit: float) -> list[Detections]:
         predictor = Predictor(
@@ -273,7 +280,7 @@ def _card(
     counts = count_labels([*data.training, *data.held_out], len(inputs.labels))
     notes = [start.warning] if start.warning else []
     if not data.held_out:
-        notes.append("too few images to hold any back: all were learned from, scores are not calibrated")
+        notes.append("too few images to hold any back: all were learned from, and scores are fitted to those")
     return {
         "architecture": architecture.as_card(),
         "labels": list(inputs.labels),

@@ -7,6 +7,7 @@ from backend.nn.postprocess import MASK_CUT_LOGIT
 from backend.training.calibration import (
     expected_calibration_error,
     expected_score_map,
+    fit_learned_score_map,
     fit_mask_cut,
     fit_score_map,
 )
@@ -124,8 +125,30 @@ def test_few_held_out_objects_move_the_cut_less_than_many():
     assert between[0] < raw_cut(1000) <= between[1] + 0.02
 
 
+def shy(images, score=0.25):
+    """Return detections of a network that finds everything and is sure of nothing, and the truth."""
+    box = [[0, 0, 10, 10], [40, 40, 50, 50]]
+    return [detections(box, [score, score / 3])] * images, [target(box[:1])] * images
+
+
+def test_what_was_learned_from_shows_how_sure_a_network_of_few_images_is():
+    assert fit_score_map(*shy(0)) is None
+    score_map = fit_learned_score_map(*shy(18))
+    sure, unsure = score_map.logits_to_scores(np.log(np.array([0.25, 0.08]) / np.array([0.75, 0.92])))
+    assert unsure < 0.3 < sure
+    assert expected_score_map().logits_to_scores(np.log(np.array([0.25 / 0.75])))[0] < 0.05
+
+
+def test_what_was_learned_from_flatters():
+    held_out, learned = fit_score_map(*shy(30)), fit_learned_score_map(*shy(30))
+    raw = np.array([np.log(0.25 / 0.75)])
+    assert learned.logits_to_scores(raw)[0] < held_out.logits_to_scores(raw)[0]
+
+
 def test_too_little_to_fit_leaves_what_is_expected():
-    score_map = fit_score_map([detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])])
+    one = [detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])]
+    assert fit_score_map(*one) is None
+    score_map = fit_learned_score_map(*one)
     assert score_map == expected_score_map()
     # A raw score is an expected IoU: half is about the line between hit and miss.
     assert 0.4 < score_map.score_to_logit(0.5) + 0.5 < 0.7
