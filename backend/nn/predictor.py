@@ -54,10 +54,12 @@ class Predictor:
         autocast: bool = False,
         speck_shares: Sequence[float] = (),
         mask_cut_logit: float = MASK_CUT_LOGIT,
+        empty_share: float = 0.5,
     ) -> None:
         """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
 
-        speck_shares (per label; empty for the usual share) and mask_cut_logit: as in `object_mask`.
+        speck_shares (per label; empty for the usual share) and mask_cut_logit: as in `object_mask`;
+        empty_share: as in `expected_f1`.
         """
         self.labels = tuple(labels)
         self.version = version
@@ -67,6 +69,7 @@ class Predictor:
         self._device = torch.device(device)
         self._autocast = autocast
         self._mask_cut_logit = mask_cut_logit
+        self._empty_share = empty_share
         self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
 
@@ -194,7 +197,7 @@ class Predictor:
         )
         # The same however deep one asks, so that scores of different requests can be sorted together.
         counted = found.scores[found.scores >= SCORE_FLOOR]
-        image_score = expected_f1(counted, max(cuts.confidence, DEFAULT_CUT))
+        image_score = expected_f1(counted, max(cuts.confidence, DEFAULT_CUT), self._empty_share)
         return found.take(found.scores >= cuts.confidence).take(slice(cuts.max_regions)), image_score
 
     def _mask_logits(self, maps: dict[str, torch.Tensor], kept: Sequence[Candidates]) -> list[_MaskLogits]:
@@ -266,6 +269,10 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
         labels = tuple(str(label) for label in card["labels"])
         speck_shares = tuple(float(share) for share in card.get("speck_shares", ()))
         mask_cut_logit = float(card.get("mask_cut_logit", MASK_CUT_LOGIT))
+        # Versions from before this was counted keep the scores that they had.
+        empty_share = float(card.get("empty_share", 0.5))
+        if not 0 < empty_share < 1:
+            raise ValueError(f"empty_share must lie between 0 and 1, got {empty_share}")
         network = InstanceNetwork(architecture)
     except (KeyError, TypeError, ValueError, ParameterError) as exc:
         raise VersionError(f"{CARD_FILE} in {folder.name} does not describe a network: {exc!r}") from exc
@@ -284,6 +291,7 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
         device=device,
         speck_shares=speck_shares,
         mask_cut_logit=mask_cut_logit,
+        empty_share=empty_share,
     )
 
 

@@ -61,15 +61,19 @@ def _interpolate(values: FloatArray, xs: tuple[float, ...], ys: tuple[float, ...
     return np.where(values > xs[-1], ys[-1] + (values - xs[-1]) * high_slope, out)
 
 
-def expected_f1(scores: FloatArray, threshold: float) -> float:
+def expected_f1(scores: FloatArray, threshold: float, empty_share: float = 0.5) -> float:
     """Return the F1 an image is likely to reach when its calibrated scores are cut at `threshold`.
 
     scores [N]: of all candidates after suppression, also those below the threshold, which are the objects
-    likely to be missed. Without any candidate the image is taken for empty and solved: 1.
+    likely to be missed. empty_share: of images without any object, 0..1. Without any candidate the image is
+    taken for empty and solved: 1.
     """
     kept = scores[scores >= threshold]
     wanted = float(scores.sum())
     if not len(kept):
-        # Right when nothing is there: the chance that every candidate is false.
-        return float(np.prod(1 - scores.astype(np.float64)))
+        # Right when nothing is there: the chance that every candidate is false, which is the smaller the
+        # fewer images are empty (Bayes). Else images of which nothing is known would pass for solved.
+        none_true = float(np.prod(1 - scores.astype(np.float64)))
+        empty, other = none_true * empty_share, (1 - none_true) * (1 - empty_share)
+        return empty / (empty + other)
     return float(2 * kept.sum() / (len(kept) + wanted))

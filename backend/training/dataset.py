@@ -144,6 +144,12 @@ def speck_shares(images: Sequence[CachedImage], label_count: int) -> list[float]
     return [CRUMB_SHARE if o and n else SPECK_SHARE for o, n in zip(often, in_parts, strict=True)]
 
 
+def empty_share(images: Sequence[CachedImage]) -> float:
+    """Return the share of images without objects that is to be expected among new ones: never 0, never 1."""
+    empty = sum(not len(image.target) for image in images)
+    return (empty + 0.5) / (len(images) + 1)
+
+
 def has_any_mask(images: Sequence[CachedImage]) -> bool:
     """Tell whether the shape of at least one object is known."""
     return any(mask is not None for image in images for mask in image.target.masks)

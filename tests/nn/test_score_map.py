@@ -29,6 +29,14 @@ def test_refuses_what_does_not_rise(knots):
         ScoreMap(*knots)
 
 
+def test_an_image_of_which_little_is_known_passes_for_solved_only_where_images_are_often_empty():
+    doubtful = np.array([0.1] * 5, dtype=np.float32)
+    rarely, half, often = (expected_f1(doubtful, 0.3, share) for share in (0.02, 0.5, 0.98))
+    assert rarely < 0.05 < half < 0.95 < often
+    sure = np.array([0.9, 0.4], dtype=np.float32)
+    assert expected_f1(sure, 0.3, 0.02) == expected_f1(sure, 0.3, 0.98) > rarely
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [([1.0, 1.0], 1.0), ([], 1.0), ([0.9, 0.9, 0.29], 2 * 1.8 / (2 + 2.09)), ([0.2], 0.8)],

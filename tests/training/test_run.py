@@ -48,6 +48,7 @@ def test_a_version_folder_rebuilds_the_predictor(tmp_path):
     assert [r.epoch for r in observer.reports] == [1, 2]
     assert observer.reports[-1].seconds_left >= 0
     assert card["smart_tools"] == {}
+    assert card["empty_share"] == 0.1  # none of four was empty, which proves little
     predictor = load_predictor(outcome.folder)
     images = [scene(9)[0], scene(8, size_wh=(40, 90))[0]]
     found = predictor.predict(images, confidence_threshold=0.01, nms_threshold=0.4)
