@@ -2,12 +2,13 @@
 
     python scripts/train_prompt_weights.py --workdir /tmp/prompt-weights
 
-Writes a checkpoint every few hundred steps and goes on from it when started again. One thread, two to three
-hours; `nice` it. The same seed, step count and library versions give the same scenes and, up to rounding, the
-same weights. The shipped file had a bumpier way to 15,500 steps: cut at 1,500, 1,750, 2,000, 4,500 and
-11,000 steps and went on each time with another `--steps` (4500, 2800, 2000, 4500, 11000, 15500), so the
-learning rate fell and rose again; simulated detectors take neighbours for one object, and annotators click up
-to six times, since step 11,000 only. A straight run is expected to be no worse.
+Writes a checkpoint every few hundred steps and goes on from it when started again. One thread, three to
+four hours; `nice` it. The same seed, step count and library versions give the same scenes and, up to
+rounding, the same weights. The shipped file had a bumpier way to 21,500 steps: cut at 1,500, 1,750, 2,000,
+4,500, 11,000, 15,500 and 17,750 steps and went on each time with another `--steps` (4500, 2800, 2000, 4500,
+11000, 15500, 23500, 21500), so the learning rate fell and rose again; simulated detectors take neighbours
+for one object, and annotators click up to six times, since step 11,000 only. A straight run is expected to
+be no worse.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def main() -> None:
     )
     parser.add_argument("--workdir", type=Path, required=True, help="checkpoints, kept between runs")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=15500)
+    parser.add_argument("--steps", type=int, default=21500)
     parser.add_argument("--out", type=Path, default=SHIPPED_WEIGHTS)
     args = parser.parse_args()
     args.workdir.mkdir(parents=True, exist_ok=True)
