@@ -29,6 +29,8 @@ WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
 STRIDE_MAX = 32
 BATCH_SIZE = 8
+# One thread prepares or finishes images while the other feeds the accelerator; more would fill its memory.
+ACCELERATOR_WORKERS = 2
 # Candidates down to here count as objects that may have been missed when an image is scored.
 SCORE_FLOOR = 0.05
 # Where calibrated scores are meant to be cut: the default confidence threshold.
@@ -72,6 +74,7 @@ class Predictor:
         self._empty_share = empty_share
         self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
+        self._workers_max = None if self._device.type == "cpu" else ACCELERATOR_WORKERS
 
     def predict(
         self,
@@ -95,7 +98,7 @@ class Predictor:
             )
 
         batches = _batches_of_one_shape(letterboxes, self._batch_size(len(images)))
-        answers = run_side_by_side(answer, batches)
+        answers = run_side_by_side(answer, batches, workers_max=self._workers_max)
         found = {
             i: d
             for batch, some in zip(batches, answers, strict=True)

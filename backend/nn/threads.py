@@ -29,14 +29,17 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
+def run_side_by_side(
+    work: Callable[[Piece], Result], pieces: Sequence[Piece], *, workers_max: int | None = None
+) -> list[Result]:
     """Return the result of every piece, the pieces shared out over threads, the cores among those threads.
 
     Threads that each compute a piece of their own never wait for each other, while threads that share a
     layer do after every one: whatever else the machine does (decoding the next images) then stops all.
+    workers_max: threads at most; one per core without it.
     """
     cores = torch.get_num_threads()
-    workers = min(cores, len(pieces))
+    workers = min(cores, len(pieces), workers_max or cores)
     if workers < 2:
         return [work(piece) for piece in pieces]
     try:

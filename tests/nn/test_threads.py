@@ -40,6 +40,11 @@ def test_pieces_share_the_cores(four_cores, pieces, share):
     assert torch.get_num_threads() == 4
 
 
+def test_no_more_threads_than_asked_for(four_cores):
+    shares = run_side_by_side(lambda _: torch.get_num_threads(), range(9), workers_max=2)
+    assert shares == [2] * 9
+
+
 def test_pieces_run_at_the_same_time(four_cores):
     meeting = threading.Barrier(2, timeout=20)
     assert sorted(run_side_by_side(lambda _: meeting.wait(), "ab")) == [0, 1]
