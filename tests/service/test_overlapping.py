@@ -51,11 +51,31 @@ def test_the_later_takes_the_turn_where_the_earlier_failed():
 
 
 def test_one_call_after_the_other_both_get_the_prediction():
-    calls = OverlappingCalls(storing_s=0.0)
+    calls = OverlappingCalls(storing_s=0.05)
     for _ in range(2):
         with calls.turn(KEY, 5.0) as turn:
             assert not turn.is_answered
             turn.succeed()
+        time.sleep(0.1)
+
+
+def test_a_call_learns_of_an_answer_that_may_not_be_stored_yet():
+    calls = OverlappingCalls(storing_s=0.3)
+    with calls.turn(KEY, 5.0) as turn:
+        turn.succeed()
+    ended = time.monotonic()
+    with calls.turn(KEY, 5.0) as turn:
+        assert turn.is_answered
+    assert time.monotonic() - ended >= 0.25
+    with calls.turn(KEY, 5.0) as turn:
+        assert not turn.is_answered
+
+
+def test_after_a_call_that_found_nothing_the_next_has_an_ordinary_turn():
+    calls = OverlappingCalls(storing_s=5.0)
+    for _ in range(2):
+        with calls.turn(KEY, 5.0) as turn:
+            assert not turn.is_answered
 
 
 def test_another_task_or_version_does_not_wait():
