@@ -60,11 +60,17 @@ def build_services(settings: Settings) -> Services:
 
         return load_predictor(folder, resolve_device(settings.device))
 
+    sam_lock = threading.Lock()  # the cache alone would let two threads load the network at once
+
     @lru_cache(maxsize=1)
-    def load_sam_here(folder: Path) -> SamSegmenter:
+    def cached_sam(folder: Path) -> SamSegmenter:
         from backend.nn.sam import load_sam
 
         return load_sam(folder, resolve_device(settings.device))
+
+    def load_sam_here(folder: Path) -> SamSegmenter:
+        with sam_lock:
+            return cached_sam(folder)
 
     def load_segmenter_here(folder: Path | None) -> Segmenter:
         if settings.sam_model_dir is not None:

@@ -90,7 +90,7 @@ def step_profile(loop, batch):
 
 def prediction_rates(root, name, version):
     from backend.core.letterbox import Letterbox
-    from backend.nn.predictor import _batches_of_one_shape, load_predictor, net_size
+    from backend.nn.predictor import _batches_of_one_shape, batch_size_for, load_predictor, net_size
     from backend.nn.threads import run_side_by_side
 
     started = time.perf_counter()
@@ -103,12 +103,12 @@ def prediction_rates(root, name, version):
     boxes = [Letterbox.fit(size, net_size(size, predictor.architecture)) for size in sizes]
     batches = [
         torch.from_numpy(np.stack([boxes[i].image_to_net(images[i]) for i in batch]))
-        for batch in _batches_of_one_shape(boxes, predictor._batch_size(len(images)))
+        for batch in _batches_of_one_shape(boxes, batch_size_for(len(images), torch.get_num_threads()))
     ]
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
-        run_side_by_side(predictor._run, batches)
+        run_side_by_side(predictor._run, batches, torch.get_num_threads())
         best = min(best, time.perf_counter() - started)
     out["bare_network_images_per_s"] = round(len(images) / best, 1)
     for cut in (0.3, 0.01):

@@ -60,7 +60,6 @@ def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, 
 def test_without_such_a_folder_no_features_are_kept(tmp_path):
     services = build_services(Settings.from_env({"DATA_DIR": str(tmp_path / "data")}))
     context = {"result": [click(50, 50)]}
-    answer = services.interactive.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
-    assert len(answer["result"]) <= 1
+    services.interactive.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
     (image_key,) = services.interactive._prepared.encodings._kept
     assert image_key.embedder == ""

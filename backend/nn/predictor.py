@@ -74,7 +74,6 @@ class Predictor:
         self._empty_share = empty_share
         self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
-        self._workers_max = None if self._device.type == "cpu" else ACCELERATOR_WORKERS
 
     def predict(
         self,
@@ -97,8 +96,9 @@ class Predictor:
                 [images[i] for i in batch], [letterboxes[i] for i in batch], cuts, wants_masks
             )
 
-        batches = _batches_of_one_shape(letterboxes, self._batch_size(len(images)))
-        answers = run_side_by_side(answer, batches, workers_max=self._workers_max)
+        workers = torch.get_num_threads() if self._device.type == "cpu" else ACCELERATOR_WORKERS
+        batches = _batches_of_one_shape(letterboxes, batch_size_for(len(images), workers))
+        answers = run_side_by_side(answer, batches, workers)
         found = {
             i: d
             for batch, some in zip(batches, answers, strict=True)
@@ -160,12 +160,6 @@ class Predictor:
             speck_share=self._speck_shares[label_index],
             cut_logit=self._mask_cut_logit,
         )
-
-    def _batch_size(self, image_count: int) -> int:
-        """Return how many images to compute at once, so that every thread of a processor has work."""
-        if self._device.type != "cpu":
-            return BATCH_SIZE
-        return min(BATCH_SIZE, -(-image_count // torch.get_num_threads()))
 
     def _predict_batch(
         self, images: Sequence[Image], letterboxes: Sequence[Letterbox], cuts: _Cuts, wants_masks: bool
@@ -338,6 +332,11 @@ def _size_of(image: Image) -> ImageSize:
 def _shape_of(letterbox: Letterbox) -> tuple[int, int, int]:
     size = letterbox.net_size
     return size.width * size.height, size.height, size.width
+
+
+def batch_size_for(image_count: int, workers: int) -> int:
+    """Return how many images to compute at once, so that every worker has some."""
+    return min(BATCH_SIZE, -(-image_count // workers))
 
 
 def _batches_of_one_shape(letterboxes: Sequence[Letterbox], most: int) -> list[list[int]]:

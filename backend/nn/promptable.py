@@ -52,7 +52,7 @@ from backend.nn.promptable_belief import (
     steadied,
     weighed_with_hint,
 )
-from backend.nn.promptable_hints import detector_view, mask_view, matching_instance
+from backend.nn.promptable_hints import detector_view, likely_label, mask_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network
@@ -181,11 +181,9 @@ class PromptSegmenter:
         mask = field_to_mask(field_orig, window, prompts, encoding.size)
         if mask is None:
             return None
-        label = label_index
-        if label is None and encoding.detections is not None:
-            instance = matching_instance(encoding.detections, prompts, None, mask=mask)
-            label = None if instance is None else int(encoding.detections.label_indices[instance])
-        return SegmentedObject(mask, belief.expected_iou, label)
+        if label_index is None:
+            label_index = likely_label(encoding.detections, prompts, mask)
+        return SegmentedObject(mask, belief.expected_iou, label_index)
 
     def warm_up(self) -> None:
         """Run once over a blank image, so that the first real answer meets ready code."""

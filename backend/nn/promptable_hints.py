@@ -53,6 +53,14 @@ def matching_instance(
     return max(holding, key=lambda k: float(detections.scores[k]), default=None)
 
 
+def likely_label(detections: Detections | None, prompts: Prompts, mask: MaskPatch) -> int | None:
+    """Return the detector's label of a finished mask, None where it knows no such object."""
+    if detections is None:
+        return None
+    instance = matching_instance(detections, prompts, None, mask=mask)
+    return None if instance is None else int(detections.label_indices[instance])
+
+
 def detector_view(
     detections: Detections,
     window: Window,

@@ -23,7 +23,7 @@ from backend.core.prompt_window import ByteArray, Window, box_around
 from backend.core.prompts import Prompts
 from backend.errors import VersionError
 from backend.nn.promptable import BoxMasks, Encoding, SegmentedObject
-from backend.nn.promptable_hints import matching_instance
+from backend.nn.promptable_hints import likely_label
 from backend.nn.torchvision_ops import ensure_torchvision_ops
 
 # Per RGB channel on the scale 0..255, as the networks were trained.
@@ -95,9 +95,8 @@ class SamSegmenter:
         mask = field_to_mask(field, window, prompts, encoding.size)
         if mask is None:
             return None
-        if label_index is None and encoding.detections is not None:
-            instance = matching_instance(encoding.detections, prompts, None, mask=mask)
-            label_index = None if instance is None else int(encoding.detections.label_indices[instance])
+        if label_index is None:
+            label_index = likely_label(encoding.detections, prompts, mask)
         return SegmentedObject(mask, overlap, label_index)
 
     def warm_up(self) -> None:

@@ -29,21 +29,18 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_side_by_side(
-    work: Callable[[Piece], Result], pieces: Sequence[Piece], *, workers_max: int | None = None
-) -> list[Result]:
-    """Return the result of every piece, the pieces shared out over threads, the cores among those threads.
+def run_side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], workers: int) -> list[Result]:
+    """Return the result of every piece, the pieces shared out over `workers` threads, the cores among those.
 
     Threads that each compute a piece of their own never wait for each other, while threads that share a
     layer do after every one: whatever else the machine does (decoding the next images) then stops all.
-    workers_max: threads at most; one per core without it.
     """
     cores = torch.get_num_threads()
-    workers = min(cores, len(pieces), workers_max or cores)
+    workers = min(workers, len(pieces))
     if workers < 2:
         return [work(piece) for piece in pieces]
     try:
-        take_share = partial(torch.set_num_threads, cores // workers)
+        take_share = partial(torch.set_num_threads, max(1, cores // workers))
         with ThreadPoolExecutor(workers, "piece", initializer=take_share) as pool:
             return list(pool.map(work, pieces))
     finally:

@@ -36,18 +36,18 @@ def test_pieces_share_the_cores(four_cores, pieces, share):
     def work(piece: int) -> tuple[int, int]:
         return piece, torch.get_num_threads()
 
-    assert run_side_by_side(work, range(pieces)) == [(piece, share) for piece in range(pieces)]
+    assert run_side_by_side(work, range(pieces), 4) == [(piece, share) for piece in range(pieces)]
     assert torch.get_num_threads() == 4
 
 
 def test_no_more_threads_than_asked_for(four_cores):
-    shares = run_side_by_side(lambda _: torch.get_num_threads(), range(9), workers_max=2)
+    shares = run_side_by_side(lambda _: torch.get_num_threads(), range(9), 2)
     assert shares == [2] * 9
 
 
 def test_pieces_run_at_the_same_time(four_cores):
     meeting = threading.Barrier(2, timeout=20)
-    assert sorted(run_side_by_side(lambda _: meeting.wait(), "ab")) == [0, 1]
+    assert sorted(run_side_by_side(lambda _: meeting.wait(), "ab", 2)) == [0, 1]
 
 
 def test_threads_that_start_after_a_failed_piece_have_all_cores(four_cores):
@@ -57,7 +57,7 @@ def test_threads_that_start_after_a_failed_piece_have_all_cores(four_cores):
         return piece
 
     with pytest.raises(ValueError, match="broken"):
-        run_side_by_side(work, "abc")
+        run_side_by_side(work, "abc", 3)
     seen: list[int] = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     later.start()
