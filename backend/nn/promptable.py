@@ -56,7 +56,7 @@ from backend.nn.promptable_hints import detector_view, likely_label, mask_view, 
 from backend.nn.promptable_network import PromptNetwork
 from backend.nn.promptable_tensors import images_to_tensor, prompts_to_tensor
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network
-from backend.nn.threads import one_thread
+from backend.nn.threads import one_thread, run_side_by_side
 
 NET_SIDE = 160
 ZOOM_OUT = 1.5
@@ -67,6 +67,7 @@ SEARCH_ZOOMS = (1.3, 1.8, 2.6)
 
 Chosen on pedestrians and cells together: smaller windows find cells, and parts of pedestrians.
 """
+WINDOWS_PER_THREAD = 2
 REMEMBERED_STEPS = 24
 PROMPT_WEIGHTS_FILE = "prompt.safetensors"
 
@@ -227,10 +228,10 @@ class PromptSegmenter:
         if hint is not None:  # a second look was measured to drift from what the detector knows
             return weighed_with_hint(first, hint)
         if before is not None:
-            newest, is_positive = prompts.clicks_xy_px[-1], bool(prompts.is_positive[-1])
             freedom = freedom_of(len(prompts.is_positive), is_trained=encoding.detections is not None)
-            changed = steadied(first, before, newest, freedom)
-            changed = pressed(changed, before, newest, freedom, is_positive=is_positive)
+            changed = steadied(first, before, prompts.clicks_xy_px[-1], freedom)
+            picture = cut_window(encoding.image, changed.window, NET_SIDE)
+            changed = pressed(changed, before, prompts, picture, freedom)
             if freedom is FIRST_FREEDOM:
                 changed = self._asked_again(encoding, prompts, changed, label_index, detector)
             return changed
@@ -314,8 +315,13 @@ class PromptSegmenter:
             if side >= max(2, 1.5 * spread):
                 left, top = (round(float(c) - side / 2) for c in centre)
                 windows.append(Window(left, top, side))
-        beliefs = self._run(encoding, prompts, windows, [None] * len(windows), label_index)
-        return most_agreed(beliefs)
+
+        def look(share: Sequence[Window]) -> list[Belief]:
+            return self._run(encoding, prompts, share, [None] * len(share), label_index)
+
+        shares = [windows[i : i + WINDOWS_PER_THREAD] for i in range(0, len(windows), WINDOWS_PER_THREAD)]
+        looks = run_side_by_side(look, shares, torch.get_num_threads())
+        return most_agreed([belief for share in looks for belief in share])
 
     def _pass(
         self, encoding: Encoding, prompts: Prompts, start: Belief | None, label_index: int | None

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.instances import BoolArray, FloatArray
-from backend.core.prompt_window import Window, move_field
+from backend.core.prompt_window import ByteArray, Window, move_field
+from backend.core.prompts import Prompts
 
 ROUNDNESS = 1.0
 """Log-odds by which, before any training, the middle of a rough shape is ahead of its rim."""
@@ -22,6 +23,12 @@ REACH_NET_PX = 8.0
 """How far a click's freedom reaches at least."""
 PRESS_REACH_SHARE = 0.4
 """How far a click against the mask presses at most, as a share of the root of the area."""
+SPREAD_REACH_SHARE = 0.5
+"""How far a click reaches what is of its colour, as a share of the root of the area."""
+ALIKE_COLOUR_DISTANCE = 15.0
+"""Colours so far apart (8-bit CIELAB, lightness counted less) are hardly the same thing."""
+LIGHTNESS_SHARE = 0.7
+LEAST_ALIKE = 0.4
 CUT_AWAY_LOG_ODDS = 4.0
 """How firmly an object that a click cut away is left out."""
 
@@ -34,20 +41,22 @@ class Freedom:
     """What one more click may change.
 
     kept_far_away: how much of the mask before stays in force far from the click (0..1). reach_share: how far
-    its freedom reaches, as a share of the root of the area. press_log_odds: how firmly it presses.
+    its freedom reaches, as a share of the root of the area. press_log_odds: how firmly it presses on what is
+    around it; spread_log_odds: how firmly on what is connected to it and of its colour.
     """
 
     kept_far_away: float
     reach_share: float
     press_log_odds: float
+    spread_log_odds: float
 
 
-UNTRAINED_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=3.0)
+UNTRAINED_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=3.0, spread_log_odds=0.0)
 """Before any training every click finds large errors."""
 FIRST_CLICKS = 4
 """So many clicks say which of the things a trained detector knows is meant; later ones mend what is left."""
-FIRST_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=5.0)
-LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.25, press_log_odds=3.0)
+FIRST_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=5.0, spread_log_odds=3.0)
+LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=3.0, spread_log_odds=3.0)
 
 
 def freedom_of(click_count: int, *, is_trained: bool) -> Freedom:
@@ -119,35 +128,69 @@ def steadied(belief: Belief, before: Belief, click_xy: FloatArray, freedom: Free
     """
     side = belief.field.shape[0]
     earlier = move_field(before.field.astype(np.float32), before.window, belief.window, side)
-    x, y = belief.window.to_net(click_xy, side)[0]
+    place = belief.window.to_net(click_xy, side)[0]
     reach = max(REACH_NET_PX, freedom.reach_share * float(np.sqrt((earlier > 0.5).sum())))
-    cells = np.arange(side) + 0.5
-    nearness = np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
-    kept = freedom.kept_far_away * (1 - nearness)
+    kept = freedom.kept_far_away * (1 - _nearness(place, reach, side))
     field = (1 - kept) * belief.field.astype(np.float32) + kept * earlier
     return Belief(belief.window, field.astype(np.float16), belief.expected_iou)
 
 
-def pressed(
-    belief: Belief, before: Belief, click_xy: FloatArray, freedom: Freedom, *, is_positive: bool
-) -> Belief:
-    """Return a belief moved towards a click that contradicted the mask before it; else the same belief.
+def pressed(belief: Belief, before: Belief, prompts: Prompts, picture: ByteArray, freedom: Freedom) -> Belief:
+    """Return a belief moved towards the newest click, if it contradicted the mask before it; else the same.
 
-    click_xy [2] in the work frame. Annotators click amid what is wrong, so the click's distance to the mask's
-    border tells how large that is: the pressure falls off over this distance.
+    prompts in the work frame; picture uint8 [S, S, 3], what the belief's window shows. The click presses on
+    what is around it and, by freedom.spread_log_odds, on what is connected to it and of its colour.
     """
     side = belief.field.shape[0]
-    earlier = move_field(before.field.astype(np.float32), before.window, belief.window, side) > 0.5
-    x, y = belief.window.to_net(click_xy, side)[0]
-    column, row = (int(np.clip(v, 0, side - 1)) for v in (x, y))
-    if bool(earlier[row, column]) == is_positive:
+    held = move_field(before.field.astype(np.float32), before.window, belief.window, side) > 0.5
+    place = belief.window.to_net(prompts.clicks_xy_px[-1], side)[0]
+    column, row = (int(np.clip(v, 0, side - 1)) for v in place)
+    is_positive = bool(prompts.is_positive[-1])
+    if bool(held[row, column]) == is_positive:
         return belief
-    wrong = ~earlier if is_positive else earlier
+    wrong = ~held if is_positive else held
+    root_area = float(np.sqrt(max(1, np.count_nonzero(held))))
+    # Annotators click amid what is wrong: the distance to the mask's border tells how large that is.
     depth = float(cv2.distanceTransform(wrong.astype(np.uint8), cv2.DIST_L2, 5)[row, column])
-    reach = max(1.0, min(depth, PRESS_REACH_SHARE * float(np.sqrt(max(1, np.count_nonzero(earlier))))))
+    reach = max(1.0, min(depth, PRESS_REACH_SHARE * root_area))
+    pressure = freedom.press_log_odds * _nearness(place, reach, side)
+    if freedom.spread_log_odds > 0:
+        denied = prompts.negative_px if is_positive else prompts.positive_px
+        alike = _alike(picture, (row, column), belief.window.to_net(denied, side), wrong)
+        pressure += freedom.spread_log_odds * alike * _nearness(place, SPREAD_REACH_SHARE * root_area, side)
+    return _shifted(belief, pressure if is_positive else -pressure)
+
+
+def _alike(
+    picture: ByteArray, place: tuple[int, int], denied_xy_net: FloatArray, wrong: BoolArray
+) -> FloatArray:
+    """Return how far each cell is wrong for the same reason as a clicked one, float32 [S, S] in 0..1.
+
+    Of the colour at `place` (row, column), connected to it, within `wrong`, and not of a colour that was
+    clicked with the opposite meaning.
+    """
+    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0)
+    lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
+    # Light and shade change an object's lightness more than its hue.
+    lab[..., 0] *= LIGHTNESS_SHARE
+
+    def like(cell: tuple[int, int]) -> FloatArray:
+        distance = ((lab - lab[cell]) ** 2).sum(axis=-1)
+        return np.asarray(np.exp(-distance / (2 * ALIKE_COLOUR_DISTANCE**2)), dtype=np.float32)
+
+    alike = like(place)
+    for x, y in np.clip(denied_xy_net, 0, len(picture) - 1).astype(np.int64):
+        alike *= 1 - like((int(y), int(x)))
+    numbers = cv2.connectedComponents(((alike > LEAST_ALIKE) & wrong).astype(np.uint8), connectivity=8)[1]
+    connected = (numbers == numbers[place]) & (numbers > 0)
+    return np.asarray(alike * cv2.GaussianBlur(connected.astype(np.float32), (0, 0), 1.0), dtype=np.float32)
+
+
+def _nearness(place_xy: FloatArray, reach: float, side: int) -> npt.NDArray[np.floating[Any]]:
+    """Return 1 at a place of the window and less away from it, by a bell of width `reach`, [S, S]."""
     cells = np.arange(side) + 0.5
-    nearness = np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
-    return _shifted(belief, freedom.press_log_odds * nearness * (1.0 if is_positive else -1.0))
+    x, y = place_xy
+    return np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
 
 
 def rounded(belief: Belief, outline_px: FloatArray) -> Belief:

@@ -43,7 +43,7 @@ from backend.training.promptable_samples import (
 logger = logging.getLogger(__name__)
 
 CARD_KEY = "smart_tools"
-SHARE_OF_TRAINING = 0.15
+SHARE_OF_TRAINING = 0.2
 SECONDS_MIN, SECONDS_MAX = 20.0, 240.0
 LONGEST_SIDE_PX = 640
 MEMORY_LIMIT_BYTES = 256 << 20

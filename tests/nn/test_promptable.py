@@ -16,7 +16,15 @@ from backend.nn.promptable import (
     encode_image,
     load_segmenter,
 )
-from backend.nn.promptable_belief import FIRST_FREEDOM, Belief, cut_away, holds, most_agreed, pressed
+from backend.nn.promptable_belief import (
+    FIRST_FREEDOM,
+    UNTRAINED_FREEDOM,
+    Belief,
+    cut_away,
+    holds,
+    most_agreed,
+    pressed,
+)
 from backend.nn.promptable_hints import detector_view, matching_instance
 from backend.nn.promptable_network import PromptNetwork, likeness_maps
 from backend.nn.promptable_weights import SHIPPED_WEIGHTS, load_network, save_weights
@@ -284,13 +292,16 @@ def test_a_cutting_click_takes_the_instance_under_it_away_unless_it_is_the_objec
         assert holds(left, points).tolist() == held
 
 
+PLAIN = np.zeros((40, 40, 3), np.uint8)
+
+
 @pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
 def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, moves):
     window = Window(0, 0, 40)
     field = np.full((40, 40), 0.3, np.float16)
     field[:, 20:] = 0.9  # the mask begins ten cells right of the click
     before = Belief(window, field, 0.5)
-    after = pressed(before, before, np.array([at, 20], np.float32), FIRST_FREEDOM, is_positive=is_positive)
+    after = pressed(before, before, clicks(((at, 20), is_positive)), PLAIN, FIRST_FREEDOM)
     assert (after.field[20, at] > 0.5) == moves
     assert (after.field != field).any() == moves
     assert abs(float(after.field[20, 38]) - 0.9) < 0.05
@@ -320,5 +331,27 @@ def test_what_is_cut_away_is_no_longer_held_and_the_rest_stays():
 def test_a_negative_click_inside_the_mask_cuts():
     window = Window(0, 0, 40)
     before = Belief(window, np.full((40, 40), 0.8, np.float16), 0.5)
-    after = pressed(before, before, np.array([20, 20], np.float32), FIRST_FREEDOM, is_positive=False)
+    after = pressed(before, before, clicks(((20, 20), False)), PLAIN, FIRST_FREEDOM)
     assert after.field[20, 20] < 0.5
+
+
+def test_a_negative_click_cuts_what_is_of_its_colour_and_leaves_what_is_not():
+    field = np.full((80, 80), 0.05, np.float16)
+    field[8:72, 20:60] = 0.8
+    before = Belief(Window(0, 0, 80), field, 0.5)
+    two_shirts = np.full((80, 80, 3), 200, np.uint8)
+    two_shirts[:, 40:] = (30, 40, 120)
+    points = np.array([[56, 20], [56, 60], [30, 20], [30, 60], [26, 40]], np.float32)
+    spread = pressed(before, before, clicks(((50, 40), False)), two_shirts, FIRST_FREEDOM)
+    assert holds(spread, points).tolist() == [False, False, True, True, True]
+    around_only = pressed(before, before, clicks(((50, 40), False)), two_shirts, UNTRAINED_FREEDOM)
+    assert holds(around_only, points).tolist() == [True] * 5
+
+
+def test_a_click_does_not_spread_to_a_colour_that_was_clicked_with_the_opposite_meaning():
+    field = np.full((80, 80), 0.05, np.float16)
+    field[8:72, 20:60] = 0.8
+    before = Belief(Window(0, 0, 80), field, 0.5)
+    one_colour = np.zeros((80, 80, 3), np.uint8)
+    kept = pressed(before, before, clicks(((30, 30), True), ((50, 40), False)), one_colour, FIRST_FREEDOM)
+    assert holds(kept, np.array([[56, 20], [30, 60]], np.float32)).all()
