@@ -47,7 +47,7 @@ from backend.training.metrics import average_precision, precision_recall, scored
 from backend.training.processes import Learned, learn_in_processes, process_count
 from backend.training.promptable import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
-from backend.training.start_weights import Start, start_from_imagenet, start_from_version
+from backend.training.start_weights import Start, start_from_imagenet, start_from_scenes, start_from_version
 from backend.training.world import ALONE, World
 
 logger = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ def _start(inputs: TrainingInputs, network: InstanceNetwork, *, is_resumed: bool
         return start_from_version(network, inputs.labels, inputs.start_folder)
     if inputs.params.pretrained:
         return start_from_imagenet(network, inputs.pretrained_path)
-    return Start(origin="random weights")
+    return start_from_scenes(network)
 
 
 def _learning_data(

@@ -1,4 +1,4 @@
-"""Where the weights start: at random, from ImageNet, or from an earlier version of the project."""
+"""Where weights start: at random, from drawn scenes, from ImageNet, or from a version of the project."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from backend.errors import VersionError
 from backend.nn.network import InstanceNetwork
+from backend.nn.packed_weights import load_packed
 from backend.nn.predictor import WEIGHTS_FILE, read_card
 from backend.nn.torchvision_ops import ensure_torchvision_ops
 
@@ -23,6 +24,10 @@ HUB_PROBE_S = 8.0
 # Position embeddings and the like are resized; nearly all else must be as stored.
 TAKEN_OVER_MIN = 0.7
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+SHIPPED_START_WEIGHTS = Path(__file__).parents[1] / "nn" / "weights" / "start-resnet18.safetensors"
+"""Learned from generated scenes only; `scripts/train_start_weights.py` rebuilds them."""
+SHIPPED_BACKBONE = "resnet18"
+RANDOM = "random weights"
 # Rows of these belong to labels; all else is shared.
 LABEL_PARAMETERS = (
     "detection_head.class_logits.weight",
@@ -78,7 +83,7 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
 def start_from_imagenet(network: InstanceNetwork, local_path: Path | None) -> Start:
     """Fill the backbone with ImageNet weights: from a local file or folder if given, else from timm's hub.
 
-    Where neither can be had the weights stay random, and the returned warning says so.
+    Where neither can be had it starts from drawn scenes or at random, and the returned warning says so.
     """
     name = network.architecture.backbone
     try:
@@ -91,13 +96,35 @@ def start_from_imagenet(network: InstanceNetwork, local_path: Path | None) -> St
     except Exception as exc:  # every way a download or a foreign file can fail ends in the same fallback
         logger.warning("no pretrained weights for %s: %s", name, exc, exc_info=True)
         reason = str(exc).splitlines()[0][:200] if str(exc) else type(exc).__name__
+        instead = start_from_scenes(network)
+        kind = "RANDOM WEIGHTS" if instead.origin == RANDOM else "NO PRETRAINED WEIGHTS"
         return Start(
-            origin="random weights (pretrained weights could not be had)",
+            origin=f"{instead.origin} (pretrained weights could not be had)",
             warning=(
-                f"RANDOM WEIGHTS: the pretrained weights of {name} could not be had ({reason}); training "
-                "goes on from random weights and needs more images to reach the same quality"
+                f"{kind}: the pretrained weights of {name} could not be had ({reason}); training goes on "
+                f"from {instead.origin} and needs more images to reach the same quality"
             ),
         )
+
+
+def start_from_scenes(network: InstanceNetwork, path: Path | None = None) -> Start:
+    """Fill a network with what the shipped one learned from drawn scenes; other backbones stay random.
+
+    path: of other weights than the shipped ones. Every label starts as what all drawn things have in common.
+    `has_learned` stays False: drawings are no photographs, and the backbone has to learn as fast as the rest.
+    Raises VersionError for a damaged file.
+    """
+    if network.architecture.backbone != SHIPPED_BACKBONE:
+        return Start(origin=RANDOM)
+    stored = load_packed(path or SHIPPED_START_WEIGHTS)
+    own = network.state_dict()
+    for name, value in own.items():
+        if name in LABEL_PARAMETERS and name in stored:
+            own[name] = stored[name].mean(dim=0).expand_as(value)
+        elif name in stored and stored[name].shape == value.shape:
+            own[name] = stored[name]
+    network.load_state_dict(own)
+    return Start(origin="weights learned from drawn scenes")
 
 
 def find_local_weights(path: Path, backbone: str) -> Path:

@@ -3,7 +3,9 @@ import torch
 from safetensors.torch import save_file
 
 import backend.training.start_weights as start_weights
+from backend.core.training_params import TrainingParams
 from backend.nn.network import Architecture, InstanceNetwork
+from backend.nn.packed_weights import load_packed, save_packed
 from backend.nn.torchvision_ops import ensure_torchvision_ops
 
 ensure_torchvision_ops()
@@ -84,3 +86,59 @@ def test_the_probe_is_bounded(monkeypatch):
     with pytest.raises(ConnectionError):
         start_weights._probe_hub()
     assert time.monotonic() - begun < 0.9
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Shipped weights for the small test network, with three labels instead of two."""
+    torch.manual_seed(5)
+    theirs = InstanceNetwork(Architecture("test_resnet", 96, 3, has_masks=True))
+    save_packed(theirs.state_dict(), tmp_path / "drawn.safetensors")
+    monkeypatch.setattr(start_weights, "SHIPPED_BACKBONE", "test_resnet")
+    return theirs.state_dict(), tmp_path / "drawn.safetensors"
+
+
+@pytest.mark.parametrize("has_masks", [True, False])
+def test_drawn_scenes_fill_everything_but_the_rows_of_labels(drawn, has_masks):
+    theirs, path = drawn
+    mine = InstanceNetwork(Architecture("test_resnet", 96, 2, has_masks=has_masks))
+    start = start_weights.start_from_scenes(mine, path)
+    assert start == start_weights.Start(origin="weights learned from drawn scenes")
+    for name, value in mine.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        wanted = theirs[name]
+        if name in start_weights.LABEL_PARAMETERS:
+            wanted = wanted.mean(dim=0).expand_as(value)
+        torch.testing.assert_close(value, wanted, rtol=0, atol=float(theirs[name].abs().max()) / 127)
+
+
+def test_another_backbone_than_the_shipped_one_stays_as_it_was():
+    mine = network()
+    before = start_weights.weights_of(mine)
+    assert start_weights.start_from_scenes(mine).origin == "random weights"
+    after = mine.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_the_shipped_weights_fit_the_default_network_and_are_small():
+    assert start_weights.SHIPPED_START_WEIGHTS.stat().st_size < 13e6
+    stored = load_packed(start_weights.SHIPPED_START_WEIGHTS)
+    mine = InstanceNetwork(Architecture(TrainingParams().backbone, 416, 4, has_masks=True))
+    assert start_weights.start_from_scenes(mine).origin == "weights learned from drawn scenes"
+    for name, value in mine.state_dict().items():
+        if value.is_floating_point() and name not in start_weights.LABEL_PARAMETERS:
+            torch.testing.assert_close(value, stored[name], rtol=0, atol=0)
+            assert torch.isfinite(value).all()
+
+
+def test_without_pretrained_weights_a_shipped_start_is_better_than_none(drawn, tmp_path, monkeypatch):
+    theirs, path = drawn
+    monkeypatch.setattr(start_weights, "SHIPPED_START_WEIGHTS", path)
+    mine = network()
+    start = start_weights.start_from_imagenet(mine, tmp_path / "nothing-here")
+    assert not start.has_learned
+    assert "NO PRETRAINED WEIGHTS" in start.warning
+    assert "drawn scenes" in start.origin
+    name = "neck.laterals.0.0.weight"
+    torch.testing.assert_close(mine.state_dict()[name], theirs[name], rtol=0, atol=0.05)
