@@ -55,8 +55,8 @@ UNTRAINED_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=
 """Before any training every click finds large errors."""
 FIRST_CLICKS = 4
 """So many clicks say which of the things a trained detector knows is meant; later ones mend what is left."""
-FIRST_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=5.0, spread_log_odds=3.0)
-LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=3.0, spread_log_odds=3.0)
+FIRST_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=4.0, spread_log_odds=1.5)
+LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=3.0, spread_log_odds=1.5)
 
 
 def freedom_of(click_count: int, *, is_trained: bool) -> Freedom:
