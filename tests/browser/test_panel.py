@@ -54,6 +54,7 @@ def test_train_with_progress_curve_and_result(panel, label_studio, services, wor
 def test_stop_keeps_or_discards(panel, label_studio, worker, choice, trained):
     label_studio.create_annotation(1, all_shapes())
     panel.reload()
+    panel.wait_for_selector(".tile[aria-selected=true]")
     panel.get_by_role("button", name="Train Model").click()
     panel.get_by_role("button", name="Stop", exact=True).click()
     expect(panel.get_by_role("button", name="Go on")).to_be_visible()
