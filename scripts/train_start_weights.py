@@ -15,6 +15,7 @@ import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,7 @@ from backend.nn.backbone import normalisation_of
 from backend.nn.network import Architecture, InstanceNetwork
 from backend.nn.packed_weights import save_packed
 from backend.nn.precision import is_bf16_faster
+from backend.scenes.objects import KINDS
 from backend.scenes.scene import make_scene
 from backend.training.checkpoint import load_state
 from backend.training.dataset import CachedImage, count_labels, label_weights
@@ -35,7 +37,6 @@ from backend.training.loop import LearningData, TrainingLoop
 from backend.training.recipe import Augmentation, recipe_for
 from backend.training.start_weights import SHIPPED_START_WEIGHTS
 
-KINDS = ("plain", "figure", "creature", "cell", "machine")
 SCENES = 5000
 HELD_OUT_SCENES = 100
 EPOCHS = 5
@@ -86,10 +87,6 @@ def scene_image(seed: int, index: int) -> CachedImage:
     return CachedImage(scene.image, target)
 
 
-def _scene_of(pair: tuple[int, int]) -> CachedImage:
-    return scene_image(*pair)
-
-
 def main() -> None:
     """Train, or go on training, and write the weights."""
     parser = argparse.ArgumentParser(
@@ -105,9 +102,9 @@ def main() -> None:
     args.workdir.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(args.seed)
-    pairs = [(args.seed, index) for index in range(args.scenes + HELD_OUT_SCENES)]
     with ProcessPoolExecutor() as pool:
-        images = list(pool.map(_scene_of, pairs, chunksize=50))
+        numbers = range(args.scenes + HELD_OUT_SCENES)
+        images = list(pool.map(partial(scene_image, args.seed), numbers, chunksize=50))
     print(f"{len(images)} scenes drawn", flush=True)
     training, held_out = images[: args.scenes], images[args.scenes :]
     params = TrainingParams(

@@ -28,7 +28,9 @@ SPREAD_REACH_SHARE = 0.5
 ALIKE_COLOUR_DISTANCE = 15.0
 """Colours so far apart (8-bit CIELAB, lightness counted less) are hardly the same thing."""
 LIGHTNESS_SHARE = 0.7
+"""How much a difference in lightness counts beside one in hue: light and shade change it."""
 LEAST_ALIKE = 0.4
+"""What is less alike does not connect a place to the click."""
 CUT_AWAY_LOG_ODDS = 4.0
 """How firmly an object that a click cut away is left out."""
 
@@ -171,7 +173,6 @@ def _alike(
     """
     smooth = cv2.GaussianBlur(picture, (0, 0), 1.0)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
-    # Light and shade change an object's lightness more than its hue.
     lab[..., 0] *= LIGHTNESS_SHARE
 
     def like(cell: tuple[int, int]) -> FloatArray:

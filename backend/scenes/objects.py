@@ -15,6 +15,7 @@ from backend.scenes import outlines
 from backend.scenes.textures import nearby_colour, random_colour
 
 Rng = np.random.Generator
+KINDS = ("plain", "cell", "figure", "creature", "machine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +202,7 @@ def machine(rng: Rng) -> ObjectPlan:
 
 def random_object(rng: Rng) -> tuple[str, ObjectPlan]:
     """Return the name of a kind and one object of it."""
-    kinds = ("plain", "cell", "figure", "creature", "machine")
-    kind = str(rng.choice(kinds, p=[0.32, 0.14, 0.28, 0.13, 0.13]))
+    kind = str(rng.choice(KINDS, p=[0.32, 0.14, 0.28, 0.13, 0.13]))
     return kind, object_of_kind(rng, kind)
 
 

@@ -109,7 +109,7 @@ def learn_detector(
         network = InstanceNetwork(architecture)
     fingerprint = _fingerprint(inputs, architecture, loaded.task_ids)
     state = load_state(inputs.workdir, fingerprint)
-    start = _start(inputs, network, is_resumed=state is not None)
+    start = _start(inputs, network)
     warnings = [start.warning] if start.warning else []
     for warning in warnings:
         observer.on_warning(warning)
@@ -205,7 +205,7 @@ def _architecture(inputs: TrainingInputs, images: list[CachedImage]) -> Architec
     )
 
 
-def _start(inputs: TrainingInputs, network: InstanceNetwork, *, is_resumed: bool) -> Start:
+def _start(inputs: TrainingInputs, network: InstanceNetwork) -> Start:
     if inputs.start_folder is not None:
         return start_from_version(network, inputs.labels, inputs.start_folder)
     if inputs.params.pretrained:

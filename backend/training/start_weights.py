@@ -107,16 +107,16 @@ def start_from_imagenet(network: InstanceNetwork, local_path: Path | None) -> St
         )
 
 
-def start_from_scenes(network: InstanceNetwork, path: Path | None = None) -> Start:
+def start_from_scenes(network: InstanceNetwork) -> Start:
     """Fill a network with what the shipped one learned from drawn scenes; other backbones stay random.
 
-    path: of other weights than the shipped ones. Every label starts as what all drawn things have in common.
+    Every label starts as what all drawn things have in common.
     `has_learned` stays False: drawings are no photographs, and the backbone has to learn as fast as the rest.
     Raises VersionError for a damaged file.
     """
     if network.architecture.backbone != SHIPPED_BACKBONE:
         return Start(origin=RANDOM)
-    stored = load_packed(path or SHIPPED_START_WEIGHTS)
+    stored = load_packed(SHIPPED_START_WEIGHTS)
     own = network.state_dict()
     for name, value in own.items():
         if name in LABEL_PARAMETERS and name in stored:
