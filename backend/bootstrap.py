@@ -23,7 +23,7 @@ from backend.infra.version_store import Versions as StoredVersions
 from backend.infra.waiting_room import MachineWaitingRoom
 from backend.service.encode_ahead import EncodeAhead
 from backend.service.interactive import Interactive
-from backend.service.lane import NetworkLane
+from backend.service.lane import MOST_IMAGES_AT_ONCE, NetworkLane, Streams
 from backend.service.pipeline import Pipeline
 from backend.service.ports import LabelStudio
 from backend.service.prepared_images import Embedder, PreparedImages
@@ -53,7 +53,13 @@ def build_services(settings: Settings) -> Services:
         max_import_bytes=settings.max_model_bytes,
     )
     images = ImageFetcher.from_settings(settings)
-    lane = NetworkLane()
+
+    def open_streams() -> Streams:
+        from backend.nn.threads import CoreStreams
+
+        return CoreStreams.for_device(resolve_device(settings.device), MOST_IMAGES_AT_ONCE)
+
+    lane = NetworkLane(open_streams)
 
     def load(folder: Path) -> Predictor:
         from backend.nn.predictor import load_predictor

@@ -11,6 +11,7 @@ import ctypes
 import importlib.util
 import logging
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -41,6 +42,15 @@ GRACEFUL_S = 20
 KEEP_ALIVE_S = 75
 REQUEST_LIMIT_S = 120  # Label Studio gives up after 100 s
 PR_SET_PDEATHSIG = 1
+# A network frees and wants the same large blocks at every layer. glibc would give them back to the system and
+# fetch them again page by page, in an arena for every thread; up to these sizes it keeps them, in one arena.
+KEEP_FREED_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(256 * 1024**2),
+    "MALLOC_TRIM_THRESHOLD_": str(512 * 1024**2),
+}
+# Older releases of glibc refuse such a threshold and then stop adapting their own.
+KEEPS_FREED_MEMORY_FROM = (2, 35)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -142,19 +152,20 @@ class Supervisor:
         if self._settings.redis_url is None:
             self._redis = EmbeddedRedis(self._settings.data_dir / "redis")
             environ["REDIS_URL"] = self._redis.url
-        web = Child("web", self._gunicorn(), environ)
+        predicting = {**memory_settings(), **environ}
+        web = Child("web", self._gunicorn(), predicting)
         self._children.append(web)
         web.start()  # first, so that it answers while everything else is still starting
         if self._redis is not None:
             self._redis.start()
         self._wait_for_web()
         self._announce()
-        for kind, count in (
-            (jobs.TRAIN, self._settings.train_workers),
-            (jobs.PREDICT, self._settings.predict_workers),
+        for kind, count, its_environ in (
+            (jobs.TRAIN, self._settings.train_workers, environ),
+            (jobs.PREDICT, self._settings.predict_workers, predicting),
         ):
             command = [sys.executable, "-m", "backend.cli", "worker", kind]
-            self._children += [Child(f"{kind} worker {k + 1}", command, environ) for k in range(count)]
+            self._children += [Child(f"{kind} worker {k + 1}", command, its_environ) for k in range(count)]
         self._look_after_all()
 
     def _wait_for_web(self) -> None:
@@ -225,6 +236,13 @@ class Supervisor:
         if self._redis is not None:
             self._redis.stop()
         logger.info("everything has ended")
+
+
+def memory_settings() -> dict[str, str]:
+    """Return the variables that make a process keep freed memory, none where the C library differs."""
+    family, version = platform.libc_ver()
+    release = tuple(int(part) for part in version.split(".") if part.isdigit())
+    return dict(KEEP_FREED_MEMORY) if family == "glibc" and release >= KEEPS_FREED_MEMORY_FROM else {}
 
 
 def _memory_folder() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,3 +47,38 @@ def run_side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], w
     finally:
         # What one thread sets, threads that start later begin with.
         torch.set_num_threads(cores)
+
+
+class CoreStreams:
+    """Threads that stay, the cores shared out among them; see `run_side_by_side` for why.
+
+    Threads that stay also keep the memory that they have once touched: new ones would ask the system for it
+    again, page by page.
+    """
+
+    def __init__(self, count: int) -> None:
+        cores = torch.get_num_threads()
+        self.count = count
+        ready = threading.Barrier(count + 1)
+
+        def take_share() -> None:
+            torch.set_num_threads(max(1, cores // count))
+            # A thread takes over what was set last, by whichever thread, when torch first runs in it: now.
+            torch.get_num_threads()
+            ready.wait()
+
+        self._pool = ThreadPoolExecutor(count, "stream", initializer=take_share)
+        for _ in range(count):
+            self._pool.submit(int)
+        ready.wait()
+        # What one thread sets, threads that start later begin with.
+        torch.set_num_threads(cores)
+
+    @classmethod
+    def for_device(cls, device: str, most: int) -> CoreStreams:
+        """Return a stream per core, `most` at most; one for an accelerator: one batch fills it."""
+        return cls(min(torch.get_num_threads(), most) if torch.device(device).type == "cpu" else 1)
+
+    def submit(self, work: Callable[[], None]) -> object:
+        """Run the work, which raises nothing, in a thread that is free."""
+        return self._pool.submit(work)

@@ -1,9 +1,11 @@
 """One lane to the network for all threads of a process.
 
 Networks use every core by themselves, so running two at once only makes both slower (and every thread that
-calls into them keeps its own pool of workers). One thread runs them all; requests wait their turn, small ones
-first, and images of different requests share a batch where version and thresholds agree; among those that
-wait, images of like proportions go together, since a network takes only equal shapes at once.
+calls into them keeps its own pool of workers). What comes alone gets the whole machine. Where more waits, it
+goes to a few streams, which share the cores out and never wait for each other: a stream that is done takes
+the next images at once. Requests wait their turn, small ones first, and images of different requests share a
+batch where version and thresholds agree; among those that wait, images of like proportions go together, since
+a network takes only equal shapes at once.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +44,17 @@ class Cut:
     max_regions: int = 100
 
 
+class Streams(Protocol):
+    """Threads that compute at the same time, each with its share of the machine."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def submit(self, work: Callable[[], None]) -> object:
+        """Run the work, which raises nothing, in a thread that is free."""
+
+
 @dataclass(order=True)
 class _Waiting:
     rank: int
@@ -52,15 +66,22 @@ class _Waiting:
 
 
 class NetworkLane:
-    """Runs predictors one batch at a time, in a thread of its own that starts with the first image."""
+    """Hands batches to predictors in a thread of its own, which starts with the first image.
 
-    def __init__(self, most_images: int = MOST_IMAGES_AT_ONCE) -> None:
+    open_streams: called once, with the first batch; without it everything runs in the lane's own thread.
+    """
+
+    def __init__(
+        self, open_streams: Callable[[], Streams] | None = None, *, most_images: int = MOST_IMAGES_AT_ONCE
+    ) -> None:
+        self._open_streams = open_streams
         self._most_images = most_images
         self._condition = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._turns = itertools.count()
         self._thread: threading.Thread | None = None
-        self._busy = False
+        self._running = 0
+        self._busy_since = 0.0
         self.images_done = 0
         self.seconds_busy = 0.0
 
@@ -89,24 +110,33 @@ class NetworkLane:
     def is_idle(self) -> bool:
         """Tell whether nothing runs and nothing waits."""
         with self._condition:
-            return not self._waiting and not self._busy
+            return not self._waiting and not self._running
 
     def _work(self) -> None:
+        streams = self._open_streams() if self._open_streams is not None else None
+        count = streams.count if streams is not None else 1
         while True:
             with self._condition:
-                self._busy = False
-                while not self._waiting:
+                while not self._waiting or self._running >= count:
                     self._condition.wait()
-                batch = self._take_batch()
-                self._busy = True
-            self._run(batch)
+                batch = self._take_batch(count)
+                is_alone = not self._running and not self._waiting
+                if not self._running:
+                    self._busy_since = time.perf_counter()
+                self._running += 1
+            if streams is None or is_alone:
+                self._run(batch)
+            else:
+                streams.submit(partial(self._run, batch))
 
-    def _take_batch(self) -> list[_Waiting]:
+    def _take_batch(self, streams: int) -> list[_Waiting]:
+        """Take what to run next: a fair share of what waits, so that all streams end together."""
+        waiting_images = sum(len(item.images) for item in self._waiting)
         first = heapq.heappop(self._waiting)
         batch = [first]
         if isinstance(first.predictor, _Call) or not first.images:
             return batch
-        room = self._most_images - len(first.images)
+        room = -(-min(self._most_images, waiting_images) // streams) - len(first.images)
         alike = [
             w for w in self._waiting if w.images and w.predictor is first.predictor and w.cut == first.cut
         ]
@@ -120,11 +150,20 @@ class NetworkLane:
         return batch
 
     def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            self._answer(batch)
+        finally:
+            with self._condition:
+                self._running -= 1
+                if not self._running:
+                    self.seconds_busy += time.perf_counter() - self._busy_since
+                self._condition.notify()
+
+    def _answer(self, batch: list[_Waiting]) -> None:
         batch = [item for item in batch if item.future.set_running_or_notify_cancel()]
         if not batch:
             return
         first = batch[0]
-        started = time.perf_counter()
         try:
             if isinstance(first.predictor, _Call):
                 first.future.set_result(first.predictor.work())
@@ -139,9 +178,8 @@ class NetworkLane:
             for item in batch:
                 self._run_alone(item)
             return
-        finally:
-            self.seconds_busy += time.perf_counter() - started
-        self.images_done += len(images)
+        with self._condition:
+            self.images_done += len(images)
         start = 0
         for item in batch:
             item.future.set_result(found[start : start + len(item.images)])

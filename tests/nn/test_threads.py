@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from backend.nn.threads import one_thread, run_side_by_side
+from backend.nn.threads import CoreStreams, one_thread, run_side_by_side
 
 
 @pytest.fixture
@@ -63,3 +63,35 @@ def test_threads_that_start_after_a_failed_piece_have_all_cores(four_cores):
     later.start()
     later.join()
     assert seen == [4]
+
+
+def test_streams_share_the_cores_and_stay(four_cores):
+    streams = CoreStreams(2)
+    seen: list[tuple[int, int]] = []
+    meeting = threading.Barrier(3, timeout=20)
+
+    def work() -> None:
+        seen.append((threading.get_ident(), torch.get_num_threads()))
+        meeting.wait()
+
+    for _ in range(2):
+        streams.submit(work)
+        streams.submit(work)
+        meeting.wait()
+    assert [cores for _, cores in seen] == [2] * 4
+    assert len({thread for thread, _ in seen}) == 2
+    assert torch.get_num_threads() == 4
+
+
+def test_threads_that_start_after_the_streams_have_all_cores(four_cores):
+    CoreStreams(4)
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [4]
+
+
+@pytest.mark.parametrize(("device", "most", "count"), [("cpu", 8, 4), ("cpu", 3, 3), ("cuda", 8, 1)])
+def test_a_processor_has_a_stream_per_core_and_an_accelerator_one(four_cores, device, most, count):
+    assert CoreStreams.for_device(device, most).count == count

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -131,6 +134,102 @@ def test_a_network_that_raises_torchs_own_error_is_asked_in_halves():
     found = NetworkLane().submit(predictor, [picture(k) for k in range(10, 18)], CUT).result(5)
     assert [each.size.width for each in found] == list(range(10, 18))
     assert predictor.batches == [8, 4, 2, 2, 4, 2, 2]
+
+
+class Threads:
+    """Two streams, without shares of the cores."""
+
+    count = 2
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.count, "stream")
+
+    def submit(self, work):
+        return self.pool.submit(work)
+
+
+class Watched(FakePredictor):
+    """Remembers who computed; pictures 7 wide take until `opened`."""
+
+    def __init__(self):
+        super().__init__()
+        self.began = time.perf_counter()
+        self.threads: list[str] = []
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    def predict(self, images, **limits):
+        self.threads.append(threading.current_thread().name)
+        if any(image.shape[1] == 7 for image in images):
+            self.entered.set()
+            assert self.opened.wait(5)
+        return super().predict(images, **limits)
+
+
+@pytest.fixture
+def streaming() -> Iterator[tuple[NetworkLane, Watched]]:
+    """A lane of two streams, one of which is held."""
+    streams, watched = Threads(), Watched()
+    lane = NetworkLane(lambda: streams)
+    gate = Gate()
+    alone = lane.submit(
+        gate, [picture()], CUT
+    )  # in the lane's own thread, so that the next two wait together
+    assert gate.entered.wait(5)
+    held = lane.submit(watched, [picture(7)], CUT)
+    other = lane.submit(watched, [picture(8)], CUT)
+    gate.opened.set()
+    alone.result(5)
+    other.result(5)
+    assert watched.entered.wait(5)
+    yield lane, watched
+    watched.opened.set()
+    held.result(5)
+    streams.pool.shutdown()
+
+
+def test_a_stream_that_is_done_does_not_wait_for_the_other(streaming):
+    lane, watched = streaming
+    for k in range(3):
+        assert lane.submit(watched, [picture(20 + k)], CUT).result(5)[0].size.width == 20 + k
+    assert not watched.opened.is_set()
+    assert not lane.is_idle
+
+
+def test_no_stream_takes_more_than_its_share_of_what_waits():
+    streams, gate, predictor = Threads(), Gate(), FakePredictor()
+    lane = NetworkLane(lambda: streams)
+    first = lane.submit(gate, [picture()], CUT)
+    assert gate.entered.wait(5)
+    futures = [lane.submit(predictor, [picture(10 + k)], CUT, is_bulk=True) for k in range(10)]
+    gate.opened.set()
+    first.result(5)
+    assert [future.result(5)[0].size.width for future in futures] == list(range(10, 20))
+    assert sum(predictor.batches) == 10
+    assert max(predictor.batches) == 4
+    streams.pool.shutdown()
+
+
+def test_what_comes_alone_has_the_machine_to_itself(streaming):
+    lane, watched = streaming
+    watched.opened.set()
+    while not lane.is_idle:
+        time.sleep(0.01)
+    lane.submit(watched, [picture()], CUT).result(5)
+    assert watched.threads[-1] == "network-lane"
+    assert {name.split("_")[0] for name in watched.threads[:-1]} <= {"stream", "network-lane"}
+    assert any(name.startswith("stream") for name in watched.threads)
+
+
+def test_seconds_of_streams_that_run_together_count_once(streaming):
+    lane, watched = streaming
+    also_held = lane.submit(watched, [picture(7)], CUT)
+    time.sleep(0.3)
+    watched.opened.set()
+    also_held.result(5)
+    while not lane.is_idle:
+        time.sleep(0.01)
+    assert 0.3 < lane.seconds_busy < time.perf_counter() - watched.began
+    assert lane.images_done == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from backend.supervisor import memory_settings
+
+TOUCHES_MEMORY_TWICE = """
+import resource
+
+def pages_fetched():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = bytearray(100 * 1024**2)
+    del block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+pages_fetched()
+print(pages_fetched())
+"""
+
+
+@pytest.mark.parametrize(
+    ("libc", "is_set"),
+    [(("glibc", "2.36"), True), (("glibc", "2.35"), True), (("glibc", "2.31"), False), (("", ""), False)],
+)
+def test_memory_is_kept_where_the_c_library_can(monkeypatch, libc, is_set):
+    monkeypatch.setattr(platform, "libc_ver", lambda: libc)
+    assert bool(memory_settings()) is is_set
+
+
+@pytest.mark.skipif(not memory_settings(), reason="another C library")
+def test_memory_that_was_used_before_is_not_fetched_again():
+    def pages_fetched(environ: dict[str, str]) -> int:
+        command = [sys.executable, "-c", TOUCHES_MEMORY_TWICE]
+        plain = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        return int(subprocess.run(command, env=plain | environ, capture_output=True, check=True).stdout)
+
+    assert pages_fetched(memory_settings()) < 1000 < pages_fetched({})
