@@ -25,6 +25,9 @@ SETS = {
     "brush": ("pennfudan", "tasks_brush.json", "label_config_brush.xml"),
     "polygon": ("pennfudan", "tasks_polygon.json", "label_config_polygon.xml"),
     "rectangle": ("pennfudan", "tasks_rectangle.json", "label_config_rectangle.xml"),
+    # Written by `benchmarks.area_data`.
+    "cell-areas": ("cell-areas", "tasks.json", "label_config.xml"),
+    "people-area": ("people-area", "tasks.json", "label_config.xml"),
 }
 
 
@@ -95,7 +98,9 @@ def score(detections, samples, label_count, has_masks):
             "box_map50"
         ]
     if has_masks and known:
-        out["iou"] = semantic_iou(detections, targets, label_count)
+        by_label = semantic_iou(detections, targets, label_count)
+        out["iou"] = np.nanmean(by_label)
+        out.update({f"iou_label{label}": value for label, value in enumerate(by_label) if label_count > 1})
     return {k: round(float(v), 4) for k, v in out.items() if np.isfinite(v)}  # no order without hits
 
 
@@ -133,6 +138,7 @@ def only_target(t, label):
 
 
 def semantic_iou(detections, targets, label_count, cut=0.30):
+    """Return the IoU of all that is shown of each label, [L]; NaN for a label that neither side has."""
     inter, union = np.zeros(label_count), np.zeros(label_count)
     for d, t in zip(detections, targets, strict=True):
         for label in range(label_count):
@@ -148,7 +154,7 @@ def semantic_iou(detections, targets, label_count, cut=0.30):
                 sides.append(full)
             inter[label] += (sides[0] & sides[1]).sum()
             union[label] += (sides[0] | sides[1]).sum()
-    return float(np.mean(inter[union > 0] / union[union > 0]))
+    return inter / np.where(union > 0, union, np.nan)
 
 
 def boxes_from_masks(detections):
@@ -172,6 +178,7 @@ def main():
     parser.add_argument("--params", default='{"pretrained": false}')
     parser.add_argument("--recipe", default="{}", help="recipe numbers to replace, for ablations")
     parser.add_argument("--augmentation", default="{}")
+    parser.add_argument("--without", nargs="*", default=[], help="names in benchmarks.learning_without")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/learning.jsonl"))
@@ -190,7 +197,10 @@ def main():
     from backend.core.training_params import TrainingParams
     from backend.nn.predictor import load_predictor
     from backend.training.inputs import TrainingInputs
+    from benchmarks.learning_without import WITHOUT
 
+    for idea in args.without:
+        WITHOUT[idea]()
     recipe_changes, augmentation_changes = json.loads(args.recipe), json.loads(args.augmentation)
     make_recipe = run.recipe_for
     run.recipe_for = lambda *a, augmentation, **k: replace(

@@ -17,15 +17,22 @@ from pathlib import Path
 from benchmarks.learning import SETS
 
 RESULTS = Path("benchmarks/results/ablation.jsonl")
-# Recipe numbers and augmentation numbers that switch one idea off.
-VARIANTS: dict[str, tuple[dict, dict]] = {
-    "defaults": ({}, {}),
-    "no mosaics": ({}, {"mosaic": 0.0}),
-    "no pasted objects": ({}, {"copy_paste": 0.0}),
-    "weights not averaged": ({"ema_share": 1e-9}, {}),
-    "assignment by its own boxes at once": ({"trust_full_from": 1e-9}, {}),
-    "full size from the start": ({"size_share_start": 1.0}, {}),
-    "no zooming or stretching": ({}, {"zoom_min": 1.0, "zoom_max": 1.0, "stretch": 0.0}),
+# Recipe numbers, augmentation numbers and names of `learning_without` that switch one idea off.
+VARIANTS: dict[str, tuple[dict, dict, list[str]]] = {
+    "defaults": ({}, {}, []),
+    "random start": ({}, {}, ["drawn start"]),
+    "no mosaics": ({}, {"mosaic": 0.0}, []),
+    "no pasted objects": ({}, {"copy_paste": 0.0}, []),
+    "no zooming or stretching": ({}, {"zoom_min": 1.0, "zoom_max": 1.0, "stretch": 0.0}, []),
+    "colours as they are": ({}, {"brightness": 0, "contrast": 0, "saturation": 0, "hue_degrees": 0}, []),
+    "weights not averaged": ({"ema_share": 1e-9}, {}, []),
+    "assignment by its own boxes at once": ({"trust_full_from": 1e-9}, {}, []),
+    "full size from the start": ({"size_share_start": 1.0}, {}, []),
+    "no warm-up": ({"warmup_share": 0.0}, {}, []),
+    "one rate to the end": ({"final_rate": 1.0}, {}, []),
+    "all labels weigh the same": ({"label_weight_max": 1.0}, {}, []),
+    "scores without quality": ({}, {}, ["quality"]),
+    "cross-entropy without dice": ({}, {}, ["dice"]),
 }
 COLUMNS = ("box_map", "box_map50", "mask_map", "mask_map50", "iou", "seconds")
 
@@ -42,11 +49,12 @@ def main() -> None:
     args = parser.parse_args()
     where = f"{args.set}, first {args.first}, {args.image_size} px"
     for name in args.only:
-        recipe, augmentation = VARIANTS[name]
+        recipe, augmentation, without = VARIANTS[name]
         command = [sys.executable, "-m", "benchmarks.learning", "--data", str(args.data), "--set", args.set]
         command += ["--first", str(args.first), "--name", f"{where}: {name}", "--results", str(RESULTS)]
         command += ["--params", json.dumps({"pretrained": False, "image_size": args.image_size})]
         command += ["--recipe", json.dumps(recipe), "--augmentation", json.dumps(augmentation)]
+        command += ["--without", *without]
         subprocess.run(command, check=True)
     for line in RESULTS.read_text().splitlines():
         row = json.loads(line)

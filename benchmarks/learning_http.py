@@ -34,6 +34,8 @@ PEERS = {
     "rectangle": ["yolo.py"],
     "polygon": ["yolo.py", "--segment"],
     "brush": ["unet.py"],
+    "cell-areas": ["unet.py"],
+    "people-area": ["unet.py"],
 }
 
 
@@ -150,9 +152,14 @@ def main() -> None:
             row["train_seconds"] = round(time.monotonic() - started, 1)
             if status["job_status"] != "finished":
                 raise SystemExit(f"the training {status['job_status']}: {status.get('error')}")
+            (card,) = data_dir.glob("projects/*/versions/*/card.json")
+            told = json.loads(card.read_text())
+            row.update({key: told[key] for key in ("start", "epochs_run", "best_epoch", "images_seen")})
             row["resident_gib"] = {k: round(v / 2**30, 2) for k, v in resident_bytes(service).items()}
             val = [{"id": i, "data": by_id[i]["data"]} for i in splits["val"]]
+            started = time.monotonic()
             service.post("/predict", {**body, "tasks": val[:1]}).raise_for_status()
+            row["first_prediction_s"] = round(time.monotonic() - started, 2)
             answers = {}
             for name, threshold in (("at_default", {}), ("at_0.01", {"confidence_threshold": 0.01})):
                 started = time.monotonic()
@@ -167,7 +174,7 @@ def main() -> None:
         images.wait(10)
     samples, _, _ = load_samples(args.data, args.set, "val")
     wide = [to_detections(p, s, config, labels) for p, s in zip(answers["at_0.01"], samples, strict=True)]
-    has_masks = args.set in ("brush", "polygon")
+    has_masks = args.set not in ("bccd", "rectangle")
     row.update(score(wide, samples, len(labels), has_masks))
     row["missing"] = sum(not p for p in answers["at_0.01"])
     if args.out:
