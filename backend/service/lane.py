@@ -113,7 +113,7 @@ class NetworkLane:
             return not self._waiting and not self._running
 
     def _work(self) -> None:
-        streams = self._open_streams() if self._open_streams is not None else None
+        streams = self._opened_streams()
         count = streams.count if streams is not None else 1
         while True:
             with self._condition:
@@ -128,6 +128,15 @@ class NetworkLane:
                 self._run(batch)
             else:
                 streams.submit(partial(self._run, batch))
+
+    def _opened_streams(self) -> Streams | None:
+        if self._open_streams is None:
+            return None
+        try:
+            return self._open_streams()
+        except Exception:  # such as a device that torch does not know: each request says so for itself
+            logger.exception("no streams to compute in; going on in one thread")
+            return None
 
     def _take_batch(self, streams: int) -> list[_Waiting]:
         """Take what to run next: a fair share of what waits, so that all streams end together."""

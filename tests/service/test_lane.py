@@ -220,6 +220,14 @@ def test_what_comes_alone_has_the_machine_to_itself(streaming):
     assert any(name.startswith("stream") for name in watched.threads)
 
 
+def test_without_streams_it_goes_on_in_one_thread():
+    def fail():
+        raise RuntimeError("no such device")
+
+    found = NetworkLane(fail).submit(FakePredictor(), [picture(12)], CUT).result(5)
+    assert found[0].size.width == 12
+
+
 def test_seconds_of_streams_that_run_together_count_once(streaming):
     lane, watched = streaming
     also_held = lane.submit(watched, [picture(7)], CUT)
