@@ -84,7 +84,7 @@ def seeds() -> None:
     for row in rows("learning"):
         name, _, seed = row["name"].rpartition(" seed ")
         if name:
-            groups[name].append((int(seed), row))
+            groups[name.rstrip(",")].append((int(seed), row))
     columns = (*QUALITY, *CUT)
     head("Several seeds, in one process: mean (least to most)", "runs", "seeds", *columns)
     for name, group in groups.items():
