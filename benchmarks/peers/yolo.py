@@ -5,16 +5,19 @@ Runs the peer's own command line, so it only needs the environment of requiremen
     .venv-peers/bin/python benchmarks/peers/yolo.py --data DATA --tasks tasks.json --out OUT [--segment]
 
 DATA holds the tasks, `splits.json` and `images/`. Writes OUT/predictions.json (Label Studio predictions of
-the held-out tasks) and prints one JSON line with the seconds of training. `--time-epochs N` trains N epochs
-only and scales the seconds to the full number, for comparisons of time on a busy machine.
+the held-out tasks) and prints one JSON line with the seconds of training. `--time-epochs N` (2 or more) stops
+the same training after N epochs, for its pace alone: every epoch to come counts like those after the first.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -92,6 +95,41 @@ def predictions_of(run: Path, tasks: list[dict], names: list[str], segment: bool
     return out
 
 
+def pace_of(command: list[str], results: Path, stop_after: int, epochs: int) -> tuple[float, float]:
+    """Train until so many epochs stand in the peer's own table; return its seconds so far and for all."""
+    start = time.monotonic()
+    process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+    try:
+        ends: list[float] = []
+        while len(ends) < stop_after:
+            if process.poll() is not None:
+                raise RuntimeError(f"the peer ended after {len(ends)} of {stop_after} epochs")
+            time.sleep(0.2)
+            ends = epoch_ends(results)
+        seconds = time.monotonic() - start
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return seconds, seconds + (epochs - stop_after) * (ends[-1] - ends[0]) / (stop_after - 1)
+
+
+def epoch_ends(results: Path) -> list[float]:
+    """Return the seconds at which each epoch ended, as the peer counts them."""
+    if not results.is_file():
+        return []
+    with results.open() as lines:
+        return [float(row["time"]) for row in csv.DictReader(lines, skipinitialspace=True) if row["time"]]
+
+
+def cost(epochs: int, images: int, seconds: float, seconds_for_all: float) -> dict:
+    return {
+        "epochs": epochs,
+        "images_seen": epochs * images,
+        "train_seconds": round(seconds, 1),
+        "seconds_for_all_epochs": math.ceil(seconds_for_all),
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -123,30 +161,36 @@ def main() -> int:
 
     yolo = str(Path(sys.executable).with_name("yolo"))
     task, model = ("segment", "yolo11n-seg.yaml") if args.segment else ("detect", "yolo11n.yaml")
-    epochs = args.time_epochs or args.epochs
+    command = [
+        yolo,
+        task,
+        "train",
+        f"model={model}",
+        f"data={out / 'data.yaml'}",
+        f"epochs={args.epochs}",
+        f"imgsz={args.image_size}",
+        f"batch={args.batch}",
+        "pretrained=False",
+        "device=cpu",
+        "plots=False",
+        "amp=False",
+        "workers=2",
+        f"project={out}",
+        "name=train",
+        "exist_ok=True",
+    ]
+    row = {
+        "peer": model.removesuffix(".yaml"),
+        "data": args.data.name,
+        "tasks": args.tasks,
+        "images": len(train),
+    }
+    if args.time_epochs:
+        seconds, scaled = pace_of(command, out / "train" / "results.csv", args.time_epochs, args.epochs)
+        print(json.dumps({**row, **cost(args.time_epochs, len(train), seconds, scaled)}))
+        return 0
     start = time.monotonic()
-    subprocess.run(
-        [
-            yolo,
-            task,
-            "train",
-            f"model={model}",
-            f"data={out / 'data.yaml'}",
-            f"epochs={epochs}",
-            f"imgsz={args.image_size}",
-            f"batch={args.batch}",
-            "pretrained=False",
-            "device=cpu",
-            "plots=False",
-            "amp=False",
-            "workers=2",
-            f"project={out}",
-            "name=train",
-            "exist_ok=True",
-        ],
-        check=True,
-        stdout=sys.stderr,
-    )
+    subprocess.run(command, check=True, stdout=sys.stderr)
     seconds = time.monotonic() - start
     subprocess.run(
         [
@@ -173,21 +217,7 @@ def main() -> int:
     (out / "predictions.json").write_text(
         json.dumps(predictions_of(out / "predict", val, names, args.segment))
     )
-    scaled = seconds * args.epochs / epochs
-    print(
-        json.dumps(
-            {
-                "peer": model.removesuffix(".yaml"),
-                "data": args.data.name,
-                "tasks": args.tasks,
-                "images": len(train),
-                "epochs": epochs,
-                "images_seen": epochs * len(train),
-                "train_seconds": round(seconds, 1),
-                "seconds_for_all_epochs": math.ceil(scaled),
-            }
-        )
-    )
+    print(json.dumps({**row, **cost(args.epochs, len(train), seconds, seconds)}))
     return 0
 
 
