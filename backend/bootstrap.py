@@ -66,6 +66,13 @@ def build_services(settings: Settings) -> Services:
 
         return load_predictor(folder, resolve_device(settings.device))
 
+    def prepare_loading() -> None:
+        from backend.nn.backbone import import_timm
+        from backend.nn.precision import is_bf16_faster
+
+        import_timm()
+        is_bf16_faster(resolve_device(settings.device))
+
     sam_lock = threading.Lock()  # the cache alone would let two threads load the network at once
 
     @lru_cache(maxsize=1)
@@ -106,7 +113,7 @@ def build_services(settings: Settings) -> Services:
             url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
         )
 
-    versions = Versions(store, load, is_retired=projects.is_deleted)
+    versions = Versions(store, load, prepare_loading, is_retired=projects.is_deleted)
     waiting_room = MachineWaitingRoom(settings.data_dir / "cache" / "waiting")
     prepared = PreparedImages(
         images,

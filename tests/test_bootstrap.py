@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import subprocess
+import sys
 
 import numpy as np
 from PIL import Image
+from safetensors.torch import save_file
 
 from backend.bootstrap import build_services
 from backend.core.brush_rle import decode_brush_rle
 from backend.core.label_config import parse_label_config
+from backend.nn.network import Architecture, InstanceNetwork
+from backend.nn.score_map import ScoreMap
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.tiny_sam import save_tiny_sam
@@ -63,3 +69,28 @@ def test_without_such_a_folder_no_features_are_kept(tmp_path):
     services.interactive.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
     (image_key,) = services.interactive._prepared.encodings._kept
     assert image_key.embedder == ""
+
+
+def test_after_the_warm_up_the_first_version_waits_for_no_library(tmp_path):
+    architecture = Architecture("resnet18", 96, 1, has_masks=False)
+    save_file(InstanceNetwork(architecture).state_dict(), tmp_path / "weights.safetensors")
+    card = {
+        "architecture": architecture.as_card(),
+        "score_map": ScoreMap().as_card(),
+        "labels": ["Cat"],
+    }
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    program = f"""
+import sys
+from pathlib import Path
+from backend.bootstrap import build_services
+from backend.settings import Settings
+versions = build_services(Settings.from_env({{"DATA_DIR": {str(tmp_path / "data")!r}}})).versions
+versions.warm_up()
+before = set(sys.modules)
+versions.load_folder(Path({str(tmp_path)!r}))
+print(sorted({{name.split(".")[0] for name in set(sys.modules) - before}} - {{"backend"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"timm", "torch", "torchvision"}.isdisjoint(json.loads(done.stdout.replace("'", '"')))

@@ -68,6 +68,12 @@ class _Resample(nn.Module):
         return self.conv(features)
 
 
+def import_timm() -> None:
+    """Import the library of backbones, a second or two; the first network that is built needs it."""
+    ensure_torchvision_ops()
+    import timm  # noqa: F401
+
+
 def _create_features(name: str, image_size_px: int) -> tuple[nn.Module, bool]:
     validate_backbone(name)
     ensure_torchvision_ops()

@@ -64,6 +64,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         self._attempt(self._services.interactive.warm_up)
+        self._attempt(self._services.versions.warm_up)
         self._attempt(self._load_what_was_used_last)
         while True:
             time.sleep(TICK_S)

@@ -69,13 +69,15 @@ class Versions:
 
     A request holds on to the predictor it was given, so activating another version drops nothing. The store
     is asked for the current version at most every two seconds: so fast other processes notice a change.
-    is_retired tells of a project that is gone, whose versions are only kept.
+    prepare does in advance what the first loading would spend seconds on. is_retired tells of a project that
+    is gone, whose versions are only kept.
     """
 
     def __init__(
         self,
         store: VersionStore,
         load: Callable[[Path], Predictor],
+        prepare: Callable[[], object] = lambda: None,
         *,
         is_retired: Callable[[str], bool] = lambda project_key: False,
         most_loaded: int = 4,
@@ -83,6 +85,7 @@ class Versions:
     ) -> None:
         self._store = store
         self._load = load
+        self._prepare = prepare
         self._is_retired = is_retired
         self._most_loaded = most_loaded
         self._clock = clock
@@ -155,6 +158,10 @@ class Versions:
     def load_folder(self, folder: Path) -> Predictor:
         """Return the predictor of a folder that is no published version yet. Raises VersionError."""
         return self._load(folder)
+
+    def warm_up(self) -> None:
+        """Do what any loading needs, so that nobody waits for it after the first training."""
+        self._prepare()
 
     def loaded(self) -> list[tuple[str, str]]:
         """Return project and version of the predictors in memory."""
