@@ -4,8 +4,8 @@
         [--peer-python .venv-peers/bin/python [--peer-epochs 2]]
 
 DATA holds the folders named in `benchmarks.learning.SETS`. The peer (YOLO11n, YOLO11n-seg or a U-Net, by set)
-trains on the same images first: all its 50 epochs, and is scored like ours; or only --peer-epochs (2 or more), whose
-pace is scaled to 50. Appends one line to benchmarks/results/learning_http.jsonl; --out also keeps the
+trains on the same images first: all its 50 epochs, and is scored like ours; or --peer-epochs (2 or more),
+whose pace is scaled to 50. Appends one line to benchmarks/results/learning_http.jsonl; --out also keeps the
 predictions as Label Studio JSON.
 """
 
