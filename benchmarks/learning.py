@@ -169,6 +169,12 @@ def boxes_from_masks(detections):
     return out
 
 
+def nameless(words):
+    """Return the arguments without the folders of this machine."""
+    names = {"--data": "DATA", "--keep": "KEPT", "--results": "RESULTS", "--pretrained-path": "WEIGHTS"}
+    return [names.get(before, word) for before, word in zip(["", *words[:-1]], words, strict=True)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -179,6 +185,7 @@ def main():
     parser.add_argument("--recipe", default="{}", help="recipe numbers to replace, for ablations")
     parser.add_argument("--augmentation", default="{}")
     parser.add_argument("--without", nargs="*", default=[], help="names in benchmarks.learning_without")
+    parser.add_argument("--pretrained-path", type=Path, help="weights that stand in for ImageNet's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/learning.jsonl"))
@@ -210,9 +217,15 @@ def main():
     params = TrainingParams(**json.loads(args.params))
     workdir = args.keep or Path(tempfile.mkdtemp())
     started = time.time()
-    outcome = run.train_version(
-        TrainingInputs(samples, tuple(config.labels), params, workdir, seed=args.seed), PrintingObserver()
+    inputs = TrainingInputs(
+        samples,
+        tuple(config.labels),
+        params,
+        workdir,
+        seed=args.seed,
+        pretrained_path=args.pretrained_path,
     )
+    outcome = run.train_version(inputs, PrintingObserver())
     seconds = time.time() - started
     validation, _, _ = load_samples(args.data, args.set, "val")
     predictor = load_predictor(outcome.folder)
@@ -237,14 +250,14 @@ def main():
         "rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         **score(scored, validation, len(config.labels), has_masks),
         "held_out": outcome.metrics,
+        "start": outcome.card["start"],
         "best_epoch": outcome.card["best_epoch"],
         "epochs_run": outcome.card["epochs_run"],
         "images_seen": outcome.card["images_seen"],
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
         ).stdout.strip(),
-        "command": "python -m benchmarks.learning "
-        + shlex.join("DATA" if word == str(args.data) else word for word in sys.argv[1:]),
+        "command": "python -m benchmarks.learning " + shlex.join(nameless(sys.argv[1:])),
     }
     args.results.parent.mkdir(parents=True, exist_ok=True)
     with args.results.open("a") as file:

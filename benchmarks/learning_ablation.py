@@ -1,6 +1,6 @@
 """What each idea of the recipe brings: train without it, score, one row each.
 
-    python -m benchmarks.learning_ablation --data DATA [--set brush] [--first 30] [--image-size 224] [--only]
+    python -m benchmarks.learning_ablation --data DATA [--set brush] [--first 30] [--image-size 224] [--only ...]
 
 Small images and few of them, because every row is a whole training. Rows go to
 benchmarks/results/ablation.jsonl; a variant that stands there already is not trained again. Prints the table.
@@ -30,6 +30,8 @@ VARIANTS: dict[str, tuple[dict, dict, list[str]]] = {
     "full size from the start": ({"size_share_start": 1.0}, {}, []),
     "no warm-up": ({"warmup_share": 0.0}, {}, []),
     "one rate to the end": ({"final_rate": 1.0}, {}, []),
+    "fewer views: 1.5 of each image in a pass": ({"images_per_epoch": 45}, {}, []),
+    # Of a set with several labels only, such as bccd.
     "all labels weigh the same": ({"label_weight_max": 1.0}, {}, []),
     "scores without quality": ({}, {}, ["quality"]),
     "cross-entropy without dice": ({}, {}, ["dice"]),
