@@ -1,6 +1,6 @@
 """What each idea of the recipe brings: train without it, score, one row each.
 
-    python -m benchmarks.learning_ablation --data DATA [--set brush] [--first 30] [--image-size 224] [--only ...]
+    python -m benchmarks.learning_ablation --data DATA [--set brush] [--first 30] [--image-size 224]
 
 Small images and few of them, because every row is a whole training. Rows go to
 benchmarks/results/ablation.jsonl; a variant that stands there already is not trained again. Prints the table.
