@@ -1,13 +1,13 @@
 """Where the time goes: `python -m benchmarks.learning_speed --data <folder> --version <version folder>`.
 
-Prints one JSON object: training images/s on ready tensors and through the input pipeline, images/s predicted
-against the bare network, the share of each part of a step, and resident memory.
+Training images/s on ready tensors and through the input pipeline, in bfloat16 and float32; images/s predicted
+against the bare network; the share of each part of a training step and of a prediction; resident memory.
+Appends one line to benchmarks/results/learning_speed.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import tempfile
 import time
@@ -18,6 +18,7 @@ import torch
 
 from backend.core.instances import ImageSize
 from benchmarks.learning import SETS, load_samples
+from benchmarks.live_service import append_result
 
 
 def training_rates(root, name, steps):
@@ -69,12 +70,20 @@ def training_rates(root, name, steps):
     list(loader.batches(plans))
     building = count / (time.perf_counter() - started)
     best = {k: max(v) for k, v in rates.items()}
+    profile = step_profile(loop, ready[0])
+    loop.use_bf16 = not loop.use_bf16
+    started = time.perf_counter()
+    for batch in ready[: steps // 2]:
+        loop._step(batch, 40.0)
+    other = sum(len(b.images) for b in ready[: steps // 2]) / (time.perf_counter() - started)
     return {
+        "precision": "float32" if loop.use_bf16 else "bfloat16",
+        "train_images_per_s_ready_other_precision": round(other, 2),
         "train_images_per_s_ready": round(best["ready"], 2),
         "train_images_per_s_pipeline": round(best["pipeline"], 2),
         "pipeline_share": round(best["pipeline"] / best["ready"], 3),
         "views_built_per_s": round(building, 1),
-        "profile": step_profile(loop, ready[0]),
+        "profile": profile,
     }
 
 
@@ -121,6 +130,64 @@ def prediction_rates(root, name, version):
     return out
 
 
+def prediction_profile(root, name, version):
+    """Return the share of each part in predicting all validation images on one thread, four at a time.
+
+    The first pass warms up. Parts as in `Predictor._predict_batch`, with reading the file before and Label
+    Studio's results (RLE, polygons) after.
+    """
+    from backend.core.letterbox import Letterbox
+    from backend.core.results import detections_to_results
+    from backend.core.targets import annotated_task
+    from backend.nn.predictor import _Cuts, _size_of, load_predictor, net_size
+    from backend.nn.threads import one_thread
+
+    samples, config, tasks = load_samples(root, name, "val")
+    predictor = load_predictor(version)
+    has_masks = predictor.architecture.has_masks
+    thresholds = {control.name: 0.3 for control in config.controls}
+    rng = np.random.default_rng(0)
+    with one_thread():
+        for _ in range(2):
+            spent, since = {}, time.perf_counter()
+
+            def took(part, spent=spent):
+                nonlocal since
+                now = time.perf_counter()
+                spent[part] = spent.get(part, 0.0) + now - since
+                since = now
+
+            for first in range(0, len(samples), 4):
+                group = [s.load_rgb() for s in samples[first : first + 4]]
+                took("reading and decoding")
+                sizes = [net_size(_size_of(image), predictor.architecture) for image in group]
+                boxes = [Letterbox.fit(_size_of(i), s) for i, s in zip(group, sizes, strict=True)]
+                for size in set(sizes):
+                    mine = [k for k, other in enumerate(sizes) if other == size]
+                    net_input = torch.from_numpy(np.stack([boxes[k].image_to_net(group[k]) for k in mine]))
+                    took("letterbox")
+                    maps = predictor._run(net_input)
+                    took("network")
+                    chosen = [predictor._choose(_Cuts(0.3, 0.4, 100), maps, row) for row in range(len(mine))]
+                    took("choosing candidates")
+                    masks = [None] * len(mine)
+                    if has_masks:
+                        masks = predictor._mask_logits(maps, [kept for kept, _ in chosen])
+                        took("object masks in the network")
+                    for row, k in enumerate(mine):
+                        kept, image_score = chosen[row]
+                        found = predictor._finish(kept, image_score, boxes[k], masks[row])
+                        took("boxes and masks in the image's pixels")
+                        page = annotated_task(tasks[first + k], config).pages[0].page
+                        detections_to_results(found, predictor.labels, config, page, thresholds, rng)
+                        took("results of Label Studio")
+    total = sum(spent.values())
+    return {
+        "seconds": round(total, 2),
+        **{part: round(s / total, 3) for part, s in sorted(spent.items(), key=lambda x: -x[1])},
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -128,13 +195,17 @@ def main():
     parser.add_argument("--version", type=Path, help="version folder; without it only training is measured")
     parser.add_argument("--steps", type=int, default=8)
     args = parser.parse_args()
-    out = {"set": args.set}
+    out = {
+        "set": args.set,
+        "command": f"python -m benchmarks.learning_speed --data DATA --set {args.set} --version KEPT",
+    }
     if args.version:
         out.update(prediction_rates(args.data, args.set, args.version))
+        out["prediction_profile"] = prediction_profile(args.data, args.set, args.version)
     if args.steps:
         out.update(training_rates(args.data, args.set, args.steps))
     out["rss_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-    print(json.dumps(out))
+    append_result("learning_speed", out)
 
 
 if __name__ == "__main__":
