@@ -29,7 +29,7 @@ def main():
     from backend.nn.predictor import load_predictor
     from backend.training.inputs import TrainingInputs
 
-    recipe.PASS_IMAGES_MIN, recipe.PASS_REPEATS_FEW = 2, 1.0
+    recipe.PASS_IMAGES_MIN, recipe.PASS_REPEATS = 2, 1.0
     run.train_prompt_head = lambda *_, **__: {}  # the smart tools have one network for all backbones
     samples, config, _ = load_samples(args.data, "brush", "train100", 2)
     images = [s.load_rgb() for s in samples[:2]]

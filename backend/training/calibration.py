@@ -1,7 +1,8 @@
 """Scores that mean something: fitted on the held-out images, so that 0.30 is a sensible cut.
 
 Where too few objects are held out, on what was learned from: a network of ten images may be sure of nothing
-(its raw scores then stay low even there) or of much, and no constant serves both.
+(its raw scores then stay low even there) or of much, and no constant serves both. How much less is true of
+new images, the ones that joined late tell: what the network said of them while it had not learned from them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
 # What was learned from is known a little better than what is new: how much lower logits are meant for that.
 LEARNED_OFFSET = -0.3
 LEARNED_IMAGES_MAX = 32
+# How firmly that, and a slope of one, is believed against what the images that joined late say.
+NEW_SLOPE_STRENGTH, NEW_OFFSET_STRENGTH = 4.0, 2.0
 # Where even that shows too little.
 UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
@@ -40,6 +43,21 @@ MASK_CUTS = (-1.2, -0.8, 0.0, 0.4)
 SURE_STANDARD_ERRORS = 2.0
 """By how many standard errors another cut must be better on the held-out objects."""
 KNOTS = np.linspace(-4.0, 3.0, 29)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is believed of P(hit | logit) before any object was seen, and how firmly (inverse variances)."""
+
+    slope: float
+    offset: float
+    slope_strength: float
+    offset_strength: float
+
+
+# The raw score is an expected IoU, and an IoU of 0.5 is a hit: a steep curve, centred on 0.5.
+RAW_SCORES = Expected(EXPECTED_SLOPE, 0.0, SLOPE_STRENGTH, OFFSET_STRENGTH)
+LEARNED_SCORES = Expected(1.0, LEARNED_OFFSET, NEW_SLOPE_STRENGTH, NEW_OFFSET_STRENGTH)
 
 
 @dataclass(frozen=True)
@@ -64,8 +82,11 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     scores, _, hits, objects = scored_hits(detections, targets)
     if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN or not len(scores):
         return None
-    logits = _logit(scores)
-    slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects)
+    return _fit_balanced(_logit(scores), hits, objects, RAW_SCORES)
+
+
+def _fit_balanced(logits: FloatArray, hits: np.ndarray, objects: int, expected: Expected) -> ScoreMap:
+    slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects, expected)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
     plain_cut = (cut_logit - offset) / slope
     # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part.
@@ -81,16 +102,51 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     return _strictly_rising(raw, _with_tail(raw, calibrated))
 
 
-def fit_learned_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap:
+def fit_learned_score_map(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget], new_map: ScoreMap | None = None
+) -> ScoreMap:
     """Return the map that images which were learned from suggest, as `fit_score_map` takes them.
 
-    Their precision and recall are flattering, so only the logistic curve is taken, a little lower.
+    Their precision and recall are flattering, so only the logistic curve is taken. new_map: what its logits
+    mean on new images, as `fit_new_map` returns it; without, they are meant a little lower.
     """
+    curve = _learned_curve(detections, targets)
+    if curve is None:
+        return expected_score_map()
+    slope, offset = curve
+    if new_map is None:
+        return _curve(slope, offset + LEARNED_OFFSET)
+    raw = (np.array(new_map.raw_logits) - offset) / slope
+    return ScoreMap(tuple(float(v) for v in raw), new_map.calibrated_logits)
+
+
+def fit_new_map(
+    learned: Sequence[Detections],
+    learned_targets: Sequence[TrainingTarget],
+    new: Sequence[Detections],
+    new_targets: Sequence[TrainingTarget],
+) -> ScoreMap | None:
+    """Return the map from the logits of the curve of images that were learned from to those of new ones.
+
+    All are detections of one network. None where either side has too few objects. The curve is fitted anew
+    to the network that comes out in the end; how far it flatters is what carries over.
+    """
+    curve = _learned_curve(learned, learned_targets)
+    scores, _, hits, objects = scored_hits(new, new_targets)
+    if curve is None or not objects or not len(scores):
+        return None
+    slope, offset = curve
+    return _fit_balanced(slope * _logit(scores) + offset, hits, objects, LEARNED_SCORES)
+
+
+def _learned_curve(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget]
+) -> tuple[float, float] | None:
+    """Return slope and offset of the chance of a hit by raw logit; None where too few objects are known."""
     scores, _, hits, objects = scored_hits(detections, targets)
     if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN:
-        return expected_score_map()
-    slope, offset = _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects)
-    return _curve(slope, offset + LEARNED_OFFSET)
+        return None
+    return _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects, RAW_SCORES)
 
 
 def expected_score_map() -> ScoreMap:
@@ -130,21 +186,22 @@ def _mask_ious(detections: Sequence[Detections], targets: Sequence[TrainingTarge
     return np.array([iou for found, target in pairs for iou in matched_mask_ious(found, target)], np.float32)
 
 
-def _fit_logistic(logits: FloatArray, hits: np.ndarray, count: int) -> tuple[float, float]:
+def _fit_logistic(
+    logits: FloatArray, hits: np.ndarray, count: int, expected: Expected
+) -> tuple[float, float]:
     """Return slope > 0 and offset of P(hit | logit) over the `count` best detections.
 
-    The endless tail of sure misses would flatten the curve just where scores are read. The raw score is an
-    expected IoU, and an IoU of 0.5 is a hit: so the curve is expected steep and centred on 0.5, and the few
-    objects of a small project move it only as far as they can prove.
+    The endless tail of sure misses would flatten the curve just where scores are read. The few objects of a
+    small project move it from what is expected only as far as they can prove.
     """
     best = np.argsort(-logits, kind="stable")[:count]
     x, y = logits[best].astype(np.float64), hits[best].astype(np.float64)
-    theta = expected = np.array([EXPECTED_SLOPE, 0.0])
+    theta = prior_theta = np.array([expected.slope, expected.offset])
     design = np.stack([x, np.ones_like(x)], axis=1)
-    prior = np.diag([SLOPE_STRENGTH, OFFSET_STRENGTH])
+    prior = np.diag([expected.slope_strength, expected.offset_strength])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(design @ theta, -30, 30)))
-        gradient = design.T @ (p - y) + prior @ (theta - expected)
+        gradient = design.T @ (p - y) + prior @ (theta - prior_theta)
         hessian = (design * (p * (1 - p))[:, None]).T @ design + prior
         step = np.linalg.solve(hessian, gradient)
         # Newton can overshoot where hits and misses separate.

@@ -33,6 +33,8 @@ class TrainingState:
     best_weights: dict[str, torch.Tensor] | None = None
     optimizer: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    new_map: dict[str, Any] | None = None
+    """Card of the score map that the images which joined late suggest; None before they joined."""
 
 
 def save_state(state: TrainingState, folder: Path, fingerprint: str) -> None:

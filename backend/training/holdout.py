@@ -1,4 +1,4 @@
-"""Which images are held back to judge a training: always the same ones for the same tasks."""
+"""Which images judge a training, held back or joining late: always the same ones for the same tasks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from backend.training.recipe import (
     HELD_OUT_MIN_IMAGES,
     HELD_OUT_MIN_TASKS,
     HELD_OUT_SHARE,
+    LATE_MIN_IMAGES,
+    LATE_SHARE,
 )
 
 _HELD_OUT_BELOW = round(HELD_OUT_SHARE * 2**256).to_bytes(32, "big")
@@ -31,6 +33,21 @@ def split_by_task(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
     held_out = set(tasks[:wanted])
     training = [i for i, task in enumerate(task_ids) if task not in held_out]
     return training, [i for i, task in enumerate(task_ids) if task in held_out]
+
+
+def split_late(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return (from the start, late) positions in `task_ids`, of images of which none is held back.
+
+    About LATE_SHARE of the tasks, by digest as above; with fewer than LATE_MIN_IMAGES images, or too many to
+    need any, none joins late.
+    """
+    tasks = sorted(set(task_ids), key=_digest)
+    count = round(LATE_SHARE * len(tasks))
+    if not LATE_MIN_IMAGES <= len(task_ids) < HELD_OUT_MIN_IMAGES:
+        count = 0
+    late = set(tasks[:count])
+    first = [i for i, task in enumerate(task_ids) if task not in late]
+    return first, [i for i, task in enumerate(task_ids) if task in late]
 
 
 def _digest(task_id: int) -> bytes:

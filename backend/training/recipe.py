@@ -13,11 +13,13 @@ HELD_OUT_SHARE = 0.10
 HELD_OUT_MIN_IMAGES = 20
 HELD_OUT_MIN_TASKS = 2
 HELD_OUT_MAX_IMAGES = 200
-# A pass over fewer images repeats them: ten images alone would be one step an epoch. With very few the
-# repeats are fewer, since somebody who has drawn ten waits for a first answer: minutes, not a coffee break.
+# Where none is held back, some join late: until then they tell how far scores of learned images flatter.
+LATE_SHARE = 0.20
+LATE_MIN_IMAGES = 8
+# A pass over fewer images repeats them: ten images alone would be one step an epoch. Not more often, since
+# somebody who has drawn thirty waits for a first answer: minutes, not a coffee break.
 PASS_IMAGES_MIN = 18
-PASS_REPEATS = 2.5
-PASS_REPEATS_FEW = 1.8
+PASS_REPEATS = 1.6
 PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24
@@ -75,13 +77,15 @@ class Recipe:
     size_full_from: float = 0.5
     # Mosaics look like nothing that will ever be predicted: the last part goes without.
     mosaic_until: float = 0.8
+    # Images that join late teach from here on.
+    late_join: float = 0.6
     # The network's own opinion enters the assignment gradually.
     trust_full_from: float = 0.2
     box_weight: float = 2.0
     semantic_weight: float = 1.0
     object_weight: float = 1.0
     label_weight_max: float = 3.0
-    # Epochs without a better one on the held-out part, as a share of all, before the training ends.
+    # Epochs that are all surely worse than the best on the held-out part, as a share of all, that end it.
     patience_share: float = 0.4
     patience_min: int = 20
 
@@ -123,6 +127,5 @@ def images_per_epoch(image_count: int) -> int:
     """Return the views shown in one pass over so many images."""
     if image_count >= PASS_IMAGES_FULL:
         return image_count
-    repeats = PASS_REPEATS_FEW if image_count < FEW_IMAGES else PASS_REPEATS
-    wanted = max(PASS_IMAGES_MIN, math.ceil(repeats * image_count))
+    wanted = max(PASS_IMAGES_MIN, math.ceil(PASS_REPEATS * image_count))
     return max(image_count, min(PASS_IMAGES_FULL, wanted))

@@ -40,7 +40,7 @@ from backend.training.dataset import (
     load_images,
     speck_shares,
 )
-from backend.training.holdout import split_by_task
+from backend.training.holdout import split_by_task, split_late
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 from backend.training.loop import LearningData, LoopResult, TrainingLoop, predict_images
 from backend.training.metrics import average_precision, precision_recall, scored_hits, scores_by_label
@@ -67,7 +67,7 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
     loaded = _load(inputs, observer)
-    _check_enough(_split(loaded)[0], loaded)
+    _check_enough(loaded)
     learned = _learn(inputs, loaded, observer)
     folder, card = learned.folder, learned.card
     if inputs.params.enable_segmentation:
@@ -101,7 +101,6 @@ def learn_detector(
     Goes on from the checkpoint in `inputs.workdir`; None in all processes but the first. Raises as
     `train_version` does.
     """
-    training, held_out = _split(loaded)
     architecture = _architecture(inputs, loaded.images)
     network = InstanceNetwork(architecture)
     if network.backbone.needs_square:
@@ -114,13 +113,14 @@ def learn_detector(
     for warning in warnings:
         observer.on_warning(warning)
 
+    training, late, held_out = _split(loaded)
     recipe = recipe_for(
         inputs.params,
-        len(training),
+        len(training) + len(late),
         starts_trained=start.has_learned,
         augmentation=Augmentation(),
     )
-    data = _learning_data(training, held_out, len(inputs.labels), recipe)
+    data = _learning_data(training, late, held_out, len(inputs.labels), recipe)
     use_bf16 = bool(world.agree(is_bf16_faster(inputs.device)))
     loop = TrainingLoop(
         network,
@@ -177,17 +177,23 @@ def _load(inputs: TrainingInputs, observer: TrainingObserver) -> LoadedImages:
     return loaded
 
 
-def _split(loaded: LoadedImages) -> tuple[list[CachedImage], list[CachedImage]]:
-    training, held_out = split_by_task(loaded.task_ids)
-    return [loaded.images[i] for i in training], [loaded.images[i] for i in held_out]
+def _split(loaded: LoadedImages) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
+    """Return the images that teach from the start, those that join late, and those held back."""
+    learned, held_out = split_by_task(loaded.task_ids)
+    first, late = split_late([loaded.task_ids[i] for i in learned]) if not held_out else (learned, [])
+    # Nothing can be learned until the others join, if all that is drawn is on them.
+    if late and not any(len(loaded.images[i].target) for i in first):
+        first, late = learned, []
+    images = loaded.images
+    return [images[i] for i in first], [images[i] for i in late], [images[i] for i in held_out]
 
 
-def _check_enough(training: list[CachedImage], loaded: LoadedImages) -> None:
+def _check_enough(loaded: LoadedImages) -> None:
     if not loaded.images:
         raise NotEnoughData(
             "none of the annotated images could be read: " + "; ".join(loaded.failures[:3] or ["unknown"])
         )
-    if not any(len(image.target) for image in training):
+    if not any(len(image.target) for image in _split(loaded)[0]):
         raise NotEnoughData(
             "no usable labelled region stands in the training images; draw some regions and train again"
         )
@@ -214,14 +220,19 @@ def _start(inputs: TrainingInputs, network: InstanceNetwork) -> Start:
 
 
 def _learning_data(
-    training: list[CachedImage], held_out: list[CachedImage], label_count: int, recipe: Recipe
+    training: list[CachedImage],
+    late: list[CachedImage],
+    held_out: list[CachedImage],
+    label_count: int,
+    recipe: Recipe,
 ) -> LearningData:
-    counts = count_labels(training, label_count)
+    counts = count_labels([*training, *late], label_count)
     return LearningData(
         training=training,
         held_out=held_out,
         label_weights=label_weights(counts, recipe.label_weight_max),
-        sampling_weights=sampling_weights(training, label_count),
+        sampling_weights=sampling_weights([*training, *late], label_count),
+        late=late,
     )
 
 
@@ -234,9 +245,11 @@ def _judge_best(
     has_masks = loop.network.architecture.has_masks
     score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
     if score_map is None:
-        learned = data.training[:LEARNED_IMAGES_MAX]
+        learned = data.learned[:LEARNED_IMAGES_MAX]
         score_map = fit_learned_score_map(
-            predict_images(loop.ema_predictor(), learned), [image.target for image in learned]
+            predict_images(loop.ema_predictor(), learned),
+            [image.target for image in learned],
+            result.new_map,
         )
     if not data.held_out:
         return Calibration(score_map), {}, {}
@@ -278,21 +291,25 @@ def _card(
     loaded: LoadedImages,
     start: Start,
 ) -> dict[str, Any]:
-    counts = count_labels([*data.training, *data.held_out], len(inputs.labels))
+    counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
     notes = [start.warning] if start.warning else []
     if not data.held_out:
-        notes.append("too few images to hold any back: all were learned from, and scores are fitted to those")
+        notes.append(
+            "too few images to hold any back: all were learned from, and scores are fitted to those"
+            + (f" and to what was said of {len(data.late)} that joined late" if result.new_map else "")
+        )
     return {
         "architecture": architecture.as_card(),
         "labels": list(inputs.labels),
-        "speck_shares": speck_shares([*data.training, *data.held_out], len(inputs.labels)),
-        "empty_share": round(empty_share([*data.training, *data.held_out]), 4),
+        "speck_shares": speck_shares([*data.learned, *data.held_out], len(inputs.labels)),
+        "empty_share": round(empty_share([*data.learned, *data.held_out]), 4),
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,
         "params": inputs.params.as_dict(),
         "recipe": recipe.as_card(),
         "start": start.origin,
-        "training_images": len(data.training),
+        "training_images": len(data.learned),
+        "late_images": len(data.late),
         "held_out_images": len(data.held_out),
         "unreadable_images": len(loaded.failures),
         "regions_by_label": {label: int(n) for label, n in zip(inputs.labels, counts, strict=True)},

@@ -9,9 +9,10 @@ from backend.training.calibration import (
     expected_score_map,
     fit_learned_score_map,
     fit_mask_cut,
+    fit_new_map,
     fit_score_map,
 )
-from backend.training.holdout import split_by_task
+from backend.training.holdout import split_by_task, split_late
 from backend.training.metrics import average_precision, precision_recall, scores_by_label
 from backend.training.recipe import Augmentation, recipe_for
 from backend.training.schedule import assignment_trust, ema_decay, learning_rate_factor, longest_side_px
@@ -145,6 +146,28 @@ def test_what_was_learned_from_flatters():
     assert learned.logits_to_scores(raw)[0] < held_out.logits_to_scores(raw)[0]
 
 
+def test_new_images_that_hold_less_than_was_promised_lower_the_scores():
+    # Alike to the network; but of what it is sure of, two of three are objects only where it learned.
+    boxes = [[20 * k, 0, 20 * k + 10, 10] for k in range(3)]
+    found = [detections(boxes, [0.6, 0.6, 0.6])] * 10
+    learned_truth, new_truth = [target(boxes)] * 10, [target(boxes[:1])] * 10
+    new_map = fit_new_map(found, learned_truth, found, new_truth)
+    raw = np.linspace(-2, 2, 401)
+    flattering = fit_learned_score_map(found, learned_truth).logits_to_scores(raw)
+    honest = fit_learned_score_map(found, learned_truth, new_map).logits_to_scores(raw)
+    at = np.argmin(np.abs(raw - np.log(0.6 / 0.4)))
+    assert flattering[at] > 0.7
+    assert 0.25 < honest[at] < 0.5
+    assert (np.diff(honest) >= 0).all()
+
+
+def test_new_images_without_objects_or_finds_say_nothing():
+    found, truth = shy(18)
+    assert fit_new_map(found, truth, [detections([], [])], [target([[0, 0, 9, 9]])]) is None
+    assert fit_new_map(found, truth, found[:1], [target([])]) is None
+    assert fit_new_map(*shy(0), found, truth) is None
+
+
 def test_too_little_to_fit_leaves_what_is_expected():
     one = [detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])]
     assert fit_score_map(*one) is None
@@ -197,6 +220,13 @@ def test_how_many_are_held_out(count, least, most):
     training, held_out = split_by_task(list(range(count)))
     assert least <= len(held_out) <= most
     assert sorted(training + held_out) == list(range(count))
+
+
+@pytest.mark.parametrize(("count", "late"), [(1, 0), (7, 0), (8, 2), (10, 2), (19, 4), (20, 0), (500, 0)])
+def test_how_many_join_late(count, late):
+    first, joining = split_late(list(range(count)))
+    assert len(joining) == late
+    assert sorted(first + joining) == list(range(count))
 
 
 def test_at_most_so_many_are_held_out():

@@ -10,7 +10,7 @@ from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
 
 @pytest.mark.parametrize(
     ("images", "views"),
-    [(1, 18), (10, 18), (20, 36), (24, 60), (40, 100), (99, 100), (100, 100), (2000, 2000)],
+    [(1, 18), (10, 18), (20, 32), (30, 48), (63, 100), (99, 100), (100, 100), (2000, 2000)],
 )
 def test_few_images_are_repeated_and_a_hundred_are_not(images: int, views: int) -> None:
     assert images_per_epoch(images) == views

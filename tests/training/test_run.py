@@ -32,7 +32,6 @@ def _small_pass(monkeypatch):
     torch.set_num_threads(1)
     monkeypatch.setattr("backend.training.recipe.PASS_IMAGES_MIN", 4)
     monkeypatch.setattr("backend.training.recipe.PASS_REPEATS", 1.0)
-    monkeypatch.setattr("backend.training.recipe.PASS_REPEATS_FEW", 1.0)
     # The smart tools have tests of their own; here they would cost 20 s a training.
     monkeypatch.setattr("backend.training.run.train_prompt_head", lambda *_, **__: {"smart_tools": {}})
 
@@ -61,6 +60,34 @@ def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
     assert outcome.card["held_out_images"] == 2
     assert outcome.card["training_images"] == 20
     assert {"box_map50", "mask_map50", "precision", "recall"} <= set(outcome.metrics)
+
+
+def test_images_that_join_late_tell_what_is_new_and_teach_in_the_end(tmp_path, monkeypatch):
+    shown = []
+    plan = loop_module.plan_epoch
+    monkeypatch.setattr(
+        loop_module, "plan_epoch", lambda images, *a, **k: shown.append(len(images)) or plan(images, *a, **k)
+    )
+    params = replace(PARAMS, epochs=5)
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(10)], params), Observer())
+    assert shown == [8, 8, 8, 10, 10]
+    assert outcome.card["training_images"] == 10
+    assert outcome.card["late_images"] == 2
+    assert outcome.card["held_out_images"] == 0
+
+
+def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
+    def last_epoch_kept(folder, fitness_by_epoch):
+        told = iter([*fitness_by_epoch, fitness_by_epoch[-1]])
+        monkeypatch.setattr(loop_module, "average_precision", lambda *_, **__: {"box_map": next(told)})
+        params = replace(PARAMS, epochs=4)
+        samples = [sample(i) for i in range(20)]
+        return train_version(inputs_for(tmp_path / folder, samples, params), Observer()).card["best_epoch"]
+
+    # Four objects are held out here, of which one found by luck makes a quarter.
+    monkeypatch.setattr(loop_module, "EARLY_SHARE", 0.0)
+    assert last_epoch_kept("luck", [0.5, 0.7, 0.5, 0.5]) == 4
+    assert last_epoch_kept("sure", [0.5, 0.9, 0.5, 0.5]) == 2
 
 
 @pytest.mark.slow
