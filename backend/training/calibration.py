@@ -30,7 +30,7 @@ SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
 LEARNED_OFFSET = -0.3
 LEARNED_IMAGES_MAX = 32
 # How firmly that, and a slope of one, is believed against what the images that joined late say.
-NEW_SLOPE_STRENGTH, NEW_OFFSET_STRENGTH = 4.0, 2.0
+NEW_SLOPE_STRENGTH, NEW_OFFSET_STRENGTH = 4.0, 4.0
 # Where even that shows too little.
 UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
@@ -89,8 +89,9 @@ def _fit_balanced(logits: FloatArray, hits: np.ndarray, objects: int, expected: 
     slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects, expected)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
     plain_cut = (cut_logit - offset) / slope
-    # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part.
-    trust = objects / (objects + BALANCE_STRENGTH)
+    # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part, and
+    # that of fewer not at all.
+    trust = objects / (objects + BALANCE_STRENGTH) if objects >= OBJECTS_MIN else 0.0
     cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
     raw = np.sort(np.concatenate([KNOTS, [cut - 0.01, cut]]))
     calibrated = np.clip(slope * raw + offset, -9.0, 9.0)

@@ -67,7 +67,7 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
     loaded = _load(inputs, observer)
-    _check_enough(loaded)
+    _check_enough(inputs, loaded)
     learned = _learn(inputs, loaded, observer)
     folder, card = learned.folder, learned.card
     if inputs.params.enable_segmentation:
@@ -113,7 +113,7 @@ def learn_detector(
     for warning in warnings:
         observer.on_warning(warning)
 
-    training, late, held_out = _split(loaded)
+    training, late, held_out = _split(inputs, loaded)
     recipe = recipe_for(
         inputs.params,
         len(training) + len(late),
@@ -177,10 +177,14 @@ def _load(inputs: TrainingInputs, observer: TrainingObserver) -> LoadedImages:
     return loaded
 
 
-def _split(loaded: LoadedImages) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
+def _split(
+    inputs: TrainingInputs, loaded: LoadedImages
+) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
     """Return the images that teach from the start, those that join late, and those held back."""
     learned, held_out = split_by_task(loaded.task_ids)
-    first, late = split_late([loaded.task_ids[i] for i in learned]) if not held_out else (learned, [])
+    # To a network that starts from a version of the project they would not be new.
+    is_new = not held_out and inputs.start_folder is None
+    first, late = split_late(loaded.task_ids) if is_new else (learned, [])
     # Nothing can be learned until the others join, if all that is drawn is on them.
     if late and not any(len(loaded.images[i].target) for i in first):
         first, late = learned, []
@@ -188,12 +192,12 @@ def _split(loaded: LoadedImages) -> tuple[list[CachedImage], list[CachedImage], 
     return [images[i] for i in first], [images[i] for i in late], [images[i] for i in held_out]
 
 
-def _check_enough(loaded: LoadedImages) -> None:
+def _check_enough(inputs: TrainingInputs, loaded: LoadedImages) -> None:
     if not loaded.images:
         raise NotEnoughData(
             "none of the annotated images could be read: " + "; ".join(loaded.failures[:3] or ["unknown"])
         )
-    if not any(len(image.target) for image in _split(loaded)[0]):
+    if not any(len(image.target) for image in _split(inputs, loaded)[0]):
         raise NotEnoughData(
             "no usable labelled region stands in the training images; draw some regions and train again"
         )

@@ -74,6 +74,8 @@ def test_images_that_join_late_tell_what_is_new_and_teach_in_the_end(tmp_path, m
     assert outcome.card["training_images"] == 10
     assert outcome.card["late_images"] == 2
     assert outcome.card["held_out_images"] == 0
+    again = replace(inputs_for(tmp_path / "b", [sample(i) for i in range(10)]), start_folder=outcome.folder)
+    assert train_version(again, Observer()).card["late_images"] == 0  # it has learned from all of them before
 
 
 def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
