@@ -157,6 +157,33 @@ def semantic_iou(detections, targets, label_count, cut=0.30):
     return inter / np.where(union > 0, union, np.nan)
 
 
+def score_along(every, samples, image_size_px, label_count):
+    """Have every loop score the validation images now and then too; return where the rows will stand."""
+    from backend.training.dataset import load_images
+    from backend.training.loop import TrainingLoop, predict_images
+    from backend.training.metrics import average_precision
+
+    images = load_images(samples, image_size_px, Path(tempfile.mkdtemp()), should_stop=lambda: False).images
+    judge, rows = TrainingLoop._judge, []
+
+    def judge_both(loop, epoch):
+        held_out = judge(loop, epoch)
+        if (epoch + 1) % every == 0:
+            scores = average_precision(
+                predict_images(loop.ema_predictor(), images),
+                [image.target for image in images],
+                label_count,
+                with_masks=loop.network.architecture.has_masks,
+            )
+            both = {"held_out": held_out, "validation": scores}
+            both = {side: {k: round(v, 4) for k, v in named.items()} for side, named in both.items()}
+            rows.append({"epoch": epoch + 1, **both})
+        return held_out
+
+    TrainingLoop._judge = judge_both
+    return rows
+
+
 def boxes_from_masks(detections):
     """Label Studio knows a painted region by its pixels alone, so its box is their extent."""
     out = []
@@ -187,6 +214,9 @@ def main():
     parser.add_argument("--without", nargs="*", default=[], help="names in benchmarks.learning_without")
     parser.add_argument("--pretrained-path", type=Path, help="weights that stand in for ImageNet's")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--score-every", type=int, help="score the validation images after so many epochs too"
+    )
     parser.add_argument("--name")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/learning.jsonl"))
     parser.add_argument("--keep", type=Path, help="folder for the version")
@@ -216,6 +246,10 @@ def main():
     samples, config, _ = load_samples(args.data, args.set, args.train, args.first)
     params = TrainingParams(**json.loads(args.params))
     workdir = args.keep or Path(tempfile.mkdtemp())
+    validation, _, _ = load_samples(args.data, args.set, "val")
+    along = None
+    if args.score_every:
+        along = score_along(args.score_every, validation, params.image_size, len(config.labels))
     started = time.time()
     inputs = TrainingInputs(
         samples,
@@ -227,7 +261,6 @@ def main():
     )
     outcome = run.train_version(inputs, PrintingObserver())
     seconds = time.time() - started
-    validation, _, _ = load_samples(args.data, args.set, "val")
     predictor = load_predictor(outcome.folder)
     images = [s.load_rgb() for s in validation]
     predictor.predict(images[:8], confidence_threshold=0.01, nms_threshold=0.4)
@@ -254,6 +287,7 @@ def main():
         "best_epoch": outcome.card["best_epoch"],
         "epochs_run": outcome.card["epochs_run"],
         "images_seen": outcome.card["images_seen"],
+        **({"along": along} if along else {}),
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
         ).stdout.strip(),
