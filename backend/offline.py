@@ -213,7 +213,7 @@ def _stop_on_ctrl_c(queue: LocalJob) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         if queue.wanted_stop is not None:
             raise KeyboardInterrupt
-        print("stopping; the best epoch so far is kept (again: nothing is kept)", file=sys.stderr)
+        print("stopping; what it has learned so far is kept (again: nothing is kept)", file=sys.stderr)
         queue.wanted_stop = "keep"
 
     signal.signal(signal.SIGINT, stop)

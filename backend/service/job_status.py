@@ -52,7 +52,7 @@ def describe_job(record: JobRecord) -> Json:
 
 
 def stop_job(services: Services, job_id: str, *, keep: bool) -> JobRecord:
-    """Ask a job to end and return it; keep: make a version of the best epoch so far. Raises NotFoundError."""
+    """Ask a job to end and return it; keep: make a version of what it learned. Raises NotFoundError."""
     services.queue.request_stop(job_id, mode="keep" if keep else "discard")
     return services.queue.record(job_id)
 

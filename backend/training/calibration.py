@@ -85,22 +85,31 @@ def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTa
     return _fit_balanced(_logit(scores), hits, objects, RAW_SCORES)
 
 
-def _fit_balanced(logits: FloatArray, hits: np.ndarray, objects: int, expected: Expected) -> ScoreMap:
+def _fit_balanced(
+    logits: FloatArray,
+    hits: np.ndarray,
+    objects: int,
+    expected: Expected,
+    *,
+    knots: np.ndarray = KNOTS,
+    tail_slope: float = TAIL_SLOPE,
+) -> ScoreMap:
     slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects, expected)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
     plain_cut = (cut_logit - offset) / slope
     # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part, and
     # that of fewer not at all.
-    trust = objects / (objects + BALANCE_STRENGTH) if objects >= OBJECTS_MIN else 0.0
+    enough = min(objects, hits.sum()) >= OBJECTS_MIN
+    trust = objects / (objects + BALANCE_STRENGTH) if enough else 0.0
     cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
-    raw = np.sort(np.concatenate([KNOTS, [cut - 0.01, cut]]))
+    raw = np.sort(np.concatenate([knots, [cut - 0.01, cut]]))
     calibrated = np.clip(slope * raw + offset, -9.0, 9.0)
     if cut > plain_cut:
         excess = slope * cut + offset - cut_logit
         calibrated = np.where(raw < cut, calibrated - excess, calibrated)
     else:
         calibrated = np.where(raw >= cut, np.maximum(calibrated, cut_logit), calibrated)
-    return _strictly_rising(raw, _with_tail(raw, calibrated))
+    return _strictly_rising(raw, _with_tail(raw, calibrated, tail_slope))
 
 
 def fit_learned_score_map(
@@ -137,7 +146,14 @@ def fit_new_map(
     if curve is None or not objects or not len(scores):
         return None
     slope, offset = curve
-    return _fit_balanced(slope * _logit(scores) + offset, hits, objects, LEARNED_SCORES)
+    return _fit_balanced(
+        slope * _logit(scores) + offset,
+        hits,
+        objects,
+        LEARNED_SCORES,
+        knots=slope * KNOTS + offset,
+        tail_slope=TAIL_SLOPE / slope,
+    )
 
 
 def _learned_curve(
@@ -156,7 +172,8 @@ def expected_score_map() -> ScoreMap:
 
 
 def _curve(slope: float, offset: float) -> ScoreMap:
-    return _strictly_rising(KNOTS, _with_tail(KNOTS, np.clip(slope * KNOTS + offset, -9.0, 9.0)))
+    calibrated = np.clip(slope * KNOTS + offset, -9.0, 9.0)
+    return _strictly_rising(KNOTS, _with_tail(KNOTS, calibrated, TAIL_SLOPE))
 
 
 def fit_mask_cut(
@@ -212,11 +229,11 @@ def _fit_logistic(
     return float(max(theta[0], 0.2)), float(theta[1])
 
 
-def _with_tail(raw: np.ndarray, calibrated: np.ndarray) -> np.ndarray:
+def _with_tail(raw: np.ndarray, calibrated: np.ndarray, tail_slope: float) -> np.ndarray:
     """Let low scores fall off gently: who asks for everything down to 0.01 wants the long tail too."""
     top = math.log(TAIL_SCORE / (1 - TAIL_SCORE))
     start = float(np.interp(top, calibrated, raw))
-    return np.where(calibrated < top, top + TAIL_SLOPE * (raw - start), calibrated)
+    return np.where(calibrated < top, top + tail_slope * (raw - start), calibrated)
 
 
 def _balanced_cut(logits: FloatArray, hits: np.ndarray, objects: int, plain_cut: float) -> float:

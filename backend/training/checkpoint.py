@@ -13,7 +13,7 @@ from backend.training.inputs import CHECKPOINT_FILE
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from backend.training.recipe import (
     HELD_OUT_MAX_IMAGES,
@@ -35,19 +35,25 @@ def split_by_task(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
     return training, [i for i, task in enumerate(task_ids) if task in held_out]
 
 
-def split_late(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+def split_late(
+    task_ids: Sequence[int], labels_shown: Sequence[Collection[int]]
+) -> tuple[list[int], list[int]]:
     """Return (from the start, late) positions in `task_ids`, of images of which none is held back.
 
-    About LATE_SHARE of the tasks, by digest as above; with fewer than LATE_MIN_IMAGES images, or too many to
-    need any, none joins late.
+    labels_shown: the labels drawn on each image. At most LATE_SHARE of the images join late, whole tasks by
+    digest as above, and none without which a label would be shown by no image from the start. With fewer
+    than LATE_MIN_IMAGES images, or so many that some are held back, none joins late.
     """
-    tasks = sorted(set(task_ids), key=_digest)
-    count = round(LATE_SHARE * len(tasks))
     if not LATE_MIN_IMAGES <= len(task_ids) < HELD_OUT_MIN_IMAGES:
-        count = 0
-    late = set(tasks[:count])
-    first = [i for i, task in enumerate(task_ids) if task not in late]
-    return first, [i for i, task in enumerate(task_ids) if task in late]
+        return list(range(len(task_ids))), []
+    first, late = set(range(len(task_ids))), set[int]()
+    for task in sorted(set(task_ids), key=_digest):
+        joining = {i for i in first if task_ids[i] == task}
+        staying = first - joining
+        lost = {k for i in joining for k in labels_shown[i]} - {k for i in staying for k in labels_shown[i]}
+        if not lost and len(late) + len(joining) <= round(LATE_SHARE * len(task_ids)):
+            first, late = staying, late | joining
+    return sorted(first), sorted(late)
 
 
 def _digest(task_id: int) -> bytes:

@@ -80,7 +80,7 @@ class TrainingOutcome:
     """What a training made: a folder with weights.safetensors (and more), and what its card must say.
 
     card: JSON-ready; architecture, input size, mean and std, metrics, images seen, seconds, warnings.
-    metrics: of the best epoch on the held-out part, or on nothing (`{}`).
+    metrics: of the epoch that is kept, on the held-out part, or on nothing (`{}`).
     """
 
     folder: Path

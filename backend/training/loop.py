@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.core.instances import Detections, FloatArray
+from backend.core.instances import Detections, FloatArray, IntArray
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
 from backend.nn.network import InstanceNetwork
 from backend.nn.precision import in_channels_last
@@ -22,7 +22,7 @@ from backend.nn.score_map import ScoreMap
 from backend.training.batches import Batch, BatchLoader, BatchPlan, plan_epoch
 from backend.training.calibration import LEARNED_IMAGES_MAX, fit_new_map
 from backend.training.checkpoint import TrainingState, save_state
-from backend.training.dataset import CachedImage
+from backend.training.dataset import CachedImage, count_labels
 from backend.training.inputs import EpochReport, TrainingObserver, TrainingPaused
 from backend.training.metrics import average_precision
 from backend.training.recipe import Recipe
@@ -46,7 +46,7 @@ EARLY_SHARE = 0.4
 EARLY_EVERY = 5
 # A later epoch has learned at a lower rate, so an earlier one is preferred only where it is surely better: by
 # more than two standard errors of the difference, which for so many held-out objects is this over their root
-# (one object's fitness varies by about 0.45, and two epochs agree on four objects of five).
+# (one object's fitness varies by about 0.45, and what two epochs make of it correlates by about 0.8).
 SURELY_BETTER = 0.56
 STOPS = (None, "keep", "discard", "pause")
 
@@ -75,7 +75,8 @@ class LearningData:
 class LoopResult:
     """How a loop ended; best_weights are the averaged weights of the last epoch that none surely betters.
 
-    new_map: what scores of learned images mean on new ones; None where no image joined late.
+    learned: the images that taught. new_map: what scores of learned images mean on new ones; None where no
+    image was to join late.
     """
 
     best_weights: dict[str, torch.Tensor]
@@ -85,6 +86,7 @@ class LoopResult:
     images_seen: int
     seconds: float
     batch_size: int
+    learned: Sequence[CachedImage]
     stopped_early_by: str | None = None
     new_map: ScoreMap | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -130,9 +132,9 @@ class TrainingLoop:
         self._last_save = time.monotonic()
         self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
-        self._join_epoch = round(recipe.late_join * recipe.epochs)
-        objects = sum(len(image.target) for image in data.held_out)
-        self._surely_better = SURELY_BETTER / math.sqrt(max(objects, 1))
+        self._join_epoch = min(round(recipe.late_join * recipe.epochs), recipe.epochs - 1)
+        counts = count_labels(data.held_out, len(labels))
+        self._surely_better = SURELY_BETTER / math.sqrt(_equal_count(counts[counts > 0]))
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a stored state instead of the beginning."""
@@ -155,10 +157,11 @@ class TrainingLoop:
             loss = self._run_epoch(epoch)
             if self._stop is not None:
                 ended_by = self._obey_stop()
+                self._judge(epoch - 1, is_last=True)
                 break
             metrics = self._judge(epoch)
             self.state.next_epoch = epoch + 1
-            if self.data.late and self.state.next_epoch == self._join_epoch and self.world.is_first:
+            if self.state.next_epoch == self._join_epoch:
                 self._ask_late_images()
             self.state.seconds = time.monotonic() - started
             if time.monotonic() - self._last_save >= self._save_seconds / CHECKPOINT_SHARE:
@@ -167,6 +170,8 @@ class TrainingLoop:
             is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
             if self.world.agree(is_stale) and self.state.next_epoch < self.recipe.epochs:
                 ended_by = "patience"
+        if self.state.next_epoch < self._join_epoch:
+            self._ask_late_images()
         if self.state.best_weights is None or not self.data.held_out:
             self.state.best_weights = weights_of(self.ema)
             self.state.best_epoch = self.state.next_epoch - 1
@@ -179,6 +184,7 @@ class TrainingLoop:
             images_seen=self.state.images_seen,
             seconds=self.state.seconds,
             batch_size=self.state.batch_size,
+            learned=self._teaching(self.state.next_epoch - 1),
             stopped_early_by=ended_by,
             new_map=ScoreMap.from_card(self.state.new_map) if self.state.new_map else None,
             history=self._history,
@@ -298,10 +304,10 @@ class TrainingLoop:
         self.state.warnings.append(message)
         self.observer.on_warning(message)
 
-    def _judge(self, epoch: int) -> dict[str, float]:
+    def _judge(self, epoch: int, *, is_last: bool = False) -> dict[str, float]:
         if not self.data.held_out or not self.world.is_first:
             return {}
-        is_last = epoch + 1 == self.recipe.epochs
+        is_last = is_last or epoch + 1 == self.recipe.epochs
         is_early = epoch + 1 < EARLY_SHARE * self.recipe.epochs
         if is_early and (epoch + 1) % EARLY_EVERY and not is_last:
             return {}
@@ -320,7 +326,9 @@ class TrainingLoop:
         return metrics
 
     def _ask_late_images(self) -> None:
-        """Note what the network makes of the images that are about to join, beside those it knows."""
+        """Note what the network makes of the images that have not joined yet, beside those it knows."""
+        if not self.data.late or not self.world.is_first:
+            return
         sides = (self.data.training[:LEARNED_IMAGES_MAX], self.data.late)
         (learned, new) = (predict_images(self.ema_predictor(), side) for side in sides)
         (learned_targets, new_targets) = ([image.target for image in side] for side in sides)
@@ -377,6 +385,11 @@ def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[
         confidence_threshold=EVALUATION_FLOOR,
         nms_threshold=EVALUATION_NMS,
     )
+
+
+def _equal_count(counts: IntArray) -> float:
+    """Return how many objects of one label say as much as so many of each: fitness is a mean over labels."""
+    return len(counts) ** 2 / float((1 / counts).sum()) if len(counts) else 1.0
 
 
 def is_out_of_memory(exc: BaseException) -> bool:

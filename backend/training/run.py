@@ -182,13 +182,11 @@ def _split(
 ) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
     """Return the images that teach from the start, those that join late, and those held back."""
     learned, held_out = split_by_task(loaded.task_ids)
-    # To a network that starts from a version of the project they would not be new.
-    is_new = not held_out and inputs.start_folder is None
-    first, late = split_late(loaded.task_ids) if is_new else (learned, [])
-    # Nothing can be learned until the others join, if all that is drawn is on them.
-    if late and not any(len(loaded.images[i].target) for i in first):
-        first, late = learned, []
     images = loaded.images
+    first, late = learned, list[int]()
+    # To a network that starts from a version of the project they would not be new.
+    if not held_out and inputs.start_folder is None:
+        first, late = split_late(loaded.task_ids, [set(image.target.label_indices) for image in images])
     return [images[i] for i in first], [images[i] for i in late], [images[i] for i in held_out]
 
 
@@ -249,7 +247,7 @@ def _judge_best(
     has_masks = loop.network.architecture.has_masks
     score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
     if score_map is None:
-        learned = data.learned[:LEARNED_IMAGES_MAX]
+        learned = result.learned[:LEARNED_IMAGES_MAX]
         score_map = fit_learned_score_map(
             predict_images(loop.ema_predictor(), learned),
             [image.target for image in learned],
@@ -297,10 +295,15 @@ def _card(
 ) -> dict[str, Any]:
     counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
     notes = [start.warning] if start.warning else []
-    if not data.held_out:
+    unseen = len(data.learned) - len(result.learned)
+    if unseen:
+        notes.append(
+            f"stopped before {unseen} images joined: they were not learned from, scores are fitted to them"
+        )
+    elif not data.held_out:
         notes.append(
             "too few images to hold any back: all were learned from, and scores are fitted to those"
-            + (f" and to what was said of {len(data.late)} that joined late" if result.new_map else "")
+            + (f" and to what was said of {len(data.late)} before they joined" if result.new_map else "")
         )
     return {
         "architecture": architecture.as_card(),
@@ -312,7 +315,7 @@ def _card(
         "params": inputs.params.as_dict(),
         "recipe": recipe.as_card(),
         "start": start.origin,
-        "training_images": len(data.learned),
+        "training_images": len(result.learned),
         "late_images": len(data.late),
         "held_out_images": len(data.held_out),
         "unreadable_images": len(loaded.failures),

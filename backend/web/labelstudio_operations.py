@@ -79,7 +79,7 @@ LABELSTUDIO_OPERATIONS: tuple[Operation, ...] = (
         "/stop",
         "stop",
         "label studio",
-        "Stop a job; a training may keep its best epoch so far",
+        "Stop a job; a training may keep what it has learned so far",
         answers.JobState,
         schemas.StopBody,
         problems=(400, 410, _QUEUE),

@@ -27,7 +27,9 @@ class JobCreated(Answer):
 class StopJobBody(Body):
     """How to end a job."""
 
-    mode: Literal["keep", "discard"] = Field("discard", description="keep: publish the best epoch so far.")
+    mode: Literal["keep", "discard"] = Field(
+        "discard", description="keep: publish what it has learned so far."
+    )
 
 
 class Job(Answer):

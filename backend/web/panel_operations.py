@@ -225,7 +225,7 @@ PANEL_OPERATIONS: tuple[Operation, ...] = (
         "/api/jobs/{job_id}/stop",
         "stop_job",
         "jobs",
-        "Stop a job; a training keeps its best epoch so far, or discards it",
+        "Stop a job; a training keeps what it has learned so far, or discards it",
         jobs.Job,
         jobs.StopJobBody,
         needs_body=False,

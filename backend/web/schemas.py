@@ -128,7 +128,7 @@ class JobBody(_Body):
 
 
 class StopBody(_Body):
-    """`/stop`; keep: make a version of the best epoch so far instead of discarding it."""
+    """`/stop`; keep: make a version of what it has learned so far instead of discarding it."""
 
     job: StrictStr
     keep: StrictBool = False

@@ -158,7 +158,17 @@ def test_new_images_that_hold_less_than_was_promised_lower_the_scores():
     at = np.argmin(np.abs(raw - np.log(0.6 / 0.4)))
     assert flattering[at] > 0.7
     assert 0.25 < honest[at] < 0.5
-    assert (np.diff(honest) >= 0).all()
+
+
+def test_new_images_in_which_nothing_is_found_do_not_raise_the_scores():
+    boxes = [[20 * k, 0, 20 * k + 10, 10] for k in range(4)]
+    learned = [detections(boxes, [0.7, 0.6, 0.3, 0.3])] * 10, [target(boxes[:2])] * 10
+    nothing_hit = [detections(boxes[2:], [0.3, 0.25])] * 10, [target(boxes[:1])] * 10
+    flattering = fit_learned_score_map(*learned)
+    honest = fit_learned_score_map(*learned, fit_new_map(*learned, *nothing_hit))
+    assert honest.score_to_logit(0.3) > flattering.score_to_logit(0.3)
+    # Who asks for everything still gets the long tail.
+    assert honest.score_to_logit(0.01) < -2.0
 
 
 def test_new_images_without_objects_or_finds_say_nothing():
@@ -224,9 +234,19 @@ def test_how_many_are_held_out(count, least, most):
 
 @pytest.mark.parametrize(("count", "late"), [(1, 0), (7, 0), (8, 2), (10, 2), (19, 4), (20, 0), (500, 0)])
 def test_how_many_join_late(count, late):
-    first, joining = split_late(list(range(count)))
+    first, joining = split_late(list(range(count)), [{0}] * count)
     assert len(joining) == late
     assert sorted(first + joining) == list(range(count))
+
+
+def test_a_task_of_many_pages_does_not_join_late_nor_the_only_one_that_shows_a_label():
+    for task in range(30):
+        pages = [task] * 6 + [100 + task, 200 + task, 300 + task, 400 + task]
+        first, joining = split_late(pages, [{0}] * 10)
+        assert set(range(6)) <= set(first)
+        assert len(joining) == 2
+        labels_shown = [{0, 1} if i == joining[0] else {0} for i in range(10)]
+        assert joining[0] not in split_late(pages, labels_shown)[1]
 
 
 def test_at_most_so_many_are_held_out():

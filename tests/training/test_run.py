@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import backend.training.loop as loop_module
+import backend.training.run as run_module
 from backend.core.training_params import TrainingParams
 from backend.errors import (
     FetchError,
@@ -16,6 +17,8 @@ from backend.errors import (
 )
 from backend.nn.network import InstanceNetwork
 from backend.nn.predictor import load_predictor, read_card
+from backend.nn.score_map import ScoreMap
+from backend.training.calibration import expected_score_map
 from backend.training.inputs import TrainingInputs, TrainingPaused
 from backend.training.run import train_version
 from tests.learning_scenes import Observer, sample, scene
@@ -68,14 +71,41 @@ def test_images_that_join_late_tell_what_is_new_and_teach_in_the_end(tmp_path, m
     monkeypatch.setattr(
         loop_module, "plan_epoch", lambda images, *a, **k: shown.append(len(images)) or plan(images, *a, **k)
     )
+    asked, new_map, used = [], ScoreMap((-1.0, 1.0), (-2.0, 1.5)), []
+    monkeypatch.setattr(
+        loop_module,
+        "fit_new_map",
+        lambda _, learned, __, new: asked.append((len(learned), len(new))) or new_map,
+    )
+    monkeypatch.setattr(
+        run_module, "fit_learned_score_map", lambda *args: used.append(args[-1]) or expected_score_map()
+    )
     params = replace(PARAMS, epochs=5)
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(10)], params), Observer())
     assert shown == [8, 8, 8, 10, 10]
+    assert asked == [(8, 2)]
+    assert used == [new_map]
     assert outcome.card["training_images"] == 10
     assert outcome.card["late_images"] == 2
     assert outcome.card["held_out_images"] == 0
     again = replace(inputs_for(tmp_path / "b", [sample(i) for i in range(10)]), start_folder=outcome.folder)
     assert train_version(again, Observer()).card["late_images"] == 0  # it has learned from all of them before
+
+
+def test_a_training_stopped_before_all_have_joined_says_so(tmp_path):
+    params = replace(PARAMS, epochs=50)
+    stopped = train_version(
+        inputs_for(tmp_path, [sample(i) for i in range(10)], params), Observer(stop="keep")
+    )
+    assert stopped.card["training_images"] == 8
+    assert "stopped before 2 images joined" in stopped.card["warnings"][0]
+
+
+def test_a_single_epoch_waits_for_nobody(tmp_path):
+    samples = [sample(i) for i in range(10)]
+    outcome = train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
+    assert outcome.card["training_images"] == 10
+    assert "all were learned from" in outcome.card["warnings"][0]
 
 
 def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
@@ -90,6 +120,11 @@ def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monke
     monkeypatch.setattr(loop_module, "EARLY_SHARE", 0.0)
     assert last_epoch_kept("luck", [0.5, 0.7, 0.5, 0.5]) == 4
     assert last_epoch_kept("sure", [0.5, 0.9, 0.5, 0.5]) == 2
+
+
+@pytest.mark.parametrize(("counts", "equal"), [([], 1), ([6], 6), ([50, 50], 100), ([200, 2], 7.92)])
+def test_a_rare_label_says_how_far_held_out_objects_are_believed(counts, equal):
+    assert loop_module._equal_count(np.array(counts)) == pytest.approx(equal, abs=0.01)
 
 
 @pytest.mark.slow

@@ -157,7 +157,7 @@ async function stop(job, mode) {
   askingToStop = null;
   try {
     await api.stop(job.job_id, mode);
-    toast(mode === "keep" ? "Stopping; the best epoch so far is kept." : "Stopping.");
+    toast(mode === "keep" ? "Stopping; what it has learned so far is kept." : "Stopping.");
   } catch (error) {
     toast(error.message, { kind: "bad" });
   }
