@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,6 +45,10 @@ SURE_STANDARD_ERRORS = 2.0
 KNOTS = np.linspace(-4.0, 3.0, 29)
 
 
+FittedTo = Literal["held_out", "learned_and_late", "learned", "nothing"]
+"""Which images a score map was fitted to, the most telling first."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """What is believed of P(hit | logit) before any object was seen, and how firmly (inverse variances)."""
@@ -62,9 +66,10 @@ LEARNED_SCORES = Expected(1.0, LEARNED_OFFSET, NEW_SLOPE_STRENGTH, NEW_OFFSET_ST
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the held-out images taught about reading the network; the defaults where there are none."""
+    """How to read the network, and which images taught it: its scores, and where its masks end."""
 
-    score_map: ScoreMap = field(default_factory=lambda: expected_score_map())
+    score_map: ScoreMap
+    fitted_to: FittedTo
     mask_cut_logit: float = MASK_CUT_LOGIT
 
     def as_card(self) -> dict[str, Any]:
@@ -114,15 +119,15 @@ def _fit_balanced(
 
 def fit_learned_score_map(
     detections: Sequence[Detections], targets: Sequence[TrainingTarget], new_map: ScoreMap | None = None
-) -> ScoreMap:
-    """Return the map that images which were learned from suggest, as `fit_score_map` takes them.
+) -> ScoreMap | None:
+    """Return the map that images which were learned from suggest, as `fit_score_map` takes and returns them.
 
     Their precision and recall are flattering, so only the logistic curve is taken. new_map: what its logits
     mean on new images, as `fit_new_map` returns it; without, they are meant a little lower.
     """
     curve = _learned_curve(detections, targets)
     if curve is None:
-        return expected_score_map()
+        return None
     slope, offset = curve
     if new_map is None:
         return _curve(slope, offset + LEARNED_OFFSET)

@@ -13,7 +13,7 @@ from backend.training.inputs import CHECKPOINT_FILE
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass
@@ -25,7 +25,6 @@ class TrainingState:
     batch_size: int = 1
     best_epoch: int = -1
     best_fitness: float = -1.0
-    best_metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     images_seen: int = 0
     weights: dict[str, torch.Tensor] = field(default_factory=dict)

@@ -81,7 +81,6 @@ class LoopResult:
 
     best_weights: dict[str, torch.Tensor]
     best_epoch: int
-    best_metrics: dict[str, float]
     epochs_run: int
     images_seen: int
     seconds: float
@@ -132,7 +131,7 @@ class TrainingLoop:
         self._last_save = time.monotonic()
         self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
-        self._join_epoch = min(round(recipe.late_join * recipe.epochs), recipe.epochs - 1)
+        self._join_epoch = round(recipe.late_join * recipe.epochs)
         counts = count_labels(data.held_out, len(labels))
         self._surely_better = SURELY_BETTER / math.sqrt(_equal_count(counts[counts > 0]))
 
@@ -179,7 +178,6 @@ class TrainingLoop:
         return LoopResult(
             best_weights=self.state.best_weights,
             best_epoch=self.state.best_epoch,
-            best_metrics=self.state.best_metrics,
             epochs_run=self.state.next_epoch,
             images_seen=self.state.images_seen,
             seconds=self.state.seconds,
@@ -320,8 +318,7 @@ class TrainingLoop:
         )
         fitness = float(np.mean(list(metrics.values())))
         if fitness >= self.state.best_fitness - self._surely_better:
-            self.state.best_epoch, self.state.best_metrics = epoch, metrics
-            self.state.best_weights = weights_of(self.ema)
+            self.state.best_epoch, self.state.best_weights = epoch, weights_of(self.ema)
         self.state.best_fitness = max(self.state.best_fitness, fitness)
         return metrics
 

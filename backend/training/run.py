@@ -20,11 +20,14 @@ from backend.nn.network import Architecture, InstanceNetwork
 from backend.nn.postprocess import MASK_CUT_LOGIT
 from backend.nn.precision import is_bf16_faster
 from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
+from backend.nn.score_map import ScoreMap
 from backend.training.batches import sampling_weights
 from backend.training.calibration import (
     LEARNED_IMAGES_MAX,
     Calibration,
+    FittedTo,
     expected_calibration_error,
+    expected_score_map,
     fit_learned_score_map,
     fit_mask_cut,
     fit_score_map,
@@ -143,7 +146,7 @@ def learn_detector(
     if not world.is_first:
         return None
     fitted, metrics, by_label = _judge_best(loop, result, data, inputs)
-    card = _card(inputs, architecture, recipe, loop, result, data, loaded, start)
+    card = _card(inputs, architecture, recipe, loop, result, data, loaded, start, fitted.fitted_to)
     card.update(
         **fitted.as_card(),
         metrics=metrics,
@@ -184,8 +187,8 @@ def _split(
     learned, held_out = split_by_task(loaded.task_ids)
     images = loaded.images
     first, late = learned, list[int]()
-    # To a network that starts from a version of the project they would not be new.
-    if not held_out and inputs.start_folder is None:
+    # To a network that starts from a version of the project they would not be new; one epoch has no later.
+    if not held_out and inputs.start_folder is None and inputs.params.epochs > 1:
         first, late = split_late(loaded.task_ids, [set(image.target.label_indices) for image in images])
     return [images[i] for i in first], [images[i] for i in late], [images[i] for i in held_out]
 
@@ -245,16 +248,9 @@ def _judge_best(
     loop.ema.load_state_dict(result.best_weights)
     targets = [image.target for image in data.held_out]
     has_masks = loop.network.architecture.has_masks
-    score_map = fit_score_map(predict_images(loop.ema_predictor(), data.held_out), targets)
-    if score_map is None:
-        learned = result.learned[:LEARNED_IMAGES_MAX]
-        score_map = fit_learned_score_map(
-            predict_images(loop.ema_predictor(), learned),
-            [image.target for image in learned],
-            result.new_map,
-        )
+    score_map, fitted_to = _fit_scores(loop, result, data)
     if not data.held_out:
-        return Calibration(score_map), {}, {}
+        return Calibration(score_map, fitted_to), {}, {}
 
     def predict(mask_cut_logit: float) -> list[Detections]:
         predictor = Predictor(
@@ -267,7 +263,8 @@ def _judge_best(
         )
         return predict_images(predictor, data.held_out)
 
-    fitted = Calibration(score_map, fit_mask_cut(predict, targets) if has_masks else MASK_CUT_LOGIT)
+    mask_cut_logit = fit_mask_cut(predict, targets) if has_masks else MASK_CUT_LOGIT
+    fitted = Calibration(score_map, fitted_to, mask_cut_logit)
     found = predict(fitted.mask_cut_logit)
     metrics = average_precision(found, targets, len(inputs.labels), with_masks=has_masks)
     cut = inputs.params.confidence_threshold
@@ -283,6 +280,40 @@ def _judge_best(
     return fitted, {name: round(value, 4) for name, value in metrics.items()}, by_label
 
 
+def _fit_scores(loop: TrainingLoop, result: LoopResult, data: LearningData) -> tuple[ScoreMap, FittedTo]:
+    """Fit scores to the images that tell most of new ones and suffice, and say which these are."""
+    held_out, learned = data.held_out, result.learned[:LEARNED_IMAGES_MAX]
+    found = predict_images(loop.ema_predictor(), held_out)
+    score_map = fit_score_map(found, [image.target for image in held_out])
+    if score_map is not None:
+        return score_map, "held_out"
+    found = predict_images(loop.ema_predictor(), learned)
+    score_map = fit_learned_score_map(found, [image.target for image in learned], result.new_map)
+    if score_map is not None:
+        return score_map, "learned_and_late" if result.new_map else "learned"
+    return expected_score_map(), "nothing"
+
+
+def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:
+    """Return what a reader of the card should know of the images behind its scores."""
+    notes = []
+    unseen = len(data.learned) - len(result.learned)
+    if unseen:
+        notes.append(f"stopped before {unseen} images joined: they were not learned from")
+    elif not data.held_out:
+        notes.append("too few images to hold any back: all were learned from")
+    if fitted_to == "learned":
+        notes.append("scores are fitted to images that were learned from, which flatters")
+    elif fitted_to == "learned_and_late":
+        notes.append(
+            "scores are fitted to images that were learned from and to what was said of "
+            f"{len(data.late)} while they were new"
+        )
+    elif fitted_to == "nothing":
+        notes.append("too little was found to fit scores to: they mean what is expected of any network's")
+    return notes
+
+
 def _card(
     inputs: TrainingInputs,
     architecture: Architecture,
@@ -292,19 +323,9 @@ def _card(
     data: LearningData,
     loaded: LoadedImages,
     start: Start,
+    fitted_to: FittedTo,
 ) -> dict[str, Any]:
     counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
-    notes = [start.warning] if start.warning else []
-    unseen = len(data.learned) - len(result.learned)
-    if unseen:
-        notes.append(
-            f"stopped before {unseen} images joined: they were not learned from, scores are fitted to them"
-        )
-    elif not data.held_out:
-        notes.append(
-            "too few images to hold any back: all were learned from, and scores are fitted to those"
-            + (f" and to what was said of {len(data.late)} before they joined" if result.new_map else "")
-        )
     return {
         "architecture": architecture.as_card(),
         "labels": list(inputs.labels),
@@ -327,7 +348,11 @@ def _card(
         "stopped_early_by": result.stopped_early_by,
         "training_seconds": round(result.seconds, 1),
         "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
-        "warnings": notes + loop.state.warnings,
+        "warnings": [
+            *([start.warning] if start.warning else []),
+            *_notes(data, result, fitted_to),
+            *loop.state.warnings,
+        ],
         "seed": inputs.seed,
     }
 

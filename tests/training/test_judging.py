@@ -178,11 +178,11 @@ def test_new_images_without_objects_or_finds_say_nothing():
     assert fit_new_map(*shy(0), found, truth) is None
 
 
-def test_too_little_to_fit_leaves_what_is_expected():
+def test_too_little_to_fit_leaves_what_is_expected_of_any_network():
     one = [detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])]
     assert fit_score_map(*one) is None
-    score_map = fit_learned_score_map(*one)
-    assert score_map == expected_score_map()
+    assert fit_learned_score_map(*one) is None
+    score_map = expected_score_map()
     # A raw score is an expected IoU: half is about the line between hit and miss.
     assert 0.4 < score_map.score_to_logit(0.5) + 0.5 < 0.7
     assert score_map.logits_to_scores(np.array([-2.0]))[0] > 0.005

@@ -105,7 +105,31 @@ def test_a_single_epoch_waits_for_nobody(tmp_path):
     samples = [sample(i) for i in range(10)]
     outcome = train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
     assert outcome.card["training_images"] == 10
+    assert outcome.card["late_images"] == 0
     assert "all were learned from" in outcome.card["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("images", "from_held_out", "from_learned", "said"),
+    [
+        (22, ScoreMap(), None, []),
+        (22, None, ScoreMap(), ["scores are fitted to images that were learned from, which flatters"]),
+        (22, None, None, ["too little was found to fit scores"]),
+        (10, None, ScoreMap(), ["all were learned from", "what was said of 2 while they were new"]),
+        (10, None, None, ["all were learned from", "too little was found to fit scores"]),
+    ],
+)
+def test_the_card_says_which_images_the_scores_are_fitted_to(
+    tmp_path, monkeypatch, images, from_held_out, from_learned, said
+):
+    monkeypatch.setattr(run_module, "fit_score_map", lambda *_: from_held_out)
+    monkeypatch.setattr(run_module, "fit_learned_score_map", lambda *_: from_learned)
+    monkeypatch.setattr(loop_module, "fit_new_map", lambda *_: ScoreMap())
+    params = replace(PARAMS, epochs=2)
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(images)], params), Observer())
+    warnings = outcome.card["warnings"]
+    assert len(warnings) == len(said)
+    assert all(words in warning for words, warning in zip(said, warnings, strict=True))
 
 
 def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
