@@ -1,8 +1,9 @@
-"""Scores that mean something: fitted on the held-out images, so that 0.30 is a sensible cut.
+"""Scores that mean something, so that 0.30 is a sensible cut: fitted in two steps.
 
-Where too few objects are held out, on what was learned from: a network of ten images may be sure of nothing
-(its raw scores then stay low even there) or of much, and no constant serves both. How much less is true of
-new images, the ones that joined late tell: what the network said of them while it had not learned from them.
+What was learned from tells by hundreds of objects how a project's labels answer to raw scores: a network of
+ten images may be sure of nothing (its raw scores then stay low even there) or of much, and where annotators
+leave half of the things out, a good box is often none. How much less is true of new images, the held-out ones
+tell; where none is held out, those that joined late: what was said of them before they taught.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
 # What was learned from is known a little better than what is new: how much lower logits are meant for that.
 LEARNED_OFFSET = -0.3
 LEARNED_IMAGES_MAX = 32
-# How firmly that, and a slope of one, is believed against what the images that joined late say.
+# How firmly that, and a slope of one, is believed against what new images say.
 NEW_SLOPE_STRENGTH, NEW_OFFSET_STRENGTH = 4.0, 4.0
 # Where even that shows too little.
 UNJUDGED_OFFSET = -0.4
@@ -77,55 +78,16 @@ class Calibration:
         return {"score_map": self.score_map.as_card(), "mask_cut_logit": self.mask_cut_logit}
 
 
-def fit_score_map(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> ScoreMap | None:
-    """Return the map from raw logits to calibrated ones; None where too few objects were held out or found.
-
-    detections: of the held-out images with uncalibrated scores, down to a low threshold. First the chance of
-    a hit is fitted as a logistic function of the raw logit (Platt, 1999); then the part about the cut is bent
-    so that precision and recall meet near DEFAULT_CUT, where someone who never moves the threshold stands.
-    """
-    scores, _, hits, objects = scored_hits(detections, targets)
-    if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN or not len(scores):
-        return None
-    return _fit_balanced(_logit(scores), hits, objects, RAW_SCORES)
-
-
-def _fit_balanced(
-    logits: FloatArray,
-    hits: np.ndarray,
-    objects: int,
-    expected: Expected,
-    *,
-    knots: np.ndarray = KNOTS,
-    tail_slope: float = TAIL_SLOPE,
-) -> ScoreMap:
-    slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects, expected)
-    cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
-    plain_cut = (cut_logit - offset) / slope
-    # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part, and
-    # that of fewer not at all.
-    enough = min(objects, hits.sum()) >= OBJECTS_MIN
-    trust = objects / (objects + BALANCE_STRENGTH) if enough else 0.0
-    cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
-    raw = np.sort(np.concatenate([knots, [cut - 0.01, cut]]))
-    calibrated = np.clip(slope * raw + offset, -9.0, 9.0)
-    if cut > plain_cut:
-        excess = slope * cut + offset - cut_logit
-        calibrated = np.where(raw < cut, calibrated - excess, calibrated)
-    else:
-        calibrated = np.where(raw >= cut, np.maximum(calibrated, cut_logit), calibrated)
-    return _strictly_rising(raw, _with_tail(raw, calibrated, tail_slope))
-
-
-def fit_learned_score_map(
-    detections: Sequence[Detections], targets: Sequence[TrainingTarget], new_map: ScoreMap | None = None
+def fit_score_map(
+    learned: Sequence[Detections], learned_targets: Sequence[TrainingTarget], new_map: ScoreMap | None = None
 ) -> ScoreMap | None:
-    """Return the map that images which were learned from suggest, as `fit_score_map` takes and returns them.
+    """Return the map from raw logits to calibrated ones; None where too few objects were learned or found.
 
-    Their precision and recall are flattering, so only the logistic curve is taken. new_map: what its logits
+    learned: detections of images that were learned from, with uncalibrated scores, down to a low threshold.
+    The chance of a hit there is a logistic function of the raw logit (Platt, 1999). new_map: what its logits
     mean on new images, as `fit_new_map` returns it; without, they are meant a little lower.
     """
-    curve = _learned_curve(detections, targets)
+    curve = _learned_curve(learned, learned_targets)
     if curve is None:
         return None
     slope, offset = curve
@@ -143,22 +105,34 @@ def fit_new_map(
 ) -> ScoreMap | None:
     """Return the map from the logits of the curve of images that were learned from to those of new ones.
 
-    All are detections of one network. None where either side has too few objects. The curve is fitted anew
-    to the network that comes out in the end; how far it flatters is what carries over.
+    All are detections of one network, as `fit_score_map` takes them. None where either side has too few
+    objects. First the chance of a hit is fitted as a logistic function; then the part about the cut is bent
+    so that precision and recall of the new ones meet near DEFAULT_CUT, where someone who never moves the
+    threshold stands. The map of images that join later serves the network that comes out in the end: how far
+    the curve of what it learned flatters is what carries over.
     """
     curve = _learned_curve(learned, learned_targets)
     scores, _, hits, objects = scored_hits(new, new_targets)
     if curve is None or not objects or not len(scores):
         return None
-    slope, offset = curve
-    return _fit_balanced(
-        slope * _logit(scores) + offset,
-        hits,
-        objects,
-        LEARNED_SCORES,
-        knots=slope * KNOTS + offset,
-        tail_slope=TAIL_SLOPE / slope,
-    )
+    learned_slope, learned_offset = curve
+    logits, knots = (learned_slope * raw + learned_offset for raw in (_logit(scores), KNOTS))
+    slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects, LEARNED_SCORES)
+    cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
+    plain_cut = (cut_logit - offset) / slope
+    # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part, and
+    # that of fewer not at all.
+    enough = min(objects, hits.sum()) >= OBJECTS_MIN
+    trust = objects / (objects + BALANCE_STRENGTH) if enough else 0.0
+    cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
+    at = np.sort(np.concatenate([knots, [cut - 0.01, cut]]))
+    calibrated = np.clip(slope * at + offset, -9.0, 9.0)
+    if cut > plain_cut:
+        excess = slope * cut + offset - cut_logit
+        calibrated = np.where(at < cut, calibrated - excess, calibrated)
+    else:
+        calibrated = np.where(at >= cut, np.maximum(calibrated, cut_logit), calibrated)
+    return _strictly_rising(at, _with_tail(at, calibrated, TAIL_SLOPE / learned_slope))
 
 
 def _learned_curve(

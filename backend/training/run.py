@@ -28,8 +28,8 @@ from backend.training.calibration import (
     FittedTo,
     expected_calibration_error,
     expected_score_map,
-    fit_learned_score_map,
     fit_mask_cut,
+    fit_new_map,
     fit_score_map,
 )
 from backend.training.checkpoint import discard_state, load_state
@@ -281,17 +281,17 @@ def _judge_best(
 
 
 def _fit_scores(loop: TrainingLoop, result: LoopResult, data: LearningData) -> tuple[ScoreMap, FittedTo]:
-    """Fit scores to the images that tell most of new ones and suffice, and say which these are."""
-    held_out, learned = data.held_out, result.learned[:LEARNED_IMAGES_MAX]
-    found = predict_images(loop.ema_predictor(), held_out)
-    score_map = fit_score_map(found, [image.target for image in held_out])
-    if score_map is not None:
-        return score_map, "held_out"
-    found = predict_images(loop.ema_predictor(), learned)
-    score_map = fit_learned_score_map(found, [image.target for image in learned], result.new_map)
-    if score_map is not None:
-        return score_map, "learned_and_late" if result.new_map else "learned"
-    return expected_score_map(), "nothing"
+    """Fit scores to the images that were learned from and to those that are new, and say what there was."""
+    learned = result.learned[:LEARNED_IMAGES_MAX]
+    found, found_new = (predict_images(loop.ema_predictor(), side) for side in (learned, data.held_out))
+    targets, new_targets = ([image.target for image in side] for side in (learned, data.held_out))
+    new_map = fit_new_map(found, targets, found_new, new_targets) if data.held_out else result.new_map
+    score_map = fit_score_map(found, targets, new_map)
+    if score_map is None:
+        return expected_score_map(), "nothing"
+    if new_map is None:
+        return score_map, "learned"
+    return score_map, "held_out" if data.held_out else "learned_and_late"
 
 
 def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:

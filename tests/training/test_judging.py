@@ -7,7 +7,6 @@ from backend.nn.postprocess import MASK_CUT_LOGIT
 from backend.training.calibration import (
     expected_calibration_error,
     expected_score_map,
-    fit_learned_score_map,
     fit_mask_cut,
     fit_new_map,
     fit_score_map,
@@ -82,9 +81,13 @@ def overconfident(seed, count=300):
     return found, truth
 
 
+def fit(learned, held_out):
+    """Return the score map of a network from (detections, targets) of what it learned and of what is new."""
+    return fit_score_map(*learned, fit_new_map(*learned, *held_out))
+
+
 def test_calibration_makes_scores_chances_and_keeps_their_order():
-    found, truth = overconfident(0)
-    score_map = fit_score_map(found, truth)
+    score_map = fit(overconfident(0), overconfident(3))
     again, their_truth = overconfident(1)
     before, after, hits = [], [], []
     for one, wanted in zip(again, their_truth, strict=True):
@@ -102,7 +105,7 @@ def test_calibration_makes_scores_chances_and_keeps_their_order():
 
 def test_at_the_default_cut_precision_and_recall_are_close():
     found, truth = overconfident(2)
-    score_map = fit_score_map(found, truth)
+    score_map = fit(overconfident(0), (found, truth))
     mapped = [
         detections(d.boxes_xyxy_px, score_map.logits_to_scores(np.log(d.scores / (1 - d.scores))))
         for d in found
@@ -117,7 +120,7 @@ def test_few_held_out_objects_move_the_cut_less_than_many():
     image, truth = detections(boxes, [0.6, 0.55, 0.55]), target(boxes[:1])
 
     def raw_cut(images):
-        fitted = fit_score_map([image] * images, [truth] * images)
+        fitted = fit(([image] * 30, [truth] * 30), ([image] * images, [truth] * images))
         raws = np.linspace(-2, 2, 4001)
         return raws[np.argmax(fitted.logits_to_scores(raws) >= 0.3)]
 
@@ -133,17 +136,28 @@ def shy(images, score=0.25):
 
 
 def test_what_was_learned_from_shows_how_sure_a_network_of_few_images_is():
-    assert fit_score_map(*shy(0)) is None
-    score_map = fit_learned_score_map(*shy(18))
+    score_map = fit_score_map(*shy(18))
     sure, unsure = score_map.logits_to_scores(np.log(np.array([0.25, 0.08]) / np.array([0.75, 0.92])))
     assert unsure < 0.3 < sure
     assert expected_score_map().logits_to_scores(np.log(np.array([0.25 / 0.75])))[0] < 0.05
 
 
 def test_what_was_learned_from_flatters():
-    held_out, learned = fit_score_map(*shy(30)), fit_learned_score_map(*shy(30))
+    held_out, learned = fit(shy(30), shy(30)), fit_score_map(*shy(30))
     raw = np.array([np.log(0.25 / 0.75)])
     assert learned.logits_to_scores(raw)[0] < held_out.logits_to_scores(raw)[0]
+
+
+def test_what_was_learned_from_tells_how_much_is_left_unlabelled():
+    # Of what the network is sure of, half is labelled, everywhere: five held-out ones hardly show it.
+    boxes = [[20 * k, 0, 20 * k + 10, 10] for k in range(2)]
+
+    def images(count):
+        return [detections(boxes, [0.62, 0.6])] * count, [target(boxes[k % 2 :][:1]) for k in range(count)]
+
+    raw = np.array([np.log(0.6 / 0.4)])
+    assert fit(images(30), images(5)).logits_to_scores(raw)[0] == pytest.approx(0.5, abs=0.08)
+    assert expected_score_map().logits_to_scores(raw)[0] > 0.7
 
 
 def test_new_images_that_hold_less_than_was_promised_lower_the_scores():
@@ -153,8 +167,8 @@ def test_new_images_that_hold_less_than_was_promised_lower_the_scores():
     learned_truth, new_truth = [target(boxes)] * 10, [target(boxes[:1])] * 10
     new_map = fit_new_map(found, learned_truth, found, new_truth)
     raw = np.linspace(-2, 2, 401)
-    flattering = fit_learned_score_map(found, learned_truth).logits_to_scores(raw)
-    honest = fit_learned_score_map(found, learned_truth, new_map).logits_to_scores(raw)
+    flattering = fit_score_map(found, learned_truth).logits_to_scores(raw)
+    honest = fit_score_map(found, learned_truth, new_map).logits_to_scores(raw)
     at = np.argmin(np.abs(raw - np.log(0.6 / 0.4)))
     assert flattering[at] > 0.7
     assert 0.25 < honest[at] < 0.5
@@ -164,8 +178,8 @@ def test_new_images_in_which_nothing_is_found_do_not_raise_the_scores():
     boxes = [[20 * k, 0, 20 * k + 10, 10] for k in range(4)]
     learned = [detections(boxes, [0.7, 0.6, 0.3, 0.3])] * 10, [target(boxes[:2])] * 10
     nothing_hit = [detections(boxes[2:], [0.3, 0.25])] * 10, [target(boxes[:1])] * 10
-    flattering = fit_learned_score_map(*learned)
-    honest = fit_learned_score_map(*learned, fit_new_map(*learned, *nothing_hit))
+    flattering = fit_score_map(*learned)
+    honest = fit(learned, nothing_hit)
     assert honest.score_to_logit(0.3) > flattering.score_to_logit(0.3)
     # Who asks for everything still gets the long tail.
     assert honest.score_to_logit(0.01) < -2.0
@@ -181,7 +195,6 @@ def test_new_images_without_objects_or_finds_say_nothing():
 def test_too_little_to_fit_leaves_what_is_expected_of_any_network():
     one = [detections([[0, 0, 9, 9]], [0.5])], [target([[0, 0, 9, 9]])]
     assert fit_score_map(*one) is None
-    assert fit_learned_score_map(*one) is None
     score_map = expected_score_map()
     # A raw score is an expected IoU: half is about the line between hit and miss.
     assert 0.4 < score_map.score_to_logit(0.5) + 0.5 < 0.7

@@ -78,7 +78,7 @@ def test_images_that_join_late_tell_what_is_new_and_teach_in_the_end(tmp_path, m
         lambda _, learned, __, new: asked.append((len(learned), len(new))) or new_map,
     )
     monkeypatch.setattr(
-        run_module, "fit_learned_score_map", lambda *args: used.append(args[-1]) or expected_score_map()
+        run_module, "fit_score_map", lambda *args: used.append(args[-1]) or expected_score_map()
     )
     params = replace(PARAMS, epochs=5)
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(10)], params), Observer())
@@ -110,21 +110,22 @@ def test_a_single_epoch_waits_for_nobody(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("images", "from_held_out", "from_learned", "said"),
+    ("images", "from_new", "from_learned", "said"),
     [
-        (22, ScoreMap(), None, []),
+        (22, ScoreMap(), ScoreMap(), []),
         (22, None, ScoreMap(), ["scores are fitted to images that were learned from, which flatters"]),
         (22, None, None, ["too little was found to fit scores"]),
-        (10, None, ScoreMap(), ["all were learned from", "what was said of 2 while they were new"]),
+        (10, ScoreMap(), ScoreMap(), ["all were learned from", "what was said of 2 while they were new"]),
+        (10, None, ScoreMap(), ["all were learned from", "learned from, which flatters"]),
         (10, None, None, ["all were learned from", "too little was found to fit scores"]),
     ],
 )
 def test_the_card_says_which_images_the_scores_are_fitted_to(
-    tmp_path, monkeypatch, images, from_held_out, from_learned, said
+    tmp_path, monkeypatch, images, from_new, from_learned, said
 ):
-    monkeypatch.setattr(run_module, "fit_score_map", lambda *_: from_held_out)
-    monkeypatch.setattr(run_module, "fit_learned_score_map", lambda *_: from_learned)
-    monkeypatch.setattr(loop_module, "fit_new_map", lambda *_: ScoreMap())
+    monkeypatch.setattr(run_module, "fit_score_map", lambda *_: from_learned)
+    for module in (run_module, loop_module):
+        monkeypatch.setattr(module, "fit_new_map", lambda *_: from_new)
     params = replace(PARAMS, epochs=2)
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(images)], params), Observer())
     warnings = outcome.card["warnings"]
