@@ -2,7 +2,7 @@
 
 Reads benchmarks/results and measures nothing: the newest row through HTTP of each set and number of images,
 the peer that ran last on the same images (its seconds for all epochs, also where only some were run), the
-seeds, the ablation and the rates of `/predict`.
+seeds, the ablation, other fits of the scores and the rates of `/predict`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ PEER_EPOCHS = 50
 COST = ("train_seconds", "images_seen", "epochs_run", "images_per_s_at_default", "images_per_s_at_0.01")
 
 COLUMNS = (*QUALITY, *CUT, *COST)
+SCORED = ("set", "images", "image_size", "start", "seed")
 
 
 def rows(name: str) -> list[dict]:
@@ -102,6 +103,14 @@ def ablation() -> None:
         line(row["name"], *(row.get(column) for column in (*QUALITY, "seconds")))
 
 
+def scores() -> None:
+    """Print what another fit of the scores makes of the same networks."""
+    head("The same networks, scores as stored and fitted again", *SCORED, "fit", *CUT)
+    for row in rows("learning_scores"):
+        for fit in ("stored", "fitted_now"):
+            line(*(row[column] for column in SCORED), fit, *(row[fit].get(column) for column in CUT))
+
+
 def rates() -> None:
     """Print the newest rates of `/predict` beside the bare network's."""
     newest = {row["set"]: row for row in rows("predict_rate")}
@@ -115,4 +124,5 @@ if __name__ == "__main__":
     through_http()
     seeds()
     ablation()
+    scores()
     rates()
