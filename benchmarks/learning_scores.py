@@ -19,7 +19,7 @@ from pathlib import Path
 
 from backend.nn.predictor import CARD_FILE, Predictor, load_predictor
 from backend.nn.score_map import ScoreMap
-from backend.training.calibration import LEARNED_IMAGES_MAX, fit_new_map, fit_score_map
+from backend.training.calibration import fit_new_map, fit_score_map, sample_learned
 from backend.training.dataset import load_images
 from backend.training.holdout import split_by_task
 from backend.training.loop import predict_images
@@ -45,7 +45,8 @@ def refit(version: Path, card: dict, samples: list) -> ScoreMap:
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_images(used, card["params"]["image_size"], Path(folder), should_stop=lambda: False)
         first, held_out = split_by_task(loaded.task_ids)
-        sides = [[loaded.images[i] for i in side] for side in (first[:LEARNED_IMAGES_MAX], held_out)]
+        asked = [first[k] for k in sample_learned([loaded.images[i].target for i in first])]
+        sides = [[loaded.images[i] for i in side] for side in (asked, held_out)]
         (learned, new) = (predict_images(raw, side) for side in sides)
         (learned_targets, new_targets) = ([image.target for image in side] for side in sides)
     fitted = fit_score_map(learned, learned_targets, fit_new_map(learned, learned_targets, new, new_targets))
@@ -75,6 +76,8 @@ def main() -> None:
     validation, _, _ = load_samples(args.data, args.set, "val")
     for version in args.version:
         card = json.loads((version / CARD_FILE).read_text())
+        if not card["held_out_images"]:
+            parser.error(f"{version.name} held no image back: its scores cannot be fitted again")
         has_masks = card["architecture"]["has_masks"]
         maps = {
             "stored": ScoreMap.from_card(card["score_map"]),

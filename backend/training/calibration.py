@@ -1,6 +1,6 @@
 """Scores that mean something, so that 0.30 is a sensible cut: fitted in two steps.
 
-What was learned from tells by hundreds of objects how a project's labels answer to raw scores: a network of
+What was learned from tells by many objects how a project's labels answer to raw scores: a network of
 ten images may be sure of nothing (its raw scores then stay low even there) or of much, and where annotators
 leave half of the things out, a good box is often none. How much less is true of new images, the held-out ones
 tell; where none is held out, those that joined late: what was said of them before they taught.
@@ -21,12 +21,14 @@ from backend.nn.predictor import DEFAULT_CUT
 from backend.nn.score_map import ScoreMap
 from backend.training.metrics import matched_mask_ious, scored_hits
 
-# Fewer objects than this say too little.
 OBJECTS_MIN = 8
+"""Fewer objects than this say little."""
 CANDIDATES_PER_OBJECT = 2
 # What is believed before any object was seen, and how many objects' worth of proof it takes to move it.
 EXPECTED_SLOPE = 4.0
 SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
+# However little scores tell, a higher one is never meant to be worse.
+SLOPE_MIN = 0.2
 # What was learned from is known a little better than what is new: how much lower logits are meant for that.
 LEARNED_OFFSET = -0.3
 LEARNED_IMAGES_MAX = 32
@@ -37,7 +39,7 @@ UNJUDGED_OFFSET = -0.4
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
 # Precision and recall this close count as balanced.
 MAX_GAP = 0.04
-# So many held-out objects move the cut half of the way to where precision and recall meet among them.
+# So many new objects move the cut half of the way to where precision and recall meet among them.
 BALANCE_STRENGTH = 20
 MASK_CUTS = (-1.2, -0.8, 0.0, 0.4)
 """Where masks may end instead of at MASK_CUT_LOGIT."""
@@ -78,23 +80,39 @@ class Calibration:
         return {"score_map": self.score_map.as_card(), "mask_cut_logit": self.mask_cut_logit}
 
 
+def sample_learned(targets: Sequence[TrainingTarget]) -> list[int]:
+    """Return the positions of at most LEARNED_IMAGES_MAX of the images that were learned from.
+
+    Evenly from all of them, since neighbours are often alike; at least half show objects, if so many do.
+    """
+    if len(targets) <= LEARNED_IMAGES_MAX:
+        return list(range(len(targets)))
+    shown = [i for i, target in enumerate(targets) if len(target)]
+    empty = [i for i, target in enumerate(targets) if not len(target)]
+    share = max(round(LEARNED_IMAGES_MAX * len(shown) / len(targets)), LEARNED_IMAGES_MAX // 2)
+    shown_count = max(min(share, len(shown)), LEARNED_IMAGES_MAX - len(empty))
+    return sorted(_spread(shown, shown_count) + _spread(empty, LEARNED_IMAGES_MAX - shown_count))
+
+
+def _spread(positions: Sequence[int], count: int) -> list[int]:
+    return [positions[i] for i in np.linspace(0, len(positions) - 1, count).round().astype(int)]
+
+
 def fit_score_map(
     learned: Sequence[Detections], learned_targets: Sequence[TrainingTarget], new_map: ScoreMap | None = None
 ) -> ScoreMap | None:
-    """Return the map from raw logits to calibrated ones; None where too few objects were learned or found.
+    """Return the map from raw logits to calibrated ones; None where too few objects are known.
 
     learned: detections of images that were learned from, with uncalibrated scores, down to a low threshold.
     The chance of a hit there is a logistic function of the raw logit (Platt, 1999). new_map: what its logits
     mean on new images, as `fit_new_map` returns it; without, they are meant a little lower.
     """
-    curve = _learned_curve(learned, learned_targets)
-    if curve is None:
-        return None
-    slope, offset = curve
-    if new_map is None:
-        return _curve(slope, offset + LEARNED_OFFSET)
-    raw = (np.array(new_map.raw_logits) - offset) / slope
-    return ScoreMap(tuple(float(v) for v in raw), new_map.calibrated_logits)
+    scores, _, hits, objects = scored_hits(learned, learned_targets)
+    slope, offset = _fit_learned(scores, hits, objects)
+    if new_map is not None:
+        raw = (np.array(new_map.raw_logits) - offset) / slope
+        return ScoreMap(tuple(float(v) for v in raw), new_map.calibrated_logits)
+    return _curve(slope, offset + LEARNED_OFFSET) if _suffice(objects, hits) else None
 
 
 def fit_new_map(
@@ -105,25 +123,29 @@ def fit_new_map(
 ) -> ScoreMap | None:
     """Return the map from the logits of the curve of images that were learned from to those of new ones.
 
-    All are detections of one network, as `fit_score_map` takes them. None where either side has too few
-    objects. First the chance of a hit is fitted as a logistic function; then the part about the cut is bent
-    so that precision and recall of the new ones meet near DEFAULT_CUT, where someone who never moves the
-    threshold stands. The map of images that join later serves the network that comes out in the end: how far
-    the curve of what it learned flatters is what carries over.
+    All are detections of one network, as `fit_score_map` takes them. None where nothing was found or nothing
+    is to be found in the new ones, and where both sides have too few objects. First the chance of a hit is
+    fitted as a logistic function; then the part about the cut is bent so that precision and recall of the new
+    ones meet near DEFAULT_CUT, where someone who never moves the threshold stands. The map of images that
+    join later serves the network that comes out in the end: how far the curve of what it learned flatters is
+    what carries over.
     """
-    curve = _learned_curve(learned, learned_targets)
+    learned_scores, _, learned_hits, learned_objects = scored_hits(learned, learned_targets)
     scores, _, hits, objects = scored_hits(new, new_targets)
-    if curve is None or not objects or not len(scores):
+    if not objects or not len(scores):
         return None
-    learned_slope, learned_offset = curve
+    is_enough = _suffice(objects, hits)
+    if not is_enough and not _suffice(learned_objects, learned_hits):
+        return None
+    learned_slope, learned_offset = _fit_learned(learned_scores, learned_hits, learned_objects)
     logits, knots = (learned_slope * raw + learned_offset for raw in (_logit(scores), KNOTS))
-    slope, offset = _fit_logistic(logits, hits, CANDIDATES_PER_OBJECT * objects, LEARNED_SCORES)
+    count = CANDIDATES_PER_OBJECT * objects
+    slope, offset = _fit_logistic(logits, hits, count, LEARNED_SCORES, SLOPE_MIN / learned_slope)
     cut_logit = math.log(DEFAULT_CUT / (1 - DEFAULT_CUT))
     plain_cut = (cut_logit - offset) / slope
     # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part, and
     # that of fewer not at all.
-    enough = min(objects, hits.sum()) >= OBJECTS_MIN
-    trust = objects / (objects + BALANCE_STRENGTH) if enough else 0.0
+    trust = objects / (objects + BALANCE_STRENGTH) if is_enough else 0.0
     cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
     at = np.sort(np.concatenate([knots, [cut - 0.01, cut]]))
     calibrated = np.clip(slope * at + offset, -9.0, 9.0)
@@ -135,14 +157,13 @@ def fit_new_map(
     return _strictly_rising(at, _with_tail(at, calibrated, TAIL_SLOPE / learned_slope))
 
 
-def _learned_curve(
-    detections: Sequence[Detections], targets: Sequence[TrainingTarget]
-) -> tuple[float, float] | None:
-    """Return slope and offset of the chance of a hit by raw logit; None where too few objects are known."""
-    scores, _, hits, objects = scored_hits(detections, targets)
-    if objects < OBJECTS_MIN or hits.sum() < OBJECTS_MIN:
-        return None
-    return _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects, RAW_SCORES)
+def _suffice(objects: int, hits: np.ndarray) -> bool:
+    return min(objects, int(hits.sum())) >= OBJECTS_MIN
+
+
+def _fit_learned(scores: FloatArray, hits: np.ndarray, objects: int) -> tuple[float, float]:
+    """Return slope and offset of the chance of a hit by raw logit: without objects, what is expected."""
+    return _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects, RAW_SCORES, SLOPE_MIN)
 
 
 def expected_score_map() -> ScoreMap:
@@ -184,39 +205,61 @@ def _mask_ious(detections: Sequence[Detections], targets: Sequence[TrainingTarge
 
 
 def _fit_logistic(
-    logits: FloatArray, hits: np.ndarray, count: int, expected: Expected
+    logits: FloatArray, hits: np.ndarray, count: int, expected: Expected, slope_min: float
 ) -> tuple[float, float]:
-    """Return slope > 0 and offset of P(hit | logit) over the `count` best detections.
+    """Return slope >= slope_min and offset of P(hit | logit) over the `count` best detections.
 
     The endless tail of sure misses would flatten the curve just where scores are read. The few objects of a
     small project move it from what is expected only as far as they can prove.
     """
     best = np.argsort(-logits, kind="stable")[:count]
     x, y = logits[best].astype(np.float64), hits[best].astype(np.float64)
-    theta = prior_theta = np.array([expected.slope, expected.offset])
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    prior = np.diag([expected.slope_strength, expected.offset_strength])
+    ones = np.ones_like(x)
+    prior = np.array([expected.slope, expected.offset])
+    strength = np.array([expected.slope_strength, expected.offset_strength])
+    slope, offset = _likeliest(np.stack([x, ones], axis=1), np.zeros_like(x), y, prior, strength)
+    if slope < slope_min:
+        slope = slope_min
+        (offset,) = _likeliest(ones[:, None], slope * x, y, prior[1:], strength[1:])
+    return float(slope), float(offset)
+
+
+def _likeliest(
+    design: np.ndarray, base: np.ndarray, hits: np.ndarray, prior: np.ndarray, strength: np.ndarray
+) -> np.ndarray:
+    """Return theta [K] that makes hits [N] likeliest, P = sigmoid(base + design @ theta), float [N], [N, K].
+
+    prior, strength [K]: of a normal distribution of theta, its mean and inverse variance. By Newton's method
+    with halved steps: where hits and misses nearly separate, full ones swing between two points for good.
+    """
+
+    def cost(theta: np.ndarray) -> float:
+        z = base + design @ theta
+        return float(np.logaddexp(0, z).sum() - hits @ z + strength @ (theta - prior) ** 2 / 2)
+
+    theta = prior
     for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(design @ theta, -30, 30)))
-        gradient = design.T @ (p - y) + prior @ (theta - prior_theta)
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + prior
+        p = 1 / (1 + np.exp(-np.clip(base + design @ theta, -30, 30)))
+        gradient = design.T @ (p - hits) + strength * (theta - prior)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(strength)
         step = np.linalg.solve(hessian, gradient)
-        # Newton can overshoot where hits and misses separate.
-        theta = theta - step / max(1.0, float(np.abs(step).max()) / 2.0)
+        while np.abs(step).max() >= 1e-6 and cost(theta - step) > cost(theta):
+            step = step / 2
+        theta = theta - step
         if np.abs(step).max() < 1e-6:
             break
-    return float(max(theta[0], 0.2)), float(theta[1])
+    return theta
 
 
-def _with_tail(raw: np.ndarray, calibrated: np.ndarray, tail_slope: float) -> np.ndarray:
+def _with_tail(at: np.ndarray, calibrated: np.ndarray, tail_slope: float) -> np.ndarray:
     """Let low scores fall off gently: who asks for everything down to 0.01 wants the long tail too."""
     top = math.log(TAIL_SCORE / (1 - TAIL_SCORE))
-    start = float(np.interp(top, calibrated, raw))
-    return np.where(calibrated < top, top + tail_slope * (raw - start), calibrated)
+    start = float(np.interp(top, calibrated, at))
+    return np.where(calibrated < top, top + tail_slope * (at - start), calibrated)
 
 
 def _balanced_cut(logits: FloatArray, hits: np.ndarray, objects: int, plain_cut: float) -> float:
-    """Return the raw logit nearest to plain_cut at which precision and recall are at most MAX_GAP apart."""
+    """Return the logit nearest to plain_cut at which precision and recall are at most MAX_GAP apart."""
     order = np.argsort(-logits, kind="stable")
     found = np.cumsum(hits[order])
     gap = np.abs(found / np.arange(1, len(order) + 1) - found / objects)
@@ -228,12 +271,12 @@ def _balanced_cut(logits: FloatArray, hits: np.ndarray, objects: int, plain_cut:
     return float(logits[order][nearest])
 
 
-def _strictly_rising(raw: np.ndarray, calibrated: np.ndarray) -> ScoreMap:
-    raw, first = np.unique(raw, return_index=True)
+def _strictly_rising(at: np.ndarray, calibrated: np.ndarray) -> ScoreMap:
+    at, first = np.unique(at, return_index=True)
     rising = calibrated[first].astype(np.float64)
     for i in range(1, len(rising)):
         rising[i] = max(rising[i], rising[i - 1] + 1e-3)
-    return ScoreMap(tuple(float(v) for v in raw), tuple(float(v) for v in rising))
+    return ScoreMap(tuple(float(v) for v in at), tuple(float(v) for v in rising))
 
 
 def _logit(scores: FloatArray) -> np.ndarray:

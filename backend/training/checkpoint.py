@@ -33,7 +33,7 @@ class TrainingState:
     optimizer: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     new_map: dict[str, Any] | None = None
-    """Card of the score map that the images which joined late suggest; None before they joined."""
+    """Card of the map that the images which joined late suggest; None before and where little was found."""
 
 
 def save_state(state: TrainingState, folder: Path, fingerprint: str) -> None:

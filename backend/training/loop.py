@@ -20,7 +20,7 @@ from backend.nn.precision import in_channels_last
 from backend.nn.predictor import Predictor
 from backend.nn.score_map import ScoreMap
 from backend.training.batches import Batch, BatchLoader, BatchPlan, plan_epoch
-from backend.training.calibration import LEARNED_IMAGES_MAX, fit_new_map
+from backend.training.calibration import fit_new_map
 from backend.training.checkpoint import TrainingState, save_state
 from backend.training.dataset import CachedImage, count_labels
 from backend.training.inputs import EpochReport, TrainingObserver, TrainingPaused
@@ -75,8 +75,8 @@ class LearningData:
 class LoopResult:
     """How a loop ended; best_weights are the averaged weights of the last epoch that none surely betters.
 
-    learned: the images that taught. new_map: what scores of learned images mean on new ones; None where no
-    image was to join late.
+    learned: the images that taught. new_map: what scores of learned images mean on new ones, by those that
+    joined late; None where there were none or too little was found.
     """
 
     best_weights: dict[str, torch.Tensor]
@@ -151,9 +151,11 @@ class TrainingLoop:
         patience = max(self.recipe.patience_min, round(self.recipe.patience_share * self.recipe.epochs))
         ended_by: str | None = None
         started = time.monotonic() - self.state.seconds
+        learned = self._teaching(self.state.next_epoch - 1)
         while self.state.next_epoch < self.recipe.epochs and ended_by is None:
             epoch = self.state.next_epoch
             loss = self._run_epoch(epoch)
+            learned = self._teaching(epoch)
             if self._stop is not None:
                 ended_by = self._obey_stop()
                 self._judge(epoch - 1, is_last=True)
@@ -182,7 +184,7 @@ class TrainingLoop:
             images_seen=self.state.images_seen,
             seconds=self.state.seconds,
             batch_size=self.state.batch_size,
-            learned=self._teaching(self.state.next_epoch - 1),
+            learned=learned,
             stopped_early_by=ended_by,
             new_map=ScoreMap.from_card(self.state.new_map) if self.state.new_map else None,
             history=self._history,
@@ -326,7 +328,7 @@ class TrainingLoop:
         """Note what the network makes of the images that have not joined yet, beside those it knows."""
         if not self.data.late or not self.world.is_first:
             return
-        sides = (self.data.training[:LEARNED_IMAGES_MAX], self.data.late)
+        sides = (self.data.training, self.data.late)
         (learned, new) = (predict_images(self.ema_predictor(), side) for side in sides)
         (learned_targets, new_targets) = ([image.target for image in side] for side in sides)
         new_map = fit_new_map(learned, learned_targets, new, new_targets)

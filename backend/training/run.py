@@ -23,7 +23,7 @@ from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
 from backend.nn.score_map import ScoreMap
 from backend.training.batches import sampling_weights
 from backend.training.calibration import (
-    LEARNED_IMAGES_MAX,
+    OBJECTS_MIN,
     Calibration,
     FittedTo,
     expected_calibration_error,
@@ -31,6 +31,7 @@ from backend.training.calibration import (
     fit_mask_cut,
     fit_new_map,
     fit_score_map,
+    sample_learned,
 )
 from backend.training.checkpoint import discard_state, load_state
 from backend.training.dataset import (
@@ -244,7 +245,7 @@ def _learning_data(
 def _judge_best(
     loop: TrainingLoop, result: LoopResult, data: LearningData, inputs: TrainingInputs
 ) -> tuple[Calibration, dict[str, float], dict[str, dict[str, float]]]:
-    """Fit scores and masks to the held-out images; return the fit, its metrics, and those by label."""
+    """Fit scores, and masks to the held-out images; return the fit, its metrics there, and those by label."""
     loop.ema.load_state_dict(result.best_weights)
     targets = [image.target for image in data.held_out]
     has_masks = loop.network.architecture.has_masks
@@ -282,7 +283,8 @@ def _judge_best(
 
 def _fit_scores(loop: TrainingLoop, result: LoopResult, data: LearningData) -> tuple[ScoreMap, FittedTo]:
     """Fit scores to the images that were learned from and to those that are new, and say what there was."""
-    learned = result.learned[:LEARNED_IMAGES_MAX]
+    asked = sample_learned([image.target for image in result.learned])
+    learned = [result.learned[i] for i in asked]
     found, found_new = (predict_images(loop.ema_predictor(), side) for side in (learned, data.held_out))
     targets, new_targets = ([image.target for image in side] for side in (learned, data.held_out))
     new_map = fit_new_map(found, targets, found_new, new_targets) if data.held_out else result.new_map
@@ -302,7 +304,13 @@ def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[
         notes.append(f"stopped before {unseen} images joined: they were not learned from")
     elif not data.held_out:
         notes.append("too few images to hold any back: all were learned from")
-    if fitted_to == "learned":
+    new_objects = sum(len(image.target) for image in data.held_out)
+    if fitted_to == "held_out" and new_objects < OBJECTS_MIN:
+        notes.append(
+            f"only {new_objects} labelled objects are held back: scores are fitted to them and, above all, "
+            "to images that were learned from, which flatters"
+        )
+    elif fitted_to == "learned":
         notes.append("scores are fitted to images that were learned from, which flatters")
     elif fitted_to == "learned_and_late":
         notes.append(

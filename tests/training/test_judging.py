@@ -10,6 +10,7 @@ from backend.training.calibration import (
     fit_mask_cut,
     fit_new_map,
     fit_score_map,
+    sample_learned,
 )
 from backend.training.holdout import split_by_task, split_late
 from backend.training.metrics import average_precision, precision_recall, scores_by_label
@@ -66,14 +67,17 @@ def test_scores_by_label_count_each_label_alone():
     assert by_label["Dog"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "objects": 0}
 
 
-def overconfident(seed, count=300):
-    """Detections whose raw scores are far too high: half of those at 0.9 miss."""
+def overconfident(seed, count=300, slope=1.0, offset=-1.5):
+    """Detections whose raw scores are far too high: half of those at 0.82 miss.
+
+    slope, offset: of the logits of the true chance of a hit.
+    """
     rng = np.random.default_rng(seed)
     found, truth = [], []
     for _ in range(count // 5):
         boxes = [[20 * k, 0, 20 * k + 10, 10] for k in range(5)]
         logits = rng.normal(1.0, 1.5, size=5)
-        hit = rng.random(5) < 1 / (1 + np.exp(-(logits - 1.5)))
+        hit = rng.random(5) < 1 / (1 + np.exp(-(slope * logits + offset)))
         order = np.argsort(-logits)
         scores = 1 / (1 + np.exp(-logits))
         found.append(detections(np.array(boxes)[order], scores[order]))
@@ -86,16 +90,19 @@ def fit(learned, held_out):
     return fit_score_map(*learned, fit_new_map(*learned, *held_out))
 
 
-def test_calibration_makes_scores_chances_and_keeps_their_order():
-    score_map = fit(overconfident(0), overconfident(3))
-    again, their_truth = overconfident(1)
+def mapped(score_map, found, truth):
+    """Return scores before and after the map, and which detections hit."""
     before, after, hits = [], [], []
-    for one, wanted in zip(again, their_truth, strict=True):
+    for one, wanted in zip(found, truth, strict=True):
         raw = np.log(one.scores / (1 - one.scores))
         before.append(one.scores)
         after.append(score_map.logits_to_scores(raw))
         hits.append([any((b == w).all() for w in wanted.boxes_xyxy_px) for b in one.boxes_xyxy_px])
-    before, after, hits = (np.concatenate(v) for v in (before, after, hits))
+    return tuple(np.concatenate(v) for v in (before, after, hits))
+
+
+def test_calibration_makes_scores_chances_and_keeps_their_order():
+    before, after, hits = mapped(fit(overconfident(0), overconfident(3)), *overconfident(1))
     kept = after >= 0.3
     assert expected_calibration_error(after[kept], hits[kept]) < 0.10
     assert expected_calibration_error(before, hits) > 0.15
@@ -103,14 +110,63 @@ def test_calibration_makes_scores_chances_and_keeps_their_order():
     assert (np.diff(after[order]) >= -1e-6).all()
 
 
-def test_at_the_default_cut_precision_and_recall_are_close():
-    found, truth = overconfident(2)
-    score_map = fit(overconfident(0), (found, truth))
-    mapped = [
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_learned_by_heart_does_not_hide_how_little_new_ones_are_known(seed):
+    # Steep where it learned, flat on what is new: far from what is believed beforehand.
+    learned = overconfident(seed, 320, slope=6.0, offset=0.0)
+    held_out = overconfident(seed + 100, 200, slope=2.5, offset=-1.2)
+    _, after, hits = mapped(fit(learned, held_out), *overconfident(seed + 200, 1000, slope=2.5, offset=-1.2))
+    kept = after >= 0.3
+    assert expected_calibration_error(after[kept], hits[kept]) < 0.15
+
+
+def test_scores_that_say_nothing_of_new_images_become_their_hit_rate():
+    learned = overconfident(0, 320, slope=6.0, offset=0.0)
+    _, after, _ = mapped(fit(learned, overconfident(1, 500, slope=0.0, offset=-1.0)), *overconfident(2))
+    assert after.max() - after.min() < 0.35
+    assert after.mean() == pytest.approx(1 / (1 + np.exp(1.0)), abs=0.1)
+
+
+def test_objects_held_out_count_though_what_was_learned_from_shows_none():
+    nothing = [detections([[0, 0, 9, 9]], [0.1])] * 32, [target([])] * 32
+    _, after, hits = mapped(fit(nothing, overconfident(3)), *overconfident(1))
+    kept = after >= 0.3
+    assert expected_calibration_error(after[kept], hits[kept]) < 0.10
+
+
+def test_of_many_images_some_of_all_kinds_are_asked():
+    box = [[0, 0, 9, 9]]
+    rare = [target(box if i % 100 == 99 else []) for i in range(3000)]
+    asked = sample_learned(rare)
+    assert len(set(asked)) == 32
+    assert sum(len(rare[i]) > 0 for i in asked) == 16
+    assert max(asked) - min(asked) > 2800
+    few = [target(box if i > 35 else []) for i in range(40)]
+    assert [i for i in sample_learned(few) if i > 35] == [36, 37, 38, 39]
+    assert len(set(sample_learned([target(box)] * 33))) == 32
+    assert sample_learned([target(box)] * 10) == list(range(10))
+
+
+def half_unsure(seed, count=100):
+    """One object of an image is found surely; the other is one of eight things that look alike."""
+    rng = np.random.default_rng(seed)
+    boxes = [[10 * k, 0, 10 * k + 9, 9] for k in range(9)]
+    found, truth = [], []
+    for _ in range(count):
+        found.append(detections(boxes, [0.9, *np.sort(rng.uniform(0.2, 0.4, 8))[::-1]]))
+        truth.append(target([boxes[0], boxes[rng.integers(1, 9)]]))
+    return found, truth
+
+
+@pytest.mark.parametrize("images", [overconfident, half_unsure], ids=["cut-rises", "cut-falls"])
+def test_at_the_default_cut_precision_and_recall_are_close(images):
+    found, truth = images(2)
+    score_map = fit(images(0), (found, truth))
+    kept = [
         detections(d.boxes_xyxy_px, score_map.logits_to_scores(np.log(d.scores / (1 - d.scores))))
         for d in found
     ]
-    precision, recall = precision_recall(mapped, truth, 0.3)
+    precision, recall = precision_recall(kept, truth, 0.3)
     assert abs(precision - recall) <= 0.15
 
 
@@ -189,7 +245,7 @@ def test_new_images_without_objects_or_finds_say_nothing():
     found, truth = shy(18)
     assert fit_new_map(found, truth, [detections([], [])], [target([[0, 0, 9, 9]])]) is None
     assert fit_new_map(found, truth, found[:1], [target([])]) is None
-    assert fit_new_map(*shy(0), found, truth) is None
+    assert fit_new_map(*shy(0), found[:2], truth[:2]) is None
 
 
 def test_too_little_to_fit_leaves_what_is_expected_of_any_network():

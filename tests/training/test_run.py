@@ -101,6 +101,15 @@ def test_a_training_stopped_before_all_have_joined_says_so(tmp_path):
     assert "stopped before 2 images joined" in stopped.card["warnings"][0]
 
 
+def test_a_training_stopped_just_after_all_have_joined_has_learned_from_all(tmp_path):
+    params = replace(PARAMS, epochs=5)
+    observer = Observer(stop="keep", stop_after=3)
+    stopped = train_version(inputs_for(tmp_path, [sample(i) for i in range(10)], params), observer)
+    assert stopped.card["epochs_run"] == 3
+    assert stopped.card["training_images"] == 10
+    assert not any("stopped before" in warning for warning in stopped.card["warnings"])
+
+
 def test_a_single_epoch_waits_for_nobody(tmp_path):
     samples = [sample(i) for i in range(10)]
     outcome = train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
@@ -112,7 +121,7 @@ def test_a_single_epoch_waits_for_nobody(tmp_path):
 @pytest.mark.parametrize(
     ("images", "from_new", "from_learned", "said"),
     [
-        (22, ScoreMap(), ScoreMap(), []),
+        (22, ScoreMap(), ScoreMap(), ["only 4 labelled objects are held back"]),
         (22, None, ScoreMap(), ["scores are fitted to images that were learned from, which flatters"]),
         (22, None, None, ["too little was found to fit scores"]),
         (10, ScoreMap(), ScoreMap(), ["all were learned from", "what was said of 2 while they were new"]),
@@ -124,13 +133,26 @@ def test_the_card_says_which_images_the_scores_are_fitted_to(
     tmp_path, monkeypatch, images, from_new, from_learned, said
 ):
     monkeypatch.setattr(run_module, "fit_score_map", lambda *_: from_learned)
+    asked = []
     for module in (run_module, loop_module):
-        monkeypatch.setattr(module, "fit_new_map", lambda *_: from_new)
+        monkeypatch.setattr(
+            module,
+            "fit_new_map",
+            lambda learned, _, new, __: asked.append((len(learned), len(new))) or from_new,
+        )
     params = replace(PARAMS, epochs=2)
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(images)], params), Observer())
     warnings = outcome.card["warnings"]
     assert len(warnings) == len(said)
     assert all(words in warning for words, warning in zip(said, warnings, strict=True))
+    assert asked == [(20, 2) if images == 22 else (8, 2)]
+
+
+def test_where_enough_objects_are_held_back_the_card_says_nothing_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "OBJECTS_MIN", 4)
+    monkeypatch.setattr(run_module, "fit_new_map", lambda *_: ScoreMap())
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
+    assert outcome.card["warnings"] == []
 
 
 def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
