@@ -30,6 +30,7 @@ VARIANTS: dict[str, tuple[dict, dict, list[str]]] = {
     "full size from the start": ({"size_share_start": 1.0}, {}, []),
     "no warm-up": ({"warmup_share": 0.0}, {}, []),
     "one rate to the end": ({"final_rate": 1.0}, {}, []),
+    "a rate that falls to a hundredth": ({"final_rate": 0.01}, {}, []),
     "more views: 75 in a pass of 27 images": ({"images_per_epoch": 75}, {}, []),
     # Of a set with several labels only, such as bccd.
     "all labels weigh the same": ({"label_weight_max": 1.0}, {}, []),

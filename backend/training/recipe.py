@@ -24,6 +24,10 @@ PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24
 FEW_IMAGES_BATCH = 4
+# How much of the learning rate is left at the end of up to so many steps, and from so many on. In few, a rate
+# that falls to nothing leaves too little time to learn, and the average of the weights quiets them as well.
+SHORT_STEPS, SHORT_FINAL_RATE = 300, 0.4
+LONG_STEPS, LONG_FINAL_RATE = 600, 0.01
 # Windows and attention diverge at the rate that suits convolutions from scratch.
 TRANSFORMER_RATE = 0.3
 PRETRAINED_BACKBONE_RATE = 0.15
@@ -68,7 +72,8 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.99)
     warmup_share: float = 0.06
     warmup_steps_max: int = 300
-    final_rate: float = 0.01
+    # The share of the learning rate that is left at the end.
+    final_rate: float = LONG_FINAL_RATE
     gradient_norm_max: float = 10.0
     # Weights are averaged over about this share of the training.
     ema_share: float = 0.06
@@ -112,15 +117,23 @@ def recipe_for(
     batch_size = params.batch_size
     if image_count < FEW_IMAGES:
         batch_size = min(batch_size, FEW_IMAGES_BATCH)
+    views = images_per_epoch(image_count)
     return Recipe(
         epochs=params.epochs,
         batch_size=batch_size,
-        images_per_epoch=images_per_epoch(image_count),
+        images_per_epoch=views,
         learning_rate=params.learning_rate,
         backbone_rate=rate,
         image_size_px=params.image_size,
         augmentation=augmentation,
+        final_rate=final_rate(params.epochs * math.ceil(views / batch_size)),
     )
+
+
+def final_rate(steps: int) -> float:
+    """Return the share of the learning rate that is left at the end of so many optimisation steps."""
+    shortness = min(max((LONG_STEPS - steps) / (LONG_STEPS - SHORT_STEPS), 0.0), 1.0)
+    return LONG_FINAL_RATE + (SHORT_FINAL_RATE - LONG_FINAL_RATE) * shortness
 
 
 def images_per_epoch(image_count: int) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from backend.core.training_params import TrainingParams
-from backend.training.recipe import Augmentation, images_per_epoch, recipe_for
+from backend.training.recipe import Augmentation, final_rate, images_per_epoch, recipe_for
+from backend.training.schedule import learning_rate_factor
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,23 @@ def test_very_few_images_get_smaller_batches_but_never_larger_ones_than_asked_fo
     assert steps(10, 8) == (4, 5)
     assert steps(10, 2) == (2, 9)
     assert steps(100, 8) == (8, 13)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "left"),
+    [(10, 50, 0.4), (30, 50, 0.4), (63, 50, 0.0), (100, 50, 0.0), (30, 200, 0.0)],
+)
+def test_the_rate_of_a_short_training_falls_less(images: int, epochs: int, left: float) -> None:
+    params = TrainingParams(epochs=epochs)
+    recipe = recipe_for(params, images, starts_trained=False, augmentation=Augmentation())
+    steps = recipe.epochs * recipe.steps_per_epoch
+    assert learning_rate_factor(steps - 1, steps, recipe) == pytest.approx(left, abs=0.02)
+
+
+def test_the_end_of_the_rate_changes_gradually_with_the_steps() -> None:
+    rates = [final_rate(steps) for steps in range(1, 900)]
+    assert rates == sorted(rates, reverse=True)
+    assert max(before - after for before, after in itertools.pairwise(rates)) < 0.01
 
 
 @pytest.mark.parametrize(("backbone", "rate"), [("resnet18", 1.0), ("swin_tiny_patch4_window7_224", 0.3)])
