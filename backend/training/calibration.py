@@ -27,8 +27,9 @@ CANDIDATES_PER_OBJECT = 2
 # What is believed before any object was seen, and how many objects' worth of proof it takes to move it.
 EXPECTED_SLOPE = 4.0
 SLOPE_STRENGTH, OFFSET_STRENGTH = 2.0, 6.0
-# However little scores tell, a higher one is never meant to be worse.
-SLOPE_MIN = 0.2
+# However little scores tell, a higher one is never meant to be worse; and less than this cannot be what was
+# learned, but a network that is sure of nonsense, which must not hide what it says of new images.
+SLOPE_MIN, LEARNED_SLOPE_MIN = 0.2, 1.0
 # What was learned from is known a little better than what is new: how much lower logits are meant for that.
 LEARNED_OFFSET = -0.3
 LEARNED_IMAGES_MAX = 32
@@ -163,7 +164,7 @@ def _suffice(objects: int, hits: np.ndarray) -> bool:
 
 def _fit_learned(scores: FloatArray, hits: np.ndarray, objects: int) -> tuple[float, float]:
     """Return slope and offset of the chance of a hit by raw logit: without objects, what is expected."""
-    return _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects, RAW_SCORES, SLOPE_MIN)
+    return _fit_logistic(_logit(scores), hits, CANDIDATES_PER_OBJECT * objects, RAW_SCORES, LEARNED_SLOPE_MIN)
 
 
 def expected_score_map() -> ScoreMap:

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from backend.core.training_params import TrainingParams
 
 # Held back for choosing the epoch and calibrating scores; below the minimum every image teaches.
@@ -24,10 +26,10 @@ PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24
 FEW_IMAGES_BATCH = 4
-# How much of the learning rate is left at the end of up to so many steps, and from so many on. In few, a rate
-# that falls to nothing leaves too little time to learn, and the average of the weights quiets them as well.
-SHORT_STEPS, SHORT_FINAL_RATE = 300, 0.4
-LONG_STEPS, LONG_FINAL_RATE = 600, 0.01
+# Steps of a training, and how much of the learning rate is left at its end; between them in proportion. In few,
+# a rate that falls to nothing leaves too little time to learn, and the average of the weights quiets them as
+# well; but in very few the average holds hardly any.
+FINAL_RATES = {100: 0.01, 200: 0.4, 300: 0.4, 600: 0.01}
 # Windows and attention diverge at the rate that suits convolutions from scratch.
 TRANSFORMER_RATE = 0.3
 PRETRAINED_BACKBONE_RATE = 0.15
@@ -73,7 +75,7 @@ class Recipe:
     warmup_share: float = 0.06
     warmup_steps_max: int = 300
     # The share of the learning rate that is left at the end.
-    final_rate: float = LONG_FINAL_RATE
+    final_rate: float = 0.01
     gradient_norm_max: float = 10.0
     # Weights are averaged over about this share of the training.
     ema_share: float = 0.06
@@ -132,8 +134,7 @@ def recipe_for(
 
 def final_rate(steps: int) -> float:
     """Return the share of the learning rate that is left at the end of so many optimisation steps."""
-    shortness = min(max((LONG_STEPS - steps) / (LONG_STEPS - SHORT_STEPS), 0.0), 1.0)
-    return LONG_FINAL_RATE + (SHORT_FINAL_RATE - LONG_FINAL_RATE) * shortness
+    return float(np.interp(steps, list(FINAL_RATES), list(FINAL_RATES.values())))
 
 
 def images_per_epoch(image_count: int) -> int:

@@ -127,6 +127,14 @@ def test_scores_that_say_nothing_of_new_images_become_their_hit_rate():
     assert after.mean() == pytest.approx(1 / (1 + np.exp(1.0)), abs=0.1)
 
 
+def test_nonsense_where_it_learned_does_not_hide_what_is_right_on_new_images():
+    boxes = [[0, 0, 10, 10], [40, 40, 50, 50], [70, 70, 80, 80], [20, 70, 30, 80]]
+    nonsense = [detections(boxes, [0.99, 0.95, 0.5, 0.1])] * 32, [target(boxes[2:3])] * 32
+    score_map = fit(nonsense, ([detections(boxes[:2], [0.5, 0.1])] * 8, [target(boxes[:1])] * 8))
+    right, wrong = score_map.logits_to_scores(np.log(np.array([0.5 / 0.5, 0.1 / 0.9])))
+    assert wrong < 0.3 < right
+
+
 def test_objects_held_out_count_though_what_was_learned_from_shows_none():
     nothing = [detections([[0, 0, 9, 9]], [0.1])] * 32, [target([])] * 32
     _, after, hits = mapped(fit(nothing, overconfident(3)), *overconfident(1))

@@ -32,7 +32,7 @@ def test_very_few_images_get_smaller_batches_but_never_larger_ones_than_asked_fo
 
 @pytest.mark.parametrize(
     ("images", "epochs", "left"),
-    [(10, 50, 0.4), (30, 50, 0.4), (63, 50, 0.0), (100, 50, 0.0), (30, 200, 0.0)],
+    [(30, 10, 0.0), (10, 50, 0.4), (30, 50, 0.4), (63, 50, 0.0), (100, 50, 0.0), (30, 200, 0.0)],
 )
 def test_the_rate_of_a_short_training_falls_less(images: int, epochs: int, left: float) -> None:
     params = TrainingParams(epochs=epochs)
@@ -43,8 +43,7 @@ def test_the_rate_of_a_short_training_falls_less(images: int, epochs: int, left:
 
 def test_the_end_of_the_rate_changes_gradually_with_the_steps() -> None:
     rates = [final_rate(steps) for steps in range(1, 900)]
-    assert rates == sorted(rates, reverse=True)
-    assert max(before - after for before, after in itertools.pairwise(rates)) < 0.01
+    assert max(abs(before - after) for before, after in itertools.pairwise(rates)) < 0.01
 
 
 @pytest.mark.parametrize(("backbone", "rate"), [("resnet18", 1.0), ("swin_tiny_patch4_window7_224", 0.3)])
