@@ -26,9 +26,9 @@ PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24
 FEW_IMAGES_BATCH = 4
-# Steps of a training, and how much of the learning rate is left at its end; between them in proportion. In
-# few, a rate that falls to nothing leaves too little time to learn, and the average of the weights quiets them
-# as well; but in very few the average holds hardly any.
+# Steps of a training, and how much of the learning rate is left at its end; between them in proportion. Where
+# they are few, a rate that falls to nothing leaves too little time to learn, and the average of the weights
+# quiets them as well; where they are very few the average holds hardly any.
 FINAL_RATES = {100: 0.01, 200: 0.4, 300: 0.4, 600: 0.01}
 # Windows and attention diverge at the rate that suits convolutions from scratch.
 TRANSFORMER_RATE = 0.3
