@@ -23,7 +23,6 @@ from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
 from backend.nn.score_map import ScoreMap
 from backend.training.batches import sampling_weights
 from backend.training.calibration import (
-    OBJECTS_MIN,
     Calibration,
     FittedTo,
     expected_calibration_error,
@@ -33,16 +32,15 @@ from backend.training.calibration import (
     fit_score_map,
     sample_learned,
 )
+from backend.training.card import training_card
 from backend.training.checkpoint import discard_state, load_state
 from backend.training.dataset import (
     CachedImage,
     LoadedImages,
     count_labels,
-    empty_share,
     has_any_mask,
     label_weights,
     load_images,
-    speck_shares,
 )
 from backend.training.holdout import split_by_task, split_late
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
@@ -147,7 +145,7 @@ def learn_detector(
     if not world.is_first:
         return None
     fitted, metrics, by_label = _judge_best(loop, result, data, inputs)
-    card = _card(inputs, architecture, recipe, loop, result, data, loaded, start, fitted.fitted_to)
+    card = training_card(inputs, loaded, start, loop, result, fitted.fitted_to)
     card.update(
         **fitted.as_card(),
         metrics=metrics,
@@ -294,75 +292,6 @@ def _fit_scores(loop: TrainingLoop, result: LoopResult, data: LearningData) -> t
     if new_map is None:
         return score_map, "learned"
     return score_map, "held_out" if data.held_out else "learned_and_late"
-
-
-def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:
-    """Return what a reader of the card should know of the images behind its scores."""
-    notes = []
-    unseen = len(data.learned) - len(result.learned)
-    if unseen:
-        notes.append(f"stopped before {unseen} images joined: they were not learned from")
-    elif not data.held_out:
-        notes.append("too few images to hold any back: all were learned from")
-    new_objects = sum(len(image.target) for image in data.held_out)
-    if fitted_to == "held_out" and new_objects < OBJECTS_MIN:
-        notes.append(
-            f"only {new_objects} labelled objects are held back: scores are fitted to them and, above all, "
-            "to images that were learned from, which flatters"
-        )
-    elif fitted_to == "learned":
-        notes.append("scores are fitted to images that were learned from, which flatters")
-    elif fitted_to == "learned_and_late":
-        notes.append(
-            "scores are fitted to images that were learned from and to what was said of "
-            f"{len(data.late)} while they were new"
-        )
-    elif fitted_to == "nothing":
-        notes.append("too little was found to fit scores to: they mean what is expected of any network's")
-    return notes
-
-
-def _card(
-    inputs: TrainingInputs,
-    architecture: Architecture,
-    recipe: Recipe,
-    loop: TrainingLoop,
-    result: LoopResult,
-    data: LearningData,
-    loaded: LoadedImages,
-    start: Start,
-    fitted_to: FittedTo,
-) -> dict[str, Any]:
-    counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
-    return {
-        "architecture": architecture.as_card(),
-        "labels": list(inputs.labels),
-        "speck_shares": speck_shares([*data.learned, *data.held_out], len(inputs.labels)),
-        "empty_share": round(empty_share([*data.learned, *data.held_out]), 4),
-        "enable_detection": inputs.params.enable_detection,
-        "enable_segmentation": inputs.params.enable_segmentation,
-        "params": inputs.params.as_dict(),
-        "recipe": recipe.as_card(),
-        "start": start.origin,
-        "training_images": len(result.learned),
-        "late_images": len(data.late),
-        "held_out_images": len(data.held_out),
-        "unreadable_images": len(loaded.failures),
-        "regions_by_label": {label: int(n) for label, n in zip(inputs.labels, counts, strict=True)},
-        "images_seen": result.images_seen,
-        "epochs_run": result.epochs_run,
-        "best_epoch": result.best_epoch + 1,
-        "batch_size": result.batch_size,
-        "stopped_early_by": result.stopped_early_by,
-        "training_seconds": round(result.seconds, 1),
-        "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
-        "warnings": [
-            *([start.warning] if start.warning else []),
-            *_notes(data, result, fitted_to),
-            *loop.state.warnings,
-        ],
-        "seed": inputs.seed,
-    }
 
 
 def _write(folder: Path, result: LoopResult, card: dict[str, Any]) -> Path:

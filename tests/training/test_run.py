@@ -149,7 +149,7 @@ def test_the_card_says_which_images_the_scores_are_fitted_to(
 
 
 def test_where_enough_objects_are_held_back_the_card_says_nothing_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "OBJECTS_MIN", 4)
+    monkeypatch.setattr("backend.training.card.OBJECTS_MIN", 4)
     monkeypatch.setattr(run_module, "fit_new_map", lambda *_: ScoreMap())
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
     assert outcome.card["warnings"] == []

@@ -1,0 +1,83 @@
+"""The card of a version: what a reader should know of the training it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.training.calibration import OBJECTS_MIN, FittedTo
+from backend.training.dataset import LoadedImages, count_labels, empty_share, speck_shares
+from backend.training.inputs import TrainingInputs
+from backend.training.loop import LearningData, LoopResult, TrainingLoop
+from backend.training.start_weights import Start
+
+
+def training_card(
+    inputs: TrainingInputs,
+    loaded: LoadedImages,
+    start: Start,
+    loop: TrainingLoop,
+    result: LoopResult,
+    fitted_to: FittedTo,
+) -> dict[str, Any]:
+    """Return what a version says of the training that `loop` ended with `result`, JSON-ready.
+
+    Without the fit of its scores and how good it is. `training_seconds` are seconds of the clock,
+    `best_epoch` and the epochs of `history` count from 1.
+    """
+    data = loop.data
+    counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
+    return {
+        "architecture": loop.network.architecture.as_card(),
+        "labels": list(inputs.labels),
+        "speck_shares": speck_shares([*data.learned, *data.held_out], len(inputs.labels)),
+        "empty_share": round(empty_share([*data.learned, *data.held_out]), 4),
+        "enable_detection": inputs.params.enable_detection,
+        "enable_segmentation": inputs.params.enable_segmentation,
+        "params": inputs.params.as_dict(),
+        "recipe": loop.recipe.as_card(),
+        "start": start.origin,
+        "training_images": len(result.learned),
+        "late_images": len(data.late),
+        "held_out_images": len(data.held_out),
+        "unreadable_images": len(loaded.failures),
+        "regions_by_label": {label: int(n) for label, n in zip(inputs.labels, counts, strict=True)},
+        "images_seen": result.images_seen,
+        "epochs_run": result.epochs_run,
+        "best_epoch": result.best_epoch + 1,
+        "batch_size": result.batch_size,
+        "stopped_early_by": result.stopped_early_by,
+        "training_seconds": round(result.seconds, 1),
+        "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
+        "warnings": [
+            *([start.warning] if start.warning else []),
+            *_notes(data, result, fitted_to),
+            *loop.state.warnings,
+        ],
+        "seed": inputs.seed,
+    }
+
+
+def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:
+    """Return what a reader of the card should know of the images behind its scores."""
+    notes = []
+    unseen = len(data.learned) - len(result.learned)
+    if unseen:
+        notes.append(f"stopped before {unseen} images joined: they were not learned from")
+    elif not data.held_out:
+        notes.append("too few images to hold any back: all were learned from")
+    new_objects = sum(len(image.target) for image in data.held_out)
+    if fitted_to == "held_out" and new_objects < OBJECTS_MIN:
+        notes.append(
+            f"only {new_objects} labelled objects are held back: scores are fitted to them and, above all, "
+            "to images that were learned from, which flatters"
+        )
+    elif fitted_to == "learned":
+        notes.append("scores are fitted to images that were learned from, which flatters")
+    elif fitted_to == "learned_and_late":
+        notes.append(
+            "scores are fitted to images that were learned from and to what was said of "
+            f"{len(data.late)} while they were new"
+        )
+    elif fitted_to == "nothing":
+        notes.append("too little was found to fit scores to: they mean what is expected of any network's")
+    return notes
