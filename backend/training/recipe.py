@@ -26,10 +26,12 @@ PASS_IMAGES_FULL = 100
 # Below this many images smaller batches buy the steps that are missing.
 FEW_IMAGES = 24
 FEW_IMAGES_BATCH = 4
-# Steps of a training, and how much of the learning rate is left at its end; between them in proportion. Where
-# they are few, a rate that falls to nothing leaves too little time to learn, and the average of the weights
-# quiets them as well; where they are very few the average holds hardly any.
-FINAL_RATES = {100: 0.01, 200: 0.4, 300: 0.4, 600: 0.01}
+# How much of the learning rate is left at the end: falling to nothing wastes the last steps, and the
+# average of the weights quiets them as well. From so few steps that the average holds hardly any to so many
+# that it does, in proportion.
+FINAL_RATE = 0.4
+FINAL_RATE_UNAVERAGED = 0.01
+STEPS_UNAVERAGED, STEPS_AVERAGED = 100, 200
 # Windows and attention diverge at the rate that suits convolutions from scratch.
 TRANSFORMER_RATE = 0.3
 PRETRAINED_BACKBONE_RATE = 0.15
@@ -75,7 +77,7 @@ class Recipe:
     warmup_share: float = 0.06
     warmup_steps_max: int = 300
     # The share of the learning rate that is left at the end.
-    final_rate: float = 0.01
+    final_rate: float = FINAL_RATE
     gradient_norm_max: float = 10.0
     # Weights are averaged over about this share of the training.
     ema_share: float = 0.06
@@ -134,7 +136,7 @@ def recipe_for(
 
 def final_rate(steps: int) -> float:
     """Return the share of the learning rate that is left at the end of so many optimisation steps."""
-    return float(np.interp(steps, list(FINAL_RATES), list(FINAL_RATES.values())))
+    return float(np.interp(steps, (STEPS_UNAVERAGED, STEPS_AVERAGED), (FINAL_RATE_UNAVERAGED, FINAL_RATE)))
 
 
 def images_per_epoch(image_count: int) -> int:

@@ -32,9 +32,11 @@ def test_very_few_images_get_smaller_batches_but_never_larger_ones_than_asked_fo
 
 @pytest.mark.parametrize(
     ("images", "epochs", "left"),
-    [(30, 10, 0.0), (10, 50, 0.4), (30, 50, 0.4), (63, 50, 0.0), (100, 50, 0.0), (30, 200, 0.0)],
+    [(30, 10, 0.0), (10, 50, 0.4), (30, 50, 0.4), (100, 50, 0.4), (2000, 50, 0.4), (100, 5, 0.0)],
 )
-def test_the_rate_of_a_short_training_falls_less(images: int, epochs: int, left: float) -> None:
+def test_the_rate_falls_to_nothing_only_where_there_is_hardly_an_average(
+    images: int, epochs: int, left: float
+) -> None:
     params = TrainingParams(epochs=epochs)
     recipe = recipe_for(params, images, starts_trained=False, augmentation=Augmentation())
     steps = recipe.epochs * recipe.steps_per_epoch
