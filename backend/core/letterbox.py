@@ -98,8 +98,22 @@ class Letterbox:
         step_y = scale_y * grid.shape[0] / self.net_size.height
         rows = np.arange(top, bottom, dtype=np.float64) * step_y + (step_y - 1) / 2
         columns = np.arange(left, right, dtype=np.float64) * step_x + (step_x - 1) / 2
-        # Not cv2.warpAffine: it rounds places to 1/32 of a cell and takes no side above 32767.
-        return np.ascontiguousarray(_rows_at(_rows_at(grid, rows).T, columns).T)
+        return linear_at(grid, rows, columns)
+
+
+def linear_at(
+    grid: FloatArray, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]
+) -> FloatArray:
+    """Return grid [N, M] at every pair of a fractional row [K] and column [L], float32 [K, L].
+
+    Linear between cells, the border goes on outside. Memory lies column by column.
+    """
+    # Not cv2.warpAffine: it rounds places to 1/32 of a cell, takes no side above 32767 and is slower.
+    first = int(np.clip(np.floor(columns.min()), 0, grid.shape[1] - 1))
+    last = int(np.clip(np.ceil(columns.max()), first, grid.shape[1] - 1))
+    by_column = np.ascontiguousarray(_rows_at(grid[:, first : last + 1], rows).T)
+    at_columns: FloatArray = _rows_at(by_column, columns - first).T
+    return at_columns
 
 
 def _sums_between(values: FloatArray, edges: npt.NDArray[np.float64]) -> FloatArray:
@@ -117,7 +131,9 @@ def _rows_at(grid: FloatArray, places: npt.NDArray[np.float64]) -> FloatArray:
     """Return rows [K, M] of a grid [N, M] at fractional places; outside, the border row goes on."""
     inside = np.clip(places, 0, len(grid) - 1)
     below = np.minimum(inside.astype(np.int64), max(len(grid) - 2, 0))
-    part = (inside - below).astype(np.float32)[:, None]
-    above = np.minimum(below + 1, len(grid) - 1)
-    rows: FloatArray = grid[below] * (1 - part) + grid[above] * part
+    rows: FloatArray = grid.take(below, axis=0)
+    step = grid.take(np.minimum(below + 1, len(grid) - 1), axis=0)
+    step -= rows
+    step *= (inside - below).astype(np.float32)[:, None]
+    rows += step
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import warnings
@@ -35,7 +36,8 @@ def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
             if width < 1 or height < 1:
                 raise ImageDecodeError(f"the image has {width} x {height} pixels")
             image.load()
-            return np.ascontiguousarray(_to_rgb(_turned(image)))
+            _turn(image)
+            return np.ascontiguousarray(_to_rgb(image))
     except (ImageTooLarge, ImageDecodeError):
         raise
     except MemoryError as exc:
@@ -50,13 +52,12 @@ def _quiet_open(content: bytes) -> Image.Image:
         return Image.open(io.BytesIO(content))
 
 
-def _turned(image: Image.Image) -> Image.Image:
-    with _warning_filters, warnings.catch_warnings():
+def _turn(image: Image.Image) -> None:
+    """Apply the EXIF orientation in place: an image that has none, as most, is not copied."""
+    with _warning_filters, warnings.catch_warnings(), contextlib.suppress(Exception):
+        # Broken EXIF leaves the image unturned, as a browser shows it then.
         warnings.simplefilter("ignore")
-        try:
-            return ImageOps.exif_transpose(image)
-        except Exception:  # broken EXIF; a browser shows the image unturned then
-            return image
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -67,7 +68,7 @@ def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, "white")
         image = Image.alpha_composite(white, coloured)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _deep_grey_to_uint8(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

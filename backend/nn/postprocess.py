@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from backend.core.instances import BoolArray, FloatArray, IntArray, MaskPatch
-from backend.core.letterbox import Letterbox
+from backend.core.letterbox import Letterbox, linear_at
+from backend.core.masks import count_parts
 from backend.nn.score_map import ScoreMap
 from backend.nn.segmentation_head import OBJECT_MASK_SIDE
 
@@ -101,21 +102,11 @@ def object_mask(
     if right <= left or bottom <= top:
         return None
     logits = letterbox.map_to_orig(semantic_logits, (left, top, right, bottom))
-    step_x = scale_x * OBJECT_MASK_SIDE / (window_xyxy_px[2] - window_xyxy_px[0])
-    step_y = scale_y * OBJECT_MASK_SIDE / (window_xyxy_px[3] - window_xyxy_px[1])
-    start_x = ((left + 0.5) * scale_x - window_xyxy_px[0]) * step_x / scale_x - 0.5
-    start_y = ((top + 0.5) * scale_y - window_xyxy_px[1]) * step_y / scale_y - 0.5
-    matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], dtype=np.float64)
-    logits = logits + np.asarray(
-        cv2.warpAffine(
-            residual.astype(np.float32),
-            matrix,
-            (right - left, bottom - top),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ),
-        dtype=np.float32,
-    )
+    per_px_x = OBJECT_MASK_SIDE / (window_xyxy_px[2] - window_xyxy_px[0])
+    per_px_y = OBJECT_MASK_SIDE / (window_xyxy_px[3] - window_xyxy_px[1])
+    columns = ((np.arange(left, right) + 0.5) * scale_x - window_xyxy_px[0]) * per_px_x - 0.5
+    rows = ((np.arange(top, bottom) + 0.5) * scale_y - window_xyxy_px[1]) * per_px_y - 0.5
+    logits += linear_at(residual.astype(np.float32), rows, columns)
     # An unsure object still gets its best guess rather than nothing.
     cut = min(cut_logit, float(logits.max()) - 1.0)
     bits = without_specks(logits > cut, speck_share)
@@ -127,9 +118,10 @@ def object_mask(
 
 def without_specks(mask: BoolArray, speck_share: float = SPECK_SHARE) -> BoolArray:
     """Return the mask without parts below a share of its largest one."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count <= 2:
+    mask = np.ascontiguousarray(mask)
+    if count_parts(mask) <= 1:
         return mask
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
     keep = areas >= speck_share * areas.max()

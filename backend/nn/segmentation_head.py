@@ -129,8 +129,7 @@ def sample_windows(features: Tensor, windows: list[Tensor], stride: int, side: i
         grid_x = (xs / (stride * width) * 2 - 1)[:, None, :].expand(-1, side, -1)
         grid_y = (ys / (stride * height) * 2 - 1)[:, :, None].expand(-1, -1, side)
         grid = torch.stack([grid_x, grid_y], dim=-1).reshape(1, len(boxes) * side, side, 2)
-        read = F.grid_sample(
-            single[None].float().contiguous(), grid, padding_mode="border", align_corners=False
-        )
+        # As it lies, channels last or not: reading few windows costs less than turning the whole map.
+        read = F.grid_sample(single[None].float(), grid, padding_mode="border", align_corners=False)
         out.append(read[0].reshape(-1, len(boxes), side, side).transpose(0, 1))
     return torch.cat(out)

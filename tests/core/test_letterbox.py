@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from backend.core.ellipses import Ellipse, ellipse_to_patch
 from backend.core.instances import ImageSize, MaskPatch
-from backend.core.letterbox import PADDING_GREY, Letterbox
+from backend.core.letterbox import PADDING_GREY, Letterbox, linear_at
 
 SHAPES = [
     pytest.param(ImageSize(640, 480), 416, ImageSize(416, 312), id="landscape"),
@@ -119,6 +119,21 @@ def test_a_map_of_one_cell_is_flat():
     np.testing.assert_array_equal(
         letterbox.map_to_orig(np.full((1, 1), 7, dtype=np.float32)), np.full((3, 5), 7)
     )
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.lists(st.floats(-3, 12), min_size=1, max_size=6),
+    st.lists(st.floats(-3, 12), min_size=1, max_size=6),
+)
+def test_a_grid_is_read_linearly_and_its_border_goes_on(height, width, rows, columns):
+    grid = np.random.default_rng(0).normal(size=(height, width)).astype(np.float32)
+    across = np.stack([np.interp(columns, np.arange(width), line) for line in grid])
+    expected = np.stack([np.interp(rows, np.arange(height), line) for line in across.T], axis=1)
+    read = linear_at(grid, np.array(rows), np.array(columns))
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, expected, atol=1e-5)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([224, 320, 416, 512, 640]))

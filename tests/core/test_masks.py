@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from backend.core.instances import ImageSize, MaskPatch
-from backend.core.masks import alpha_to_mask, clean_patch, deepest_pixel, join_patches, patch_box, tight_patch
+from backend.core.masks import (
+    alpha_to_mask,
+    clean_patch,
+    count_parts,
+    deepest_pixel,
+    join_patches,
+    patch_box,
+    tight_patch,
+)
 
 
 def bits_of(*rows):
@@ -110,6 +118,20 @@ def test_a_notch_in_the_border_is_no_hole():
     bits = square_with()[5:25, 5:25].copy()
     bits[0, 7] = False
     np.testing.assert_array_equal(clean_patch(MaskPatch(0, 0, bits)).bits, bits)
+
+
+@pytest.mark.parametrize(
+    ("bits", "parts"),
+    [
+        pytest.param(bits_of("..", ".."), 0, id="nothing"),
+        pytest.param(bits_of("#.", ".#"), 1, id="touch at a corner"),
+        pytest.param(bits_of("#.#", "#.#"), 2, id="apart"),
+        pytest.param(bits_of("#####", "#...#", "#.#.#", "#...#", "#####"), 2, id="one inside another"),
+    ],
+)
+def test_parts_are_counted(bits, parts):
+    assert count_parts(bits) == parts
+    assert count_parts(np.asfortranarray(bits)) == parts
 
 
 def test_cleaning_nothing_gives_nothing():
