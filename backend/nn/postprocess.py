@@ -64,20 +64,19 @@ def select_candidates(
 
 def suppress_per_label(candidates: Candidates, iou_threshold: float) -> IntArray:
     """Return the indices kept by greedy suppression within each label; candidates come best first."""
-    left, top, right, bottom = candidates.boxes_xyxy_px.T
-    width = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
-    height = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
-    overlap = np.maximum(width, 0) * np.maximum(height, 0)
-    areas = (right - left) * (bottom - top)
-    union = np.maximum(areas[:, None] + areas - overlap, 1e-6)
-    rivals = (overlap > iou_threshold * union) & (
-        candidates.label_indices[:, None] == candidates.label_indices
+    if not len(candidates):
+        return np.zeros(0, dtype=np.int64)
+    # In float64, since labels are kept apart by moving their boxes apart.
+    boxes_xywh_px = candidates.boxes_xyxy_px.astype(np.float64)
+    boxes_xywh_px[:, 2:] -= boxes_xywh_px[:, :2]
+    kept = cv2.dnn.NMSBoxesBatched(
+        boxes_xywh_px.tolist(),
+        candidates.scores.tolist(),
+        candidates.label_indices.tolist(),
+        score_threshold=-1.0,  # none is left out for its score
+        nms_threshold=iou_threshold,
     )
-    alive = np.ones(len(areas), dtype=np.bool_)
-    for i in range(len(areas)):
-        if alive[i]:
-            alive[i + 1 :] &= ~rivals[i, i + 1 :]
-    return np.flatnonzero(alive)
+    return np.sort(np.asarray(kept, dtype=np.int64))
 
 
 def object_mask(
