@@ -98,8 +98,7 @@ def step_profile(loop, batch):
 
 
 def prediction_rates(root, name, version):
-    from backend.core.letterbox import Letterbox
-    from backend.nn.predictor import _batches_of_one_shape, batch_size_for, load_predictor, net_size
+    from backend.nn.predictor import batch_size_for, load_predictor
     from backend.nn.threads import run_side_by_side
 
     started = time.perf_counter()
@@ -108,12 +107,7 @@ def prediction_rates(root, name, version):
     images = [s.load_rgb() for s in load_samples(root, name, "val")[0]]
     predictor.predict(images[:8], confidence_threshold=0.3, nms_threshold=0.4)
     out = {"load_predictor_s": round(loading, 2)}
-    sizes = [ImageSize(image.shape[1], image.shape[0]) for image in images]
-    boxes = [Letterbox.fit(size, net_size(size, predictor.architecture)) for size in sizes]
-    batches = [
-        torch.from_numpy(np.stack([boxes[i].image_to_net(images[i]) for i in batch]))
-        for batch in _batches_of_one_shape(boxes, batch_size_for(len(images), torch.get_num_threads()))
-    ]
+    batches = ready_batches(predictor, images, batch_size_for(len(images), torch.get_num_threads()))
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
@@ -128,6 +122,19 @@ def prediction_rates(root, name, version):
             fastest = max(fastest, len(images) / (time.perf_counter() - started))
         out[f"images_per_s_at_{cut}"] = round(fastest, 1)
     return out
+
+
+def ready_batches(predictor, images, most):
+    """Return the images as the network's inputs, uint8 [N, H, W, 3], `most` of one shape together."""
+    from backend.core.letterbox import Letterbox
+    from backend.nn.predictor import _batches_of_one_shape, net_size
+
+    sizes = [ImageSize(image.shape[1], image.shape[0]) for image in images]
+    boxes = [Letterbox.fit(size, net_size(size, predictor.architecture)) for size in sizes]
+    return [
+        torch.from_numpy(np.stack([boxes[i].image_to_net(images[i]) for i in batch]))
+        for batch in _batches_of_one_shape(boxes, most)
+    ]
 
 
 def prediction_profile(root, name, version):

@@ -27,6 +27,7 @@ PEER_EPOCHS = 50
 COST = ("train_seconds", "images_seen", "epochs_run", "images_per_s_at_default", "images_per_s_at_0.01")
 
 COLUMNS = (*QUALITY, *CUT, *COST)
+RATES = ("images_per_s", "times_bare_one_after_another", "times_bare_side_by_side")
 SCORED = ("set", "images", "image_size", "start", "seed")
 
 
@@ -112,12 +113,13 @@ def scores() -> None:
 
 
 def rates() -> None:
-    """Print the newest rates of `/predict` beside the bare network's."""
-    newest = {row["set"]: row for row in rows("predict_rate")}
-    head("/predict, images a second in each round", "set", "default cut", "at 0.01", "bare network")
-    for name, row in newest.items():
-        bare = row["in_process"]["bare_network_images_per_s"]
-        line(name, row["images_per_s_at_default"], row["images_per_s_at_0.01"], bare)
+    """Print the newest rates of `/predict`, and its time as a multiple of the bare network's."""
+    newest = {row["set"]: row for row in rows("predict_rate") if "times_bare_side_by_side_at_default" in row}
+    for cut in ("at_default", "at_0.01"):
+        columns = [f"{name}_{cut}" for name in RATES]
+        head(f"/predict in each round, {cut.replace('_', ' ')}", "set", *RATES)
+        for name, row in newest.items():
+            line(name, *(row[column] for column in columns))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@
     python -m benchmarks.predict_rate --data DATA --set brush --data-dir KEPT [--rounds 3]
 
 Each round asks for all validation images in one request, at the default thresholds and at 0.01. The first
-round fetches every image over HTTP from another process, the others find them in the cache on disk. The bare
-network on ready tensors of the same images stands beside it, in this process. Appends one line to
-benchmarks/results/predict_rate.jsonl.
+round fetches every image over HTTP from another process, the others find them in the cache on disk. After
+each answer, in turns because a shared machine changes its pace, this process times the bare network on ready
+tensors of the same images in two ways: in batches of eight, one after another, on torch's own threads; and as
+the service computes, a stream for each core with its share of those eight. Masks of objects, which need the
+boxes first, are left out of the bare network. Appends one line to benchmarks/results/predict_rate.jsonl.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.learning import SETS
-from benchmarks.learning_speed import prediction_rates
+import torch
+
+from backend.nn.predictor import BATCH_SIZE, load_predictor
+from backend.nn.threads import run_side_by_side
+from benchmarks.learning import SETS, load_samples
+from benchmarks.learning_speed import ready_batches
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
 from tests.service_process import ServiceProcess
@@ -56,17 +62,47 @@ def main() -> None:
         service = stack.enter_context(ServiceProcess(data_dir))
         tasks = [{"id": i, "data": {"image": f"{url}/{by_id[i]['data']['image']}"}} for i in val]
         service.post("/predict", {**body, "tasks": tasks[:1]}).raise_for_status()
+        bare = BareNetwork(args.data, args.set, version)
         for name, params in (("at_default", {}), ("at_0.01", {"confidence_threshold": 0.01})):
-            rates = []
+            rounds = []
             for _ in range(args.rounds):
                 started = time.monotonic()
                 answer = service.post("/predict", {**body, "tasks": tasks, "params": params})
                 answer.raise_for_status()
-                rates.append(round(len(val) / (time.monotonic() - started), 2))
+                seconds = time.monotonic() - started
                 assert all(answer.json()["results"]), "a task got no prediction"
-            row[f"images_per_s_{name}"] = rates
-    row["in_process"] = prediction_rates(args.data, args.set, version)
+                rounds.append((seconds, bare.seconds_one_after_another(), bare.seconds_side_by_side()))
+            row[f"images_per_s_{name}"] = [round(len(val) / s, 2) for s, _, _ in rounds]
+            row[f"times_bare_one_after_another_{name}"] = [round(s / b, 2) for s, b, _ in rounds]
+            row[f"times_bare_side_by_side_{name}"] = [round(s / b, 2) for s, _, b in rounds]
+            row[f"bare_images_per_s_{name}"] = [[round(len(val) / b, 1) for b in both] for _, *both in rounds]
     append_result("predict_rate", row)
+
+
+class BareNetwork:
+    """The network of a version alone, its inputs ready."""
+
+    def __init__(self, root: Path, name: str, version: Path) -> None:
+        self._predictor = load_predictor(version)
+        images = [sample.load_rgb() for sample in load_samples(root, name, "val")[0]]
+        self._streams = torch.get_num_threads()
+        self._full = ready_batches(self._predictor, images, BATCH_SIZE)
+        self._shared = ready_batches(self._predictor, images, -(-BATCH_SIZE // self._streams))
+        self.seconds_one_after_another()
+        self.seconds_side_by_side()
+
+    def seconds_one_after_another(self) -> float:
+        """Return the time of all images in batches of eight, every core at each layer."""
+        started = time.perf_counter()
+        for batch in self._full:
+            self._predictor._run(batch)
+        return time.perf_counter() - started
+
+    def seconds_side_by_side(self) -> float:
+        """Return the time of all images in a stream for each core."""
+        started = time.perf_counter()
+        run_side_by_side(self._predictor._run, self._shared, self._streams)
+        return time.perf_counter() - started
 
 
 if __name__ == "__main__":
