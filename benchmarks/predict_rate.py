@@ -3,8 +3,8 @@
     python -m benchmarks.learning_http --data DATA --set brush --data-dir KEPT       # trains once
     python -m benchmarks.predict_rate --data DATA --set brush --data-dir KEPT [--rounds 3]
 
-Each round asks for all validation images in one request, at the default thresholds and at 0.01. The first
-round fetches every image over HTTP from another process, the others find them in the cache on disk. After
+Each round asks for all validation images in one request, at the default thresholds and at 0.01, and fetches
+every one over HTTP from another process. The first round comes right after the start of the service. After
 each answer, in turns because a shared machine changes its pace, this process times the bare network on ready
 tensors of the same images in two ways: in batches of eight, one after another, on torch's own threads; and as
 the service computes, a stream for each core with its share of those eight. Masks of objects, which need the
@@ -55,19 +55,25 @@ def main() -> None:
         "command": f"python -m benchmarks.predict_rate --data DATA --set {args.set} --data-dir KEPT",
     }
     with ExitStack() as stack:
-        # A copy without cached images, so that the first round fetches them.
+        # A copy of the projects alone: no image is in the cache.
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "data"
         shutil.copytree(args.data_dir / "projects", data_dir / "projects")
         url = stack.enter_context(served(args.data / folder))
         service = stack.enter_context(ServiceProcess(data_dir))
-        tasks = [{"id": i, "data": {"image": f"{url}/{by_id[i]['data']['image']}"}} for i in val]
-        service.post("/predict", {**body, "tasks": tasks[:1]}).raise_for_status()
+
+        def tasks(marker: str) -> list[dict]:
+            """Return the tasks with addresses that no earlier round has put into the cache."""
+            paths = {i: by_id[i]["data"]["image"] for i in val}
+            return [{"id": i, "data": {"image": f"{url}/{paths[i]}?{marker}"}} for i in val]
+
+        service.post("/predict", {**body, "tasks": tasks("first")[:1]}).raise_for_status()
         bare = BareNetwork(args.data, args.set, version)
         for name, params in (("at_default", {}), ("at_0.01", {"confidence_threshold": 0.01})):
             rounds = []
-            for _ in range(args.rounds):
+            for number in range(args.rounds):
+                request = {**body, "tasks": tasks(f"{name}-{number}"), "params": params}
                 started = time.monotonic()
-                answer = service.post("/predict", {**body, "tasks": tasks, "params": params})
+                answer = service.post("/predict", request)
                 answer.raise_for_status()
                 seconds = time.monotonic() - started
                 assert all(answer.json()["results"]), "a task got no prediction"
