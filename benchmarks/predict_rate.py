@@ -52,7 +52,10 @@ def main() -> None:
     row = {
         "set": args.set,
         "images": len(val),
-        "command": f"python -m benchmarks.predict_rate --data DATA --set {args.set} --data-dir KEPT",
+        "command": (
+            f"python -m benchmarks.predict_rate --data DATA --set {args.set} --data-dir KEPT "
+            f"--rounds {args.rounds}"
+        ),
     }
     with ExitStack() as stack:
         # A copy of the projects alone: no image is in the cache.

@@ -75,9 +75,10 @@ def clean_patch(patch: MaskPatch) -> MaskPatch | None:
 
     The largest part always stays, however small it is.
     """
-    if not patch.bits.any():
+    part_count = count_parts(patch.bits)
+    if part_count == 0:
         return None
-    if count_parts(patch.bits) == 1 and not _has_holes(patch.bits):
+    if part_count == 1 and not _has_holes(patch.bits):
         return tight_patch(patch.bits, patch.left_px, patch.top_px)
     parts, areas = _parts(patch.bits, connectivity=8)
     areas[0] = 0
@@ -110,5 +111,5 @@ def _as_uint8(bits: BoolArray) -> npt.NDArray[np.uint8]:
 
 def _parts(bits: BoolArray, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return which connected part each pixel belongs to (0 where unset), and each part's area in pixels."""
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8), connectivity=connectivity)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(_as_uint8(bits), connectivity=connectivity)
     return np.asarray(parts, dtype=np.int32), stats[:, cv2.CC_STAT_AREA].astype(np.int32)
