@@ -70,6 +70,9 @@ class FakePredictor:
         self.batches: list[int] = []
         self.failure: Callable[[Sequence[np.ndarray]], Exception | None] = lambda images: None
 
+    def input_size(self, image):
+        return ImageSize(64, 64)
+
     def predict(self, images, *, confidence_threshold, nms_threshold, with_masks=True, max_regions=100):
         self.batches.append(len(images))
         if self.seconds:

@@ -75,6 +75,10 @@ class Predictor:
         self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
 
+    def input_size(self, image: Image) -> ImageSize:
+        """Return the size that an image [H, W, 3] has as the network's input."""
+        return net_size(_size_of(image), self.architecture)
+
     def predict(
         self,
         images: Sequence[Image],
@@ -87,7 +91,7 @@ class Predictor:
         """Return the objects of each image, uint8 [H, W, 3] RGB, in the order of the images."""
         if not images:
             return []
-        letterboxes = [Letterbox.fit(s, net_size(s, self.architecture)) for s in map(_size_of, images)]
+        letterboxes = [Letterbox.fit(_size_of(image), self.input_size(image)) for image in images]
         cuts = _Cuts(confidence_threshold, nms_threshold, max_regions)
         wants_masks = with_masks and self._network.segmentation_head is not None
 
@@ -110,7 +114,7 @@ class Predictor:
         self, image: Image, *, confidence_threshold: float, nms_threshold: float, max_regions: int = 100
     ) -> tuple[Detections, MaskMaps | None]:
         """Return the objects of one image and what `mask_in_box` needs; None where no masks were learned."""
-        letterbox = Letterbox.fit(_size_of(image), net_size(_size_of(image), self.architecture))
+        letterbox = Letterbox.fit(_size_of(image), self.input_size(image))
         maps = self._run(torch.from_numpy(letterbox.image_to_net(image)[None]))
         kept, score = self._choose(_Cuts(confidence_threshold, nms_threshold, max_regions), maps, 0)
         if self._network.segmentation_head is None:

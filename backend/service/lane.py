@@ -4,8 +4,8 @@ Networks use every core by themselves, so running two at once only makes both sl
 calls into them keeps its own pool of workers). What comes alone gets the whole machine. Where more waits, it
 goes to a few streams, which share the cores out and never wait for each other: a stream that is done takes
 the next images at once. Requests wait their turn, small ones first, and images of different requests share a
-batch where version and thresholds agree; among those that wait, images of like proportions go together, since
-a network takes only equal shapes at once.
+batch where version and thresholds agree. A network takes only equal shapes at once, so what goes together has
+one shape; of a long request's images, those go first that fill a batch.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,13 +25,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import Detections
+from backend.core.instances import Detections, ImageSize
 from backend.service.versions import ImagePredictor
 
 logger = logging.getLogger(__name__)
 
 RgbImage = npt.NDArray[np.uint8]
 MOST_IMAGES_AT_ONCE = 8
+# An image of a long request lets fuller batches pass, but not when this many have come after it.
+MOST_LATER_IMAGES = 128
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,20 @@ class Streams(Protocol):
 
 @dataclass(order=True)
 class _Waiting:
+    """What was submitted together; input_size is that of its first image."""
+
     rank: int
     turn: int
     predictor: ImagePredictor = field(compare=False)
     cut: Cut = field(compare=False)
     images: Sequence[RgbImage] = field(compare=False)
     future: Future[list[Detections]] = field(compare=False)
+    input_size: ImageSize | None = field(compare=False)
+
+    @property
+    def group(self) -> tuple[ImagePredictor, Cut, ImageSize | None]:
+        """What images of one batch have in common."""
+        return self.predictor, self.cut, self.input_size
 
 
 class NetworkLane:
@@ -93,8 +103,9 @@ class NetworkLane:
         is_bulk: part of a long request, which lets single images pass.
         """
         future: Future[list[Detections]] = Future()
+        input_size = predictor.input_size(images[0]) if images else None
         with self._condition:
-            item = _Waiting(int(is_bulk), next(self._turns), predictor, cut, images, future)
+            item = _Waiting(int(is_bulk), next(self._turns), predictor, cut, images, future, input_size)
             heapq.heappush(self._waiting, item)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="network-lane", daemon=True)
@@ -141,21 +152,16 @@ class NetworkLane:
     def _take_batch(self, streams: int) -> list[_Waiting]:
         """Take what to run next: a fair share of what waits, so that all streams end together."""
         waiting_images = sum(len(item.images) for item in self._waiting)
-        first = heapq.heappop(self._waiting)
-        batch = [first]
-        if isinstance(first.predictor, _Call) or not first.images:
-            return batch
-        room = -(-min(self._most_images, waiting_images) // streams) - len(first.images)
-        alike = [
-            w for w in self._waiting if w.images and w.predictor is first.predictor and w.cut == first.cut
-        ]
-        for item in sorted(alike, key=lambda w: (w.rank, _difference(w.images[0], first.images[0]), w.turn)):
-            if len(item.images) <= room:
+        share = -(-min(self._most_images, waiting_images) // streams)
+        in_turn = sorted(self._waiting)
+        leader = _leader_of_fullest(in_turn, share) if in_turn[0].rank else in_turn[0]
+        batch, room = [leader], share - len(leader.images)
+        for item in in_turn:
+            if item is not leader and item.group == leader.group and len(item.images) <= room:
                 batch.append(item)
                 room -= len(item.images)
         taken = {id(item) for item in batch}
-        self._waiting = [w for w in self._waiting if id(w) not in taken]
-        heapq.heapify(self._waiting)
+        self._waiting = [w for w in in_turn if id(w) not in taken]  # what is sorted is a heap
         return batch
 
     def _run(self, batch: list[_Waiting]) -> None:
@@ -201,9 +207,17 @@ class NetworkLane:
             item.future.set_exception(exc)
 
 
-def _difference(image: RgbImage, other: RgbImage) -> float:
-    """Return how much two images differ in proportions, 0 for none: a network takes those alike together."""
-    return abs(math.log(image.shape[0] * other.shape[1] / (image.shape[1] * other.shape[0])))
+def _leader_of_fullest(in_turn: Sequence[_Waiting], share: int) -> _Waiting:
+    """Return the first of those that fill a batch best, or the very first where too many came after it."""
+    first = in_turn[0]
+    if max(item.turn for item in in_turn) - first.turn > MOST_LATER_IMAGES:
+        return first
+    leaders: dict[Any, _Waiting] = {}
+    counts: Counter[Any] = Counter()
+    for item in in_turn:
+        leaders.setdefault(item.group, item)
+        counts[item.group] += len(item.images) or share  # other work fills a batch by itself
+    return leaders[max(leaders, key=lambda group: min(counts[group], share))]
 
 
 class _Call:
@@ -214,6 +228,9 @@ class _Call:
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.work = work
+
+    def input_size(self, image: RgbImage) -> ImageSize:
+        raise AssertionError("a call has no images")
 
     def predict(self, images: Sequence[RgbImage], **_: Any) -> list[Detections]:
         raise AssertionError("a call is never batched")

@@ -34,7 +34,7 @@ from backend.service.versions import Predictor
 logger = logging.getLogger(__name__)
 
 FETCH_THREADS = 8
-MOST_WAITING_IMAGES = 2 * MOST_IMAGES_AT_ONCE  # one batch in the network, one waiting: the lane never idles
+MOST_WAITING_IMAGES = 8 * MOST_IMAGES_AT_ONCE  # enough for images of one shape to find each other
 MOST_WAITING_BYTES = 192 * 1024**2
 _LOOK_UP_S = 1.0  # how often a waiting run looks whether it has to end
 

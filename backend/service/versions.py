@@ -33,6 +33,9 @@ class ImagePredictor(Protocol):
     labels: tuple[str, ...]
     version: str
 
+    def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
+        """Return what the network makes of the image's size; it takes several of one size at once."""
+
     def predict(
         self,
         images: Sequence[npt.NDArray[np.uint8]],

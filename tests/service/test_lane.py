@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from backend.service.lane import Cut, NetworkLane, is_out_of_memory
+from backend.core.instances import ImageSize
+from backend.service.lane import MOST_LATER_IMAGES, Cut, NetworkLane, is_out_of_memory
 from tests.fakes import FakePredictor, picture
 
 CUT = Cut(0.3, 0.4)
@@ -48,22 +49,62 @@ def test_requests_share_a_batch_of_bounded_size(held):
     assert predictor.batches == [8, 8, 4]
 
 
-def test_images_of_like_proportions_go_together(held):
+class Shaped(FakePredictor):
+    """Takes every image at its own size, and notes the widths of each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.widths: list[list[int]] = []
+
+    def input_size(self, image):
+        return ImageSize(image.shape[1], image.shape[0])
+
+    def predict(self, images, **limits):
+        self.widths.append([image.shape[1] for image in images])
+        return super().predict(images, **limits)
+
+
+def test_images_of_one_input_size_go_together(held):
     lane, gate = held
-
-    class Remembering(FakePredictor):
-        def predict(self, images, **limits):
-            shapes.append({image.shape[:2] for image in images})
-            return super().predict(images, **limits)
-
-    shapes: list[set[tuple[int, int]]] = []
-    predictor = Remembering()
-    sizes = [(30, 20), (20, 30)] * 8
-    futures = [lane.submit(predictor, [picture(*size)], CUT, is_bulk=True) for size in sizes]
+    predictor = Shaped()
+    widths = [30, 20] * 8
+    futures = [lane.submit(predictor, [picture(width)], CUT, is_bulk=True) for width in widths]
     gate.opened.set()
-    found = [future.result(5)[0].size for future in futures]
-    assert [(size.width, size.height) for size in found] == sizes
-    assert [len(together) for together in shapes] == [1, 1]
+    assert [future.result(5)[0].size.width for future in futures] == widths
+    assert predictor.widths == [[30] * 8, [20] * 8]
+
+
+def test_fuller_batches_of_long_requests_go_first(held):
+    lane, gate = held
+    predictor, other = Shaped(), Shaped()
+    futures = [lane.submit(predictor, [picture(width)], CUT, is_bulk=True) for width in (20, 30, 40, 40)]
+    futures += [lane.submit(other, [picture(50)], CUT, is_bulk=True) for _ in range(3)]
+    gate.opened.set()
+    for future in futures:
+        future.result(5)
+    assert predictor.widths == [[40, 40], [20], [30]]
+    assert other.widths == [[50] * 3]
+
+
+def test_a_rare_shape_does_not_wait_for_ever(held):
+    lane, gate = held
+    predictor = Shaped()
+    rare = lane.submit(predictor, [picture(20)], CUT, is_bulk=True)
+    futures = [lane.submit(predictor, [picture(30)], CUT, is_bulk=True) for _ in range(MOST_LATER_IMAGES + 2)]
+    gate.opened.set()
+    for future in (rare, *futures):
+        future.result(5)
+    assert predictor.widths[0] == [20]
+
+
+def test_what_is_not_part_of_a_long_request_goes_in_its_turn(held):
+    lane, gate = held
+    predictor = Shaped()
+    futures = [lane.submit(predictor, [picture(width)], CUT) for width in (20, 30, 30)]
+    gate.opened.set()
+    for future in futures:
+        future.result(5)
+    assert predictor.widths == [[20], [30, 30]]
 
 
 def test_other_thresholds_or_versions_do_not_share(held):

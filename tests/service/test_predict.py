@@ -122,14 +122,14 @@ def test_images_are_predicted_in_batches_while_others_are_fetched(tmp_path):
 
 def test_the_fetched_images_in_memory_are_bounded(tmp_path):
     predictor = FakePredictor(seconds=0.01)
-    services = make(tmp_path, predictor=predictor)
+    services = make(tmp_path, count=2 * MOST_WAITING_IMAGES, predictor=predictor)
     ahead = []
 
     def note(images):
         ahead.append(len(services.images.asked) - sum(predictor.batches[:-1]))
 
     predictor.failure = note
-    predict_tasks(services, request(*range(1, 41)))
+    predict_tasks(services, request(*range(1, 2 * MOST_WAITING_IMAGES)))
     assert max(ahead) <= MOST_WAITING_IMAGES + 1
 
 
