@@ -11,8 +11,10 @@ import random
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -45,6 +47,7 @@ RETRY_WAITS_S = (0.3, 0.8, 2.0)
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 BLOCK_BYTES = 64 * 1024
 MAX_TOKENS = 64
+MAX_HOSTS = 64
 
 
 class _Passing(Exception):
@@ -73,6 +76,8 @@ class Downloader:
         self._timeout_s = timeout_s
         self._local = threading.local()
         self._session = self._make_session(rules, ca_bundle)
+        # Asked once for each host: requests would walk the whole environment again for each image.
+        self._environment_of = lru_cache(MAX_HOSTS)(self._read_environment)
         self._tokens: dict[tuple[str, str], LabelStudioToken] = {}
         self._tokens_lock = threading.Lock()
 
@@ -136,13 +141,17 @@ class Downloader:
         if remaining_s <= 0:
             raise FetchError(f"{shown(hop.url)} took longer than {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
         try:
-            return self._session.get(
+            request = requests.Request(
+                "GET",
                 hop.url,
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(CONNECT_TIMEOUT_S, remaining_s), remaining_s),
                 auth=_Credentials(token.header(self._session) if token else _basic(hop, access)),
                 headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
+            )
+            return self._session.send(
+                self._session.prepare_request(request),
+                allow_redirects=False,
+                timeout=(min(CONNECT_TIMEOUT_S, remaining_s), remaining_s),
+                **self._environment_of(urljoin(hop.url, "/")),
             )
         except LabelStudioError as exc:
             raise FetchError(f"no credentials for {shown(hop.url)}: {exc}") from exc
@@ -150,6 +159,10 @@ class Downloader:
             raise ImageNotFound(f"{hop.url[:80]!r} is no address of an image") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as exc:
             raise _Passing(FetchError(f"{shown(hop.url)} cannot be reached ({type(exc).__name__})")) from exc
+
+    def _read_environment(self, url: str) -> dict[str, Any]:
+        """Return what the environment says of proxies and certificates, as `Session.send` takes it."""
+        return dict(self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None))
 
     def _read(self, response: requests.Response, url: str, deadline: float) -> bytes:
         announced = response.headers.get("Content-Length", "")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
+import cv2
 import torch
 
 Piece = TypeVar("Piece")
@@ -59,6 +60,9 @@ class CoreStreams:
     def __init__(self, count: int) -> None:
         cores = torch.get_num_threads()
         self.count = count
+        if count > 1:
+            # OpenCV's own threads would wait actively for work that the streams share out already.
+            cv2.setNumThreads(1)
         ready = threading.Barrier(count + 1)
 
         def take_share() -> None:

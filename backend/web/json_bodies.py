@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import orjson
 from flask import Response, request
 
 from backend.errors import RequestError
@@ -50,5 +51,8 @@ def _without_halves(data: bytes, parsed: Any) -> Any:
 
 def json_response(content: Any, status: int = 200) -> Response:
     """Return content as JSON; keys stay in their order, and masks of a million numbers stay cheap."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Response(text, status=status, mimetype="application/json")
+    try:
+        body = orjson.dumps(content)
+    except TypeError:  # integers beyond 64 bits, which JSON can spell
+        body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return Response(body, status=status, mimetype="application/json")
