@@ -27,7 +27,8 @@ PEER_EPOCHS = 50
 COST = ("train_seconds", "images_seen", "epochs_run", "images_per_s_at_default", "images_per_s_at_0.01")
 
 COLUMNS = (*QUALITY, *CUT, *COST)
-RATES = ("images_per_s", "times_bare_one_after_another", "times_bare_side_by_side")
+BARE = ("times_bare_one_after_another", "times_bare_without_masks", "times_bare_side_by_side")
+RATES = ("images_per_s", *BARE)
 SCORED = ("set", "images", "image_size", "start", "seed")
 
 
@@ -114,7 +115,7 @@ def scores() -> None:
 
 def rates() -> None:
     """Print the newest rates of `/predict`, and its time as a multiple of the bare network's."""
-    newest = {row["set"]: row for row in rows("predict_rate") if "times_bare_side_by_side_at_default" in row}
+    newest = {row["set"]: row for row in rows("predict_rate") if "times_bare_without_masks_at_default" in row}
     for cut in ("at_default", "at_0.01"):
         columns = [f"{name}_{cut}" for name in RATES]
         head(f"/predict in each round, {cut.replace('_', ' ')}", "set", *RATES)

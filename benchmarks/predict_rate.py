@@ -6,9 +6,10 @@
 Each round asks for all validation images in one request, at the default thresholds and at 0.01, and fetches
 every one over HTTP from another process. The first round comes right after the start of the service. After
 each answer, in turns because a shared machine changes its pace, this process times the bare network on ready
-tensors of the same images in two ways: in batches of eight, one after another, on torch's own threads; and as
-the service computes, a stream for each core with its share of those eight. Masks of objects, which need the
-boxes first, are left out of the bare network. Appends one line to benchmarks/results/predict_rate.jsonl.
+tensors of the same images: in batches of eight, one after another, on torch's own threads; the same without
+the layers for masks of objects; and as the service computes, a stream for each core with its share of those
+eight. Ready are the images as the network's input and, for the masks, the boxes that the request reports.
+Appends one line to benchmarks/results/predict_rate.jsonl.
 """
 
 from __future__ import annotations
@@ -18,18 +19,25 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from backend.nn.predictor import BATCH_SIZE, load_predictor
+from backend.core.training_params import TrainingParams
+from backend.nn.postprocess import Candidates
+from backend.nn.predictor import BATCH_SIZE, Predictor, _Cuts, load_predictor
 from backend.nn.threads import run_side_by_side
 from benchmarks.learning import SETS, load_samples
 from benchmarks.learning_speed import ready_batches
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
 from tests.service_process import ServiceProcess
+
+WAYS = ("one_after_another", "without_masks", "side_by_side")
+MOST_REGIONS = 100
 
 
 def main() -> None:
@@ -70,48 +78,66 @@ def main() -> None:
             return [{"id": i, "data": {"image": f"{url}/{paths[i]}?{marker}"}} for i in val]
 
         service.post("/predict", {**body, "tasks": tasks("first")[:1]}).raise_for_status()
-        bare = BareNetwork(args.data, args.set, version)
-        for name, params in (("at_default", {}), ("at_0.01", {"confidence_threshold": 0.01})):
+        images = [sample.load_rgb() for sample in load_samples(args.data, args.set, "val")[0]]
+        for name, threshold in (("at_default", TrainingParams.confidence_threshold), ("at_0.01", 0.01)):
+            bare = BareNetwork(load_predictor(version), images, threshold)
             rounds = []
             for number in range(args.rounds):
+                params = {"confidence_threshold": threshold}
                 request = {**body, "tasks": tasks(f"{name}-{number}"), "params": params}
                 started = time.monotonic()
                 answer = service.post("/predict", request)
                 answer.raise_for_status()
                 seconds = time.monotonic() - started
                 assert all(answer.json()["results"]), "a task got no prediction"
-                rounds.append((seconds, bare.seconds_one_after_another(), bare.seconds_side_by_side()))
-            row[f"images_per_s_{name}"] = [round(len(val) / s, 2) for s, _, _ in rounds]
-            row[f"times_bare_one_after_another_{name}"] = [round(s / b, 2) for s, b, _ in rounds]
-            row[f"times_bare_side_by_side_{name}"] = [round(s / b, 2) for s, _, b in rounds]
-            row[f"bare_images_per_s_{name}"] = [[round(len(val) / b, 1) for b in both] for _, *both in rounds]
+                rounds.append((seconds, *bare.seconds()))
+            row[f"images_per_s_{name}"] = [round(len(val) / times[0], 2) for times in rounds]
+            for position, way in enumerate(WAYS, start=1):
+                row[f"times_bare_{way}_{name}"] = [round(times[0] / times[position], 2) for times in rounds]
+                row[f"bare_images_per_s_{way}_{name}"] = [
+                    round(len(val) / times[position], 1) for times in rounds
+                ]
     append_result("predict_rate", row)
 
 
 class BareNetwork:
     """The network of a version alone, its inputs ready."""
 
-    def __init__(self, root: Path, name: str, version: Path) -> None:
-        self._predictor = load_predictor(version)
-        images = [sample.load_rgb() for sample in load_samples(root, name, "val")[0]]
+    def __init__(self, predictor: Predictor, images: list[np.ndarray], confidence_threshold: float) -> None:
+        self._predictor = predictor
+        self._cuts = _Cuts(confidence_threshold, TrainingParams.nms_threshold, MOST_REGIONS)
         self._streams = torch.get_num_threads()
-        self._full = ready_batches(self._predictor, images, BATCH_SIZE)
-        self._shared = ready_batches(self._predictor, images, -(-BATCH_SIZE // self._streams))
-        self.seconds_one_after_another()
-        self.seconds_side_by_side()
+        self._full = self._with_boxes(ready_batches(predictor, images, BATCH_SIZE))
+        self._shared = self._with_boxes(ready_batches(predictor, images, -(-BATCH_SIZE // self._streams)))
+        self.seconds()
 
-    def seconds_one_after_another(self) -> float:
-        """Return the time of all images in batches of eight, every core at each layer."""
-        started = time.perf_counter()
-        for batch in self._full:
-            self._predictor._run(batch)
-        return time.perf_counter() - started
+    def seconds(self) -> tuple[float, ...]:
+        """Return the time that all images take in each of WAYS."""
+        return (
+            _seconds(lambda: [self._run(piece) for piece in self._full]),
+            _seconds(lambda: [self._predictor._run(images) for images, _ in self._full]),
+            _seconds(lambda: run_side_by_side(self._run, self._shared, self._streams)),
+        )
 
-    def seconds_side_by_side(self) -> float:
-        """Return the time of all images in a stream for each core."""
-        started = time.perf_counter()
-        run_side_by_side(self._predictor._run, self._shared, self._streams)
-        return time.perf_counter() - started
+    def _with_boxes(self, batches: list[torch.Tensor]) -> list[tuple[torch.Tensor, list[Candidates]]]:
+        pieces = []
+        for images in batches:
+            maps = self._predictor._run(images)
+            kept = [self._predictor._choose(self._cuts, maps, row)[0] for row in range(len(images))]
+            pieces.append((images, kept))
+        return pieces
+
+    def _run(self, piece: tuple[torch.Tensor, list[Candidates]]) -> None:
+        images, kept = piece
+        maps = self._predictor._run(images)
+        if self._predictor.architecture.has_masks:
+            self._predictor._mask_logits(maps, kept)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
