@@ -193,6 +193,14 @@ class TestAddresses:
             images.load_rgb("http://169.254.169.254/a.png", OPEN)
         assert len(web.seen) == 1
 
+    def test_a_host_that_needs_no_proxy_is_asked_itself(self, images, web, monkeypatch):
+        monkeypatch.setenv("http_proxy", web.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        web.routes["http://pictures.invalid/a.png"] = web.routes["/a.png"] = Answer(PNG)
+        for _ in range(2):
+            assert images.load_rgb("http://pictures.invalid/a.png", OPEN).shape == (3, 4, 3)
+            assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
+
 
 class TestCaching:
     def test_the_second_time_needs_no_network(self, web, cache):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import cv2
 import pytest
 import torch
 
@@ -81,6 +82,18 @@ def test_streams_share_the_cores_and_stay(four_cores):
     assert [cores for _, cores in seen] == [2] * 4
     assert len({thread for thread, _ in seen}) == 2
     assert torch.get_num_threads() == 4
+
+
+def test_opencv_adds_no_threads_to_streams_that_share_the_cores(four_cores):
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(4)
+        CoreStreams(1)
+        assert cv2.getNumThreads() == 4
+        CoreStreams(2)
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_threads_that_start_after_the_streams_have_all_cores(four_cores):
