@@ -10,7 +10,6 @@ one shape; of a long request's images, those go first that fill a batch.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import threading
@@ -106,7 +105,7 @@ class NetworkLane:
         input_size = predictor.input_size(images[0]) if images else None
         with self._condition:
             item = _Waiting(int(is_bulk), next(self._turns), predictor, cut, images, future, input_size)
-            heapq.heappush(self._waiting, item)
+            self._waiting.append(item)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="network-lane", daemon=True)
                 self._thread.start()
@@ -161,7 +160,7 @@ class NetworkLane:
                 batch.append(item)
                 room -= len(item.images)
         taken = {id(item) for item in batch}
-        self._waiting = [w for w in in_turn if id(w) not in taken]  # what is sorted is a heap
+        self._waiting = [w for w in in_turn if id(w) not in taken]
         return batch
 
     def _run(self, batch: list[_Waiting]) -> None:
@@ -208,9 +207,12 @@ class NetworkLane:
 
 
 def _leader_of_fullest(in_turn: Sequence[_Waiting], share: int) -> _Waiting:
-    """Return the first of those that fill a batch best, or the very first where too many came after it."""
+    """Return the first of those that fill a batch best, or the very first where too many came after it.
+
+    in_turn: parts of long requests alone, by turn.
+    """
     first = in_turn[0]
-    if max(item.turn for item in in_turn) - first.turn > MOST_LATER_IMAGES:
+    if in_turn[-1].turn - first.turn > MOST_LATER_IMAGES:
         return first
     leaders: dict[Any, _Waiting] = {}
     counts: Counter[Any] = Counter()
