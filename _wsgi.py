@@ -8,12 +8,12 @@ from backend.bootstrap import build_services
 from backend.logs import configure_logging
 from backend.settings import Settings
 from backend.web.app import create_app
-from backend.web.model_class import ModelClass
+from backend.web.labelstudio.model_class import ModelClass
 
 
 def load_model_class() -> ModelClass:
     """Import the label-studio-ml class and what it predicts with; takes seconds."""
-    import backend.nn.predictor  # noqa: F401
+    import backend.nn.detector.predictor  # noqa: F401
     from model import LearningBackend
 
     return LearningBackend

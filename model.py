@@ -19,12 +19,12 @@ except ImportError as exc:
     raise ImportError(INSTALL_LABEL_STUDIO_ML) from exc
 
 from backend.bootstrap import shared_services
-from backend.service.events import note_event
-from backend.service.pipeline import task_id_of
-from backend.service.predict import PredictRequest, config_of, predict_tasks
-from backend.service.projects import key_of_project_object, parse_project_key
+from backend.service.engine.pipeline import task_id_of
+from backend.service.learning.train import request_training
+from backend.service.predicting.answer import PredictRequest, config_of, predict_tasks
+from backend.service.projects.events import note_event
+from backend.service.projects.projects import key_of_project_object, parse_project_key
 from backend.service.services import Services
-from backend.service.train import request_training
 
 logger = logging.getLogger(__name__)
 

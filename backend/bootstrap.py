@@ -10,34 +10,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.errors import QueueError
-from backend.infra.checkpoint_copies import CheckpointCopies
-from backend.infra.document_store import JsonDocuments
-from backend.infra.embedded_redis import EmbeddedRedis
-from backend.infra.encoding_files import SharedEncodings
-from backend.infra.images import ImageFetcher
-from backend.infra.label_studio_api import LabelStudioApi
-from backend.infra.object_store import open_object_store
-from backend.infra.redis_changes import RedisChanges
-from backend.infra.rq_queue import RqJobQueue
-from backend.infra.version_store import Versions as StoredVersions
-from backend.infra.waiting_room import MachineWaitingRoom
-from backend.service.encode_ahead import EncodeAhead
-from backend.service.interactive import Interactive
-from backend.service.lane import MOST_IMAGES_AT_ONCE, NetworkLane, Streams
-from backend.service.pipeline import Pipeline
+from backend.infra.images.fetcher import ImageFetcher
+from backend.infra.labelstudio.api import LabelStudioApi
+from backend.infra.machine.encoding_files import SharedEncodings
+from backend.infra.machine.waiting_room import MachineWaitingRoom
+from backend.infra.queue.changes import RedisChanges
+from backend.infra.queue.embedded_redis import EmbeddedRedis
+from backend.infra.queue.rq_queue import RqJobQueue
+from backend.infra.store.checkpoint_copies import CheckpointCopies
+from backend.infra.store.documents import JsonDocuments
+from backend.infra.store.objects import open_object_store
+from backend.infra.store.versions import Versions as StoredVersions
+from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, NetworkLane, Streams
+from backend.service.engine.loaded_versions import Predictor, Versions
+from backend.service.engine.pipeline import Pipeline
 from backend.service.ports import LabelStudio
-from backend.service.prepared_images import Embedder, PreparedImages
-from backend.service.projects import Projects
+from backend.service.projects.projects import Projects
 from backend.service.services import Services
-from backend.service.versions import Predictor, Versions
+from backend.service.smart_tools.answers import Interactive
+from backend.service.smart_tools.encode_ahead import EncodeAhead
+from backend.service.smart_tools.prepared_images import Embedder, PreparedImages
 from backend.settings import Settings
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 
 if TYPE_CHECKING:
-    from backend.core.instances import FloatArray
-    from backend.nn.sam import SamSegmenter
-    from backend.service.lane import RgbImage
-    from backend.service.prepared_images import Segmenter
+    from backend.core.geometry.instances import FloatArray
+    from backend.nn.prompts.sam import SamSegmenter
+    from backend.service.engine.batching_queue import RgbImage
+    from backend.service.smart_tools.prepared_images import Segmenter
 
 
 def build_services(settings: Settings) -> Services:
@@ -55,20 +55,20 @@ def build_services(settings: Settings) -> Services:
     images = ImageFetcher.from_settings(settings)
 
     def open_streams() -> Streams:
-        from backend.nn.threads import CoreStreams
+        from backend.nn.runtime.threads import CoreStreams
 
         return CoreStreams.for_device(resolve_device(settings.device), MOST_IMAGES_AT_ONCE)
 
     lane = NetworkLane(open_streams)
 
     def load(folder: Path) -> Predictor:
-        from backend.nn.predictor import load_predictor
+        from backend.nn.detector.predictor import load_predictor
 
         return load_predictor(folder, resolve_device(settings.device))
 
     def prepare_loading() -> None:
-        from backend.nn.backbone import import_timm
-        from backend.nn.precision import is_bf16_faster
+        from backend.nn.detector.backbone import import_timm
+        from backend.nn.runtime.precision import is_bf16_faster
 
         import_timm()
         is_bf16_faster(resolve_device(settings.device))
@@ -77,7 +77,7 @@ def build_services(settings: Settings) -> Services:
 
     @lru_cache(maxsize=1)
     def cached_sam(folder: Path) -> SamSegmenter:
-        from backend.nn.sam import load_sam
+        from backend.nn.prompts.sam import load_sam
 
         return load_sam(folder, resolve_device(settings.device))
 
@@ -88,7 +88,7 @@ def build_services(settings: Settings) -> Services:
     def load_segmenter_here(folder: Path | None) -> Segmenter:
         if settings.sam_model_dir is not None:
             return load_sam_here(settings.sam_model_dir)
-        from backend.nn.promptable import load_segmenter
+        from backend.nn.prompts.segmenter import load_segmenter
 
         return load_segmenter(folder)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backend.errors import BackendError
 from backend.logs import configure_logging
-from backend.service import jobs
+from backend.service.jobs import jobs
 from backend.settings import Settings
 
 DEFAULT_PROJECT = "0"

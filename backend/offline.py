@@ -15,16 +15,18 @@ from tqdm import tqdm
 
 from backend.bootstrap import build_services
 from backend.errors import LabelConfigError, ParameterError, RequestError, VersionError
-from backend.infra.folder_images import FolderImages
-from backend.service import jobs
-from backend.service.jobs import RunningJob
-from backend.service.local_jobs import LocalHold, LocalJob
-from backend.service.parameters import thresholds, training_params
-from backend.service.pipeline import Pipeline, Work
+from backend.infra.images.folder import FolderImages
+from backend.service.engine.pipeline import Pipeline, Work
+from backend.service.jobs import jobs
+from backend.service.jobs.jobs import (
+    RunningJob,
+)
+from backend.service.jobs.local_queue import LocalHold, LocalJob
+from backend.service.learning.train import run_training
 from backend.service.ports import JobRecord, Json
-from backend.service.predict import config_of, log_untrained_labels
+from backend.service.predicting.answer import config_of, log_untrained_labels
+from backend.service.projects.parameters import thresholds, training_params
 from backend.service.services import Services
-from backend.service.train import run_training
 from backend.settings import Settings
 
 

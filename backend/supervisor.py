@@ -26,8 +26,8 @@ from types import FrameType
 
 from backend import INSTALL_LABEL_STUDIO_ML
 from backend.errors import BackendError, SettingsError
-from backend.infra.embedded_redis import EmbeddedRedis
-from backend.service import jobs
+from backend.infra.queue.embedded_redis import EmbeddedRedis
+from backend.service.jobs import jobs
 from backend.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -15,23 +15,26 @@ from pathlib import Path
 
 from backend.bootstrap import build_services, redis_url_of
 from backend.errors import LabelStudioGone
-from backend.infra.rq_queue import RqJobQueue
-from backend.infra.rq_worker import JobEnd, JobLease, QueueWorker, run_next_job
+from backend.infra.queue.rq_queue import RqJobQueue
+from backend.infra.queue.worker import JobEnd, JobLease, QueueWorker, run_next_job
 from backend.logs import configure_logging, context
-from backend.service import jobs
-from backend.service.background import run_predictions
-from backend.service.job_log import keep_job_log
-from backend.service.jobs import JobOutcome, RunningJob
-from backend.service.model_admin import retire_if_gone
+from backend.service.jobs import jobs
+from backend.service.jobs.jobs import (
+    JobOutcome,
+    RunningJob,
+)
+from backend.service.jobs.log import keep_job_log
+from backend.service.learning.train import run_training
 from backend.service.ports import JobRecord
+from backend.service.predicting.background import run_predictions
 from backend.service.services import Services
-from backend.service.train import run_training
+from backend.service.versions.administration import retire_if_gone
 from backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 NICENESS = 5  # the web process shares the cores and has somebody waiting
-SHARED_IMPORTS = ("backend.nn.predictor", "backend.training.run")
+SHARED_IMPORTS = ("backend.nn.detector.predictor", "backend.training.run")
 HANDLERS: dict[str, Callable[[Services, RunningJob], JobOutcome]] = {
     jobs.TRAIN: run_training,
     jobs.PREDICT: run_predictions,

@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from backend.core.brush_rle import decode_brush_rle, encode_brush_rle
-from backend.core.instances import ImageSize
+from backend.core.geometry.instances import ImageSize
+from backend.core.labelstudio.brush_rle import decode_brush_rle, encode_brush_rle
 
 SPECK_SHARE = 0.003
 CONFIG = """<View>

@@ -48,9 +48,9 @@ class PrintingObserver:
 
 
 def load_samples(root: Path, name: str, split: str, limit: int | None = None):
-    from backend.core.instances import ImageSize
-    from backend.core.label_config import parse_label_config
-    from backend.core.targets import annotated_task, build_target
+    from backend.core.geometry.instances import ImageSize
+    from backend.core.labelstudio.annotations import annotated_task, build_target
+    from backend.core.labelstudio.label_config import parse_label_config
     from backend.training.inputs import TrainingSample
 
     folder_name, tasks_file, config_file = SETS[name]
@@ -74,8 +74,13 @@ def load_samples(root: Path, name: str, split: str, limit: int | None = None):
 
 
 def score(detections, samples, label_count, has_masks):
-    from backend.training.calibration import expected_calibration_error
-    from backend.training.metrics import average_precision, match_at_half_iou, precision_recall, scored_hits
+    from backend.training.judging.calibration import expected_calibration_error
+    from backend.training.judging.metrics import (
+        average_precision,
+        match_at_half_iou,
+        precision_recall,
+        scored_hits,
+    )
 
     targets = [s.target for s in samples]
     known = all(m is not None for t in targets for m in t.masks)
@@ -159,9 +164,9 @@ def semantic_iou(detections, targets, label_count, cut=0.30):
 
 def score_along(every, samples, image_size_px, label_count):
     """Have every loop score the validation images now and then too; return where the rows will stand."""
-    from backend.training.dataset import load_images
-    from backend.training.loop import TrainingLoop, predict_images
-    from backend.training.metrics import average_precision
+    from backend.training.detector.images import load_images
+    from backend.training.detector.loop import TrainingLoop, predict_images
+    from backend.training.judging.metrics import average_precision
 
     images = load_images(samples, image_size_px, Path(tempfile.mkdtemp()), should_stop=lambda: False).images
     judge, rows = TrainingLoop._judge, []
@@ -231,9 +236,9 @@ def main():
         print(f"{name} stands in {args.results}")
         return
     import backend.training.run as run
-    from backend.core.training_params import TrainingParams
-    from backend.nn.predictor import load_predictor
+    from backend.nn.detector.predictor import load_predictor
     from backend.training.inputs import TrainingInputs
+    from backend.training.parameters import TrainingParams
     from benchmarks.learning_without import WITHOUT
 
     for idea in args.without:

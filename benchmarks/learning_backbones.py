@@ -24,10 +24,10 @@ def main():
     args = parser.parse_args()
     import backend.training.recipe as recipe
     import backend.training.run as run
-    from backend.core.training_params import IMAGE_SIZES, TrainingParams
-    from backend.nn.backbone_catalog import CATALOG
-    from backend.nn.predictor import load_predictor
+    from backend.nn.detector.backbone_catalog import CATALOG
+    from backend.nn.detector.predictor import load_predictor
     from backend.training.inputs import TrainingInputs
+    from backend.training.parameters import IMAGE_SIZES, TrainingParams
 
     recipe.PASS_IMAGES_MIN, recipe.PASS_REPEATS = 2, 1.0
     run.train_prompt_head = lambda *_, **__: {}  # the smart tools have one network for all backbones

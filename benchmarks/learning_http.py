@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.core.instances import Detections, ImageSize
-from backend.core.label_config import parse_label_config
-from backend.core.targets import annotated_task, build_target
+from backend.core.geometry.instances import Detections, ImageSize
+from backend.core.labelstudio.annotations import annotated_task, build_target
+from backend.core.labelstudio.label_config import parse_label_config
 from benchmarks.learning import SETS, load_samples, score
 from benchmarks.live_service import append_result, resident_bytes
 from tests.service_process import HOST, ServiceProcess, free_port

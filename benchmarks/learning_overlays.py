@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=10)
     args = parser.parse_args()
-    from backend.nn.predictor import load_predictor
+    from backend.nn.detector.predictor import load_predictor
 
     samples, _, _ = load_samples(args.data, args.set, "val")
     samples = samples[:: max(1, len(samples) // args.count)][: args.count]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from backend.nn.network import Architecture, InstanceNetwork
-from backend.training.start_weights import SHIPPED_BACKBONE, start_from_scenes
+from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.training.detector.start_weights import SHIPPED_BACKBONE, start_from_scenes
 from benchmarks.learning import SETS
 from benchmarks.learning_ablation import RESULTS
 

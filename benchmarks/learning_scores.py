@@ -17,12 +17,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from backend.nn.predictor import CARD_FILE, Predictor, load_predictor
-from backend.nn.score_map import ScoreMap
-from backend.training.calibration import fit_new_map, fit_score_map, sample_learned
-from backend.training.dataset import load_images
-from backend.training.holdout import split_by_task
-from backend.training.loop import predict_images
+from backend.nn.detector.predictor import CARD_FILE, Predictor, load_predictor
+from backend.nn.detector.score_map import ScoreMap
+from backend.training.detector.images import load_images
+from backend.training.detector.loop import predict_images
+from backend.training.judging.calibration import fit_new_map, fit_score_map, sample_learned
+from backend.training.judging.holdout import split_by_task
 from benchmarks.learning import SETS, boxes_from_masks, load_samples, score
 from benchmarks.live_service import append_result
 

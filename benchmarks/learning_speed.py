@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.core.instances import ImageSize
+from backend.core.geometry.instances import ImageSize
 from benchmarks.learning import SETS, load_samples
 from benchmarks.live_service import append_result
 
 
 def training_rates(root, name, steps):
-    from backend.core.training_params import TrainingParams
-    from backend.nn.network import Architecture, InstanceNetwork
-    from backend.nn.precision import is_bf16_faster
-    from backend.training.batches import BatchLoader, plan_epoch, sampling_weights
-    from backend.training.dataset import has_any_mask, load_images
-    from backend.training.loop import LearningData, TrainingLoop
+    from backend.nn.detector.network import Architecture, InstanceNetwork
+    from backend.nn.runtime.precision import is_bf16_faster
+    from backend.training.detector.batches import BatchLoader, plan_epoch, sampling_weights
+    from backend.training.detector.images import has_any_mask, load_images
+    from backend.training.detector.loop import LearningData, TrainingLoop
+    from backend.training.parameters import TrainingParams
     from backend.training.recipe import Augmentation, recipe_for
 
     samples, config, _ = load_samples(root, name, "train100")
@@ -98,8 +98,8 @@ def step_profile(loop, batch):
 
 
 def prediction_rates(root, name, version):
-    from backend.nn.predictor import batch_size_for, load_predictor
-    from backend.nn.threads import run_side_by_side
+    from backend.nn.detector.predictor import batch_size_for, load_predictor
+    from backend.nn.runtime.threads import run_side_by_side
 
     started = time.perf_counter()
     predictor = load_predictor(version)
@@ -126,8 +126,8 @@ def prediction_rates(root, name, version):
 
 def ready_batches(predictor, images, most):
     """Return the images as the network's inputs, uint8 [N, H, W, 3], `most` of one shape together."""
-    from backend.core.letterbox import Letterbox
-    from backend.nn.predictor import _batches_of_one_shape, net_size
+    from backend.core.geometry.letterbox import Letterbox
+    from backend.nn.detector.predictor import _batches_of_one_shape, net_size
 
     sizes = [ImageSize(image.shape[1], image.shape[0]) for image in images]
     boxes = [Letterbox.fit(size, net_size(size, predictor.architecture)) for size in sizes]
@@ -143,11 +143,11 @@ def prediction_profile(root, name, version):
     The first pass warms up. Parts as in `Predictor._predict_batch`, with reading the file before and Label
     Studio's results (RLE, polygons) after.
     """
-    from backend.core.letterbox import Letterbox
-    from backend.core.results import detections_to_results
-    from backend.core.targets import annotated_task
-    from backend.nn.predictor import _Cuts, _size_of, load_predictor, net_size
-    from backend.nn.threads import one_thread
+    from backend.core.geometry.letterbox import Letterbox
+    from backend.core.labelstudio.annotations import annotated_task
+    from backend.core.labelstudio.predictions import detections_to_results
+    from backend.nn.detector.predictor import _Cuts, _size_of, load_predictor, net_size
+    from backend.nn.runtime.threads import one_thread
 
     samples, config, tasks = load_samples(root, name, "val")
     predictor = load_predictor(version)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-import backend.nn.network as network
+import backend.nn.detector.network as network
 import backend.training.run as run
-from backend.nn.losses import IGNORED, varifocal_loss
-from backend.training.start_weights import RANDOM, Start
+from backend.nn.detector.losses import IGNORED, varifocal_loss
+from backend.training.detector.start_weights import RANDOM, Start
 
 
 def without_drawn_start() -> None:

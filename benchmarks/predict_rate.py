@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.core.training_params import TrainingParams
-from backend.nn.postprocess import Candidates
-from backend.nn.predictor import BATCH_SIZE, Predictor, _Cuts, load_predictor
-from backend.nn.threads import run_side_by_side
-from backend.service.lane import Cut
+from backend.nn.detector.postprocess import Candidates
+from backend.nn.detector.predictor import BATCH_SIZE, Predictor, _Cuts, load_predictor
+from backend.nn.runtime.threads import run_side_by_side
+from backend.service.engine.batching_queue import Cut
+from backend.training.parameters import TrainingParams
 from benchmarks.learning import SETS, load_samples
 from benchmarks.learning_speed import ready_batches
 from benchmarks.live_service import append_result

@@ -12,7 +12,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from backend.infra.rq_queue import RqJobQueue
+from backend.infra.queue.rq_queue import RqJobQueue
 from benchmarks.live_service import append_result, image_server, percentile, start_training
 from tests.redis_process import RedisProcess
 from tests.service_process import ServiceProcess

@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from backend.core.brush_rle import decode_brush_rle
-from backend.core.instances import ImageSize
+from backend.core.geometry.instances import ImageSize
+from backend.core.labelstudio.brush_rle import decode_brush_rle
 
 MOST_CLICKS = 10
 WANTED_IOU = 0.80

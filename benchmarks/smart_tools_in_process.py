@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 import torch
 
-from backend.core.label_config import parse_label_config
-from backend.core.prompts import HINT_LIMITS, parse_prompts, place_prompts
-from backend.nn.precision import is_bf16_faster
-from backend.nn.predictor import load_predictor
-from backend.nn.promptable import PromptSegmenter, encode_image, load_segmenter
-from backend.nn.promptable_weights import load_network
+from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.prompts import HINT_LIMITS, parse_prompts, place_prompts
+from backend.nn.detector.predictor import load_predictor
+from backend.nn.prompts.segmenter import PromptSegmenter, encode_image, load_segmenter
+from backend.nn.prompts.weights import load_network
+from backend.nn.runtime.precision import is_bf16_faster
 from benchmarks.smart_tools import CONFIG, label_tags
 from benchmarks.smart_tools_annotator import Ask, LabelledImage, Mask, Scores, load_brush_tasks, measure_image
 

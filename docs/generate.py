@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from backend.core.training_params import IMAGE_SIZES, PARAMETER_NAMES, RANGES, TrainingParams  # noqa: E402
 from backend.settings import SETTINGS_TABLE  # noqa: E402
+from backend.training.parameters import IMAGE_SIZES, PARAMETER_NAMES, RANGES, TrainingParams  # noqa: E402
 
 # What the type alone does not say of a parameter, and what it does.
 _KINDS = {

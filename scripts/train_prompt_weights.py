@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from backend.nn.promptable_network import PromptNetwork
-from backend.nn.promptable_weights import SHIPPED_WEIGHTS, save_weights
+from backend.nn.prompts.network import PromptNetwork
+from backend.nn.prompts.weights import SHIPPED_WEIGHTS, save_weights
 from backend.scenes.scene import Scene, make_scene
-from backend.training.promptable_batches import SampleStream, WeightAverage, train_step
-from backend.training.promptable_samples import MaskedObject
+from backend.training.prompts.annotators import MaskedObject
+from backend.training.prompts.batches import SampleStream, WeightAverage, train_step
 
 BATCH_SIZE = 16
 LEARNING_RATE = 2e-3

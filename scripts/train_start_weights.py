@@ -21,20 +21,20 @@ import cv2
 import numpy as np
 import torch
 
-from backend.core.instances import ImageSize, MaskPatch, TrainingTarget
-from backend.core.training_params import TrainingParams
-from backend.nn.backbone import normalisation_of
-from backend.nn.network import Architecture, InstanceNetwork
-from backend.nn.packed_weights import save_packed
-from backend.nn.precision import is_bf16_faster
+from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.nn.detector.backbone import normalisation_of
+from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.runtime.packed_weights import save_packed
+from backend.nn.runtime.precision import is_bf16_faster
 from backend.scenes.objects import KINDS
 from backend.scenes.scene import make_scene
-from backend.training.checkpoint import load_state
-from backend.training.dataset import CachedImage, count_labels, label_weights
+from backend.training.detector.checkpoint import load_state
+from backend.training.detector.images import CachedImage, count_labels, label_weights
+from backend.training.detector.loop import LearningData, TrainingLoop
+from backend.training.detector.start_weights import SHIPPED_START_WEIGHTS
 from backend.training.inputs import EpochReport
-from backend.training.loop import LearningData, TrainingLoop
+from backend.training.parameters import TrainingParams
 from backend.training.recipe import Augmentation, recipe_for
-from backend.training.start_weights import SHIPPED_START_WEIGHTS
 
 SCENES = 10000
 HELD_OUT_SCENES = 100

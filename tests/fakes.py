@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from backend.core.instances import Detections, ImageSize
+from backend.core.geometry.instances import Detections, ImageSize
 from backend.errors import ImageNotFound, LabelStudioGone
-from backend.service.lane import NetworkLane
-from backend.service.pipeline import Pipeline
+from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.pipeline import Pipeline
 from backend.service.ports import CacheUse, ImageAccess
-from backend.service.projects import Projects
+from backend.service.projects.projects import Projects
 from backend.service.services import Services
-from backend.service.versions import Versions
 from backend.settings import Settings
 from backend.training.inputs import EpochReport, TrainingOutcome
 from tests.fake_queue import FakeQueue

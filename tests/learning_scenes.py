@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backend.core.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.training.inputs import TrainingSample
 
 

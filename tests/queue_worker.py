@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from backend.errors import NotEnoughData
-from backend.infra.rq_queue import RqJobQueue
-from backend.infra.rq_worker import JobEnd, QueueWorker, run_next_job
+from backend.infra.queue.rq_queue import RqJobQueue
+from backend.infra.queue.worker import JobEnd, QueueWorker, run_next_job
 
 LEASE_S = 3.0
 TICKET_FUNCTION = "tests.queue_worker.run_ticket"

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "backend.service": {"backend.core", "backend.nn", "backend.training"},
     "backend.infra": {"backend.core", "backend.service.ports"},
     # The catalogue of backbones is a table without torch; the panel lists it.
-    "backend.web": {"backend.core", "backend.service", "backend.nn.backbone_catalog"},
+    "backend.web": {"backend.core", "backend.service", "backend.nn.detector.backbone_catalog"},
     "backend.supervisor": {"backend.infra", "backend.service.jobs"},
     "backend.bootstrap": _INSIDE | {"backend.infra"},
     "backend.worker": {"backend.core", "backend.service", "backend.infra", "backend.bootstrap"},
@@ -39,7 +39,13 @@ ALLOWED: dict[str, set[str]] = {
     | {"backend.infra", "backend.bootstrap", "backend.offline", "backend.supervisor", "backend.worker"},
     "model": {"backend.core", "backend.service", "backend.bootstrap"},
     # Loads the network once the socket is open.
-    "_wsgi": {"backend.service", "backend.web", "backend.bootstrap", "backend.nn.predictor", "model"},
+    "_wsgi": {
+        "backend.service",
+        "backend.web",
+        "backend.bootstrap",
+        "backend.nn.detector.predictor",
+        "model",
+    },
 }
 
 # Third-party packages that belong to a few places only: package -> the parts that may import it.

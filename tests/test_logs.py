@@ -22,14 +22,14 @@ def keep_logging():
 
 def record(error: Exception | None = None) -> logging.LogRecord:
     info = (type(error), error, None) if error else None
-    return logging.LogRecord("backend.service.train", logging.INFO, "", 1, "epoch %d", (3,), info)
+    return logging.LogRecord("backend.service.learning.train", logging.INFO, "", 1, "epoch %d", (3,), info)
 
 
 def test_text_has_ids_and_message():
     token = context.set({"job": "train-1"})
     line = TextFormatter().format(record())
     context.reset(token)
-    assert "INFO    service.train job=train-1: epoch 3" in line
+    assert "INFO    service.learning.train job=train-1: epoch 3" in line
 
 
 def test_json_is_one_object_per_line():

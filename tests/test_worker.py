@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone
-from backend.service.background import request_background_predictions
-from backend.service.jobs import RunningJob
-from backend.service.train import request_training
+from backend.service.jobs.jobs import RunningJob
+from backend.service.learning.train import request_training
+from backend.service.predicting.background import request_background_predictions
 from backend.worker import run_job
 from tests.fakes import (
     RECTANGLES,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from backend.nn.torchvision_ops import ensure_torchvision_ops
+from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 
 SIDE = 64
 """Of its input, in pixels; patches of 16, so its features are 4 x 4 and its masks 16 x 16."""

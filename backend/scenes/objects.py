@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.instances import FloatArray
+from backend.core.geometry.instances import FloatArray
 from backend.scenes import outlines
 from backend.scenes.textures import nearby_colour, random_colour
 

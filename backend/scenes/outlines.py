@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.core.instances import FloatArray
+from backend.core.geometry.instances import FloatArray
 
 Rng = np.random.Generator
 

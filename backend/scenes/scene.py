@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import FloatArray
+from backend.core.geometry.instances import FloatArray
 from backend.scenes import outlines
 from backend.scenes.objects import ObjectPlan, Part, object_of_kind, random_object
 from backend.scenes.textures import fractal_noise, nearby_colour, random_colour, random_texture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from backend.core.instances import FloatArray
+from backend.core.geometry.instances import FloatArray
 
 Rng = np.random.Generator
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.label_config import LabelConfig
+from backend.core.labelstudio.label_config import LabelConfig
 
 Json = dict[str, Any]
 Names = list[str]  # where a method of the class is called `list`

@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from backend.core.label_config import LabelConfig
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.errors import LabelStudioAuthError
-from backend.service.changes import ChangesHere
-from backend.service.credentials import Credentials
-from backend.service.events import EventHints
-from backend.service.lane import NetworkLane
-from backend.service.overlapping import OverlappingCalls
-from backend.service.pipeline import Pipeline
+from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.double_calls import OverlappingCalls
+from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.pipeline import Pipeline
 from backend.service.ports import (
     AfterTask,
     ChangeCounts,
@@ -28,8 +26,10 @@ from backend.service.ports import (
     VersionStore,
     WaitingRoom,
 )
-from backend.service.projects import Projects
-from backend.service.versions import Versions
+from backend.service.projects.changes import ChangesHere
+from backend.service.projects.credentials import Credentials
+from backend.service.projects.events import EventHints
+from backend.service.projects.projects import Projects
 from backend.settings import Settings
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 
@@ -38,7 +38,7 @@ Connect = Callable[[str, str], LabelStudio]
 
 
 class InteractiveAnswers(Protocol):
-    """Answers the prompts of smart tools; `backend.service.interactive` has the real one."""
+    """Answers the prompts of smart tools; `backend.service.smart_tools.answers` has the real one."""
 
     def answer(
         self,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.training.calibration import OBJECTS_MIN, FittedTo
-from backend.training.dataset import LoadedImages, count_labels, empty_share, speck_shares
+from backend.training.detector.images import LoadedImages, count_labels, empty_share, speck_shares
+from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
+from backend.training.detector.start_weights import Start
 from backend.training.inputs import TrainingInputs
-from backend.training.loop import LearningData, LoopResult, TrainingLoop
-from backend.training.start_weights import Start
+from backend.training.judging.calibration import OBJECTS_MIN, FittedTo
 
 
 def training_card(

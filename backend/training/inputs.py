@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.instances import TrainingTarget
-from backend.core.training_params import TrainingParams
+from backend.core.geometry.instances import TrainingTarget
+from backend.training.parameters import TrainingParams
 
 CHECKPOINT_FILE = "checkpoint.pt"
 """The file in `TrainingInputs.workdir` that lets a later call go on; replaced whole after an epoch."""

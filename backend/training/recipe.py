@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.core.training_params import TrainingParams
+from backend.training.parameters import TrainingParams
 
 # Held back for choosing the epoch and calibrating scores; below the minimum every image teaches.
 HELD_OUT_SHARE = 0.10

@@ -13,16 +13,35 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from backend.core.instances import Detections
+from backend.core.geometry.instances import Detections
 from backend.errors import NotEnoughData, OutOfMemory, TrainingStopped
-from backend.nn.backbone import normalisation_of
-from backend.nn.network import Architecture, InstanceNetwork
-from backend.nn.postprocess import MASK_CUT_LOGIT
-from backend.nn.precision import is_bf16_faster
-from backend.nn.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
-from backend.nn.score_map import ScoreMap
-from backend.training.batches import sampling_weights
-from backend.training.calibration import (
+from backend.nn.detector.backbone import normalisation_of
+from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.postprocess import MASK_CUT_LOGIT
+from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
+from backend.nn.detector.score_map import ScoreMap
+from backend.nn.runtime.precision import is_bf16_faster
+from backend.training.card import training_card
+from backend.training.detector.batches import sampling_weights
+from backend.training.detector.checkpoint import discard_state, load_state
+from backend.training.detector.images import (
+    CachedImage,
+    LoadedImages,
+    count_labels,
+    has_any_mask,
+    label_weights,
+    load_images,
+)
+from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop, predict_images
+from backend.training.detector.peers import ALONE, World
+from backend.training.detector.start_weights import (
+    Start,
+    start_from_imagenet,
+    start_from_scenes,
+    start_from_version,
+)
+from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
+from backend.training.judging.calibration import (
     Calibration,
     FittedTo,
     expected_calibration_error,
@@ -32,25 +51,11 @@ from backend.training.calibration import (
     fit_score_map,
     sample_learned,
 )
-from backend.training.card import training_card
-from backend.training.checkpoint import discard_state, load_state
-from backend.training.dataset import (
-    CachedImage,
-    LoadedImages,
-    count_labels,
-    has_any_mask,
-    label_weights,
-    load_images,
-)
-from backend.training.holdout import split_by_task, split_late
-from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
-from backend.training.loop import LearningData, LoopResult, TrainingLoop, predict_images
-from backend.training.metrics import average_precision, precision_recall, scored_hits, scores_by_label
-from backend.training.processes import Learned, learn_in_processes, process_count
-from backend.training.promptable import seconds_for, train_prompt_head
+from backend.training.judging.holdout import split_by_task, split_late
+from backend.training.judging.metrics import average_precision, precision_recall, scored_hits, scores_by_label
+from backend.training.processes.launch import Learned, learn_in_processes, process_count
+from backend.training.prompts.tuning import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
-from backend.training.start_weights import Start, start_from_imagenet, start_from_scenes, start_from_version
-from backend.training.world import ALONE, World
 
 logger = logging.getLogger(__name__)
 

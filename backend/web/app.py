@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from backend.service.housekeeping import Housekeeping
 from backend.service.services import Services
-from backend.web import labelstudio
+from backend.service.upkeep.housekeeping import Housekeeping
+from backend.web.labelstudio import routes as labelstudio
+from backend.web.labelstudio.model_class import ModelClass, ModelClassLoader
 from backend.web.logs import register_request_log
 from backend.web.metrics import register_metrics
-from backend.web.model_class import ModelClass, ModelClassLoader
-from backend.web.panel import create_blueprints
+from backend.web.panel.blueprint import create_blueprints
 from backend.web.problems import register_problems
 from backend.web.security import register_security
 

@@ -27,9 +27,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from backend.errors import BackendError
-from backend.service.memory import memory_use
 from backend.service.ports import JobRecord
 from backend.service.services import Services
+from backend.service.upkeep.memory import memory_use
 
 PREFIX = "lsb"
 LATENCY_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 45, 90)

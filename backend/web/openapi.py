@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.web.answer_models import Problem
-from backend.web.labelstudio_operations import LABELSTUDIO_OPERATIONS, PAGE_OPERATIONS
+from backend.web.labelstudio.operations import LABELSTUDIO_OPERATIONS, PAGE_OPERATIONS
 from backend.web.operations import JSON_TYPE, Operation
-from backend.web.panel_operations import PANEL_OPERATIONS
-from backend.web.panel_requests import LARGEST_WHOLE_NUMBER
+from backend.web.panel.operations import PANEL_OPERATIONS
+from backend.web.panel.requests import LARGEST_WHOLE_NUMBER
 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]

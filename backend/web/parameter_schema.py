@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.service.ports import Json
-from backend.service.settings_form import describe_fields
+from backend.service.projects.settings_form import describe_fields
 
 _TYPES: dict[str, Json] = {
     "integer": {"type": "integer"},

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from backend.service.job_log import log_path
+from backend.service.jobs.log import log_path
 from tests.browser.conftest import serve
 from tests.panel_fakes import (
     KEY,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.service.predict import PredictRequest, config_of, predict_tasks
+from backend.service.predicting.answer import PredictRequest, config_of, predict_tasks
 from backend.web.app import create_app
 from tests.fakes import FakeImages, add_version, make_services, picture
 

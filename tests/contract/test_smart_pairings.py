@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.core.brush_rle import decode_brush_rle
-from backend.core.instances import ImageSize, MaskPatch
-from backend.core.prompts import ANSWER_KINDS
-from backend.infra.encoding_files import SharedEncodings
-from backend.infra.images import ImageFetcher
-from backend.infra.waiting_room import MachineWaitingRoom
-from backend.nn.promptable import SegmentedObject
-from backend.service.interactive import Interactive
-from backend.service.prepared_images import PreparedImages
-from backend.service.versions import NOT_TRAINED
+from backend.core.geometry.instances import ImageSize, MaskPatch
+from backend.core.labelstudio.brush_rle import decode_brush_rle
+from backend.core.labelstudio.prompts import ANSWER_KINDS
+from backend.infra.images.fetcher import ImageFetcher
+from backend.infra.machine.encoding_files import SharedEncodings
+from backend.infra.machine.waiting_room import MachineWaitingRoom
+from backend.nn.prompts.segmenter import SegmentedObject
+from backend.service.engine.loaded_versions import NOT_TRAINED
+from backend.service.smart_tools.answers import Interactive
+from backend.service.smart_tools.prepared_images import PreparedImages
 from backend.web.app import create_app
 from model import LearningBackend
 from tests.fakes import FakeEncodingFiles, FakeImages, make_services, picture

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from backend.infra.embedded_redis import EmbeddedRedis
+from backend.infra.queue.embedded_redis import EmbeddedRedis
 from tests.http_server import WebServer
 from tests.infra.image_fetching import fetcher
 

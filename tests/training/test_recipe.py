@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from backend.core.training_params import TrainingParams
+from backend.training.detector.schedule import learning_rate_factor
+from backend.training.parameters import TrainingParams
 from backend.training.recipe import Augmentation, final_rate, images_per_epoch, recipe_for
-from backend.training.schedule import learning_rate_factor
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-import backend.training.loop as loop_module
+import backend.training.detector.loop as loop_module
 import backend.training.run as run_module
-from backend.core.training_params import TrainingParams
 from backend.errors import (
     FetchError,
     LossDiverged,
@@ -15,11 +14,12 @@ from backend.errors import (
     TrainingStopped,
     VersionError,
 )
-from backend.nn.network import InstanceNetwork
-from backend.nn.predictor import load_predictor, read_card
-from backend.nn.score_map import ScoreMap
-from backend.training.calibration import expected_score_map
+from backend.nn.detector.network import InstanceNetwork
+from backend.nn.detector.predictor import load_predictor, read_card
+from backend.nn.detector.score_map import ScoreMap
 from backend.training.inputs import TrainingInputs, TrainingPaused
+from backend.training.judging.calibration import expected_score_map
+from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
 from tests.learning_scenes import Observer, sample, scene
 

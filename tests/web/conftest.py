@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.service.predict import PredictRequest, config_of, predict_tasks
+from backend.service.predicting.answer import PredictRequest, config_of, predict_tasks
 from backend.web.app import create_app
 from tests.fakes import FakeImages, FakeLabelStudio, make_services, picture
 from tests.web.described import DescribedClient

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from backend.infra.document_store import JsonDocuments
-from backend.infra.embedded_redis import EmbeddedRedis
-from backend.infra.object_store import open_object_store
-from backend.infra.rq_queue import RqJobQueue
-from backend.infra.version_store import Versions
+from backend.infra.queue.embedded_redis import EmbeddedRedis
+from backend.infra.queue.rq_queue import RqJobQueue
+from backend.infra.store.documents import JsonDocuments
+from backend.infra.store.objects import open_object_store
+from backend.infra.store.versions import Versions
 from backend.web.app import create_app
 from backend.web.openapi import OPERATIONS
 from tests.panel_fakes import KEY, make_panel_services

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import RequestError
-from backend.infra.document_store import JsonDocuments
-from backend.infra.object_store import open_object_store
+from backend.infra.store.documents import JsonDocuments
+from backend.infra.store.objects import open_object_store
 from backend.web.json_bodies import json_response, parse_json
 
 HALVES = ["\ud83d", "a\udc00b", "\udfff\ud800"]

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-from backend.core.training_params import PARAMETER_NAMES, TrainingParams
+from backend.training.parameters import PARAMETER_NAMES, TrainingParams
 from backend.web.openapi import OPERATIONS, problems_of
 from backend.web.parameter_schema import parameters_schema
 from tests.web.described import described, described_path

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.web.panel_operations import PANEL_OPERATIONS
+from backend.web.panel.operations import PANEL_OPERATIONS
 from tests.panel_fakes import KEY, make_panel_services, publish_version
 from tests.web.panel.conftest import BASE, client_of, push
 

@@ -1,0 +1,371 @@
+"""What an annotator points at with a smart tool: from Label Studio's `context` to clicks and outlines.
+
+Two steps, because the first needs no image: `parse_prompts` reads the request, `place_prompts` puts one
+page's prompts on the pixels of its image. A prompt that cannot be understood is passed over; nobody gets
+an error for a slip of the hand.
+
+Which prompts make one object, as the editor works: each rectangle, ellipse or polygon is an object of its
+own. All clicks, and all dabs, of one request are about one object, since the editor sends those of one
+label until the annotator accepts: a second click refines. A click in or beside a single shape, or inside
+one of several, refines that shape's object. Source: Label Studio 1.23.2, its editor's requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from backend.core.geometry.boxes import rect_pct_to_corners_px
+from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.masks import alpha_to_mask, join_patches
+from backend.core.labelstudio.brush_rle import decode_brush_rle
+from backend.core.labelstudio.label_config import LABELS_SUFFIX, ControlTag, LabelConfig
+from backend.core.labelstudio.task_pages import TaskPage, task_pages
+
+ANSWER_KINDS = ("brush", "polygon", "ellipse", "rectangle")
+"""Controls an answer may come in, the one that holds most first."""
+OUTLINE_KINDS = ("rectangle", "ellipse", "polygon")
+MOST_PROMPTS = 200
+MOST_OUTLINE_POINTS = 2000
+SLACK_PCT = 1.0
+"""A click this far outside the image was meant for its edge."""
+MIN_OUTLINE_AREA_PX = 4.0
+ELLIPSE_CORNERS = 48
+HINT_LIMITS: dict[str, Any] = {"confidence_threshold": 0.08, "nms_threshold": 0.6, "max_regions": 60}
+"""What a detector hands to the smart tools: also the unlikely, since the annotator points at one."""
+
+
+@dataclass(frozen=True)
+class RawPrompt:
+    """One prompt as sent: kind of shape, its `value`, and whether it adds or cuts."""
+
+    region_id: str
+    kind: str
+    value: Mapping[str, Any] = field(repr=False)
+    is_positive: bool
+    recorded_size: ImageSize | None
+
+
+@dataclass(frozen=True)
+class PagePrompts:
+    """The prompts on one image of the task, oldest first."""
+
+    page: TaskPage
+    prompts: tuple[RawPrompt, ...]
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """All prompts of one request: the smart tool they came from, their label (None: none was chosen)."""
+
+    control: ControlTag
+    label: str | None
+    pages: tuple[PagePrompts, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What is known about one object, in the orig frame.
+
+    clicks_xy_px float32 [N, 2], oldest first; is_positive bool [N]; outline_px float32 [K, 2] of a rough
+    shape around the object, or None; painted and erased: rough dabs on and off the object.
+    """
+
+    clicks_xy_px: FloatArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
+    is_positive: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    outline_px: FloatArray | None = None
+    painted: MaskPatch | None = None
+    erased: MaskPatch | None = None
+
+    def __post_init__(self) -> None:
+        if self.clicks_xy_px.shape != (len(self.is_positive), 2):
+            expected = (len(self.is_positive), 2)
+            raise ValueError(f"clicks_xy_px must be {expected}, got {self.clicks_xy_px.shape}")
+
+    @property
+    def positive_px(self) -> FloatArray:
+        """Clicks on the object, float32 [P, 2]."""
+        return self.clicks_xy_px[self.is_positive]
+
+    @property
+    def negative_px(self) -> FloatArray:
+        """Clicks beside the object, float32 [Q, 2]."""
+        return self.clicks_xy_px[~self.is_positive]
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether something says where the object is; clicks beside it alone do not."""
+        return self.outline_px is not None or self.painted is not None or bool(self.is_positive.any())
+
+    def first_clicks(self, count: int) -> Prompts:
+        """Return the same prompts with the `count` oldest clicks only."""
+        return replace(self, clicks_xy_px=self.clicks_xy_px[:count], is_positive=self.is_positive[:count])
+
+
+def parse_prompts(context: Any, task: Mapping[str, Any], config: LabelConfig) -> PromptRequest | None:
+    """Return the prompts of a request, None where there is nothing to answer.
+
+    context: `params.context` as it came; null, `{}` and an empty `result` are usual. Control and label are
+    those of the newest prompt; prompts of another control are not part of the same gesture. The page of the
+    newest prompt comes first. Raises AnnotationError if the task has no image.
+    """
+    results = context.get("result") if isinstance(context, Mapping) else None
+    if not isinstance(results, list):
+        return None
+    regions = _regions(results[-MOST_PROMPTS:], config)
+    if not regions:
+        return None
+    newest = regions[-1]
+    control = newest.control
+    label = next((r.label for r in reversed(regions) if r.control is control and r.label is not None), None)
+    by_place = {(page.image_tag, page.item_index or 0): page for page in task_pages(task, config)}
+    grouped: dict[tuple[str, int], list[RawPrompt]] = {}
+    for region in reversed(regions):
+        place = (control.to_name, region.item_index)
+        if region.control.to_name == control.to_name and place in by_place:
+            grouped.setdefault(place, []).append(region.prompt)
+    pages = tuple(PagePrompts(by_place[place], tuple(reversed(raws))) for place, raws in grouped.items())
+    return PromptRequest(control, label, pages) if pages else None
+
+
+def place_prompts(page: PagePrompts, size: ImageSize) -> list[Prompts]:
+    """Return what is asked of each object on a page of the given size; [] where nothing is clear."""
+    outlines: list[FloatArray] = []
+    clicks: list[tuple[float, float, bool]] = []
+    painted: list[MaskPatch] = []
+    erased: list[MaskPatch] = []
+    for raw in page.prompts:
+        if raw.kind in OUTLINE_KINDS:
+            outline = _outline_px(raw, size)
+            if outline is not None:
+                outlines.append(outline)
+        elif raw.kind == "keypoint":
+            point = _click_px(raw.value, size)
+            if point is not None:
+                clicks.append((*point, raw.is_positive))
+        elif raw.kind == "brush":
+            dab = _dab(raw, size)
+            if dab is not None:
+                (painted if raw.is_positive else erased).append(dab)
+    objects = _join(outlines, clicks, painted, erased)
+    return [prompts for prompts in objects if prompts.is_clear]
+
+
+def answer_control(request: PromptRequest, config: LabelConfig, label: str | None) -> ControlTag:
+    """Return the control tag the annotator needs the object in.
+
+    The first of Brush, Polygon, Ellipse and Rectangle that draws on the image and has the label, else the
+    smart tool's own. model_skip takes a tag out, unless it is the smart tool itself.
+    """
+    candidates = [
+        control
+        for control in config.controls_for_image(request.control.to_name)
+        if control is request.control or not control.is_skipped
+    ]
+    for kind in ANSWER_KINDS:
+        for control in candidates:
+            if control.kind == kind and (label is None or label in control.labels):
+                return control
+    return request.control
+
+
+@dataclass(frozen=True)
+class _Region:
+    control: ControlTag
+    label: str | None
+    item_index: int
+    prompt: RawPrompt
+
+
+def _regions(results: Sequence[Any], config: LabelConfig) -> list[_Region]:
+    """Return one entry per drawn region; a plain tag's second result gives the first its label."""
+    drawn: dict[str, _Region] = {}
+    labels: dict[str, str] = {}
+    for index, result in enumerate(results):
+        if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
+            continue
+        region_id = str(result.get("id") or f"#{index}")
+        label = _label_of(result, config)
+        if label is not None:
+            labels.setdefault(region_id, label)
+        control = config.control(str(result.get("from_name")))
+        kind = _kind_of(result["value"])
+        if control is None or kind is None:
+            continue
+        prompt = RawPrompt(region_id, kind, result["value"], _is_positive(result), _recorded_size(result))
+        drawn.pop(region_id, None)  # moved or drawn anew: it is the newest now
+        drawn[region_id] = _Region(control, None, _item_index(result), prompt)
+    return [replace(region, label=labels.get(region_id)) for region_id, region in drawn.items()]
+
+
+def _label_of(result: Mapping[str, Any], config: LabelConfig) -> str | None:
+    value = result["value"]
+    own_key = str(result.get("type", "")).lower()
+    for key in (own_key, *(k for k in value if str(k).lower().endswith(LABELS_SUFFIX))):
+        names = value.get(key)
+        if isinstance(names, list) and names and isinstance(names[0], str) and names[0]:
+            return config.stored_label(names[0])
+    return None
+
+
+def _kind_of(value: Mapping[str, Any]) -> str | None:
+    """Tell the shape by its fields, as the editor does."""
+    if "rle" in value:
+        return "brush"
+    if "points" in value:
+        return "polygon"
+    if "radiusX" in value:
+        return "ellipse"
+    if "x" not in value or "y" not in value:
+        return None
+    return "rectangle" if "height" in value else "keypoint"
+
+
+def _is_positive(result: Mapping[str, Any]) -> bool:
+    """Tell whether a prompt adds; some clients put the mark inside the value."""
+    mark = result.get("is_positive", result["value"].get("is_positive"))
+    return mark not in (False, 0, "false", "0")
+
+
+def _recorded_size(result: Mapping[str, Any]) -> ImageSize | None:
+    width, height = result.get("original_width"), result.get("original_height")
+    if isinstance(width, int) and isinstance(height, int) and 1 <= width <= 10**6 and 1 <= height <= 10**6:
+        return ImageSize(width, height)
+    return None
+
+
+def _item_index(result: Mapping[str, Any]) -> int:
+    index = result.get("item_index")
+    return index if isinstance(index, int) and index >= 0 else 0
+
+
+def _number(value: Mapping[str, Any], key: str, default: float | None = None) -> float | None:
+    number = value.get(key, default)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        return None
+    return float(number) if abs(number) <= 1e6 else None
+
+
+def _click_px(value: Mapping[str, Any], size: ImageSize) -> tuple[float, float] | None:
+    x, y = _number(value, "x"), _number(value, "y")
+    if x is None or y is None:
+        return None
+    if not (-SLACK_PCT <= x <= 100 + SLACK_PCT and -SLACK_PCT <= y <= 100 + SLACK_PCT):
+        return None
+    last = 0.5  # a click on the far edge belongs to the last pixel
+    return (
+        min(max(x * size.width / 100, last), size.width - last),
+        min(max(y * size.height / 100, last), size.height - last),
+    )
+
+
+def _outline_px(raw: RawPrompt, size: ImageSize) -> FloatArray | None:
+    """Return the corners [K, 2] of a rough shape, None for one without area on the image."""
+    if raw.kind == "rectangle":
+        points = _rectangle_points(raw.value, size)
+    elif raw.kind == "ellipse":
+        points = _ellipse_points(raw.value, size)
+    else:
+        points = _polygon_points(raw.value, size)
+    if points is None:
+        return None
+    corners = points.astype(np.float32)
+    low = np.maximum(corners.min(axis=0), 0)
+    high = np.minimum(corners.max(axis=0), [size.width, size.height])
+    if (high - low).min() <= 0.5 or _area_px(corners) < MIN_OUTLINE_AREA_PX:
+        return None
+    return corners
+
+
+def _rectangle_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
+    x, y, width, height = (_number(value, key) for key in ("x", "y", "width", "height"))
+    rotation = _number(value, "rotation", 0.0)
+    if x is None or y is None or width is None or height is None or width <= 0 or height <= 0:
+        return None
+    return rect_pct_to_corners_px(x, y, width, height, rotation or 0.0, size)
+
+
+def _ellipse_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
+    x, y, radius_x, radius_y = (_number(value, key) for key in ("x", "y", "radiusX", "radiusY"))
+    if x is None or y is None or radius_x is None or radius_y is None:
+        return None
+    turn = math.radians(_number(value, "rotation", 0.0) or 0.0)
+    angles = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)
+    along = np.cos(angles) * radius_x * size.width / 100
+    down = np.sin(angles) * radius_y * size.height / 100
+    turned_x = along * math.cos(turn) - down * math.sin(turn)
+    turned_y = along * math.sin(turn) + down * math.cos(turn)
+    return np.stack([turned_x + x * size.width / 100, turned_y + y * size.height / 100], axis=1)
+
+
+def _polygon_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
+    try:
+        points = np.array(value["points"], dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if points.ndim != 2 or points.shape[1] != 2 or not 3 <= len(points) <= MOST_OUTLINE_POINTS:
+        return None
+    if not np.all(np.abs(points) <= 1e6):
+        return None
+    scaled: np.ndarray[Any, Any] = points * (size.width / 100, size.height / 100)
+    return scaled
+
+
+def _area_px(corners: FloatArray) -> float:
+    """Return the area of a simple polygon [K, 2]. Source: the shoelace formula."""
+    xs, ys = corners[:, 0].astype(np.float64), corners[:, 1].astype(np.float64)
+    return abs(float(np.dot(xs, np.roll(ys, -1)) - np.dot(ys, np.roll(xs, -1)))) / 2
+
+
+def _dab(raw: RawPrompt, size: ImageSize) -> MaskPatch | None:
+    try:
+        alpha = decode_brush_rle(raw.value["rle"], raw.recorded_size or size)
+    except (TypeError, ValueError):
+        return None
+    return MaskPatch.from_full(alpha_to_mask(alpha, size))
+
+
+def _join(
+    outlines: Sequence[FloatArray],
+    clicks: Sequence[tuple[float, float, bool]],
+    painted: Sequence[MaskPatch],
+    erased: Sequence[MaskPatch],
+) -> list[Prompts]:
+    """Sort clicks and dabs to objects: see the module's docstring."""
+    strokes = join_patches(painted) if painted else None
+    cuts = join_patches(erased) if erased else None
+    if len(outlines) <= 1:
+        outline = outlines[0] if outlines else None
+        return [_with_clicks(Prompts(outline_px=outline, painted=strokes, erased=cuts), clicks)]
+    owners = [_owner(outlines, x, y) for x, y, _ in clicks]
+    objects = [
+        _with_clicks(
+            Prompts(outline_px=outline), [c for c, owner in zip(clicks, owners, strict=True) if owner == k]
+        )
+        for k, outline in enumerate(outlines)
+    ]
+    stray = [c for c, owner in zip(clicks, owners, strict=True) if owner is None]
+    if stray or strokes is not None:
+        objects.append(_with_clicks(Prompts(painted=strokes, erased=cuts), stray))
+    return objects
+
+
+def _with_clicks(prompts: Prompts, clicks: Sequence[tuple[float, float, bool]]) -> Prompts:
+    points = np.array([(x, y) for x, y, _ in clicks], dtype=np.float32).reshape(-1, 2)
+    return replace(
+        prompts, clicks_xy_px=points, is_positive=np.array([p for _, _, p in clicks], dtype=np.bool_)
+    )
+
+
+def _owner(outlines: Sequence[FloatArray], x: float, y: float) -> int | None:
+    """Return the smallest shape whose bounding box holds the point, the newest of equals, or None."""
+    holding = []
+    for k, outline in enumerate(outlines):
+        low, high = outline.min(axis=0), outline.max(axis=0)
+        if low[0] <= x <= high[0] and low[1] <= y <= high[1]:
+            holding.append((_area_px(outline), -k))
+    return -min(holding)[1] if holding else None

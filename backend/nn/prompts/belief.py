@@ -1,0 +1,215 @@
+"""What the prompt network holds of one object, and what is known to be likely before it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import BoolArray, FloatArray
+from backend.core.labelstudio.prompts import Prompts
+from backend.core.prompting.windows import ByteArray, Window, move_field
+
+ROUNDNESS = 1.0
+"""Log-odds by which, before any training, the middle of a rough shape is ahead of its rim."""
+HINT_LOG_ODDS = 2.0
+"""How much the detector's instance counts beside the network's own log-odds."""
+
+REACH_NET_PX = 8.0
+"""How far a click's freedom reaches at least."""
+PRESS_REACH_SHARE = 0.4
+"""How far a click against the mask presses at most, as a share of the root of the area."""
+SPREAD_REACH_SHARE = 0.5
+"""How far a click reaches what is of its colour, as a share of the root of the area."""
+ALIKE_COLOUR_DISTANCE = 15.0
+"""Colours so far apart (8-bit CIELAB, lightness counted less) are hardly the same thing."""
+LIGHTNESS_SHARE = 0.7
+"""How much a difference in lightness counts beside one in hue: light and shade change it."""
+LEAST_ALIKE = 0.4
+"""What is less alike does not connect a place to the click."""
+CUT_AWAY_LOG_ODDS = 4.0
+"""How firmly an object that a click cut away is left out."""
+
+_AGREEMENT_SIDE = 256
+_TIE_BREAK = 1e-3
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """What one more click may change.
+
+    kept_far_away: how much of the mask before stays in force far from the click (0..1). reach_share: how far
+    its freedom reaches, as a share of the root of the area. press_log_odds: how firmly it presses on what is
+    around it; spread_log_odds: how firmly on what is connected to it and of its colour.
+    """
+
+    kept_far_away: float
+    reach_share: float
+    press_log_odds: float
+    spread_log_odds: float
+
+
+UNTRAINED_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=3.0, spread_log_odds=0.0)
+"""Before any training every click finds large errors."""
+FIRST_CLICKS = 4
+"""So many clicks say which of the things a trained detector knows is meant; later ones mend what is left."""
+FIRST_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=4.0, spread_log_odds=1.5)
+LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=3.0, spread_log_odds=1.5)
+
+
+def freedom_of(click_count: int, *, is_trained: bool) -> Freedom:
+    """Return what the newest of so many clicks may change."""
+    if not is_trained:
+        return UNTRAINED_FREEDOM
+    return FIRST_FREEDOM if click_count <= FIRST_CLICKS else LATER_FREEDOM
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What the network holds of an object after some prompts: probabilities float16 [S, S] in a window."""
+
+    window: Window
+    field: npt.NDArray[np.float16]
+    expected_iou: float
+
+
+def most_agreed(beliefs: Sequence[Belief]) -> Belief:
+    """Return the belief that the others confirm: what is seen at several scales is rather the object.
+
+    beliefs: at least one; the first one's window holds all others. The network's estimate of its overlap
+    alone was measured to choose worse: on photographs it trusts a part, or the ground, as much as the object.
+    """
+    if len(beliefs) == 1:
+        return beliefs[0]
+    masks = np.stack(
+        [
+            move_field(belief.field.astype(np.float32), belief.window, beliefs[0].window, _AGREEMENT_SIDE)
+            > 0.5
+            for belief in beliefs
+        ]
+    ).reshape(len(beliefs), -1)
+    shared = masks.astype(np.float32) @ masks.T.astype(np.float32)
+    areas = np.diag(shared)
+    overlaps = shared / np.maximum(areas[:, None] + areas[None, :] - shared, 1.0)
+    agreement = (overlaps.sum(axis=1) - np.diag(overlaps)) / (len(beliefs) - 1)
+    estimates = np.array([belief.expected_iou for belief in beliefs])
+    return beliefs[int(np.argmax(agreement + _TIE_BREAK * estimates))]
+
+
+def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:
+    """Return a belief that leaves the detector's instance only where the network is sure of it."""
+    drawn = move_field(hint.field.astype(np.float32), hint.window, belief.window, belief.field.shape[0])
+    drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 1.0), dtype=np.float32)
+    return _shifted(belief, HINT_LOG_ODDS * (2.0 * drawn - 1.0))
+
+
+def cut_away(belief: Belief, other: Belief) -> Belief:
+    """Return a belief that another object is no part of."""
+    drawn = move_field(other.field.astype(np.float32), other.window, belief.window, belief.field.shape[0])
+    return _shifted(belief, -CUT_AWAY_LOG_ODDS * drawn)
+
+
+def holds(belief: Belief, points_xy: FloatArray) -> BoolArray:
+    """Tell which points [N, 2] of the work frame a belief holds likely, bool [N]; beyond its window none."""
+    side = belief.field.shape[0]
+    cells = np.floor(belief.window.to_net(points_xy, side)).astype(np.int64)
+    inside = ((cells >= 0) & (cells < side)).all(axis=1)
+    columns, rows = np.clip(cells, 0, side - 1).T
+    return np.asarray(inside & (belief.field[rows, columns] > 0.5))
+
+
+def steadied(belief: Belief, before: Belief, click_xy: FloatArray, freedom: Freedom) -> Belief:
+    """Return a belief that changes freely around the newest click and reluctantly far from it.
+
+    click_xy [2] in the work frame. A click says something of its surroundings; what was settled elsewhere
+    should not come undone by it.
+    """
+    side = belief.field.shape[0]
+    earlier = move_field(before.field.astype(np.float32), before.window, belief.window, side)
+    place = belief.window.to_net(click_xy, side)[0]
+    reach = max(REACH_NET_PX, freedom.reach_share * float(np.sqrt((earlier > 0.5).sum())))
+    kept = freedom.kept_far_away * (1 - _nearness(place, reach, side))
+    field = (1 - kept) * belief.field.astype(np.float32) + kept * earlier
+    return Belief(belief.window, field.astype(np.float16), belief.expected_iou)
+
+
+def pressed(belief: Belief, before: Belief, prompts: Prompts, picture: ByteArray, freedom: Freedom) -> Belief:
+    """Return a belief moved towards the newest click, if it contradicted the mask before it; else the same.
+
+    prompts in the work frame; picture uint8 [S, S, 3], what the belief's window shows. The click presses on
+    what is around it and, by freedom.spread_log_odds, on what is connected to it and of its colour.
+    """
+    side = belief.field.shape[0]
+    held = move_field(before.field.astype(np.float32), before.window, belief.window, side) > 0.5
+    place = belief.window.to_net(prompts.clicks_xy_px[-1], side)[0]
+    column, row = (int(np.clip(v, 0, side - 1)) for v in place)
+    is_positive = bool(prompts.is_positive[-1])
+    if bool(held[row, column]) == is_positive:
+        return belief
+    wrong = ~held if is_positive else held
+    root_area = float(np.sqrt(max(1, np.count_nonzero(held))))
+    # Annotators click amid what is wrong: the distance to the mask's border tells how large that is.
+    depth = float(cv2.distanceTransform(wrong.astype(np.uint8), cv2.DIST_L2, 5)[row, column])
+    reach = max(1.0, min(depth, PRESS_REACH_SHARE * root_area))
+    pressure = freedom.press_log_odds * _nearness(place, reach, side)
+    if freedom.spread_log_odds > 0:
+        denied = prompts.negative_px if is_positive else prompts.positive_px
+        alike = _alike(picture, (row, column), belief.window.to_net(denied, side), wrong)
+        pressure += freedom.spread_log_odds * alike * _nearness(place, SPREAD_REACH_SHARE * root_area, side)
+    return _shifted(belief, pressure if is_positive else -pressure)
+
+
+def _alike(
+    picture: ByteArray, place: tuple[int, int], denied_xy_net: FloatArray, wrong: BoolArray
+) -> FloatArray:
+    """Return how far each cell is wrong for the same reason as a clicked one, float32 [S, S] in 0..1.
+
+    Of the colour at `place` (row, column), connected to it, within `wrong`, and not of a colour that was
+    clicked with the opposite meaning.
+    """
+    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0)
+    lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab[..., 0] *= LIGHTNESS_SHARE
+
+    def like(cell: tuple[int, int]) -> FloatArray:
+        distance = ((lab - lab[cell]) ** 2).sum(axis=-1)
+        return np.asarray(np.exp(-distance / (2 * ALIKE_COLOUR_DISTANCE**2)), dtype=np.float32)
+
+    alike = like(place)
+    for x, y in np.clip(denied_xy_net, 0, len(picture) - 1).astype(np.int64):
+        alike *= 1 - like((int(y), int(x)))
+    numbers = cv2.connectedComponents(((alike > LEAST_ALIKE) & wrong).astype(np.uint8), connectivity=8)[1]
+    connected = (numbers == numbers[place]) & (numbers > 0)
+    return np.asarray(alike * cv2.GaussianBlur(connected.astype(np.float32), (0, 0), 1.0), dtype=np.float32)
+
+
+def _nearness(place_xy: FloatArray, reach: float, side: int) -> npt.NDArray[np.floating[Any]]:
+    """Return 1 at a place of the window and less away from it, by a bell of width `reach`, [S, S]."""
+    cells = np.arange(side) + 0.5
+    x, y = place_xy
+    return np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
+
+
+def rounded(belief: Belief, outline_px: FloatArray) -> Belief:
+    """Return a belief that expects less in the corners of a rough shape than in its middle.
+
+    Objects seldom fill a box to its corners; a network that knows no better than the box answers the box.
+    """
+    low, high = outline_px.min(axis=0), outline_px.max(axis=0)
+    centres = (np.arange(belief.field.shape[0]) + 0.5) * belief.window.side_px / belief.field.shape[0]
+    half = np.maximum((high - low) / 2, 0.5)
+    across = (centres + belief.window.left_px - (low[0] + high[0]) / 2) / half[0]
+    down = (centres + belief.window.top_px - (low[1] + high[1]) / 2) / half[1]
+    return _shifted(belief, ROUNDNESS * (1.0 - across[None, :] ** 2 - down[:, None] ** 2))
+
+
+def _shifted(belief: Belief, log_odds: npt.NDArray[np.floating[Any]]) -> Belief:
+    """Return a belief whose log-odds are moved by a field [S, S]."""
+    likely = np.clip(belief.field.astype(np.float32), 1e-3, 1 - 1e-3)
+    moved = np.log(likely / (1 - likely)) + np.clip(log_odds, -30, 30)
+    field = (1 / (1 + np.exp(-moved))).astype(np.float16)
+    return Belief(belief.window, field, belief.expected_iou)

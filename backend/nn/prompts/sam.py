@@ -1,0 +1,175 @@
+"""A SAM-family network from a local folder, in the place of our own prompt network.
+
+For those who have the weights: a folder as the `transformers` library saves it, with `config.json` and
+`model.safetensors`. What the image encoder makes of an image is kept with its encoding, so each prompt
+costs the mask decoder only.
+Source of the network's conventions: arXiv 2304.02643 and the library's `SamModel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.letterbox import Letterbox
+from backend.core.geometry.masks import deepest_pixel
+from backend.core.labelstudio.prompts import Prompts
+from backend.core.prompting.masks import field_to_mask
+from backend.core.prompting.windows import ByteArray, Window, box_around
+from backend.errors import VersionError
+from backend.nn.prompts.hints import likely_label
+from backend.nn.prompts.segmenter import BoxMasks, Encoding, SegmentedObject
+from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
+
+# Per RGB channel on the scale 0..255, as the networks were trained.
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+_ON_OBJECT, _BESIDE = 1, 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Marks:
+    """Prompts in the net frame: points [N, 2] (x, y), their labels [N], box [4] or None."""
+
+    points: FloatArray
+    labels: FloatArray
+    box: FloatArray | None
+
+    def first_point(self) -> _Marks:
+        """Return the same with one point at most: the first on the object."""
+        on_object = np.flatnonzero(self.labels == _ON_OBJECT)[:1]
+        return _Marks(self.points[on_object], self.labels[on_object], self.box)
+
+
+class SamSegmenter:
+    """Answers prompts with a SAM-family network. Holds no state between calls: threads may share it."""
+
+    def __init__(self, model: Any, device: str) -> None:
+        """Serve a `transformers.SamModel` that is in evaluation mode and on `device`."""
+        self._model = model
+        self._device = device
+        self._side_px = int(model.config.vision_config.image_size)
+
+    def embed(self, image: ByteArray) -> FloatArray:
+        """Return what the image encoder makes of an RGB image uint8 [H, W, 3]: float16 [C, h, w]."""
+        letterbox = self._letterbox(ImageSize(image.shape[1], image.shape[0]))
+        pixels = torch.from_numpy(letterbox.image_to_net(image)).to(self._device).permute(2, 0, 1).float()
+        mean, std = (torch.tensor(values, device=self._device).view(3, 1, 1) for values in (MEAN, STD))
+        pixels = (pixels - mean) / std
+        # The network knows what lies beside an image as zeros, after the normalisation.
+        pixels[:, letterbox.inner_size.height :] = 0
+        pixels[:, :, letterbox.inner_size.width :] = 0
+        with torch.inference_mode():
+            features = self._model.get_image_embeddings(pixels[None])[0]
+        kept: FloatArray = features.cpu().numpy().astype(np.float16)
+        return kept
+
+    def segment(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        label_index: int | None = None,
+        detector: BoxMasks | None = None,
+    ) -> SegmentedObject | None:
+        """Return the object that the prompts mean, None where nothing is found.
+
+        As `PromptSegmenter.segment`; encoding: with the features that `embed` returned. The detector is asked
+        for a label only.
+        """
+        if not prompts.is_clear or encoding.features is None:
+            return None
+        features = torch.from_numpy(encoding.features).to(self._device).float()[None]
+        marks = _marks(prompts, self._letterbox(encoding.size))
+        # The first prompt alone chooses the object, the others mend its mask.
+        logits, overlap = self._decode(features, marks.first_point(), None)
+        if len(marks.labels) > 1 or (marks.box is not None and len(marks.labels)):
+            logits, overlap = self._decode(features, marks, logits)
+        # The input's top left corner is the image's, and its square as wide as the image's longer side.
+        window = Window(0, 0, max(encoding.size.width, encoding.size.height))
+        field = logits.sigmoid().cpu().numpy().astype(np.float32)
+        mask = field_to_mask(field, window, prompts, encoding.size)
+        if mask is None:
+            return None
+        if label_index is None:
+            label_index = likely_label(encoding.detections, prompts, mask)
+        return SegmentedObject(mask, overlap, label_index)
+
+    def warm_up(self) -> None:
+        """Run once over a blank image, so that the first real answer meets ready code."""
+        image = np.zeros((64, 64, 3), dtype=np.uint8)
+        click = Prompts(np.full((1, 2), 32, dtype=np.float32), np.array([True]))
+        size = ImageSize(64, 64)
+        self.segment(Encoding(image, size, None, features=self.embed(image)), click)
+
+    def _decode(
+        self, features: torch.Tensor, marks: _Marks, before: torch.Tensor | None
+    ) -> tuple[torch.Tensor, float]:
+        """Return mask logits [s, s] over the whole input and how well they are expected to overlap (0..1).
+
+        before: the logits of an earlier answer about the same object.
+        """
+
+        def tensor(values: FloatArray) -> torch.Tensor:
+            return torch.from_numpy(values).to(self._device)[None, None]
+
+        # One click may mean a part or the whole: the network then offers three masks.
+        is_open = marks.box is None and before is None
+        with torch.inference_mode():
+            output = self._model(
+                image_embeddings=features,
+                input_points=tensor(marks.points) if len(marks.points) else None,
+                input_labels=tensor(marks.labels.astype(np.int64)) if len(marks.points) else None,
+                input_boxes=None if marks.box is None else tensor(marks.box),
+                input_masks=None if before is None else before[None, None],
+                multimask_output=is_open,
+            )
+        overlaps = output.iou_scores[0, 0]
+        best = int(overlaps.argmax())
+        return output.pred_masks[0, 0, best].float(), float(overlaps[best].clamp(0, 1))
+
+    def _letterbox(self, size: ImageSize) -> Letterbox:
+        return Letterbox.fit(size, self._side_px)
+
+
+def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
+    """Return the segmenter of a folder with `config.json` and `model.safetensors`; nothing is downloaded.
+
+    Pickled weights are not read. Raises VersionError saying what is missing.
+    """
+    ensure_torchvision_ops()
+    try:
+        from transformers import SamModel
+    except ImportError as exc:
+        raise VersionError(
+            "SAM_MODEL_DIR is set, but the library for it is not installed: pip install 'transformers>=4.49'"
+        ) from exc
+    try:
+        model = SamModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except Exception as exc:  # the library raises what its parts raise, of no common base
+        raise VersionError(
+            f"SAM_MODEL_DIR: {folder.name} holds no SAM network with config.json and model.safetensors: {exc}"
+        ) from exc
+    return SamSegmenter(model.eval().requires_grad_(False).to(device), device)
+
+
+def _marks(prompts: Prompts, letterbox: Letterbox) -> _Marks:
+    """Return prompts in the frame net: a dab as the point deepest inside it, a rough shape as its box."""
+    dabs = [(prompts.painted, _ON_OBJECT), (prompts.erased, _BESIDE)]
+    points = [deepest_pixel(patch) for patch, _ in dabs if patch is not None]
+    labels = [label for patch, label in dabs if patch is not None]
+    points_px = np.concatenate(
+        [np.array(points, dtype=np.float32).reshape(-1, 2) + 0.5, prompts.clicks_xy_px]
+    )
+    box = None
+    if prompts.outline_px is not None:
+        box = letterbox.boxes_to_net(box_around(prompts.outline_px)).astype(np.float32)
+    return _Marks(
+        (points_px * np.array(letterbox.scale_xy)).astype(np.float32),
+        np.concatenate([np.array(labels, dtype=np.float32), prompts.is_positive.astype(np.float32)]),
+        box,
+    )

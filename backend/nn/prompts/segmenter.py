@@ -1,0 +1,472 @@
+"""Prompts in, one object's mask out: encode an image once, then answer prompt after prompt.
+
+An encoding is the image at working size and what the trained detector saw and kept of it. Each answer costs
+a few passes of a small network over a window of 160 x 160 pixels. A mask grows click by click: the mask after
+the first click is the second one's starting point. The steps before the newest prompt are remembered with
+the encoding and computed again where they were forgotten, so answers never depend on which process or
+thread gave the ones before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.mask_maps import MaskMaps
+from backend.core.geometry.masks import patch_box
+from backend.core.labelstudio.prompts import Prompts
+from backend.core.prompting.masks import field_to_mask
+from backend.core.prompting.windows import (
+    ByteArray,
+    Window,
+    box_around,
+    cut_window,
+    draw_clicks,
+    draw_outline,
+    likely_box,
+    move_field,
+    stack_prompts,
+    whole_image_window,
+    window_around,
+)
+from backend.nn.prompts.belief import (
+    FIRST_FREEDOM,
+    Belief,
+    cut_away,
+    freedom_of,
+    holds,
+    most_agreed,
+    pressed,
+    rounded,
+    steadied,
+    weighed_with_hint,
+)
+from backend.nn.prompts.hints import detector_view, likely_label, mask_view, matching_instance
+from backend.nn.prompts.network import PromptNetwork
+from backend.nn.prompts.tensors import images_to_tensor, prompts_to_tensor
+from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network
+from backend.nn.runtime.precision import is_bf16_faster
+from backend.nn.runtime.threads import one_thread, run_side_by_side
+
+NET_SIDE = 160
+ZOOM_OUT = 1.5
+WORK_SIDE_MAX_PX = 1600
+"""Images are kept at most this large: a window shows no more than 160 pixels of its side anyway."""
+SEARCH_ZOOMS = (1.3, 1.8, 2.6)
+"""A lone first click is looked at in the whole image and in windows around it, so many times smaller.
+
+Chosen on pedestrians and cells together: smaller windows find cells, and parts of pedestrians.
+"""
+WINDOWS_PER_THREAD = 2
+REMEMBERED_STEPS = 24
+PROMPT_WEIGHTS_FILE = "prompt.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedObject:
+    """An answer in the orig frame: mask, how good the network thinks it is (0..1), the detector's label."""
+
+    mask: MaskPatch
+    score: float
+    label_index: int | None
+
+
+class BoxMasks(Protocol):
+    """A trained detector that outlines what a given box was drawn around."""
+
+    def mask_in_box(
+        self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
+    ) -> MaskPatch | None:
+        """Return the mask in the orig frame of a box [4] in the orig frame, None where nothing is known."""
+
+
+@dataclass(eq=False)
+class Encoding:
+    """One image, ready for prompts; shared by threads.
+
+    image uint8 [h, w, 3] in the work frame (orig times `scale`); detections in the orig frame, None before
+    any training; maps: what the detector kept of the image, None before any training and without masks;
+    features: what another network's image encoder made of it, float16 [C, h, w], None without one.
+    """
+
+    image: ByteArray
+    size: ImageSize
+    detections: Detections | None
+    maps: MaskMaps | None = None
+    features: FloatArray | None = None
+    _beliefs: OrderedDict[bytes, Belief] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def scale(self) -> float:
+        """Work pixels per orig pixel, at most 1."""
+        return self.image.shape[1] / self.size.width
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory this encoding takes at most, the remembered steps included."""
+        masks = () if self.detections is None else self.detections.masks
+        mask_bytes = sum(mask.bits.nbytes for mask in masks if mask is not None)
+        map_bytes = 0 if self.maps is None else self.maps.nbytes
+        feature_bytes = 0 if self.features is None else self.features.nbytes
+        step_bytes = REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2
+        return self.image.nbytes + mask_bytes + map_bytes + feature_bytes + step_bytes + 4096
+
+    def recall(self, key: bytes) -> Belief | None:
+        """Return a remembered step."""
+        with self._lock:
+            belief = self._beliefs.get(key)
+            if belief is not None:
+                self._beliefs.move_to_end(key)
+            return belief
+
+    def remember(self, key: bytes, belief: Belief) -> None:
+        """Keep a step; the one unused for longest goes."""
+        with self._lock:
+            self._beliefs[key] = belief
+            while len(self._beliefs) > REMEMBERED_STEPS:
+                self._beliefs.popitem(last=False)
+
+
+def encode_image(
+    image: ByteArray,
+    detections: Detections | None,
+    maps: MaskMaps | None = None,
+    features: FloatArray | None = None,
+) -> Encoding:
+    """Return the encoding of an RGB image uint8 [H, W, 3], what the detector found and kept, and features."""
+    height, width = image.shape[:2]
+    shrink = WORK_SIDE_MAX_PX / max(height, width)
+    work = image
+    if shrink < 1.0:
+        size_wh = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        work = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections, maps, features)
+
+
+class PromptSegmenter:
+    """Answers prompts with one prompt network. Holds no state between calls: threads may share it."""
+
+    def __init__(self, network: PromptNetwork, *, half_precision: bool = False) -> None:
+        """Serve a network in evaluation mode; half_precision runs it in bfloat16."""
+        self._network = network
+        self._half_precision = half_precision
+
+    def segment(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        label_index: int | None = None,
+        detector: BoxMasks | None = None,
+    ) -> SegmentedObject | None:
+        """Return the object that the prompts mean, None where nothing is found.
+
+        label_index: of the prompt's label in the detector's labels, None where it has none or does not
+        know it; then every label's instances are looked at. detector: the one that `encoding` comes from.
+        """
+        if not prompts.is_clear:
+            return None
+        belief = self._belief(encoding, _scaled(prompts, encoding.scale), label_index, detector)
+        window = _to_orig(belief.window, encoding.scale)
+        field_orig = belief.field.astype(np.float32)
+        mask = field_to_mask(field_orig, window, prompts, encoding.size)
+        if mask is None:
+            return None
+        if label_index is None:
+            label_index = likely_label(encoding.detections, prompts, mask)
+        return SegmentedObject(mask, belief.expected_iou, label_index)
+
+    def warm_up(self) -> None:
+        """Run once over a blank image, so that the first real answer meets ready code."""
+        click = Prompts(np.full((1, 2), 32, dtype=np.float32), np.array([True]))
+        self.segment(encode_image(np.zeros((64, 64, 3), dtype=np.uint8), None), click)
+
+    def _belief(
+        self, encoding: Encoding, prompts: Prompts, label_index: int | None, detector: BoxMasks | None
+    ) -> Belief:
+        """Return the belief after all prompts, going click by click from the last step remembered."""
+        steps = _step_counts(prompts)
+        keys = [_key(prompts.first_clicks(count), label_index) for count in steps]
+        belief, done = None, 0
+        for k in range(len(steps) - 1, -1, -1):
+            belief = encoding.recall(keys[k])
+            if belief is not None:
+                done = k + 1
+                break
+        for k in range(done, len(steps)):
+            belief = self._step(encoding, prompts.first_clicks(steps[k]), belief, label_index, detector)
+            encoding.remember(keys[k], belief)
+        assert belief is not None
+        return belief
+
+    def _step(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        before: Belief | None,
+        label_index: int | None,
+        detector: BoxMasks | None,
+    ) -> Belief:
+        """Return the belief after one more prompt (prompts in the work frame)."""
+        hint = None
+        if before is None:
+            hint, prompts = self._hint(encoding, prompts, label_index, detector)
+        start = before or hint
+        if start is None and prompts.outline_px is None:
+            start = self._search(encoding, prompts, label_index)
+        first = self._pass(encoding, prompts, start, label_index)
+        if hint is not None:  # a second look was measured to drift from what the detector knows
+            return weighed_with_hint(first, hint)
+        if before is not None:
+            freedom = freedom_of(len(prompts.is_positive), is_trained=encoding.detections is not None)
+            changed = steadied(first, before, prompts.clicks_xy_px[-1], freedom)
+            picture = cut_window(encoding.image, changed.window, NET_SIDE)
+            changed = pressed(changed, before, prompts, picture, freedom)
+            if freedom is FIRST_FREEDOM:
+                changed = self._asked_again(encoding, prompts, changed, label_index, detector)
+            return changed
+        second = self._pass(encoding, prompts, first, label_index)
+        if encoding.detections is None and prompts.outline_px is not None:
+            return rounded(second, prompts.outline_px)
+        return second
+
+    def _hint(
+        self, encoding: Encoding, prompts: Prompts, label_index: int | None, detector: BoxMasks | None
+    ) -> tuple[Belief | None, Prompts]:
+        """Return what the detector makes of the prompts as a first belief; without a mask, a rough shape.
+
+        The annotator's box is better than the detector's own: within a rough shape it is asked for the mask
+        of that box, whether it would have found the object or not.
+        """
+        detections = encoding.detections
+        if detections is None:
+            return None, prompts
+        instance = matching_instance(detections, _scaled(prompts, 1 / encoding.scale), label_index)
+        label = label_index if instance is None else int(detections.label_indices[instance])
+        if prompts.outline_px is not None and encoding.maps is not None and detector is not None:
+            box = box_around(prompts.outline_px) / encoding.scale
+            with one_thread():
+                mask = detector.mask_in_box(encoding.maps, encoding.size, box, label)
+            if mask is not None:
+                return _drawn(mask, encoding.scale), prompts
+        if instance is None:
+            return None, prompts
+        mask = detections.masks[instance]
+        if mask is not None:
+            return _drawn(mask, encoding.scale), prompts
+        if prompts.outline_px is None:
+            left, top, right, bottom = detections.boxes_xyxy_px[instance] * encoding.scale
+            corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
+            prompts = replace(prompts, outline_px=corners)
+        return None, prompts
+
+    def _asked_again(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        belief: Belief,
+        label_index: int | None,
+        detector: BoxMasks | None,
+    ) -> Belief:
+        """Return the belief beside what the detector makes of the object that the clicks have arrived at.
+
+        An instance under a click that cut is cut away whole, if it holds no click that added. What is left
+        has a better box than the first click had: the mask of that box counts where no click denies it.
+        """
+        assert encoding.detections is not None
+        if not prompts.is_positive[-1] and prompts.is_positive.any():
+            points = np.concatenate([prompts.clicks_xy_px[-1:], prompts.positive_px])
+            other = Prompts(points / np.float32(encoding.scale), np.arange(len(points)) == 0)
+            instance = matching_instance(encoding.detections, other, None)
+            mask = None if instance is None else encoding.detections.masks[instance]
+            if mask is not None:
+                belief = cut_away(belief, _drawn(mask, encoding.scale))
+        held = likely_box(belief.field, belief.window)
+        if held is None or encoding.maps is None or detector is None:
+            return belief
+        with one_thread():
+            mask = detector.mask_in_box(encoding.maps, encoding.size, held / encoding.scale, label_index)
+        if mask is None:
+            return belief
+        drawn = _drawn(mask, encoding.scale)
+        if holds(drawn, prompts.positive_px).all() and not holds(drawn, prompts.negative_px).any():
+            return weighed_with_hint(belief, drawn)
+        return belief
+
+    def _search(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
+        """Return the best of looks at several scales around clicks of unknown extent."""
+        marks = _marks(prompts)
+        centre = (marks[:2] + marks[2:]) / 2
+        height, width = encoding.image.shape[:2]
+        spread = float((marks[2:] - marks[:2]).max())
+        windows = [whole_image_window(ImageSize(width, height))]
+        for zoom_in in SEARCH_ZOOMS:
+            side = round(max(height, width) / zoom_in)
+            if side >= max(2, 1.5 * spread):
+                left, top = (round(float(c) - side / 2) for c in centre)
+                windows.append(Window(left, top, side))
+
+        def look(share: Sequence[Window]) -> list[Belief]:
+            return self._run(encoding, prompts, share, [None] * len(share), label_index)
+
+        shares = [windows[i : i + WINDOWS_PER_THREAD] for i in range(0, len(windows), WINDOWS_PER_THREAD)]
+        looks = run_side_by_side(look, shares, torch.get_num_threads())
+        return most_agreed([belief for share in looks for belief in share])
+
+    def _pass(
+        self, encoding: Encoding, prompts: Prompts, start: Belief | None, label_index: int | None
+    ) -> Belief:
+        """Return the belief of one look at the window that holds the prompts and the mask so far."""
+        marks = [_marks(prompts)]
+        if start is not None and prompts.outline_px is None:
+            held = likely_box(start.field, start.window)
+            if held is not None:
+                marks.append(held)
+        window = window_around(box_around(*marks), ZOOM_OUT)
+        return self._run(encoding, prompts, [window], [start], label_index)[0]
+
+    def _run(
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        windows: Sequence[Window],
+        starts: Sequence[Belief | None],
+        label_index: int | None,
+    ) -> list[Belief]:
+        """Return one belief per window from one batch."""
+        pixels = np.stack([cut_window(encoding.image, window, NET_SIDE) for window in windows])
+        drawn = np.stack(
+            [
+                _draw(encoding, prompts, window, start, label_index)
+                for window, start in zip(windows, starts, strict=True)
+            ]
+        )
+        with (
+            one_thread(),
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=self._half_precision),
+        ):
+            output = self._network(images_to_tensor(pixels), prompts_to_tensor(drawn))
+        fields = output.mask_logits[:, 0].sigmoid().numpy().astype(np.float16)
+        overlaps = output.overlap_logits.sigmoid().numpy()
+        return [
+            Belief(window, values, float(overlap))
+            for window, values, overlap in zip(windows, fields, overlaps, strict=True)
+        ]
+
+
+def load_segmenter(version_folder: Path | None) -> PromptSegmenter:
+    """Return the segmenter of a trained version, or with the shipped weights where it has none of its own.
+
+    It runs on the CPU, also beside a GPU: one small window at a time is done before a GPU would be asked.
+    Raises VersionError where the weights are damaged.
+    """
+    own = None if version_folder is None else version_folder / PROMPT_WEIGHTS_FILE
+    path = own if own is not None and own.exists() else SHIPPED_WEIGHTS
+    return PromptSegmenter(load_network(path), half_precision=is_bf16_faster("cpu"))
+
+
+def _drawn(mask: MaskPatch, scale: float) -> Belief:
+    """Return a mask (orig frame) as a belief in the window around it; scale: work pixels per orig pixel."""
+    window = window_around(patch_box(mask) * scale, ZOOM_OUT)
+    return Belief(window, mask_view(mask, window, scale, NET_SIDE).astype(np.float16), 1.0)
+
+
+def _step_counts(prompts: Prompts) -> list[int]:
+    """Return after how many clicks the network looks: with nothing but clicks, from the first positive on."""
+    clicks = len(prompts.is_positive)
+    if prompts.outline_px is not None or prompts.painted is not None:
+        return list(range(clicks + 1))
+    first = int(np.argmax(prompts.is_positive)) + 1
+    return list(range(first, clicks + 1))
+
+
+def _key(prompts: Prompts, label_index: int | None) -> bytes:
+    """Return what tells these prompts from others on the same image."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((label_index, len(prompts.is_positive))).encode())
+    digest.update(prompts.clicks_xy_px.tobytes())
+    digest.update(prompts.is_positive.tobytes())
+    if prompts.outline_px is not None:
+        digest.update(prompts.outline_px.tobytes())
+    for patch in (prompts.painted, prompts.erased):
+        if patch is not None:
+            digest.update(repr((patch.left_px, patch.top_px, patch.bits.shape)).encode())
+            digest.update(np.packbits(patch.bits).tobytes())
+    return digest.digest()
+
+
+def _scaled(prompts: Prompts, scale: float) -> Prompts:
+    """Return prompts in a frame `scale` times as large."""
+    if scale == 1.0:
+        return prompts
+    outline = None if prompts.outline_px is None else (prompts.outline_px * scale).astype(np.float32)
+    return Prompts(
+        (prompts.clicks_xy_px * scale).astype(np.float32),
+        prompts.is_positive,
+        outline,
+        _scaled_patch(prompts.painted, scale),
+        _scaled_patch(prompts.erased, scale),
+    )
+
+
+def _scaled_patch(patch: MaskPatch | None, scale: float) -> MaskPatch | None:
+    if patch is None:
+        return None
+    height, width = patch.bits.shape
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    bits = cv2.resize(patch.bits.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0.25
+    return MaskPatch(round(patch.left_px * scale), round(patch.top_px * scale), np.asarray(bits))
+
+
+def _to_orig(window: Window, scale: float) -> Window:
+    if scale == 1.0:
+        return window
+    return Window(
+        round(window.left_px / scale), round(window.top_px / scale), max(1, round(window.side_px / scale))
+    )
+
+
+def _marks(prompts: Prompts) -> FloatArray:
+    """Return the box [4] around everything that was pointed at."""
+    marks = [prompts.clicks_xy_px]
+    if prompts.outline_px is not None:
+        marks.append(prompts.outline_px)
+    if prompts.painted is not None:
+        marks.append(patch_box(prompts.painted))
+    return box_around(*marks)
+
+
+def _draw(
+    encoding: Encoding, prompts: Prompts, window: Window, start: Belief | None, label_index: int | None
+) -> ByteArray:
+    """Return the prompts drawn for the network, uint8 [5, S, S]."""
+    positive = draw_clicks(window.to_net(prompts.positive_px, NET_SIDE), NET_SIDE)
+    negative = draw_clicks(window.to_net(prompts.negative_px, NET_SIDE), NET_SIDE)
+    for patch, channel in ((prompts.painted, positive), (prompts.erased, negative)):
+        if patch is not None:
+            height, width = patch.bits.shape
+            source = Window(patch.left_px, patch.top_px, max(height, width))
+            square = np.zeros((source.side_px, source.side_px), dtype=np.float32)
+            square[:height, :width] = patch.bits
+            channel[move_field(square, source, window, NET_SIDE) > 0.5] = 255
+    shape = None
+    if prompts.outline_px is not None:
+        shape = draw_outline(window.to_net(prompts.outline_px, NET_SIDE), NET_SIDE)
+    so_far = None
+    if start is not None:
+        so_far = move_field(start.field.astype(np.float32), start.window, window, NET_SIDE)
+    view = None
+    if encoding.detections is not None:
+        view = detector_view(encoding.detections, window, encoding.scale, NET_SIDE, label_index=label_index)
+    return stack_prompts(positive=positive, negative=negative, shape=shape, so_far=so_far, detector=view)

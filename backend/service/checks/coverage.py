@@ -1,0 +1,115 @@
+"""Whether every control tag and every label of a labeling config is predicted, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backend.core.labelstudio.label_config import ControlTag, LabelConfig, OtherTag
+from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
+
+_NEEDS_MASKS = ("polygon", "brush")
+_WHAT = {
+    "rectangle": "boxes are predicted",
+    "ellipse": "ellipses are predicted",
+    "polygon": "outlines are predicted",
+    "brush": "painted areas are predicted",
+}
+
+
+def coverage_checks(config: LabelConfig, card: Mapping[str, Any] | None) -> Iterator[Check]:
+    """Yield the checks of control tags and labels, one item for each.
+
+    card: of the version that serves; None before any training.
+    """
+    params = (card or {}).get("params") or {}
+    yield _controls(config, has_masks=bool(params.get("enable_segmentation", True)))
+    yield _untrained(config) if card is None else _labels(config, card)
+
+
+def _controls(config: LabelConfig, *, has_masks: bool) -> Check:
+    items = [_control_item(control, has_masks) for control in config.controls]
+    covered = sum(item.state == OK for item in items)
+    items += [_other_item(tag, config) for tag in config.others]
+    found = f"{covered} of {len(items)} control tags are predicted."
+    if covered:
+        return Check("controls", "Control tags", OK, found, items=tuple(items))
+    fix = "Give the config a tag for shapes on an image, with labels and without model_skip."
+    return Check("controls", "Control tags", FAILED, found, fix, items=tuple(items))
+
+
+def _control_item(control: ControlTag, has_masks: bool) -> Item:
+    name = f"{control.name} ({control.kind})"
+    if control.kind == "keypoint":
+        return Item(name, SKIPPED, "key points are prompts of smart tools; they are not predicted")
+    if control.is_skipped:
+        return Item(name, SKIPPED, "model_skip is set: neither learned nor predicted")
+    if not control.labels:
+        return Item(name, SKIPPED, "it has no labels: give it some, or a <Labels> beside it")
+    if control.kind in _NEEDS_MASKS and not has_masks:
+        why = "the model that serves has no segmentation head: switch it on under Model Options and train"
+        return Item(name, WARNING, why)
+    threshold = control.score_threshold
+    tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"
+    return Item(name, OK, _WHAT[control.kind] + tail)
+
+
+def _other_item(tag: OtherTag, config: LabelConfig) -> Item:
+    name = f"{tag.name} ({tag.tag})"
+    if config.image(tag.to_name) is None:
+        return Item(name, SKIPPED, f"it belongs to {tag.to_name}, which is no <Image>")
+    if tag.tag.lower() == "labels":
+        return Item(name, SKIPPED, "no Rectangle, Ellipse, Polygon or Brush beside it takes its labels")
+    return Item(name, SKIPPED, f"<{tag.tag}> is left to people: only shapes and painted areas are learned")
+
+
+def _untrained(config: LabelConfig) -> Check:
+    return Check(
+        "labels",
+        "Labels",
+        SKIPPED,
+        "Nothing is trained yet.",
+        items=tuple(
+            Item(label, SKIPPED, "to be learned" if label in config.labels else _why_never(label, config))
+            for label in config.all_labels
+        ),
+    )
+
+
+def _labels(config: LabelConfig, card: Mapping[str, Any]) -> Check:
+    learned = tuple(card.get("labels") or ())
+    objects: Mapping[str, int] = (card.get("counts") or {}).get("regions_by_label") or {}
+    items = [_label_item(label, config, learned, objects) for label in config.all_labels]
+    items += [
+        Item(label, SKIPPED, "learned, but no longer in the config, so not predicted")
+        for label in learned
+        if label not in config.all_labels
+    ]
+    covered = sum(item.state == OK for item in items)
+    found = f"{covered} of {len(config.all_labels)} labels of the config are predicted."
+    if any(item.state == WARNING for item in items):
+        fix = "Label some objects of those that are missing, then train again."
+        return Check("labels", "Labels", WARNING, found, fix, items=tuple(items))
+    return Check("labels", "Labels", OK, found, items=tuple(items))
+
+
+def _label_item(
+    label: str, config: LabelConfig, learned: tuple[str, ...], objects: Mapping[str, int]
+) -> Item:
+    if label not in config.labels:
+        return Item(label, SKIPPED, _why_never(label, config))
+    if label not in learned:
+        return Item(label, WARNING, "came after the last training, so it is not learned yet")
+    count = objects.get(label)
+    if count is None:
+        return Item(label, OK, "learned")
+    if count == 0:
+        return Item(label, WARNING, "no object with this label was there to learn from")
+    return Item(label, OK, f"learned from {count} {'object' if count == 1 else 'objects'}")
+
+
+def _why_never(label: str, config: LabelConfig) -> str:
+    kinds = {control.kind for control in config.controls if label in control.labels}
+    if kinds == {"keypoint"}:
+        return "only key points have it, and those are not predicted"
+    return "model_skip is set on every tag that has it"

@@ -1,0 +1,233 @@
+"""The predictors that serve: loaded when first asked for, shared by all threads, swapped without a gap."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.mask_maps import MaskMaps
+from backend.errors import VersionError
+from backend.service.ports import VersionStore
+
+logger = logging.getLogger(__name__)
+
+NOT_TRAINED = "not-trained"
+_LOOK_EVERY_S = 2.0
+_DAMAGED_FOR_S = 60.0
+
+
+class ImagePredictor(Protocol):
+    """What finds objects in batches of images."""
+
+    labels: tuple[str, ...]
+    version: str
+
+    def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
+        """Return what the network makes of the image's size; it takes several of one size at once."""
+
+    def predict(
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        *,
+        confidence_threshold: float,
+        nms_threshold: float,
+        with_masks: bool = True,
+        max_regions: int = 100,
+    ) -> list[Detections]:
+        """Return what is in each image, in the orig frame."""
+
+
+class Predictor(ImagePredictor, Protocol):
+    """A loaded version; `backend.nn.detector.predictor` has the real one."""
+
+    def look(
+        self,
+        image: npt.NDArray[np.uint8],
+        *,
+        confidence_threshold: float,
+        nms_threshold: float,
+        max_regions: int = 100,
+    ) -> tuple[Detections, MaskMaps | None]:
+        """Return what is in one image, and what `mask_in_box` needs of it."""
+
+    def mask_in_box(
+        self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
+    ) -> MaskPatch | None:
+        """Return the mask of what a box was drawn around, both in the orig frame."""
+
+
+class Versions:
+    """Knows each project's current version and keeps the last used predictors in memory.
+
+    A request holds on to the predictor it was given, so activating another version drops nothing. The store
+    is asked for the current version at most every two seconds: so fast other processes notice a change.
+    prepare does in advance what the first loading would spend seconds on. is_retired tells of a project that
+    is gone, whose versions are only kept.
+    """
+
+    def __init__(
+        self,
+        store: VersionStore,
+        load: Callable[[Path], Predictor],
+        prepare: Callable[[], object] = lambda: None,
+        *,
+        is_retired: Callable[[str], bool] = lambda project_key: False,
+        most_loaded: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._load = load
+        self._prepare = prepare
+        self._is_retired = is_retired
+        self._most_loaded = most_loaded
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._current: dict[str, tuple[float, str | None]] = {}
+        self._loaded: OrderedDict[tuple[str, str], Future[Predictor]] = OrderedDict()
+        self._damaged: dict[tuple[str, str], float] = {}
+
+    def current(self, project_key: str) -> str | None:
+        """Return the version that serves now, None before any training.
+
+        One that could not be loaded is passed over for the newest good one.
+        """
+        with self._lock:
+            entry = self._current.get(project_key)
+            if entry is not None and self._clock() - entry[0] < _LOOK_EVERY_S:
+                return entry[1]
+        version = None if self._is_retired(project_key) else self._store.current(project_key)
+        if version is not None and self._is_damaged(project_key, version):
+            version = self._newest_good(project_key)
+        with self._lock:
+            self._current[project_key] = (self._clock(), version)
+        return version
+
+    def reported(self, project_key: str) -> str:
+        """Return what `/setup` says: the version that predictions will carry."""
+        return self.current(project_key) or NOT_TRAINED
+
+    def look_again(self, project_key: str) -> None:
+        """Forget what was current, after a version was published, activated, imported or deleted here."""
+        with self._lock:
+            self._current.pop(project_key, None)
+
+    def predictor(self, project_key: str, version: str | None = None) -> Predictor | None:
+        """Return the predictor of a version (default: the current one), None before any training.
+
+        Raises VersionError if a version that was asked for by name cannot be loaded.
+        """
+        if version is not None:
+            return self._get(project_key, version)
+        while (current := self.current(project_key)) is not None:
+            try:
+                return self._get(project_key, current)
+            except VersionError as exc:
+                self._pass_over(project_key, current, exc)
+        return None
+
+    def ready_predictor(self, project_key: str, timeout_s: float) -> Predictor | None:
+        """Return a predictor that can answer now, for callers who cannot wait for a version to be loaded.
+
+        The current one; while that is being loaded, another of the project that still is in memory; None
+        before any training, or if there is no other one and loading takes longer than timeout_s.
+        """
+        ends_at = time.monotonic() + timeout_s
+        while (current := self.current(project_key)) is not None:
+            future, is_mine = self._future((project_key, current))
+            if is_mine:
+                arguments = (project_key, current), future
+                threading.Thread(target=self._fill, args=arguments, name="load-version", daemon=True).start()
+            if not future.done() and (other := self._another_loaded(project_key)) is not None:
+                return other
+            try:
+                return future.result(timeout=max(0.0, ends_at - time.monotonic()))
+            except FutureTimeout:
+                return None
+            except VersionError as exc:
+                self._pass_over(project_key, current, exc)
+        return None
+
+    def load_folder(self, folder: Path) -> Predictor:
+        """Return the predictor of a folder that is no published version yet. Raises VersionError."""
+        return self._load(folder)
+
+    def warm_up(self) -> None:
+        """Do what any loading needs, so that nobody waits for it after the first training."""
+        self._prepare()
+
+    def loaded(self) -> list[tuple[str, str]]:
+        """Return project and version of the predictors in memory."""
+        with self._lock:
+            return [key for key, future in self._loaded.items() if future.done()]
+
+    def _get(self, project_key: str, version: str) -> Predictor:
+        key = (project_key, version)
+        future, is_mine = self._future(key)
+        if is_mine:
+            self._fill(key, future)
+        return future.result()
+
+    def _future(self, key: tuple[str, str]) -> tuple[Future[Predictor], bool]:
+        """Return the future of a predictor, and whether it is new, so that the caller has to see to it."""
+        with self._lock:
+            future = self._loaded.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._loaded[key] = Future()
+            self._loaded.move_to_end(key)
+            while len(self._loaded) > self._most_loaded:
+                self._loaded.popitem(last=False)
+        return future, is_mine
+
+    def _another_loaded(self, project_key: str) -> Predictor | None:
+        """Return the project's predictor that was used last of those in memory."""
+        with self._lock:
+            for (key, _), future in reversed(self._loaded.items()):
+                if key == project_key and future.done() and future.exception() is None:
+                    return future.result()
+        return None
+
+    def _pass_over(self, project_key: str, version: str, error: VersionError) -> None:
+        logger.error("project %s: version %s cannot be loaded: %s", project_key, version, error)
+        with self._lock:
+            self._damaged[project_key, version] = self._clock()
+            self._current.pop(project_key, None)
+
+    def _fill(self, key: tuple[str, str], future: Future[Predictor]) -> None:
+        started = time.perf_counter()
+        try:
+            predictor = self._load(self._store.local_folder(*key))
+        except BaseException as exc:
+            with self._lock:
+                self._loaded.pop(key, None)
+            if isinstance(exc, Exception) and not isinstance(exc, VersionError):
+                wrapped = VersionError(f"version {key[1]} of project {key[0]} cannot be loaded: {exc}")
+                wrapped.__cause__ = exc
+                exc = wrapped
+            future.set_exception(exc)
+            return
+        logger.info("project %s: loaded version %s in %.0f ms", *key, (time.perf_counter() - started) * 1000)
+        future.set_result(predictor)
+
+    def _is_damaged(self, project_key: str, version: str) -> bool:
+        with self._lock:
+            since = self._damaged.get((project_key, version))
+            return since is not None and self._clock() - since < _DAMAGED_FOR_S
+
+    def _newest_good(self, project_key: str) -> str | None:
+        for card in self._store.list(project_key):
+            version = str(card["version"])
+            if not self._is_damaged(project_key, version):
+                return version
+        return None

@@ -1,0 +1,309 @@
+"""Tasks in, predictions out: images fetched and decoded, network and results at the same time.
+
+One thread (the caller's) directs. Fetching runs ahead in a few threads as far as memory allows, the network
+runs in the process's lane, and detections become regions in one more thread. The caller gets each task as
+soon as its last image is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from backend.core.geometry.instances import Detections
+from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.labelstudio.predictions import detections_to_results, make_prediction
+from backend.core.labelstudio.task_pages import TaskPage, task_pages
+from backend.errors import BackendError, RequestError
+from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, Cut, NetworkLane, RgbImage
+from backend.service.engine.loaded_versions import Predictor
+from backend.service.ports import ImageAccess, ImageSource, Json
+from backend.service.projects.parameters import Thresholds
+
+logger = logging.getLogger(__name__)
+
+FETCH_THREADS = 8
+MOST_WAITING_IMAGES = 8 * MOST_IMAGES_AT_ONCE  # enough for images of one shape to find each other
+MOST_WAITING_BYTES = 192 * 1024**2
+_LOOK_UP_S = 1.0  # how often a waiting run looks whether it has to end
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tasks of one project to predict with one version.
+
+    access: what fetching the images of a task needs, by task id.
+    """
+
+    project_key: str
+    config: LabelConfig
+    tasks: Sequence[Mapping[str, Any]]
+    thresholds: Thresholds
+    access: Callable[[int | None], ImageAccess]
+    is_bulk: bool = True
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The outcome for the task at a position; prediction is None where it could not be made."""
+
+    position: int
+    prediction: Json | None
+
+
+@dataclass
+class _Page:
+    position: int
+    ordinal: int
+    page: TaskPage
+    access: ImageAccess
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A stage is done with a page: value is an image, a future of detections, or (regions, image score)."""
+
+    stage: str  # fetched, detected, encoded
+    page: _Page
+    value: Any = None
+    error: Exception | None = None
+
+
+@dataclass
+class _Task:
+    waiting_for: int
+    regions: list[list[Json]]
+    scores: list[float]
+    failed: bool = False
+
+
+def task_id_of(task: Mapping[str, Any]) -> int | None:
+    """Return the id of a task, None where it has none that is a number."""
+    value = task.get("id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+class Pipeline:
+    """Predicts tasks with the collaborators of one process; every `run` is independent of the others."""
+
+    def __init__(self, images: ImageSource, lane: NetworkLane) -> None:
+        self._images = images
+        self._lane = lane
+        self._latest = math.inf
+
+    def run(self, work: Work, predictor: Predictor, deadline: float | None = None) -> Iterator[Answered]:
+        """Yield each task's outcome as it is done; ends early at the deadline (of time.monotonic())."""
+
+        def seconds_left() -> float:
+            return min(math.inf if deadline is None else deadline, self._latest) - time.monotonic()
+
+        run = _Run(self._images, self._lane, work, predictor, seconds_left)
+        yield from run.broken
+        if len(run.to_fetch) == 1:
+            yield from run.one()
+        elif run.to_fetch:
+            yield from run.many()
+
+    def hurry(self, seconds: float) -> None:
+        """End every run within so many seconds: the process has been told to leave."""
+        self._latest = time.monotonic() + seconds
+
+    @property
+    def is_leaving(self) -> bool:
+        """Tell whether the process has been told to leave."""
+        return self._latest != math.inf
+
+
+class _Run:
+    def __init__(
+        self,
+        images: ImageSource,
+        lane: NetworkLane,
+        work: Work,
+        predictor: Predictor,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        self.images = images
+        self.lane = lane
+        self.work = work
+        self.predictor = predictor
+        self.seconds_left = seconds_left
+        self.cut = Cut(work.thresholds.lowest_confidence, work.thresholds.nms)
+        self.to_fetch: deque[_Page] = deque()
+        self.tasks: dict[int, _Task] = {}
+        self.broken: list[Answered] = []
+        for position, task in enumerate(work.tasks):
+            self._add(position, task)
+
+    def _add(self, position: int, task: Mapping[str, Any]) -> None:
+        try:
+            pages = task_pages(task, self.work.config)
+        except RequestError as exc:
+            self._log_failure(position, exc)
+            self.broken.append(Answered(position, None))
+            return
+        access = self.work.access(task_id_of(task))
+        self.tasks[position] = _Task(len(pages), [[] for _ in pages], [])
+        self.to_fetch.extend(_Page(position, ordinal, page, access) for ordinal, page in enumerate(pages))
+
+    def _log_failure(self, position: int, error: Exception) -> None:
+        task_id = self.work.tasks[position].get("id")
+        is_ours = not isinstance(error, BackendError)
+        logger.log(
+            logging.ERROR if is_ours else logging.WARNING,
+            "project %s, task %s gets no prediction: %s",
+            self.work.project_key,
+            task_id,
+            error,
+            exc_info=error if is_ours else None,
+        )
+
+    # -- one image: no threads but the lane's -------------------------------------------------------------
+
+    def one(self) -> Iterator[Answered]:
+        page = self.to_fetch.popleft()
+        try:
+            image = self.images.load_rgb(page.page.reference, page.access)
+            future = self._send(image)
+            detections = self._wait(future)[0]
+            regions = self._regions(page, detections)
+        except FutureTimeout:
+            future.cancel()
+        except Exception as exc:  # the border of a task: whatever goes wrong costs this one, and is logged
+            yield from self._close(self._fail_page(page, exc))
+        else:
+            yield from self._close(self._finish_page(page, regions, detections.image_score))
+
+    # -- many images: stages that report to one queue -----------------------------------------------------
+
+    def many(self) -> Iterator[Answered]:
+        events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        fetchers = ThreadPoolExecutor(min(FETCH_THREADS, len(self.to_fetch)), "fetch")
+        encoder = ThreadPoolExecutor(1, "results")
+        in_network: dict[Future[list[Detections]], int] = {}
+        fetching, left = 0, len(self.to_fetch)
+        try:
+            while left:
+                while self.to_fetch and _has_room(fetching, in_network):
+                    page = self.to_fetch.popleft()
+                    fetchers.submit(self._fetch, page, events)
+                    fetching += 1
+                if self.seconds_left() <= 0:
+                    return
+                try:
+                    event = events.get(timeout=min(_LOOK_UP_S, self.seconds_left()))
+                except queue.Empty:
+                    continue
+                page = event.page
+                if event.stage == "fetched":
+                    fetching -= 1
+                if event.error is not None:
+                    left -= 1
+                    yield from self._close(self._fail_page(page, event.error))
+                elif event.stage == "fetched":
+                    future = self._send(event.value)
+                    in_network[future] = event.value.nbytes
+                    future.add_done_callback(partial(_report, page=page, events=events))
+                elif event.stage == "detected":
+                    del in_network[event.value]
+                    encoder.submit(self._encode, page, event.value, events)
+                else:
+                    left -= 1
+                    yield from self._close(self._finish_page(page, *event.value))
+        finally:
+            for future in in_network:
+                future.cancel()
+            fetchers.shutdown(wait=False, cancel_futures=True)
+            encoder.shutdown(wait=False, cancel_futures=True)
+
+    def _send(self, image: RgbImage) -> Future[list[Detections]]:
+        return self.lane.submit(self.predictor, [image], self.cut, is_bulk=self.work.is_bulk)
+
+    def _fetch(self, page: _Page, events: queue.SimpleQueue[_Event]) -> None:
+        try:
+            image = self.images.load_rgb(page.page.reference, page.access)
+        except Exception as exc:  # the border of a task, as in `one`
+            events.put(_Event("fetched", page, error=exc))
+        else:
+            events.put(_Event("fetched", page, image))
+
+    def _encode(
+        self, page: _Page, future: Future[list[Detections]], events: queue.SimpleQueue[_Event]
+    ) -> None:
+        try:
+            detections = future.result()[0]
+            value = (self._regions(page, detections), detections.image_score)
+        except Exception as exc:  # the border of a task, as in `one`
+            events.put(_Event("encoded", page, error=exc))
+        else:
+            events.put(_Event("encoded", page, value))
+
+    # -- joining the pages of a task ----------------------------------------------------------------------
+
+    def _regions(self, page: _Page, detections: Detections) -> list[Json]:
+        return detections_to_results(
+            detections,
+            self.predictor.labels,
+            self.work.config,
+            page.page,
+            self.work.thresholds.confidence_by_control,
+            np.random.default_rng(),
+        )
+
+    def _fail_page(self, page: _Page, error: Exception) -> int:
+        task = self.tasks[page.position]
+        if not task.failed:
+            self._log_failure(page.position, error)
+        task.failed = True
+        return page.position
+
+    def _finish_page(self, page: _Page, regions: list[Json], image_score: float) -> int:
+        task = self.tasks[page.position]
+        task.regions[page.ordinal] = regions
+        task.scores.append(image_score)
+        return page.position
+
+    def _close(self, position: int) -> Iterator[Answered]:
+        """Count one page of a task as done; yield the task when that was its last."""
+        task = self.tasks[position]
+        task.waiting_for -= 1
+        if task.waiting_for:
+            return
+        if task.failed:
+            yield Answered(position, None)
+            return
+        regions = [region for regions in task.regions for region in regions]
+        yield Answered(position, make_prediction(regions, min(task.scores), self.predictor.version))
+
+    def _wait(self, future: Future[list[Detections]]) -> list[Detections]:
+        """Return the future's result. Raises FutureTimeout when no time is left."""
+        while True:
+            left_s = self.seconds_left()
+            try:
+                return future.result(timeout=max(0.0, min(_LOOK_UP_S, left_s)))
+            except FutureTimeout:
+                if left_s <= _LOOK_UP_S:
+                    raise
+
+
+def _has_room(fetching: int, in_network: Mapping[Any, int]) -> bool:
+    return (
+        fetching < FETCH_THREADS
+        and fetching + len(in_network) < MOST_WAITING_IMAGES
+        and sum(in_network.values()) < MOST_WAITING_BYTES
+    )
+
+
+def _report(future: Future[list[Detections]], *, page: _Page, events: queue.SimpleQueue[_Event]) -> None:
+    events.put(_Event("detected", page, future))

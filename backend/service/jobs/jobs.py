@@ -1,0 +1,122 @@
+"""What a running job and its worker say to each other, and the request documents of jobs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from backend.errors import NotFoundError, QueueError
+from backend.service.ports import DocumentStore, JobQueue, JobRecord, Json
+from backend.service.upkeep.memory import memory_use
+
+logger = logging.getLogger(__name__)
+
+TRAIN = "train"
+PREDICT = "predict"
+FINISHED, FAILED, STOPPED, REQUEUE = "finished", "failed", "stopped", "requeue"
+_ASK_STOP_EVERY_S = 1.0
+_REPORT_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ended: FINISHED, STOPPED, or REQUEUE (paused, to be taken up again)."""
+
+    status: str
+    model_version: str | None = None
+    details: Json = field(default_factory=dict)
+
+
+class Lease(Protocol):
+    """The worker's hold on a job."""
+
+    @property
+    def pause_requested(self) -> bool:
+        """Tell whether the worker was asked to end."""
+
+    def confirm(self) -> None:
+        """Raise if another worker has taken the job over."""
+
+
+def write_request(documents: DocumentStore, document: Mapping[str, Any]) -> str:
+    """Store the request of a job that is about to be queued and return its path. Raises StoreError."""
+    path = f"jobs/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}/request.json"
+    documents.write(path, document)
+    return path
+
+
+def read_request(documents: DocumentStore, record: JobRecord) -> Json:
+    """Return the request of a job. Raises NotFoundError where it was cleared away."""
+    document = documents.read(record.payload_path)
+    if document is None:
+        raise NotFoundError(
+            f"the request of job {record.job_id} is gone ({record.payload_path}); start it anew"
+        )
+    return document
+
+
+class RunningJob:
+    """One running job: keeps its details and reports them, whether or not Redis answers.
+
+    Reports are thinned out, and what Redis missed is sent with the next one: a queue that is away for a
+    minute must not end a training.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        record: JobRecord,
+        lease: Lease,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.record = record
+        self.lease = lease
+        self.details: Json = dict(record.details)
+        self.progress: Json = dict(record.progress)
+        self._queue = queue
+        self._clock = clock
+        self._reported_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._stop_mode: str | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.record.job_id
+
+    def report(self, *, at_once: bool = False) -> None:
+        """Show progress and details as they are now."""
+        if not at_once and self._clock() - self._reported_at < _REPORT_EVERY_S:
+            return
+        self.details["memory"] = asdict(memory_use())
+        try:
+            self._queue.update(self.job_id, progress=dict(self.progress), details=dict(self.details))
+            self._reported_at = self._clock()
+        except QueueError as exc:
+            logger.warning("job %s: progress could not be shown: %s", self.job_id, exc)
+
+    def warn(self, message: str) -> None:
+        """Add a sentence that the user must see."""
+        logger.warning("job %s: %s", self.job_id, message)
+        warnings = self.details.setdefault("warnings", [])
+        if message not in warnings:
+            warnings.append(message)
+        self.report(at_once=True)
+
+    def stop_mode(self) -> str | None:
+        """Return "keep" or "discard" once the user asked to stop."""
+        if self._stop_mode is None and self._clock() - self._asked_at >= _ASK_STOP_EVERY_S:
+            self._asked_at = self._clock()
+            try:
+                self._stop_mode = self._queue.stop_mode(self.job_id)
+            except (QueueError, NotFoundError) as exc:
+                logger.debug("job %s: cannot ask whether to stop: %s", self.job_id, exc)
+        return self._stop_mode
+
+    def stop_or_pause(self) -> str | None:
+        """Return "keep", "discard", "pause" (the worker is asked to end), or None."""
+        return "pause" if self.lease.pause_requested else self.stop_mode()

@@ -1,0 +1,63 @@
+"""Jobs as `/job_status` shows them, and how they are stopped."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from backend.service.jobs import jobs
+from backend.service.ports import JobRecord, Json
+from backend.service.services import Services
+
+_SHOWN_DETAILS = (
+    "params",
+    "warnings",
+    "counts",
+    "unusable",
+    "metrics",
+    "curve",
+    "activated",
+    "activation_reason",
+    "comparison",
+    "prediction_job",
+    "stopped_by",
+    "waiting_for",
+    "tasks_without_prediction",
+    "tasks_without_prediction_count",
+    "set_model_version",
+)
+_EMPTY_PROGRESS = {
+    jobs.TRAIN: {"epoch": 0, "epochs": None, "loss": None, "seconds_left": None},
+    jobs.PREDICT: {"done": 0, "total": None, "pushed": 0},
+}
+
+
+def describe_job(record: JobRecord) -> Json:
+    """Return a job's state as JSON; times in UTC, ISO 8601."""
+    progress = {**_EMPTY_PROGRESS.get(record.kind, {}), **record.progress}
+    if record.kind == jobs.TRAIN and progress["epochs"] is None:
+        progress["epochs"] = (record.details.get("params") or {}).get("epochs", {}).get("value")
+    return {
+        "job": record.job_id,
+        "kind": record.kind,
+        "project": record.project_key,
+        "job_status": record.status,
+        "progress": progress,
+        "model_version": record.model_version,
+        "error": record.error,
+        "created_at": _iso(record.created_at),
+        "started_at": _iso(record.started_at),
+        "ended_at": _iso(record.ended_at),
+        **{name: record.details[name] for name in _SHOWN_DETAILS if name in record.details},
+    }
+
+
+def stop_job(services: Services, job_id: str, *, keep: bool) -> JobRecord:
+    """Ask a job to end and return it; keep: make a version of what it learned. Raises NotFoundError."""
+    services.queue.request_stop(job_id, mode="keep" if keep else "discard")
+    return services.queue.record(job_id)
+
+
+def _iso(moment: float | None) -> str | None:
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")

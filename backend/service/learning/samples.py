@@ -1,0 +1,215 @@
+"""From annotated tasks to training samples: images fetched side by side, what cannot be used counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from backend.core.geometry.instances import ImageSize, TrainingTarget
+from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
+from backend.core.labelstudio.label_config import LabelConfig
+from backend.errors import (
+    AddressRefused,
+    AnnotationError,
+    FetchError,
+    ImageDecodeError,
+    ImageNotFound,
+    ImageTooLarge,
+    TrainingStopped,
+)
+from backend.service.engine.pipeline import task_id_of
+from backend.service.jobs.jobs import RunningJob
+from backend.service.ports import ImageAccess, Json
+from backend.service.services import Services
+from backend.training.inputs import TrainingPaused, TrainingSample
+from backend.training.parameters import TrainingParams
+
+logger = logging.getLogger(__name__)
+
+FETCH_THREADS = 8
+TRY_AGAIN_AFTER_S = (5.0, 20.0)
+_FINAL_ERRORS: dict[type[FetchError], str] = {
+    ImageNotFound: "image_not_found",
+    ImageTooLarge: "image_too_large",
+    ImageDecodeError: "image_not_readable",
+    AddressRefused: "image_address_refused",
+}
+_NAMED_TASKS = 20
+
+
+@dataclass
+class Gathered:
+    """What came together: samples, how much of what, and what could not be used, by reason."""
+
+    samples: list[TrainingSample] = field(default_factory=list)
+    unusable: Counter[str] = field(default_factory=Counter)
+    counts: Json = field(default_factory=dict)
+
+
+def labels_digest(tasks: Sequence[Any], xml: str) -> str:
+    """Return a digest of everything a training learns from, whatever the order in which it comes.
+
+    Who drew something, when and how fast is left out: opening and saving without a change teaches nothing.
+    """
+    drawn = sorted(json.dumps(_what_teaches(task), sort_keys=True, default=str) for task in tasks)
+    return hashlib.sha256("\n".join([xml, *drawn]).encode()).hexdigest()
+
+
+def _what_teaches(task: Any) -> Any:
+    if not isinstance(task, Mapping):
+        return task
+    annotations = task.get("annotations")
+    if isinstance(annotations, list):
+        annotations = [
+            [one.get("was_cancelled"), one.get("result")] if isinstance(one, Mapping) else one
+            for one in annotations
+        ]
+    return [task.get("id"), task.get("data"), annotations]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    task_id: int
+    annotated: AnnotatedPage
+    access: ImageAccess
+
+
+def gather_samples(
+    services: Services,
+    job: RunningJob,
+    key: str,
+    config: LabelConfig,
+    tasks: Sequence[Any],
+    params: TrainingParams,
+) -> Gathered:
+    """Read annotations and images of the tasks to train on.
+
+    Each image is fetched once here, which also fills the cache that `load_rgb` of the samples reads.
+    Raises TrainingPaused or TrainingStopped when the job is asked to end meanwhile.
+    """
+    gathered = Gathered()
+    candidates = list(_candidates(services, key, config, _chosen(job, tasks, params), gathered))
+    targets = _fetch_targets(services, job, config, candidates, gathered)
+    for candidate, target in zip(candidates, targets, strict=True):
+        if target is not None:
+            load = partial(services.images.load_rgb, candidate.annotated.page.reference, candidate.access)
+            gathered.samples.append(TrainingSample(candidate.task_id, load, target))
+    gathered.counts = _count(tasks, gathered.samples, config.labels)
+    return gathered
+
+
+def _chosen(job: RunningJob, tasks: Sequence[Any], params: TrainingParams) -> list[Any]:
+    if params.task_ids is None:
+        return list(tasks)
+    wanted = set(params.task_ids)
+    chosen = [task for task in tasks if isinstance(task, Mapping) and task.get("id") in wanted]
+    missing = sorted(wanted - {task["id"] for task in chosen})
+    if missing:
+        named = ", ".join(map(str, missing[:_NAMED_TASKS]))
+        job.warn(f"{len(missing)} of the chosen tasks are not among the annotated ones: {named}")
+    return chosen
+
+
+def _candidates(
+    services: Services, key: str, config: LabelConfig, tasks: Sequence[Any], gathered: Gathered
+) -> list[_Candidate]:
+    found: list[_Candidate] = []
+    for position, task in enumerate(tasks):
+        if not isinstance(task, Mapping):
+            gathered.unusable["task_malformed"] += 1
+            continue
+        try:
+            annotated = annotated_task(task, config)
+        except AnnotationError as exc:
+            logger.warning("project %s, task %s teaches nothing: %s", key, task.get("id"), exc)
+            gathered.unusable["task_without_image"] += 1
+            continue
+        if annotated is None:
+            gathered.unusable["task_without_annotation"] += 1
+            continue
+        gathered.unusable.update(annotated.unusable)
+        given_id = task_id_of(task)
+        task_id = position if given_id is None else given_id
+        access = services.image_access(key, given_id)
+        found.extend(_Candidate(task_id, page, access) for page in annotated.pages)
+    return found
+
+
+def _fetch_targets(
+    services: Services,
+    job: RunningJob,
+    config: LabelConfig,
+    candidates: Sequence[_Candidate],
+    gathered: Gathered,
+) -> list[TrainingTarget | None]:
+    targets: list[TrainingTarget | None] = [None] * len(candidates)
+    waiting = list(range(len(candidates)))
+    # A job that goes on after its worker died keeps showing the epoch it had reached.
+    job.progress |= {"step": "loading images", "images": 0, "images_total": len(candidates)}
+    for pause_s in (*TRY_AGAIN_AFTER_S, None):
+        again = []
+        with ThreadPoolExecutor(FETCH_THREADS, "prefetch") as pool:
+            sizes = pool.map(partial(_image_size, services), (candidates[index] for index in waiting))
+            for index, size in zip(waiting, sizes, strict=True):
+                _leave_if_asked(job, pool)
+                candidate = candidates[index]
+                if isinstance(size, ImageSize):
+                    page_target = build_target(candidate.annotated.regions, config.labels, size)
+                    gathered.unusable.update(page_target.unusable)
+                    targets[index] = page_target.target
+                    job.progress["images"] += 1
+                elif pause_s is not None and type(size) not in _FINAL_ERRORS:
+                    again.append(index)
+                else:
+                    gathered.unusable[_FINAL_ERRORS.get(type(size), "image_not_fetched")] += 1
+                    logger.warning("task %s teaches nothing: %s", candidate.task_id, size)
+                job.report()
+        if not again or pause_s is None:
+            break
+        logger.warning("job %s: %d images could not be fetched; trying again", job.job_id, len(again))
+        time.sleep(pause_s)
+        waiting = again
+    job.report(at_once=True)
+    return targets
+
+
+def _image_size(services: Services, candidate: _Candidate) -> ImageSize | FetchError:
+    try:
+        image = services.images.load_rgb(candidate.annotated.page.reference, candidate.access)
+    except FetchError as exc:
+        return exc
+    return ImageSize(width=image.shape[1], height=image.shape[0])
+
+
+def _leave_if_asked(job: RunningJob, pool: ThreadPoolExecutor) -> None:
+    wish = job.stop_or_pause()
+    if wish is None:
+        return
+    pool.shutdown(wait=False, cancel_futures=True)
+    if wish == "pause":
+        raise TrainingPaused
+    raise TrainingStopped("the training was stopped before it had learned anything")
+
+
+def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequence[str]) -> Json:
+    per_label: Counter[str] = Counter()
+    masks = 0
+    for sample in samples:
+        per_label.update(labels[index] for index in sample.target.label_indices.tolist())
+        masks += sum(mask is not None for mask in sample.target.masks)
+    return {
+        "tasks": len(tasks),
+        "images": len(samples),
+        "images_without_regions": sum(len(sample.target) == 0 for sample in samples),
+        "regions": sum(per_label.values()),
+        "masks": masks,
+        "regions_by_label": {label: per_label[label] for label in labels},
+    }

@@ -1,0 +1,113 @@
+"""The images of tasks as the browser gets them: decoded, turned upright and encoded again by us.
+
+Encoding again means that nothing but pixels reaches the browser, whatever the file was, and that it is
+drawn the way the network sees it (EXIF orientation applied).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.errors import ImageDecodeError, NotFoundError
+from backend.service.ports import ImageAccess, ImageSource
+from backend.service.projects.task_index import TaskIndex
+
+THUMBNAIL_PX = 192
+LONGEST_SIDE_PX = 4096
+_DECODES_AT_ONCE = 2
+_IMAGE_QUALITY = 92
+_THUMBNAIL_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A JPEG file; width and height are those of the original, upright."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+class PageImages:
+    """Images and thumbnails of the tasks of a project, the latest kept in memory up to a bound."""
+
+    def __init__(
+        self,
+        images: ImageSource,
+        index: TaskIndex,
+        access_for: Callable[[str, int], ImageAccess],
+        *,
+        most_bytes: int = 48 * 1024**2,
+    ) -> None:
+        self._images = images
+        self._index = index
+        self._access_for = access_for
+        self._most_bytes = most_bytes
+        # The image that somebody looks at never waits behind a strip of thumbnails.
+        self._decoding = {
+            size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)
+        }
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, int, int, int], EncodedImage] = OrderedDict()
+        self._kept_bytes = 0
+
+    def image(self, key: str, task_id: int, page: int) -> EncodedImage:
+        """Return one image of a task at its full size (at most 4096 px). Raises NotFoundError, FetchError."""
+        return self._encoded(key, task_id, page, LONGEST_SIDE_PX)
+
+    def thumbnail(self, key: str, task_id: int, page: int) -> EncodedImage:
+        """Return a small picture of one image of a task. Raises NotFoundError, FetchError."""
+        return self._encoded(key, task_id, page, THUMBNAIL_PX)
+
+    def is_loaded(self, key: str, task_id: int) -> bool:
+        """Tell whether every image of the task is in the backend's cache."""
+        row = self._index.row(key, task_id)
+        access = self._access_for(key, task_id)
+        return bool(row.pages) and all(self._images.is_cached(page.reference, access) for page in row.pages)
+
+    def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> EncodedImage:
+        place = (key, task_id, page, longest_px)
+        with self._lock:
+            if place in self._kept:
+                self._kept.move_to_end(place)
+                return self._kept[place]
+        pages = self._index.row(key, task_id).pages
+        if not 0 <= page < len(pages):
+            raise NotFoundError(f"task {task_id} has {len(pages)} images, there is no number {page}")
+        with self._decoding[longest_px]:
+            pixels = self._images.load_rgb(pages[page].reference, self._access_for(key, task_id))
+            encoded = _encode(pixels, longest_px)
+        self._keep(place, encoded)
+        return encoded
+
+    def _keep(self, place: tuple[str, int, int, int], encoded: EncodedImage) -> None:
+        with self._lock:
+            if place in self._kept:
+                return
+            self._kept[place] = encoded
+            self._kept_bytes += len(encoded.data)
+            while self._kept_bytes > self._most_bytes and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self._kept_bytes -= len(dropped.data)
+
+
+def _encode(pixels: npt.NDArray[np.uint8], longest_px: int) -> EncodedImage:
+    height, width = pixels.shape[:2]
+    scale = min(1.0, longest_px / max(height, width))
+    if scale < 1.0:
+        target_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = np.asarray(cv2.resize(pixels, target_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    quality = _THUMBNAIL_QUALITY if longest_px == THUMBNAIL_PX else _IMAGE_QUALITY
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    if not done:
+        raise ImageDecodeError(f"an image of {width}x{height} pixels could not be encoded for the browser")
+    return EncodedImage(data.tobytes(), width, height)

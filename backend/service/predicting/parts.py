@@ -1,0 +1,121 @@
+"""A large background prediction shared with all workers: parts that others may take, taken back if none does.
+
+The job that was asked for does the first part itself, then whatever no other worker has begun, and ends when
+every part has: it never waits for a worker that does not come.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from backend.errors import BackendError, QueueError
+from backend.service.jobs import jobs
+from backend.service.jobs.jobs import (
+    RunningJob,
+)
+from backend.service.ports import JobRecord, Json
+from backend.service.services import Services
+
+logger = logging.getLogger(__name__)
+
+TASKS_PER_PART = 250
+LOOK_EVERY_S = 1.0
+ACTIVE = ("queued", "started")
+_ALONE_WORKERS = 2  # one that trains and this one
+
+
+class Parts:
+    """The parts of one running job."""
+
+    def __init__(self, services: Services, job: RunningJob, request: Mapping[str, Any]) -> None:
+        self._services = services
+        self._job = job
+        self._request = request
+        self._tasks: dict[str, list[Json]] = {}
+        self.done = 0
+        self.pushed = 0
+        self.failed: list[int] = []
+        self.stop(job.details.get("parts", ()))  # of an earlier run of this job, whose worker died
+
+    def share(self, tasks: Sequence[Json], label_config: str) -> list[Json]:
+        """Queue all but the first part of the tasks for others; return that."""
+        if len(tasks) <= 2 * TASKS_PER_PART or "part_of" in self._request or not self._has_helpers():
+            return list(tasks)
+        starts = range(TASKS_PER_PART, len(tasks), TASKS_PER_PART)
+        for part in (tasks[start : start + TASKS_PER_PART] for start in starts):
+            bare = [{"id": task["id"], "data": task.get("data")} for task in part]
+            document = {
+                **self._request,
+                "tasks": bare,
+                "task_ids": None,
+                "label_config": label_config,
+                "part_of": self._job.job_id,
+            }
+            path = jobs.write_request(self._services.documents, document)
+            try:
+                job_id = self._services.queue.enqueue(jobs.PREDICT, self._job.record.project_key, path)
+            except QueueError as exc:
+                logger.warning("job %s: the rest is not shared: %s", self._job.job_id, exc)
+                self._services.documents.delete(path)
+                shared = {task["id"] for part in self._tasks.values() for task in part}
+                return [task for task in tasks if task["id"] not in shared]
+            self._tasks[job_id] = bare
+            self._job.details["parts"] = list(self._tasks)
+        logger.info("job %s: shares its tasks as %d more jobs", self._job.job_id, len(self._tasks))
+        return list(tasks[:TASKS_PER_PART])
+
+    def next(self, report: Callable[[], None]) -> list[Json]:
+        """Return tasks to do here: a part that nobody began, or what another worker left undone.
+
+        Empty when every part is done, or when the job was asked to end meanwhile.
+        """
+        while self._tasks:
+            try:
+                left = self._take_back()
+            except QueueError as exc:
+                logger.warning("job %s: waits for Redis: %s", self._job.job_id, exc)
+                left = []
+            if left:
+                return left
+            report()
+            if self._job.stop_or_pause() is not None:
+                return []
+            if self._tasks:
+                time.sleep(LOOK_EVERY_S)
+        return []
+
+    def _take_back(self) -> list[Json]:
+        for job_id in reversed(list(self._tasks)):
+            record = self._services.queue.record(job_id)
+            if record.status == "queued":
+                self._services.queue.request_stop(job_id, mode="discard")
+                record = self._services.queue.record(job_id)
+            if record.status not in ACTIVE:
+                left = self._close(record)
+                if left:
+                    return left
+        return []
+
+    def stop(self, job_ids: Sequence[str] | None = None) -> None:
+        """Stop the parts that others have."""
+        for job_id in list(self._tasks) if job_ids is None else job_ids:
+            try:
+                self._services.queue.request_stop(job_id, mode="discard")
+            except BackendError as exc:
+                logger.warning("job %s: its part %s could not be stopped: %s", self._job.job_id, job_id, exc)
+
+    def _close(self, record: JobRecord) -> list[Json]:
+        tasks = self._tasks.pop(record.job_id)
+        self.done += int(record.progress.get("done") or 0)
+        self.pushed += int(record.progress.get("pushed") or 0)
+        self.failed += record.details.get("tasks_without_prediction", ())
+        return [] if record.status == jobs.FINISHED else tasks
+
+    def _has_helpers(self) -> bool:
+        try:
+            return int(self._services.queue.worker_state().get("workers", 0)) > _ALONE_WORKERS
+        except QueueError:
+            return False

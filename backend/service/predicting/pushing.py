@@ -1,0 +1,201 @@
+"""Predictions on their way to Label Studio: in portions, none twice, and kept while it cannot take them.
+
+What could not be pushed stands in a document, kept/<project>/<job>.json, whichever machine computed it. The
+job fails saying so; once Label Studio answers again the same job is queued again, pushes that first and goes
+on with the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from backend.errors import (
+    LabelStudioAuthError,
+    LabelStudioError,
+    LabelStudioGone,
+    NotFoundError,
+    StoreError,
+)
+from backend.service.jobs.jobs import RunningJob
+from backend.service.ports import Json, LabelStudio
+from backend.service.predicting.parts import Parts
+from backend.service.projects.projects import project_id
+from backend.service.services import Services
+
+logger = logging.getLogger(__name__)
+
+PUSH_AT_ONCE = 32
+PUSH_WAITS_S = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
+RESUME_AFTER_S, RESUME_AFTER_MOST_S = 30.0, 3600.0
+KEPT = "kept/"
+_NAMED_FAILURES = 50
+_Result = TypeVar("_Result")
+
+
+class Pushing:
+    """Collects the predictions of one job and pushes them in portions; keeps what cannot be delivered."""
+
+    def __init__(
+        self, services: Services, job: RunningJob, label_studio: LabelStudio, key: str, version: str
+    ) -> None:
+        self.failed: list[int] = []
+        self._job = job
+        self._documents = services.documents
+        self._now = services.now
+        self._label_studio = label_studio
+        self._project_id = project_id(key)
+        self._version = version
+        self._waiting: list[Json] = []
+        self._shown: dict[str, int] = {}
+        self._kept_path = f"{KEPT}{key}/{job.job_id}.json"
+        job.progress = {"done": 0, "total": None, "pushed": 0, **job.progress}
+
+    def unpredicted(self, tasks: Iterable[Json]) -> list[Json]:
+        """Pass on the tasks without a prediction of the version, by id, so that pushes ask for few ids."""
+        known = list(tasks) if isinstance(tasks, Sequence) else None
+        predicted = self._predicted(None if known is None else [task["id"] for task in known])
+        chosen = [task for task in (tasks if known is None else known) if task["id"] not in predicted]
+        self._job.progress["total"] = self._job.progress["done"] + len(chosen)
+        self._job.report(at_once=True)
+        return sorted(chosen, key=lambda task: int(task["id"]))
+
+    def still_unpredicted(self, tasks: Sequence[Json]) -> list[Json]:
+        """Pass on the tasks of a part that came back and have no prediction of the version yet."""
+        if not tasks:
+            return []
+        predicted = self._predicted([task["id"] for task in tasks])
+        return [task for task in tasks if task["id"] not in predicted]
+
+    def show(self, parts: Parts) -> None:
+        """Report the progress of all parts together."""
+        own = {name: self._job.progress[name] - self._shown.get(name, 0) for name in ("done", "pushed")}
+        self._shown = {"done": parts.done, "pushed": parts.pushed}
+        for name, count in own.items():
+            self._job.progress[name] = count + self._shown[name]
+        self.failed = sorted({*self.failed, *parts.failed})
+        self._name_failed()
+        self._job.report(at_once=True)
+
+    def take(self, task_id: int, prediction: Json | None) -> None:
+        """Take one task's outcome; pushes when enough have come together."""
+        self._job.progress["done"] += 1
+        if prediction is None:
+            self.failed.append(task_id)
+            self._name_failed()
+        else:
+            self._waiting.append({"task": task_id, **prediction})
+        if len(self._waiting) >= PUSH_AT_ONCE:
+            self.push()
+        self._job.report()
+
+    def push(self) -> None:
+        """Push what waits, leaving out tasks that got a prediction of this version meanwhile."""
+        if not self._waiting:
+            return
+        predicted = self._predicted([item["task"] for item in self._waiting])
+        fresh = [item for item in self._waiting if item["task"] not in predicted]
+        if fresh:
+            self._retry(lambda: self._label_studio.import_predictions(self._project_id, fresh))
+        self._job.progress["pushed"] += len(self._waiting)
+        self._waiting = []
+        self._job.report(at_once=True)
+
+    def push_kept(self) -> None:
+        """Push what an earlier run of this job computed and could not deliver."""
+        kept = self._documents.read(self._kept_path)
+        if kept is not None:
+            self._waiting = list(kept["predictions"])
+            self.push()
+            self._documents.delete(self._kept_path)
+
+    def keep(self) -> int:
+        """Store what waits until Label Studio can take it; return how many predictions that are."""
+        before = self._documents.read(self._kept_path) or {}
+        document = {
+            "predictions": self._waiting,
+            "kept_at": self._now(),
+            "failures": int(before.get("failures", 0)) + 1,
+        }
+        try:
+            self._documents.write(self._kept_path, document)
+        except StoreError as exc:
+            logger.error("job %s: %d predictions are lost: %s", self._job.job_id, len(self._waiting), exc)
+            return 0
+        logger.warning("job %s: kept %d predictions to push later", self._job.job_id, len(self._waiting))
+        return len(self._waiting)
+
+    def _predicted(self, task_ids: Sequence[int] | None) -> set[int]:
+        return self._retry(
+            lambda: self._label_studio.predicted_task_ids(self._project_id, self._version, among=task_ids)
+        )
+
+    def _name_failed(self) -> None:
+        if self.failed:
+            self._job.details["tasks_without_prediction"] = self.failed[:_NAMED_FAILURES]
+            self._job.details["tasks_without_prediction_count"] = len(self.failed)
+
+    def _retry(self, call: Callable[[], _Result]) -> _Result:
+        for wait_s in PUSH_WAITS_S:
+            try:
+                return self._done_waiting(call())
+            except (LabelStudioAuthError, LabelStudioGone):
+                raise
+            except LabelStudioError as exc:
+                if self._job.stop_or_pause() is not None:
+                    raise
+                logger.warning("job %s: %s; trying again in %.0f s", self._job.job_id, exc, wait_s)
+                self._job.details["waiting_for"] = str(exc)
+                self._job.report(at_once=True)
+                time.sleep(wait_s)
+        return self._done_waiting(call())
+
+    def _done_waiting(self, result: _Result) -> _Result:
+        if self._job.details.get("waiting_for"):
+            self._job.details["waiting_for"] = ""
+        return result
+
+
+def resume_where_label_studio_is_back(services: Services) -> list[str]:
+    """Queue the failed jobs again whose Label Studio can take predictions once more; return their ids.
+
+    Each job is tried 30 s after it failed, then ever more rarely. Raises StoreError, QueueError.
+    """
+    resumed = []
+    for path in services.documents.list(KEPT):
+        _, key, name = path.split("/")
+        job_id = name.removesuffix(".json")
+        document = services.documents.read(path) or {}
+        try:
+            if services.queue.record(job_id).status in ("finished", "stopped"):
+                raise NotFoundError(f"job {job_id} needs them no more")
+            if _is_due(document, services.now()) and _answers(services, key):
+                services.queue.resume(job_id)
+                resumed.append(job_id)
+        except NotFoundError:
+            services.documents.delete(path)
+    return resumed
+
+
+def drop_kept(services: Services, key: str) -> None:
+    """Forget what was kept for a project that is gone."""
+    for path in services.documents.list(f"{KEPT}{key}/"):
+        services.documents.delete(path)
+
+
+def _is_due(document: Json, now: float) -> bool:
+    wait_s = RESUME_AFTER_S * 2.0 ** (min(int(document.get("failures", 1)), 20) - 1)
+    return now - float(document.get("kept_at", 0.0)) >= min(wait_s, RESUME_AFTER_MOST_S)
+
+
+def _answers(services: Services, key: str) -> bool:
+    try:
+        project: dict[str, Any] = services.label_studio(key).project(project_id(key))
+    except LabelStudioGone:
+        return True  # the job will find that out, and take the project out of service
+    except LabelStudioError as exc:
+        logger.info("project %s: its predictions are still kept: %s", key, exc)
+        return False
+    return bool(project)

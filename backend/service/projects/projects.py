@@ -1,0 +1,290 @@
+"""What is known of each Label Studio project: its one key, its connection, its saved settings.
+
+Label Studio names one project in two ways: `7.1763750000` (id and creation time in unix seconds) in `/setup`
+and `/predict`, and `7` in events and in what label-studio-ml 2.x hands on. The long form is the key; the
+short one is looked up among the known long ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from backend.errors import ProjectKeyError
+from backend.service.ports import DocumentStore, Json
+from backend.service.projects.extra_params import parse_extra_params
+
+logger = logging.getLogger(__name__)
+
+_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
+_CACHE_S = 3.0
+_CACHE_ENTRIES = 2000
+_TOUCH_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What `/setup` brought for a project.
+
+    extra_params_problem: why the Extra params cannot be used, None where they can.
+    """
+
+    hostname: str | None = None
+    access_token: str | None = field(default=None, repr=False)
+    extra_params: Json = field(default_factory=dict)
+    extra_params_problem: str | None = None
+    label_config: str | None = None
+    last_seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class AutoTrain:
+    """Train after so many new or changed annotations, once nobody has drawn for so long."""
+
+    annotations: int
+    quiet_minutes: float
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """What the panel saved for a project.
+
+    params: only the parameters that were saved. activation: "better" (a worse version waits as a candidate)
+    or "newest".
+    """
+
+    params: Json = field(default_factory=dict)
+    predict_after_training: bool = False
+    activation: str = "better"
+    auto_train: AutoTrain | None = None
+
+    def as_dict(self) -> Json:
+        """Return the JSON document that `from_dict` reads."""
+        auto = self.auto_train
+        return {
+            "params": self.params,
+            "predict_after_training": self.predict_after_training,
+            "activation": self.activation,
+            "auto_train": None
+            if auto is None
+            else {"annotations": auto.annotations, "quiet_minutes": auto.quiet_minutes},
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> ProjectSettings:
+        """Read a saved document; what it lacks has its default."""
+        auto = document.get("auto_train")
+        return cls(
+            params=dict(document.get("params") or {}),
+            predict_after_training=bool(document.get("predict_after_training", False)),
+            activation="newest" if document.get("activation") == "newest" else "better",
+            auto_train=AutoTrain(int(auto["annotations"]), float(auto["quiet_minutes"])) if auto else None,
+        )
+
+
+def parse_project_key(raw: Any) -> str:
+    """Return a project id as text, `7` or `7.1763750000`. Raises ProjectKeyError for anything else."""
+    text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    if not isinstance(text, str) or not _KEY.fullmatch(text):
+        raise ProjectKeyError(
+            f"project must be an id such as 7 or 7.1763750000, got {str(raw)[:80]!r}", field="project"
+        )
+    return text
+
+
+def project_id(key: str) -> int:
+    """Return Label Studio's number of the project."""
+    return int(key.partition(".")[0])
+
+
+def key_of_project_object(project: Any) -> str:
+    """Return the key of the project object of an event: id and `created_at` in unix seconds.
+
+    An object without a readable `created_at` gives the short key. Raises ProjectKeyError.
+    """
+    if not isinstance(project, Mapping):
+        return parse_project_key(project)
+    short = parse_project_key(project.get("id"))
+    created_at = project.get("created_at")
+    if not isinstance(created_at, str) or "." in short:
+        return short
+    try:
+        moment = datetime.fromisoformat(created_at.replace("Z", "+00:00"))
+    except ValueError:
+        return short
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return f"{short}.{max(0, int(moment.timestamp()))}"
+
+
+class Projects:
+    """Reads and writes the documents of projects; safe to share between threads.
+
+    Reads are kept for a few seconds, so that a burst of events costs no store; other processes therefore
+    see a change after at most that long.
+    """
+
+    def __init__(self, documents: DocumentStore, clock: Callable[[], float] = time.time) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._cache: dict[str, tuple[float, Any]] = {}
+
+    def canonical(self, raw: Any, label_config: str | None = None) -> str:
+        """Return the one key of a project, however the caller writes it. Raises ProjectKeyError.
+
+        A short id stands for the known long key; where several Label Studios have that id, for the one with
+        this labeling config, else for the one heard of last. A long key that comes first after its short
+        form was used joins it.
+        """
+        key = parse_project_key(raw)
+        short, dot, _ = key.partition(".")
+        joined = (self._read(_path(short, "joined")) or {}).get("full")
+        if dot:
+            return short if joined == key else self._join(short, key, joined)
+        candidates = [known for known in self.known() if known.partition(".")[0] == short]
+        if not candidates:
+            return short
+        seen = {known: self.connection(known) for known in candidates}
+        return max(
+            candidates,
+            key=lambda known: (
+                label_config is not None and seen[known].label_config == label_config,
+                seen[known].last_seen,
+            ),
+        )
+
+    def known(self) -> list[str]:
+        """Return the keys of all projects that were ever connected or trained."""
+
+        def list_keys() -> list[str]:
+            parts = (path.split("/") for path in self._documents.list("projects/"))
+            return sorted({part[1] for part in parts if len(part) == 3 and _KEY.fullmatch(part[1])})
+
+        return list(self._cached("projects/", list_keys))
+
+    def connection(self, key: str) -> Connection:
+        """Return what `/setup` brought, empty where it never came."""
+        document = self._read(_path(key, "connection"))
+        return Connection(**document) if document else Connection()
+
+    def remember(
+        self,
+        key: str,
+        *,
+        hostname: str | None = None,
+        access_token: str | None = None,
+        label_config: str | None = None,
+        extra_params: Any = ...,
+    ) -> Connection:
+        """Keep what came; None leaves a value as it was, `...` leaves the Extra params as they were."""
+        if (self._read(_path(key, "deleted")) or {}).get("was_missing"):
+            self.restore(key)
+        before = self.connection(key)
+        after = replace(
+            before,
+            hostname=hostname or before.hostname,
+            access_token=access_token or before.access_token,
+            label_config=label_config or before.label_config,
+        )
+        if extra_params is not ...:
+            values, problem = parse_extra_params(extra_params)
+            if problem is not None and problem != before.extra_params_problem:
+                logger.warning("project %s: Extra params cannot be used: %s", key, problem)
+            after = replace(after, extra_params=values, extra_params_problem=problem)
+        now = self._clock()
+        # An open Data Manager calls /setup all the time: an unchanged connection is written once a minute.
+        if after != before or now - before.last_seen > _TOUCH_EVERY_S:
+            after = replace(after, last_seen=now)
+            self._write(_path(key, "connection"), dict(after.__dict__))
+        return after
+
+    def settings(self, key: str) -> ProjectSettings:
+        """Return the saved settings of the project, defaults where none were saved."""
+        return ProjectSettings.from_dict(self._read(_path(key, "settings")) or {})
+
+    def save_settings(self, key: str, settings: ProjectSettings) -> None:
+        """Replace the saved settings. Raises StoreError."""
+        self._write(_path(key, "settings"), settings.as_dict())
+
+    def read(self, key: str, name: str) -> Json | None:
+        """Return another document of the project, None where there is none."""
+        return self._read(_path(key, name))
+
+    def write(self, key: str, name: str, document: Json) -> None:
+        """Replace another document of the project. Raises StoreError."""
+        self._write(_path(key, name), document)
+
+    def mark_deleted(self, key: str, *, was_missing: bool = False) -> None:
+        """Note that a project is gone and drop its credentials; settings and versions stay for a while.
+
+        was_missing: nobody deleted it here, so `remember` takes the mark away: whoever speaks of it has it.
+        """
+        self._write(_path(key, "deleted"), {"deleted_at": self._clock(), "was_missing": was_missing})
+        self._documents.delete(_path(key, "connection"))
+        with self._lock:
+            self._cache.pop(_path(key, "connection"), None)
+
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether a project is marked as gone."""
+        return self._read(_path(key, "deleted")) is not None
+
+    def deleted_at(self, key: str) -> float | None:
+        """Return when a project was marked as gone, None where it is not."""
+        document = self._read(_path(key, "deleted"))
+        return None if document is None else float(document["deleted_at"])
+
+    def forget(self, key: str) -> None:
+        """Delete every document of a project."""
+        for path in self._documents.list(f"projects/{key}/"):
+            self._documents.delete(path)
+        with self._lock:
+            self._cache.clear()
+
+    def restore(self, key: str) -> None:
+        """Take the mark away, because the project has a model again."""
+        if self.is_deleted(key):
+            self._documents.delete(_path(key, "deleted"))
+            with self._lock:
+                self._cache.pop(_path(key, "deleted"), None)
+
+    def _join(self, short: str, key: str, joined: str | None) -> str:
+        known = self.known()
+        if joined is not None or short not in known or key in known:
+            return key
+        self._write(_path(short, "joined"), {"full": key})
+        logger.info("project %s is the same as %s, which was used before", key, short)
+        return short
+
+    def _read(self, path: str) -> Json | None:
+        document: Json | None = self._cached(path, lambda: self._documents.read(path))
+        return document
+
+    def _write(self, path: str, document: Json) -> None:
+        self._documents.write(path, document)
+        with self._lock:
+            self._cache[path] = (self._clock(), document)
+            self._cache.pop("projects/", None)
+
+    def _cached(self, path: str, load: Callable[[], Any]) -> Any:
+        now = self._clock()
+        with self._lock:
+            entry = self._cache.get(path)
+            if entry is not None and 0 <= now - entry[0] < _CACHE_S:
+                return entry[1]
+        value = load()
+        with self._lock:
+            if len(self._cache) >= _CACHE_ENTRIES:
+                self._cache.clear()
+            self._cache[path] = (now, value)
+        return value
+
+
+def _path(key: str, name: str) -> str:
+    return f"projects/{key}/{name}.json"

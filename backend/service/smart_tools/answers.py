@@ -1,0 +1,209 @@
+"""Answers to smart tools: prompts in Label Studio's words in, one region per object out.
+
+An answer takes at most ANSWER_WITHIN_S; after that the annotator gets nothing this time, while the image
+goes on being prepared for the next click.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.masks import deepest_pixel
+from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.predictions import make_prediction, region_for_object
+from backend.core.labelstudio.prompts import (
+    PagePrompts,
+    PromptRequest,
+    answer_control,
+    parse_prompts,
+    place_prompts,
+)
+from backend.core.labelstudio.task_pages import task_pages
+from backend.errors import AnnotationError, BackendError
+from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.loaded_versions import Versions
+from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
+from backend.service.smart_tools.prepared_images import PreparedImages
+
+if TYPE_CHECKING:
+    from backend.nn.prompts.segmenter import SegmentedObject
+
+logger = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 1.8
+"""A little under the two seconds that an annotator is promised, for the way there and back."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One object as Label Studio wants it (a plain tag takes two results), and the version that found it."""
+
+    region: list[Json]
+    score: float
+    version: str
+
+
+class Interactive:
+    """Answers the prompts of one process; every thread may call it."""
+
+    def __init__(
+        self,
+        prepared: PreparedImages,
+        versions: Versions,
+        lane: NetworkLane,
+        waiting_room: WaitingRoom,
+        *,
+        followed_by: AfterTask,
+        answer_within_s: float = ANSWER_WITHIN_S,
+        seed: int | None = None,
+    ) -> None:
+        """Join the collaborators; followed_by is told of each task for which there was an answer."""
+        self._prepared = prepared
+        self._versions = versions
+        self._lane = lane
+        self._waiting_room = waiting_room
+        self._followed_by = followed_by
+        self._answer_within_s = answer_within_s
+        self._rng = np.random.default_rng(seed)
+        self._lock = threading.Lock()
+
+    def answer(
+        self,
+        task: Mapping[str, Any],
+        config: LabelConfig,
+        context: Any,
+        project_key: str,
+        access: ImageAccess,
+    ) -> Json:
+        """Return `{"result", "score", "model_version"}`, with one region per object that was pointed at.
+
+        Nothing is raised for what an annotator may do: an unclear prompt, an image that cannot be had and
+        an answer that takes too long all give an empty result.
+        """
+        started = time.monotonic()
+        found: list[_Found] = []
+        with self._waiting_room.entered():
+            try:
+                deadline = started + self._answer_within_s
+                found = self._answers(task, config, context, project_key, access, deadline)
+            except FutureTimeout:
+                logger.warning(
+                    "project %s, task %s: no smart answer within %.1f s",
+                    project_key,
+                    task.get("id"),
+                    self._answer_within_s,
+                )
+            except BackendError as exc:
+                logger.warning("project %s, task %s: no smart answer: %s", project_key, task.get("id"), exc)
+        logger.info(
+            "project %s, task %s: smart answer of %d objects in %.0f ms",
+            project_key,
+            task.get("id"),
+            len(found),
+            (time.monotonic() - started) * 1000,
+        )
+        if found:
+            self._followed_by(project_key, task, config, access)
+        return make_prediction(
+            [result for one in found for result in one.region],
+            float(np.mean([one.score for one in found])) if found else 0.0,
+            found[0].version if found else self._versions.reported(project_key),
+        )
+
+    def warm_up(self) -> None:
+        """Load what the first answer needs, before the first annotator waits for it."""
+        self._prepared.warm_up()
+
+    def _answers(
+        self,
+        task: Mapping[str, Any],
+        config: LabelConfig,
+        context: Any,
+        project_key: str,
+        access: ImageAccess,
+        deadline: float,
+    ) -> list[_Found]:
+        """Return what is found for each object. Raises FutureTimeout at the deadline, and BackendError."""
+        request = parse_prompts(context, task, config)
+        if request is None:
+            return []
+        return [
+            found
+            for page in request.pages
+            for found in self._page_answers(page, request, config, project_key, access, deadline)
+        ]
+
+    def _page_answers(
+        self,
+        page: PagePrompts,
+        request: PromptRequest,
+        config: LabelConfig,
+        project_key: str,
+        access: ImageAccess,
+        deadline: float,
+    ) -> list[_Found]:
+        ready = self._prepared.get(page.page.reference, project_key, access, deadline)
+        objects = place_prompts(page, ready.encoding.size)
+        label_index = ready.labels.index(request.label) if request.label in ready.labels else None
+        answers = []
+        for prompts in objects:
+            turn = self._lane.call(
+                partial(ready.segmenter.segment, ready.encoding, prompts, label_index, ready.detector)
+            )
+            found: SegmentedObject | None = turn.result(timeout=max(0.0, deadline - time.monotonic()))
+            if found is None:
+                continue
+            label = request.label
+            if label is None:
+                label = _best_guess(found, ready.labels, config, request.control)
+            control = answer_control(request, config, label)
+            region = self._region(found, control, label, ready.encoding.size, page)
+            if region:
+                answers.append(_Found(region, found.score, ready.version))
+        return answers
+
+    def _region(
+        self,
+        found: SegmentedObject,
+        control: ControlTag,
+        label: str | None,
+        size: ImageSize,
+        page: PagePrompts,
+    ) -> list[Json]:
+        with self._lock:
+            rng = np.random.default_rng(self._rng.integers(2**63))
+        # A key point belongs where it is surest to lie on the object.
+        box = _pixel_box(*deepest_pixel(found.mask)) if control.kind == "keypoint" else None
+        return region_for_object(control, label, size, box, found.mask, found.score, page.page, rng=rng)
+
+
+def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:
+    """Return where the images of a task are to be had; [] for a task without any."""
+    try:
+        return [page.reference for page in task_pages(task, config)]
+    except AnnotationError:
+        return []
+
+
+def _best_guess(
+    found: SegmentedObject, labels: tuple[str, ...], config: LabelConfig, smart: ControlTag
+) -> str | None:
+    """Return the label of an object whose prompt has none: the detector's, else the only one there is."""
+    if found.label_index is not None and labels[found.label_index] in config.labels:
+        return labels[found.label_index]
+    choices = smart.labels or config.labels
+    return choices[0] if len(choices) == 1 else None
+
+
+def _pixel_box(x: int, y: int) -> FloatArray:
+    return np.array([x, y, x + 1, y + 1], dtype=np.float32)

@@ -1,0 +1,181 @@
+"""Champion and challenger: whether a new version serves at once or waits as a candidate.
+
+The two are compared on tasks that neither has learned from, if there are enough of them and both know the
+same labels and tags. Only a version that is worse beyond chance waits, and none where the project always
+takes the newest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.core.geometry.instances import Detections
+from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.errors import BackendError, FetchError
+from backend.service.engine.batching_queue import Cut
+from backend.service.engine.loaded_versions import Predictor
+from backend.service.ports import Json
+from backend.service.services import Services
+from backend.training.inputs import TrainingSample
+from backend.training.judging.holdout import split_by_task
+from backend.training.judging.metrics import match_at_half_iou
+from backend.training.parameters import TrainingParams
+
+logger = logging.getLogger(__name__)
+
+LEAST_HELD_OUT = 20
+DRAWS = 2000
+SURE_FROM = 0.95
+_IMAGES_AT_ONCE = 8
+
+Counts = np.ndarray[Any, np.dtype[np.float64]]
+"""float [images, labels, 3]: hits, regions predicted, regions drawn."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to activate, a sentence why, and the comparison behind it, if one was possible."""
+
+    activate: bool
+    reason: str
+    comparison: Json = field(default_factory=dict)
+
+
+def held_out_tasks(samples: Sequence[TrainingSample]) -> list[int]:
+    """Return the ids of the tasks that a training on these samples holds back."""
+    ids = [sample.task_id for sample in samples]
+    return sorted({ids[position] for position in split_by_task(ids)[1]})
+
+
+def decide_activation(
+    services: Services,
+    key: str,
+    folder: Path,
+    samples: Sequence[TrainingSample],
+    labels: Sequence[str],
+    config: LabelConfig,
+    params: TrainingParams,
+) -> Decision:
+    """Decide for a new version whose files lie in `folder`."""
+    current = services.versions.current(key)
+    if current is None:
+        return Decision(True, "it is the first version")
+    if services.projects.settings(key).activation == "newest":
+        return Decision(True, "the project always takes the newest version")
+    try:
+        card = services.store.card(key, current)
+        obstacle = _obstacle(card, labels, config)
+        if obstacle is not None:
+            return Decision(True, f"it serves without comparison: {obstacle}")
+        common = set(card.get("held_out_tasks", ())) & set(held_out_tasks(samples))
+        chosen = [sample for sample in samples if sample.task_id in common]
+        if len(chosen) < LEAST_HELD_OUT:
+            return Decision(
+                True,
+                f"it serves without comparison: {len(chosen)} images were held back from both versions, "
+                f"{LEAST_HELD_OUT} are needed",
+            )
+        champion = services.versions.predictor(key, current)
+        assert champion is not None
+        challenger = services.versions.load_folder(folder)
+        return _compare(services, current, champion, challenger, chosen, labels, params)
+    except BackendError as exc:
+        logger.warning("project %s: no comparison with version %s: %s", key, current, exc)
+        return Decision(True, f"it serves without comparison: {exc}")
+
+
+def judge(before: Counts, after: Counts, labels: Sequence[str], champion: str) -> Decision:
+    """Decide from the counts of both versions, [images, labels, 3] of the same images."""
+    old, new = _f1(before.sum(axis=(0, 1))), _f1(after.sum(axis=(0, 1)))
+    rng = np.random.default_rng(0)
+    picks = rng.integers(len(before), size=(DRAWS, len(before)))
+    drawn_old = _f1(before.sum(axis=1)[picks].sum(axis=1))
+    drawn_new = _f1(after.sum(axis=1)[picks].sum(axis=1))
+    share_worse = float(np.mean(drawn_new < drawn_old))
+    comparison = {
+        "champion": champion,
+        "images": len(before),
+        "f1_champion": round(float(old), 4),
+        "f1_challenger": round(float(new), 4),
+        "share_of_draws_worse": round(share_worse, 3),
+        "f1_by_label": {
+            label: {
+                "champion": round(float(_f1(before[:, k].sum(axis=0))), 4),
+                "challenger": round(float(_f1(after[:, k].sum(axis=0))), 4),
+            }
+            for k, label in enumerate(labels)
+        },
+    }
+    figures = f"F1 {new:.3f} against {old:.3f} of {champion} on {len(before)} held-back images"
+    if share_worse >= SURE_FROM:
+        return Decision(False, f"it waits as a candidate, because it is worse: {figures}", comparison)
+    return Decision(True, f"it is not worse: {figures}", comparison)
+
+
+def _obstacle(card: Mapping[str, Any], labels: Sequence[str], config: LabelConfig) -> str | None:
+    if set(card.get("labels", ())) != set(labels):
+        return "the labels have changed"
+    before = card.get("label_config")
+    if not isinstance(before, str) or _tags(parse_label_config(before)) != _tags(config):
+        return "the control tags have changed"
+    return None
+
+
+def _tags(config: LabelConfig) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    return {(tag.name, tag.kind, tag.to_name, tag.labels) for tag in config.controls if not tag.is_skipped}
+
+
+def _compare(
+    services: Services,
+    current: str,
+    champion: Predictor,
+    challenger: Predictor,
+    samples: Sequence[TrainingSample],
+    labels: Sequence[str],
+    params: TrainingParams,
+) -> Decision:
+    before: list[Counts] = []
+    after: list[Counts] = []
+    cut = Cut(params.confidence_threshold, params.nms_threshold, with_masks=False)
+    for start in range(0, len(samples), _IMAGES_AT_ONCE):
+        batch, images = [], []
+        for sample in samples[start : start + _IMAGES_AT_ONCE]:
+            try:
+                images.append(sample.load_rgb())
+                batch.append(sample)
+            except FetchError as exc:
+                logger.warning("task %s is left out of the comparison: %s", sample.task_id, exc)
+        for predictor, counts in ((champion, before), (challenger, after)):
+            found = services.lane.submit(predictor, images, cut, is_bulk=True).result() if images else []
+            for sample, detections in zip(batch, found, strict=True):
+                counts.append(_count(_relabelled(detections, predictor.labels, labels), sample, len(labels)))
+    if len(before) < LEAST_HELD_OUT:
+        return Decision(True, f"it serves without comparison: {len(before)} images could be compared")
+    return judge(np.stack(before), np.stack(after), labels, current)
+
+
+def _relabelled(detections: Detections, own: Sequence[str], labels: Sequence[str]) -> Detections:
+    """Return the detections with labels numbered as in the targets; versions may order them otherwise."""
+    order = np.array([list(labels).index(label) for label in own], dtype=np.int64)
+    return replace(detections, label_indices=order[detections.label_indices])
+
+
+def _count(detections: Detections, sample: TrainingSample, label_count: int) -> Counts:
+    hits, _ = match_at_half_iou(detections, sample.target)
+    counts = np.zeros((label_count, 3))
+    counts[:, 0] = np.bincount(detections.label_indices[hits], minlength=label_count)
+    counts[:, 1] = np.bincount(detections.label_indices, minlength=label_count)
+    counts[:, 2] = np.bincount(sample.target.label_indices, minlength=label_count)
+    return counts
+
+
+def _f1(counts: Counts) -> Any:
+    """Return F1 from [..., 3] hits, predicted, drawn; 1 where nothing was drawn and nothing predicted."""
+    total = counts[..., 1] + counts[..., 2]
+    return np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), 1.0)

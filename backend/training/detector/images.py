@@ -1,0 +1,166 @@
+"""The training images: decoded once, kept at training size, in memory as long as they fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, MaskPatch, TrainingTarget
+from backend.core.geometry.letterbox import Letterbox
+from backend.errors import FetchError
+from backend.nn.detector.postprocess import CRUMB_SHARE, SPECK_SHARE
+from backend.training.inputs import TrainingSample
+
+logger = logging.getLogger(__name__)
+
+# A second part this large, relative to the largest, makes a mask one in parts.
+IN_PARTS_SHARE = 0.02
+MEMORY_LIMIT_BYTES = 1 << 30
+LOADING_THREADS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class CachedImage:
+    """One image at training size with what it teaches, in that image's own pixels.
+
+    image uint8 [h, w, 3], possibly a memory map. target.size is the size of `image`.
+    """
+
+    image: npt.NDArray[np.uint8]
+    target: TrainingTarget
+
+    @property
+    def size(self) -> ImageSize:
+        """Width and height of `image`."""
+        return self.target.size
+
+
+@dataclass(frozen=True)
+class LoadedImages:
+    """What could be read: images, their task ids in the same order, and a sentence per failure."""
+
+    images: list[CachedImage]
+    task_ids: list[int]
+    failures: list[str]
+
+
+def load_images(
+    samples: Sequence[TrainingSample],
+    longest_side_px: int,
+    folder: Path,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+) -> LoadedImages:
+    """Read every sample, shrink or enlarge it to `longest_side_px`, keep what exceeds memory in `folder`."""
+
+    def load(sample: TrainingSample) -> CachedImage | str:
+        if should_stop():
+            return "stopped"
+        try:
+            return to_training_size(sample.load_rgb(), sample.target, longest_side_px)
+        except FetchError as exc:
+            logger.warning("task %d: image left out of the training: %s", sample.task_id, exc)
+            return f"task {sample.task_id}: {exc}"
+
+    images: list[CachedImage] = []
+    task_ids: list[int] = []
+    failures: list[str] = []
+    used_bytes = 0
+    with ThreadPoolExecutor(max_workers=LOADING_THREADS) as pool:
+        for sample, loaded in zip(samples, pool.map(load, samples), strict=True):
+            if isinstance(loaded, str):
+                failures.append(loaded)
+                continue
+            used_bytes += loaded.image.nbytes
+            if used_bytes > memory_limit_bytes:
+                loaded = _moved_to_disk(loaded, folder / f"image-{len(images)}.npy")
+                used_bytes -= loaded.image.nbytes
+            images.append(loaded)
+            task_ids.append(sample.task_id)
+    return LoadedImages(images, task_ids, failures)
+
+
+def to_training_size(
+    image: npt.NDArray[np.uint8], target: TrainingTarget, longest_side_px: int
+) -> CachedImage:
+    """Return an image and its target with the longer side at `longest_side_px`.
+
+    The target may have been drawn on another size of the same image (Label Studio stores its own idea of the
+    size); both are brought to the same pixels.
+    """
+    height, width = image.shape[:2]
+    scale = longest_side_px / max(height, width)
+    inner = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))
+    image_box = Letterbox(ImageSize(width, height), inner, inner)
+    target_box = Letterbox(target.size, inner, inner)
+    limit = np.array((inner.width, inner.height) * 2, dtype=np.float32)
+    boxes = np.clip(target_box.boxes_to_net(target.boxes_xyxy_px), 0, limit)
+    masks = [None if patch is None else target_box.patch_to_net(patch) for patch in target.masks]
+    keep = (boxes[:, 2] - boxes[:, 0] >= 0.5) & (boxes[:, 3] - boxes[:, 1] >= 0.5)
+    moved = TrainingTarget(
+        size=inner,
+        boxes_xyxy_px=boxes[keep].astype(np.float32),
+        label_indices=target.label_indices[keep],
+        masks=tuple(mask for mask, kept in zip(masks, keep, strict=True) if kept),
+    )
+    return CachedImage(image_box.image_to_net(image), moved)
+
+
+def count_labels(images: Sequence[CachedImage], label_count: int) -> IntArray:
+    """Return how many objects each label has, int64 [L]."""
+    counts = np.zeros(label_count, dtype=np.int64)
+    for image in images:
+        counts += np.bincount(image.target.label_indices, minlength=label_count)
+    return counts
+
+
+def label_weights(counts: IntArray, weight_max: float) -> FloatArray:
+    """Return a weight per label, float32 [L]: 1 for the commonest, more for rare ones, up to weight_max."""
+    common = max(int(counts.max(initial=0)), 1)
+    weights = np.sqrt(common / np.maximum(counts, 1))
+    return np.clip(weights, 1.0, weight_max).astype(np.float32)
+
+
+def speck_shares(images: Sequence[CachedImage], label_count: int) -> list[float]:
+    """Return per label which parts of a mask are specks: hardly any where masks often come in parts."""
+    whole, in_parts = np.zeros(label_count), np.zeros(label_count)
+    for image in images:
+        for label, mask in zip(image.target.label_indices, image.target.masks, strict=True):
+            if mask is None:
+                continue
+            stats = cv2.connectedComponentsWithStats(mask.bits.astype(np.uint8), connectivity=8)[2]
+            areas = np.sort(stats[1:, cv2.CC_STAT_AREA])
+            is_in_parts = len(areas) > 1 and areas[-2] >= IN_PARTS_SHARE * areas[-1]
+            (in_parts if is_in_parts else whole)[label] += 1
+    often = in_parts >= 0.25 * np.maximum(in_parts + whole, 1)
+    return [CRUMB_SHARE if o and n else SPECK_SHARE for o, n in zip(often, in_parts, strict=True)]
+
+
+def empty_share(images: Sequence[CachedImage]) -> float:
+    """Return the share of images without objects that is to be expected among new ones: never 0, never 1."""
+    empty = sum(not len(image.target) for image in images)
+    return (empty + 0.5) / (len(images) + 1)
+
+
+def has_any_mask(images: Sequence[CachedImage]) -> bool:
+    """Tell whether the shape of at least one object is known."""
+    return any(mask is not None for image in images for mask in image.target.masks)
+
+
+def mask_of(patch: MaskPatch) -> npt.NDArray[np.uint8]:
+    """Return a patch's bits as 0 and 255, which OpenCV can resize."""
+    return patch.bits.astype(np.uint8) * np.uint8(255)
+
+
+def _moved_to_disk(cached: CachedImage, path: Path) -> CachedImage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, cached.image)
+    return CachedImage(np.load(path, mmap_mode="r"), cached.target)

@@ -1,0 +1,428 @@
+"""The training loop: epochs of steps, an average of the weights, and an eye on the held-out images."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.core.geometry.instances import Detections, FloatArray, IntArray
+from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
+from backend.nn.detector.network import InstanceNetwork
+from backend.nn.detector.predictor import Predictor
+from backend.nn.detector.score_map import ScoreMap
+from backend.nn.runtime.precision import in_channels_last
+from backend.training.detector.batches import Batch, BatchLoader, BatchPlan, plan_epoch
+from backend.training.detector.checkpoint import TrainingState, save_state
+from backend.training.detector.images import CachedImage, count_labels
+from backend.training.detector.peers import ALONE, World
+from backend.training.detector.schedule import (
+    assignment_trust,
+    ema_decay,
+    learning_rate_factor,
+    longest_side_px,
+)
+from backend.training.detector.start_weights import weights_of
+from backend.training.inputs import EpochReport, TrainingObserver, TrainingPaused
+from backend.training.judging.calibration import fit_new_map
+from backend.training.judging.metrics import average_precision
+from backend.training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+# Every epoch is written down, unless that took more than this share of the time (short epochs on a GPU).
+CHECKPOINT_SHARE = 0.1
+EVALUATION_FLOOR = 0.01
+EVALUATION_NMS = 0.40
+# Early epochs are judged now and then only: they are never the best.
+EARLY_SHARE = 0.4
+EARLY_EVERY = 5
+# A later epoch has learned at a lower rate, so an earlier one is preferred only where it is surely better: by
+# more than two standard errors of the difference, which for so many held-out objects is this over their root
+# (one object's fitness varies by about 0.45, and what two epochs make of it correlates by about 0.8).
+SURELY_BETTER = 0.56
+STOPS = (None, "keep", "discard", "pause")
+
+
+@dataclass(frozen=True)
+class LearningData:
+    """Images that teach, images that judge, and what balances the labels.
+
+    late: images that teach from the recipe's `late_join` on, and tell until then what is new to the network.
+    sampling_weights [N]: how much more often than others each of `learned` is wanted.
+    """
+
+    training: Sequence[CachedImage]
+    held_out: Sequence[CachedImage]
+    label_weights: FloatArray
+    sampling_weights: FloatArray
+    late: Sequence[CachedImage] = ()
+
+    @property
+    def learned(self) -> list[CachedImage]:
+        """All images that teach in the end."""
+        return [*self.training, *self.late]
+
+
+@dataclass
+class LoopResult:
+    """How a loop ended; best_weights are the averaged weights of the last epoch that none surely betters.
+
+    learned: the images that taught. new_map: what scores of learned images mean on new ones, by those that
+    joined late; None where there were none or too little was found.
+    """
+
+    best_weights: dict[str, torch.Tensor]
+    best_epoch: int
+    epochs_run: int
+    images_seen: int
+    seconds: float
+    batch_size: int
+    learned: Sequence[CachedImage]
+    stopped_early_by: str | None = None
+    new_map: ScoreMap | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class TrainingLoop:
+    """One training from its first to its last step."""
+
+    def __init__(
+        self,
+        network: InstanceNetwork,
+        labels: tuple[str, ...],
+        data: LearningData,
+        recipe: Recipe,
+        observer: TrainingObserver,
+        *,
+        device: str,
+        use_bf16: bool,
+        seed: int,
+        checkpoint_folder: Path,
+        fingerprint: str,
+        seconds_after: Callable[[float], float] = lambda _: 0.0,
+        world: World = ALONE,
+    ) -> None:
+        """Prepare to train `network` in place; checkpoints go to checkpoint_folder.
+
+        seconds_after: what follows a loop of so many seconds, for the forecast of the time left. world: the
+        processes that share this training; all of them make such a loop of the same network and data.
+        """
+        self.network = in_channels_last(network).to(device)
+        self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.world = world
+        self._forward = world.wrap(self.network)
+        self.labels, self.data, self.recipe, self.observer = labels, data, recipe, observer
+        self.device, self.use_bf16, self.seed = torch.device(device), use_bf16, seed
+        self.folder, self.fingerprint = checkpoint_folder, fingerprint
+        self.optimizer = _make_optimizer(network, recipe, self.device)
+        self.state = TrainingState(batch_size=recipe.batch_size)
+        self.seconds_after = seconds_after
+        self.label_weights = torch.from_numpy(data.label_weights).to(device)
+        self.total_steps = recipe.epochs * recipe.steps_per_epoch
+        self._stop: str | None = None
+        self._last_save = time.monotonic()
+        self._save_seconds = 0.0
+        self._history: list[dict[str, float]] = []
+        self._join_epoch = round(recipe.late_join * recipe.epochs)
+        counts = count_labels(data.held_out, len(labels))
+        self._surely_better = SURELY_BETTER / math.sqrt(_equal_count(counts[counts > 0]))
+
+    def resume(self, state: TrainingState) -> None:
+        """Go on from a stored state instead of the beginning."""
+        self.network.load_state_dict(state.weights)
+        self.ema.load_state_dict(state.ema_weights)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.state = state
+        self.state.weights, self.state.ema_weights, self.state.optimizer = {}, {}, {}
+
+    def run(self) -> LoopResult:
+        """Train to the end, to the patience's end, or to a stop.
+
+        Raises LossDiverged, OutOfMemory, TrainingStopped (discard) or TrainingPaused.
+        """
+        patience = max(self.recipe.patience_min, round(self.recipe.patience_share * self.recipe.epochs))
+        ended_by: str | None = None
+        started = time.monotonic() - self.state.seconds
+        learned = self._teaching(self.state.next_epoch - 1)
+        while self.state.next_epoch < self.recipe.epochs and ended_by is None:
+            epoch = self.state.next_epoch
+            loss = self._run_epoch(epoch)
+            learned = self._teaching(epoch)
+            if self._stop is not None:
+                ended_by = self._obey_stop()
+                self._judge(epoch - 1, is_last=True)
+                break
+            metrics = self._judge(epoch)
+            self.state.next_epoch = epoch + 1
+            if self.state.next_epoch == self._join_epoch:
+                self._ask_late_images()
+            self.state.seconds = time.monotonic() - started
+            if time.monotonic() - self._last_save >= self._save_seconds / CHECKPOINT_SHARE:
+                self._save()
+            self._report(epoch, loss, metrics)
+            is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
+            if self.world.agree(is_stale) and self.state.next_epoch < self.recipe.epochs:
+                ended_by = "patience"
+        if self.state.next_epoch < self._join_epoch:
+            self._ask_late_images()
+        if self.state.best_weights is None or not self.data.held_out:
+            self.state.best_weights = weights_of(self.ema)
+            self.state.best_epoch = self.state.next_epoch - 1
+        self.state.seconds = time.monotonic() - started
+        return LoopResult(
+            best_weights=self.state.best_weights,
+            best_epoch=self.state.best_epoch,
+            epochs_run=self.state.next_epoch,
+            images_seen=self.state.images_seen,
+            seconds=self.state.seconds,
+            batch_size=self.state.batch_size,
+            learned=learned,
+            stopped_early_by=ended_by,
+            new_map=ScoreMap.from_card(self.state.new_map) if self.state.new_map else None,
+            history=self._history,
+        )
+
+    def _run_epoch(self, epoch: int) -> float:
+        self.network.train()
+        plans = self.world.share(self._plan(epoch))
+        total, count, done = 0.0, 0, 0
+        while done < len(plans) and self._stop is None:
+            batches = self._loader(epoch).batches(plans[done:])
+            try:
+                for batch in batches:
+                    total += self._step(batch, epoch + done / len(plans))
+                    done, count = done + 1, count + 1
+                    self._stop = self._agreed_stop()
+                    if self._stop is not None:
+                        break
+            except (RuntimeError, MemoryError) as exc:
+                if not is_out_of_memory(exc):
+                    raise
+                self._halve_batch(exc)
+                plans, done = _split_plans(plans[done:], self.state.batch_size), 0
+            finally:
+                batches.close()
+        return total / max(count, 1)
+
+    def _agreed_stop(self) -> str | None:
+        return STOPS[self.world.agree(STOPS.index(self.observer.stop_requested()))]
+
+    def _plan(self, epoch: int) -> list[BatchPlan]:
+        images = self._teaching(epoch)
+        weights = self.data.sampling_weights[: len(images)]
+        return plan_epoch(
+            images,
+            self.recipe,
+            epoch=epoch,
+            seed=self.seed,
+            batch_size=self.state.batch_size,
+            is_square=self.network.architecture.canvas == "square",
+            sampling_weights=weights / weights.mean(),
+        )
+
+    def _teaching(self, epoch: int) -> Sequence[CachedImage]:
+        return self.data.learned if epoch >= self._join_epoch else self.data.training
+
+    def _loader(self, epoch: int) -> BatchLoader:
+        return BatchLoader(
+            self._teaching(epoch),
+            self.recipe.augmentation,
+            len(self.labels),
+            has_masks=self.network.architecture.has_masks,
+        )
+
+    def _step(self, batch: Batch, epochs_done: float) -> float:
+        progress = epochs_done / self.recipe.epochs
+        factor = learning_rate_factor(
+            round(epochs_done * self.recipe.steps_per_epoch), self.total_steps, self.recipe
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["full_rate"] * factor
+        targets = batch.targets.to(self.device)
+        images = batch.images.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
+            output = self._forward(self.network.normalise(images))
+        trust = assignment_trust(progress, self.recipe)
+        size_hw = (batch.images.shape[1], batch.images.shape[2])
+        parts = self.network.losses(output, targets, size_hw, self.label_weights, trust=trust)
+        loss = self._weigh(parts)
+        value = self.world.mean(float(loss.detach()))
+        if not math.isfinite(value):
+            raise LossDiverged(
+                f"the loss became {value} in epoch {int(epochs_done) + 1}; lower learning_rate "
+                f"({self.recipe.learning_rate:g}) and train again"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm_max)
+        self.optimizer.step()
+        self._update_average()
+        self.state.step += 1
+        self.state.images_seen += len(batch.images) * self.world.size
+        return value
+
+    def _weigh(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        recipe = self.recipe
+        loss = parts["class"] + recipe.box_weight * parts["box"]
+        if "semantic" in parts:
+            loss = loss + recipe.semantic_weight * parts["semantic"] + recipe.object_weight * parts["object"]
+        return loss
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = ema_decay(self.state.step, self.total_steps, self.recipe)
+        averaged: list[torch.Tensor] = list(self.ema.parameters())
+        current: list[torch.Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for mine, theirs in zip(self.ema.buffers(), self.network.buffers(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)
+
+    def _halve_batch(self, exc: BaseException) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.state.batch_size == 1 or self.world.size > 1:
+            raise OutOfMemory(
+                f"not enough memory to train {self.network.architecture.backbone} at "
+                f"{self.recipe.image_size_px} px even with one image at a time; choose a smaller image_size "
+                "or backbone"
+            ) from exc
+        self.state.batch_size //= 2
+        message = f"out of memory: batch size halved to {self.state.batch_size}"
+        logger.warning("%s", message)
+        self.state.warnings.append(message)
+        self.observer.on_warning(message)
+
+    def _judge(self, epoch: int, *, is_last: bool = False) -> dict[str, float]:
+        if not self.data.held_out or not self.world.is_first:
+            return {}
+        is_last = is_last or epoch + 1 == self.recipe.epochs
+        is_early = epoch + 1 < EARLY_SHARE * self.recipe.epochs
+        if is_early and (epoch + 1) % EARLY_EVERY and not is_last:
+            return {}
+        found = predict_images(self.ema_predictor(), self.data.held_out)
+        metrics = average_precision(
+            found,
+            [image.target for image in self.data.held_out],
+            len(self.labels),
+            with_masks=self.network.architecture.has_masks,
+        )
+        fitness = float(np.mean(list(metrics.values())))
+        if fitness >= self.state.best_fitness - self._surely_better:
+            self.state.best_epoch, self.state.best_weights = epoch, weights_of(self.ema)
+        self.state.best_fitness = max(self.state.best_fitness, fitness)
+        return metrics
+
+    def _ask_late_images(self) -> None:
+        """Note what the network makes of the images that have not joined yet, beside those it knows."""
+        if not self.data.late or not self.world.is_first:
+            return
+        sides = (self.data.training, self.data.late)
+        (learned, new) = (predict_images(self.ema_predictor(), side) for side in sides)
+        (learned_targets, new_targets) = ([image.target for image in side] for side in sides)
+        new_map = fit_new_map(learned, learned_targets, new, new_targets)
+        self.state.new_map = new_map.as_card() if new_map else None
+
+    def ema_predictor(self) -> Predictor:
+        """Return a predictor over the averaged weights as they are now, with uncalibrated scores."""
+        return Predictor(self.ema, self.labels, ScoreMap(), device=str(self.device), autocast=self.use_bf16)
+
+    def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
+        left = self.recipe.epochs - epoch - 1
+        in_loop = self._seconds_left(epoch + 1) if left else 0.0
+        seconds_left = in_loop + self.seconds_after(self.state.seconds + in_loop)
+        self._history.append({"epoch": epoch + 1, "loss": loss, **metrics})
+        self.observer.on_epoch(EpochReport(epoch + 1, self.recipe.epochs, loss, seconds_left, metrics))
+
+    def _seconds_left(self, epochs_done: int) -> float:
+        """Scale the time so far by the pixels still to come: later epochs show larger views."""
+        costs = [
+            longest_side_px((e + 0.5) / self.recipe.epochs, self.recipe) ** 2
+            for e in range(self.recipe.epochs)
+        ]
+        return self.state.seconds * sum(costs[epochs_done:]) / max(sum(costs[:epochs_done]), 1)
+
+    def _obey_stop(self) -> str:
+        if self._stop == "discard":
+            raise TrainingStopped("the training was stopped and what it learned was discarded")
+        if self._stop == "pause":
+            # The interrupted epoch is repeated from the last checkpoint, which stands at an epoch's end.
+            raise TrainingPaused(f"paused in epoch {self.state.next_epoch + 1}")
+        if self.state.next_epoch == 0:
+            raise TrainingStopped("the training was stopped before its first epoch ended; nothing to keep")
+        return "user"
+
+    def _save(self) -> None:
+        if not self.world.is_first:
+            return
+        started = time.monotonic()
+        self.state.weights = weights_of(self.network)
+        self.state.ema_weights = weights_of(self.ema)
+        self.state.optimizer = self.optimizer.state_dict()
+        save_state(self.state, self.folder, self.fingerprint)
+        # Only the file needs these copies; in memory they would cost as much as the network itself.
+        self.state.weights, self.state.ema_weights, self.state.optimizer = {}, {}, {}
+        self._last_save = time.monotonic()
+        self._save_seconds = self._last_save - started
+
+
+def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[Detections]:
+    """Return detections down to a low score, in the frame of the cached images."""
+    return predictor.predict(
+        [np.asarray(image.image) for image in images],
+        confidence_threshold=EVALUATION_FLOOR,
+        nms_threshold=EVALUATION_NMS,
+    )
+
+
+def _equal_count(counts: IntArray) -> float:
+    """Return how many objects of one label say as much as so many of each: fitness is a mean over labels."""
+    return len(counts) ** 2 / float((1 / counts).sum()) if len(counts) else 1.0
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Tell whether an error means that memory ran out; the CPU allocator says so in words only."""
+    if isinstance(exc, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(exc).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _split_plans(plans: Sequence[BatchPlan], batch_size: int) -> list[BatchPlan]:
+    out = []
+    for plan in plans:
+        for start in range(0, len(plan.indices), batch_size):
+            part = plan.indices[start : start + batch_size]
+            out.append(BatchPlan(part, plan.size_hw, (*plan.seed, start), plan.allow_mosaic))
+    return out
+
+
+def _make_optimizer(network: InstanceNetwork, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        is_body = name.startswith("backbone.body.")
+        # Norms, biases and other vectors are not shrunk.
+        groups.setdefault((is_body, parameter.ndim > 1), []).append(parameter)
+    settings = []
+    for (is_body, decays), parameters in groups.items():
+        rate = recipe.learning_rate * (recipe.backbone_rate if is_body else 1.0)
+        settings.append(
+            {
+                "params": parameters,
+                "lr": rate,
+                "full_rate": rate,
+                "weight_decay": recipe.weight_decay if decays else 0.0,
+            }
+        )
+    return torch.optim.AdamW(settings, betas=recipe.betas, fused=device.type in ("cpu", "cuda"))

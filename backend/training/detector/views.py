@@ -1,0 +1,324 @@
+"""Views: differently cut, mixed and coloured versions of the training images. OpenCV on uint8, no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import FloatArray, IntArray, MaskPatch
+from backend.core.geometry.letterbox import PADDING_GREY
+from backend.training.detector.images import CachedImage, mask_of
+from backend.training.recipe import Augmentation
+
+Rng = np.random.Generator
+Rect = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An image to train on, uint8 [H, W, 3], with its objects in its own pixels."""
+
+    image: npt.NDArray[np.uint8]
+    boxes_xyxy_px: FloatArray
+    label_indices: IntArray
+    masks: tuple[MaskPatch | None, ...]
+
+
+@dataclass(eq=False)
+class _Canvas:
+    """A view in the making."""
+
+    image: npt.NDArray[np.uint8]
+    boxes: list[FloatArray] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    masks: list[MaskPatch | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """Where an image lies on the canvas: size after scaling, corner, flips, and the part it may paint."""
+
+    width_px: int
+    height_px: int
+    left_px: int
+    top_px: int
+    flip_x: bool
+    flip_y: bool
+    clip: Rect
+
+
+def make_view(
+    images: Sequence[CachedImage],
+    index: int,
+    size_hw: tuple[int, int],
+    augmentation: Augmentation,
+    rng: Rng,
+    *,
+    allow_mosaic: bool,
+) -> View:
+    """Return one view of `images[index]`, possibly with parts of other images, of exactly `size_hw`."""
+    height, width = size_hw
+    canvas = _Canvas(np.full((height, width, 3), PADDING_GREY, dtype=np.uint8))
+    if allow_mosaic and len(images) > 1 and rng.random() < augmentation.mosaic:
+        _paint_mosaic(canvas, images, index, augmentation, rng)
+    else:
+        source = images[index]
+        _paint(canvas, source, _place_freely(source, size_hw, augmentation, rng), augmentation)
+    if rng.random() < augmentation.copy_paste:
+        _paste_objects(canvas, images, augmentation, rng)
+    image = _recolour(canvas.image, augmentation, rng)
+    boxes = np.stack(canvas.boxes) if canvas.boxes else np.zeros((0, 4))
+    labels = np.asarray(canvas.labels, dtype=np.int64)
+    return View(image, boxes.astype(np.float32), labels, tuple(canvas.masks))
+
+
+def _place_freely(
+    source: CachedImage, size_hw: tuple[int, int], augmentation: Augmentation, rng: Rng
+) -> _Placement:
+    height, width = size_hw
+    # A prediction shows the longest side at the canvas's longest: zoom is relative to that.
+    base = max(size_hw) / max(source.size.width, source.size.height)
+    zoom = np.exp(rng.uniform(np.log(augmentation.zoom_min), np.log(augmentation.zoom_max)))
+    stretch = np.exp(rng.uniform(-augmentation.stretch, augmentation.stretch))
+    scaled_w = max(1, round(source.size.width * base * zoom * stretch))
+    scaled_h = max(1, round(source.size.height * base * zoom / stretch))
+    return _Placement(
+        scaled_w,
+        scaled_h,
+        _random_offset(width, scaled_w, rng),
+        _random_offset(height, scaled_h, rng),
+        rng.random() < augmentation.flip_horizontal,
+        rng.random() < augmentation.flip_vertical,
+        (0, 0, width, height),
+    )
+
+
+def _random_offset(room_px: int, length_px: int, rng: Rng) -> int:
+    """Place a length in a room, or a room in a length, evenly."""
+    low, high = min(0, room_px - length_px), max(0, room_px - length_px)
+    return int(rng.integers(low, high + 1))
+
+
+def _paint_mosaic(
+    canvas: _Canvas, images: Sequence[CachedImage], index: int, augmentation: Augmentation, rng: Rng
+) -> None:
+    height, width = canvas.image.shape[:2]
+    middle_x = int(width * rng.uniform(0.3, 0.7))
+    middle_y = int(height * rng.uniform(0.3, 0.7))
+    cells: list[Rect] = [
+        (0, 0, middle_x, middle_y),
+        (middle_x, 0, width, middle_y),
+        (0, middle_y, middle_x, height),
+        (middle_x, middle_y, width, height),
+    ]
+    chosen = [index, *rng.integers(0, len(images), size=3).tolist()]
+    rng.shuffle(chosen)
+    for cell, which in zip(cells, chosen, strict=True):
+        source = images[which]
+        cell_w, cell_h = cell[2] - cell[0], cell[3] - cell[1]
+        base = max(height, width) / max(source.size.width, source.size.height)
+        # Small enough to show much of the image, large enough to keep objects recognisable.
+        zoom = np.exp(rng.uniform(np.log(augmentation.zoom_min), np.log(1.2)))
+        fill = max(cell_w / source.size.width, cell_h / source.size.height)
+        scale = max(base * zoom, min(fill, base))
+        scaled_w, scaled_h = (
+            max(1, round(source.size.width * scale)),
+            max(1, round(source.size.height * scale)),
+        )
+        placement = _Placement(
+            scaled_w,
+            scaled_h,
+            cell[0] + _random_offset(cell_w, scaled_w, rng),
+            cell[1] + _random_offset(cell_h, scaled_h, rng),
+            rng.random() < augmentation.flip_horizontal,
+            rng.random() < augmentation.flip_vertical,
+            cell,
+        )
+        _paint(canvas, source, placement, augmentation)
+
+
+def _paint(canvas: _Canvas, source: CachedImage, place: _Placement, augmentation: Augmentation) -> None:
+    left, top = max(place.left_px, place.clip[0]), max(place.top_px, place.clip[1])
+    right = min(place.left_px + place.width_px, place.clip[2])
+    bottom = min(place.top_px + place.height_px, place.clip[3])
+    if right <= left or bottom <= top:
+        return
+    scaled = _resized(source.image, place.width_px, place.height_px)
+    scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
+    canvas.image[top:bottom, left:right] = scaled[
+        top - place.top_px : bottom - place.top_px, left - place.left_px : right - place.left_px
+    ]
+    visible = (left, top, right, bottom)
+    boxes = _moved_boxes(source.target.boxes_xyxy_px, source, place)
+    for box, label, mask in zip(boxes, source.target.label_indices, source.target.masks, strict=True):
+        _add_object(
+            canvas,
+            box,
+            int(label),
+            None if mask is None else _moved_mask(mask, source, place, visible),
+            mask is not None,
+            visible,
+            augmentation.visible_min,
+        )
+
+
+def _add_object(
+    canvas: _Canvas,
+    box: FloatArray,
+    label: int,
+    mask: MaskPatch | None,
+    has_mask: bool,
+    visible: Rect,
+    visible_min: float,
+) -> None:
+    clipped = np.clip(box, (visible[0], visible[1]) * 2, (visible[2], visible[3]) * 2)
+    if has_mask and mask is not None:
+        clipped = _mask_box(mask)
+    sides = clipped[2:] - clipped[:2]
+    whole = (box[2] - box[0]) * (box[3] - box[1])
+    if (has_mask and mask is None) or sides.min() < 2 or sides.prod() < visible_min * whole:
+        return
+    canvas.boxes.append(clipped)
+    canvas.labels.append(label)
+    canvas.masks.append(mask)
+
+
+def _moved_boxes(boxes: FloatArray, source: CachedImage, place: _Placement) -> FloatArray:
+    scale_x, scale_y = place.width_px / source.size.width, place.height_px / source.size.height
+    moved = boxes * np.array((scale_x, scale_y) * 2, dtype=np.float32)
+    if place.flip_x:
+        moved = np.stack(
+            [place.width_px - moved[:, 2], moved[:, 1], place.width_px - moved[:, 0], moved[:, 3]], axis=1
+        )
+    if place.flip_y:
+        moved = np.stack(
+            [moved[:, 0], place.height_px - moved[:, 3], moved[:, 2], place.height_px - moved[:, 1]], axis=1
+        )
+    return moved + np.array((place.left_px, place.top_px) * 2, dtype=np.float32)
+
+
+def _moved_mask(mask: MaskPatch, source: CachedImage, place: _Placement, visible: Rect) -> MaskPatch | None:
+    left, top, right, bottom = np.round(_moved_boxes(_mask_box(mask)[None], source, place)[0]).astype(int)
+    width, height = max(1, right - left), max(1, bottom - top)
+    bits = _resized(mask_of(mask), width, height) >= 128
+    bits = bits[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
+    return _cut(bits, left, top, visible)
+
+
+def _mask_box(mask: MaskPatch) -> FloatArray:
+    """Return the corners of a mask's window, float32 [4]."""
+    rows, columns = mask.bits.shape
+    corners = (mask.left_px, mask.top_px, mask.left_px + columns, mask.top_px + rows)
+    return np.array(corners, dtype=np.float32)
+
+
+def _cut(bits: npt.NDArray[np.bool_], left: int, top: int, visible: Rect) -> MaskPatch | None:
+    """Return the part of a mask inside a rectangle, cut to its set pixels."""
+    x1, y1 = max(visible[0], left), max(visible[1], top)
+    x2, y2 = min(visible[2], left + bits.shape[1]), min(visible[3], top + bits.shape[0])
+    if x2 <= x1 or y2 <= y1:
+        return None
+    patch = MaskPatch.from_full(bits[y1 - top : y2 - top, x1 - left : x2 - left])
+    return None if patch is None else MaskPatch(x1 + patch.left_px, y1 + patch.top_px, patch.bits)
+
+
+def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    if image.shape[1] == width and image.shape[0] == height:
+        return image
+    is_smaller = width < image.shape[1]
+    how = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
+
+
+def _paste_objects(
+    canvas: _Canvas, images: Sequence[CachedImage], augmentation: Augmentation, rng: Rng
+) -> None:
+    """Copy a few objects with known masks from another image; needs all masks of the canvas known."""
+    source = images[int(rng.integers(len(images)))]
+    known = [k for k, mask in enumerate(source.target.masks) if mask is not None]
+    if not known or any(mask is None for mask in canvas.masks):
+        return
+    height, width = canvas.image.shape[:2]
+    place = _place_freely(source, (height, width), augmentation, rng)
+    scaled = _resized(source.image, place.width_px, place.height_px)
+    scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
+    visible = (
+        max(place.left_px, 0),
+        max(place.top_px, 0),
+        min(place.left_px + place.width_px, canvas.image.shape[1]),
+        min(place.top_px + place.height_px, canvas.image.shape[0]),
+    )
+    boxes = _moved_boxes(source.target.boxes_xyxy_px, source, place)
+    for k in rng.permutation(known)[: int(rng.integers(1, 4))]:
+        mask = _moved_mask(source.target.masks[k], source, place, visible)
+        box = boxes[k]
+        # An area that fills the canvas would bury everything else.
+        if mask is None or mask.area_px > 0.3 * canvas.image.shape[0] * canvas.image.shape[1]:
+            continue
+        rows = slice(mask.top_px, mask.top_px + mask.bits.shape[0])
+        columns = slice(mask.left_px, mask.left_px + mask.bits.shape[1])
+        from_rows = slice(rows.start - place.top_px, rows.stop - place.top_px)
+        from_columns = slice(columns.start - place.left_px, columns.stop - place.left_px)
+        # A soft edge, so that the network cannot learn the seam instead of the object.
+        alpha = cv2.blur(mask_of(mask), (3, 3)).astype(np.float32)[..., None] / 255
+        old = canvas.image[rows, columns].astype(np.float32)
+        new = scaled[from_rows, from_columns].astype(np.float32)
+        canvas.image[rows, columns] = (old + (new - old) * alpha).astype(np.uint8)
+        _occlude(canvas, mask, augmentation.visible_min)
+        _add_object(
+            canvas, box, int(source.target.label_indices[k]), mask, True, visible, augmentation.visible_min
+        )
+
+
+def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:
+    """Take what `cover` hides away from the objects already there."""
+    boxes, labels, masks = canvas.boxes[:], canvas.labels[:], canvas.masks[:]
+    canvas.boxes.clear()
+    canvas.labels.clear()
+    canvas.masks.clear()
+    for box, label, mask in zip(boxes, labels, masks, strict=True):
+        if mask is None:
+            continue
+        left, top = max(mask.left_px, cover.left_px), max(mask.top_px, cover.top_px)
+        right = min(mask.left_px + mask.bits.shape[1], cover.left_px + cover.bits.shape[1])
+        bottom = min(mask.top_px + mask.bits.shape[0], cover.top_px + cover.bits.shape[0])
+        rest = mask
+        if right > left and bottom > top:
+            bits = mask.bits.copy()
+            bits[top - mask.top_px : bottom - mask.top_px, left - mask.left_px : right - mask.left_px] &= ~(
+                cover.bits[
+                    top - cover.top_px : bottom - cover.top_px, left - cover.left_px : right - cover.left_px
+                ]
+            )
+            whole = (mask.left_px, mask.top_px, mask.left_px + bits.shape[1], mask.top_px + bits.shape[0])
+            cut = _cut(bits, mask.left_px, mask.top_px, whole)
+            if cut is None or cut.area_px < visible_min * mask.area_px:
+                continue
+            rest = cut
+            box = _mask_box(cut)
+        canvas.boxes.append(box)
+        canvas.labels.append(label)
+        canvas.masks.append(rest)
+
+
+def _recolour(image: npt.NDArray[np.uint8], augmentation: Augmentation, rng: Rng) -> npt.NDArray[np.uint8]:
+    gain = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast)
+    shift = 128 * rng.uniform(-augmentation.brightness, augmentation.brightness)
+    ramp = np.arange(256, dtype=np.float32)
+    # Contrast about the middle, so that it does not brighten as well.
+    table = np.clip((ramp - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
+    image = np.asarray(cv2.LUT(image, table), dtype=np.uint8)
+    if augmentation.saturation or augmentation.hue_degrees:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        turn = rng.uniform(-augmentation.hue_degrees, augmentation.hue_degrees) / 2
+        gain = 1 + rng.uniform(-augmentation.saturation, augmentation.saturation)
+        tables = np.stack([(ramp + turn) % 180, np.clip(ramp * gain, 0, 255), ramp], axis=-1).astype(np.uint8)
+        recoloured = cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB)
+        image = np.asarray(recoloured, dtype=np.uint8)
+    if rng.random() < augmentation.blur:
+        image = np.asarray(cv2.GaussianBlur(image, (3, 3), 0), dtype=np.uint8)
+    return image

@@ -1,0 +1,252 @@
+"""One detector learned by several processes: what the worker hands them, and what it hears from them.
+
+They are started with torchrun and share nothing with the worker but a folder:
+
+    images/*.npy               the images at training size, mapped by all of them
+    processes/inputs.pt        what to learn, from which of the images
+    processes/stop             how to end, once the observer asks for it
+    processes/messages.jsonl   what the first process reports, and any process's error
+    processes/log.txt          what they print
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend import errors
+from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.training.detector.images import CachedImage, LoadedImages
+from backend.training.inputs import EpochReport, TrainingInputs, TrainingObserver, TrainingPaused
+from backend.training.parameters import TrainingParams
+from backend.training.recipe import FEW_IMAGES
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+FOLDER = "processes"
+LOOK_EVERY_S = 0.2
+END_WITHIN_S = 15.0
+LOG_LINES_SHOWN = 40
+# Fewer than these of a batch give a batch norm nothing to go by, and a process nothing to do.
+IMAGES_PER_PROCESS_MIN = 4
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A detector: its folder with weights and card, the card, its metrics, and what ended it early."""
+
+    folder: Path
+    card: Json
+    metrics: dict[str, float]
+    stopped_early_by: str | None
+
+
+def process_count(inputs: TrainingInputs, image_count: int) -> int:
+    """Return how many processes so many images and such batches keep busy, at most `inputs.processes`."""
+    if image_count < FEW_IMAGES:
+        return 1
+    return max(1, min(inputs.processes, inputs.params.batch_size // IMAGES_PER_PROCESS_MIN))
+
+
+def learn_in_processes(
+    inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObserver, count: int
+) -> Learned:
+    """Learn a detector in `count` processes. Raises as `learn_detector` does, TrainingError if one dies."""
+    folder = inputs.workdir / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _write_inputs(folder, inputs, loaded)
+    logger.info("training in %d processes", count)
+    end: Json | None = None
+    with (folder / "log.txt").open("wb") as log, _torchrun(folder, count, log.fileno()) as process:
+        heard = 0
+        while True:
+            has_ended = process.poll() is not None  # asked first, so that nothing said last is missed
+            messages = read_messages(folder)
+            for message in messages[heard:]:
+                end = end or _pass_on(message, observer)
+            heard = len(messages)
+            if has_ended:
+                break
+            wish = observer.stop_requested()
+            if wish is not None:
+                write_stop(folder, wish)
+            time.sleep(LOOK_EVERY_S)
+    if end is None:
+        tail = (folder / "log.txt").read_text("utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        logger.error("the training processes ended with status %s:\n%s", process.returncode, "\n".join(tail))
+        raise errors.TrainingError(
+            f"the training's {count} processes ended unexpectedly (status {process.returncode}); the "
+            "worker's log has their last lines. Set TRAIN_PROCESSES=1 to train in one process"
+        )
+    if end["kind"] == "paused":
+        raise TrainingPaused(end["message"])
+    if end["kind"] == "error":
+        raise getattr(errors, end["error"])(end["message"])
+    shutil.rmtree(folder, ignore_errors=True)
+    return Learned(Path(end["folder"]), end["card"], end["metrics"], end["stopped_early_by"])
+
+
+def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
+    """Return what the worker wrote: inputs without samples, and the images mapped from their files."""
+    stored = torch.load(folder / "inputs.pt", weights_only=True)
+    inputs = TrainingInputs(
+        samples=(),
+        labels=tuple(stored["labels"]),
+        params=_params_of(stored["params"]),
+        workdir=folder.parent,
+        device=stored["device"],
+        start_folder=_path(stored["start_folder"]),
+        pretrained_path=_path(stored["pretrained_path"]),
+        seed=stored["seed"],
+    )
+    images = [
+        CachedImage(np.load(entry["image"], mmap_mode="r"), _target_of(entry)) for entry in stored["images"]
+    ]
+    return inputs, LoadedImages(images, list(stored["task_ids"]), list(stored["failures"]))
+
+
+def read_messages(folder: Path) -> list[Json]:
+    """Return everything said so far; a line that is still being written is left for later."""
+    path = folder / "messages.jsonl"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def say(folder: Path, kind: str, /, **content: Any) -> None:
+    """Tell the worker something; one short write, so that lines of several processes do not mix."""
+    line = json.dumps({"kind": kind, **content}) + "\n"
+    with (folder / "messages.jsonl").open("ab") as stream:
+        stream.write(line.encode())
+
+
+def write_stop(folder: Path, wish: str) -> None:
+    """Tell the processes how to end: "keep", "discard" or "pause"."""
+    aside = folder / "stop.part"
+    aside.write_text(wish)
+    aside.replace(folder / "stop")
+
+
+def read_stop(folder: Path) -> str | None:
+    """Return how the processes are to end, None while they are to go on."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / "stop").read_text()
+    return None
+
+
+def _write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> None:
+    arrays = inputs.workdir / "images"
+    arrays.mkdir(exist_ok=True)
+    images = []
+    for number, cached in enumerate(loaded.images):
+        path = arrays / f"shared-{number}.npy"
+        np.save(path, np.asarray(cached.image))
+        target = cached.target
+        images.append(
+            {
+                "image": str(path),
+                "size": (target.size.width, target.size.height),
+                "boxes_xyxy_px": torch.from_numpy(np.ascontiguousarray(target.boxes_xyxy_px)),
+                "label_indices": torch.from_numpy(np.ascontiguousarray(target.label_indices)),
+                "masks": [
+                    None if mask is None else (mask.left_px, mask.top_px, torch.from_numpy(mask.bits.copy()))
+                    for mask in target.masks
+                ],
+            }
+        )
+    stored = {
+        "labels": list(inputs.labels),
+        "params": inputs.params.as_dict(),
+        "device": inputs.device,
+        "start_folder": inputs.start_folder and str(inputs.start_folder),
+        "pretrained_path": inputs.pretrained_path and str(inputs.pretrained_path),
+        "seed": inputs.seed,
+        "images": images,
+        "task_ids": list(loaded.task_ids),
+        "failures": list(loaded.failures),
+    }
+    torch.save(stored, folder / "inputs.pt")
+
+
+def _target_of(entry: Json) -> TrainingTarget:
+    return TrainingTarget(
+        size=ImageSize(*entry["size"]),
+        boxes_xyxy_px=entry["boxes_xyxy_px"].numpy(),
+        label_indices=entry["label_indices"].numpy(),
+        masks=tuple(
+            None if mask is None else MaskPatch(mask[0], mask[1], mask[2].numpy()) for mask in entry["masks"]
+        ),
+    )
+
+
+def _params_of(values: Json) -> TrainingParams:
+    task_ids = values["task_ids"]
+    return TrainingParams(**{**values, "task_ids": None if task_ids is None else tuple(task_ids)})
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _pass_on(message: Json, observer: TrainingObserver) -> Json | None:
+    """Tell the observer what a process said; return the message if it is about the end."""
+    if message["kind"] == "epoch":
+        observer.on_epoch(EpochReport(**message["report"]))
+        return None
+    if message["kind"] == "warning":
+        observer.on_warning(message["message"])
+        return None
+    return message
+
+
+@contextlib.contextmanager
+def _torchrun(folder: Path, count: int, log: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the processes; whatever happens here, none of them is left behind."""
+    threads = max(1, (os.cpu_count() or 1) // count)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *("--nnodes=1", f"--nproc-per-node={count}", "--max-restarts=0"),
+        *("--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--local-addr=localhost"),
+        *("-m", "backend.training.processes.peer", str(folder)),
+    ]
+    process = subprocess.Popen(
+        command,
+        env={"OMP_NUM_THREADS": str(threads), **os.environ},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_WITHIN_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when the one that started it is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,64 @@
+"""One of the processes that share a training: torchrun starts `-m backend.training.processes.peer FOLDER`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from backend.errors import BackendError
+from backend.training.detector.peers import World, join, leave
+from backend.training.inputs import EpochReport, TrainingPaused
+from backend.training.processes.launch import end_with_parent, read_inputs, read_stop, say
+from backend.training.run import learn_detector
+
+
+def main(folder: Path) -> int:
+    """Learn this process's share; returns the exit status."""
+    if sys.platform == "linux":
+        end_with_parent()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    inputs, loaded = read_inputs(folder)
+    torch.manual_seed(inputs.seed)
+    world = join(inputs.device)
+    inputs = replace(inputs, device=str(world.device))
+    try:
+        learned = learn_detector(inputs, loaded, _Messenger(folder, world), world)
+    except TrainingPaused as exc:
+        if world.is_first:
+            say(folder, "paused", message=str(exc))
+    except BackendError as exc:
+        say(folder, "error", error=type(exc).__name__, message=str(exc))
+        return 1  # the others may wait for this one, so torchrun has to end them
+    else:
+        if learned is not None:
+            said = {**vars(learned), "folder": str(learned.folder)}
+            say(folder, "learned", **said)
+    leave()
+    return 0
+
+
+class _Messenger:
+    """The observer of a process: the first one passes on what it is told, the others say nothing."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self._folder = folder
+        self._world = world
+
+    def on_epoch(self, report: EpochReport) -> None:
+        if self._world.is_first:
+            say(self._folder, "epoch", report=asdict(report))
+
+    def on_warning(self, message: str) -> None:
+        if self._world.is_first:
+            say(self._folder, "warning", message=message)
+
+    def stop_requested(self) -> str | None:
+        return read_stop(self._folder) if self._world.is_first else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,186 @@
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
+from backend.infra.images.decode import decode_rgb
+
+LIMIT = 10_000
+GRADIENT = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+
+
+def saved(image, kind="PNG", **options):
+    target = io.BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+def rgb(image, kind="PNG", **options):
+    return decode_rgb(saved(image, kind, **options), LIMIT)
+
+
+def test_colours_come_as_they_are():
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+    got = rgb(Image.fromarray(pixels))
+    assert got.dtype == np.uint8 and got.flags.c_contiguous
+    assert np.array_equal(got, pixels)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_common_kinds_are_read(kind):
+    got = rgb(Image.new("RGB", (8, 6), (200, 100, 50)), kind)
+    assert got.shape == (6, 8, 3)
+    assert np.abs(got.astype(int) - (200, 100, 50)).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (1, lambda a: a), (2, np.fliplr), (3, lambda a: np.rot90(a, 2)), (4, np.flipud),
+        (5, lambda a: a.transpose(1, 0, 2)), (6, lambda a: np.rot90(a, -1)),
+        (7, lambda a: np.rot90(a, 2).transpose(1, 0, 2)), (8, np.rot90),
+    ],
+)  # fmt: skip
+def test_exif_orientation_is_applied_as_browsers_do(orientation, turned):
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(rgb(Image.fromarray(pixels), exif=exif), turned(pixels))
+
+
+def test_broken_exif_is_passed_over():
+    content = saved(Image.new("RGB", (8, 6), "red"), "JPEG")
+    broken = content[:2] + b"\xff\xe1\x00\x10Exif\0\0" + b"\xff" * 8 + content[2:]
+    assert decode_rgb(broken, LIMIT).shape == (6, 8, 3)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut():
+    deep = (np.arange(48, dtype=np.uint16).reshape(6, 8) * 1394).astype(np.uint16)
+    got = rgb(Image.fromarray(deep))
+    assert np.array_equal(got[:, :, 0], np.rint(deep / 257).astype(np.uint8))
+    assert np.array_equal(got[:, :, 0], got[:, :, 2])
+
+
+def test_wide_numbers_are_scaled_by_their_range():
+    wide = np.array([[-5.0, 0.0], [5.0, np.nan]], np.float32)
+    assert rgb(Image.fromarray(wide), "TIFF")[:, :, 0].tolist() == [[0, 128], [255, 128]]
+    assert rgb(Image.fromarray(np.full((2, 2), 3.5, np.float32)), "TIFF").max() == 0
+    assert rgb(Image.fromarray(np.array([[0, 65535]], np.int32)), "TIFF")[0, :, 0].tolist() == [0, 255]
+
+
+def test_one_bit():
+    bits = Image.fromarray(np.array([[True, False], [False, True]]))
+    assert bits.mode == "1"
+    assert rgb(bits)[:, :, 1].tolist() == [[255, 0], [0, 255]]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_white(mode):
+    image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    assert rgb(image.convert(mode))[0].tolist() == [[255] * 3, [0] * 3]
+
+
+def test_a_palette_with_transparency():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert rgb(image)[0].tolist() == [[10, 20, 30], [200, 100, 50]]
+    assert rgb(image, transparency=0)[0].tolist() == [[255] * 3, [200, 100, 50]]
+    assert rgb(image, transparency=b"\x00\xff")[0].tolist() == [[255] * 3, [200, 100, 50]]
+
+
+def test_grey_and_rgb_with_a_transparent_colour():
+    grey = Image.fromarray(GRADIENT)
+    assert rgb(grey, transparency=0)[0, :2, 0].tolist() == [255, 5]
+    assert rgb(Image.new("RGB", (1, 1), (1, 2, 3)), transparency=(1, 2, 3)).tolist() == [[[255] * 3]]
+
+
+def test_cmyk_jpeg():
+    got = rgb(Image.new("CMYK", (8, 6), (0, 255, 255, 0)), "JPEG")
+    assert np.abs(got.astype(int) - (255, 0, 0)).max() < 20
+
+
+def test_an_animation_shows_its_first_frame():
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    got = rgb(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert got[0, 0].tolist() == [255, 0, 0]
+
+
+def png_of(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    start = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", start)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_a_huge_image_is_refused_by_its_header():
+    with pytest.raises(ImageTooLarge, match=r"25000 x 20000.*IMAGE_MAX_PIXELS"):
+        decode_rgb(png_of(25_000, 20_000), 100_000_000)
+    with pytest.raises(ImageTooLarge):
+        decode_rgb(saved(Image.new("L", (101, 100))), LIMIT)
+    assert decode_rgb(saved(Image.new("L", (100, 100))), LIMIT).shape == (100, 100, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "0 bytes"),
+        (b"\n <!DOCTYPE html><title>Log in</title>", "web page"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'{"detail": "not found"}', "error message"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied", "error message"),
+        (b"GIF89a", "no image"),
+        (b"\xff\xd8\xff\xe0", "no image"),
+        (b"\0" * 1000, "no image"),
+        (b"\x80\x04\x95pickle", "no image"),
+        (png_of(4, 4), "cut off"),
+    ],
+)
+def test_what_is_no_image_is_called_what_it_is(content, match):
+    with pytest.raises(ImageDecodeError, match=match):
+        decode_rgb(content, LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
+def test_a_truncated_file_is_an_error_and_not_half_an_image(kind):
+    noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
+    whole = saved(Image.fromarray(noise), kind)
+    for share in (0.2, 0.5, 0.9):
+        with pytest.raises(ImageDecodeError):
+            decode_rgb(whole[: int(len(whole) * share)], LIMIT)
+
+
+@settings(max_examples=150, deadline=None)
+@given(kind=st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), data=st.data())
+def test_broken_bytes_end_as_a_fetch_error_without_warnings(kind, data):
+    content = bytearray(saved(Image.fromarray(GRADIENT), kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            got = decode_rgb(bytes(content), LIMIT)
+        except FetchError:
+            return
+    assert got.dtype == np.uint8 and got.ndim == 3 and got.shape[2] == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_end_as_a_fetch_error(content):
+    with pytest.raises(FetchError):
+        decode_rgb(content, LIMIT)

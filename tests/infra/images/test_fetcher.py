@@ -1,0 +1,264 @@
+import base64
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, unquote
+
+import pytest
+
+from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
+from backend.infra.images.addresses import AddressRules
+from backend.infra.images.cache import ImageCache
+from backend.infra.images.fetcher import ImageFetcher, cache_key
+from backend.service.ports import ImageAccess
+from backend.settings import Settings
+from tests.http_server import Answer
+from tests.infra.image_fetching import PNG, fetcher
+
+OPEN = ImageAccess()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return ImageCache(tmp_path / "cache", 1_000_000)
+
+
+class TestReferences:
+    def test_http(self, images, web):
+        web.routes["/a.png"] = Answer(PNG)
+        assert images.load_rgb(f"{web.url}/a.png?x=1&y=%20", OPEN).shape == (3, 4, 3)
+        assert web.seen[0].query == "x=1&y=%20"
+
+    @pytest.mark.parametrize(
+        ("name", "path"),
+        [
+            ("7/1a2b3c4d-zdjęcie_żółwia.png", "7/1a2b3c4d-zdj%C4%99cie_%C5%BC%C3%B3%C5%82wia.png"),
+            ("7/1a2b3c4d-a#b.png", "7/1a2b3c4d-a%23b.png"),
+            ("7/1a2b3c4d-50%.png", "7/1a2b3c4d-50%25.png"),
+            ("7/1a2b3c4d-a%20b.png", "7/1a2b3c4d-a%20b.png"),
+            ("7/1a2b3c4d-a b🐢.png", "7/1a2b3c4d-a%20b%F0%9F%90%A2.png"),
+        ],
+    )
+    def test_uploads_come_from_label_studio_with_its_token(self, images, web, name, path):
+        web.routes[f"/data/upload/{path}"] = Answer(PNG)
+        images.load_rgb(f"/data/upload/{name}", ImageAccess(hostname=f"{web.url}/", token="secret"))
+        assert web.seen[0].headers["Authorization"] == "Token secret"
+
+    def test_local_files(self, images, web):
+        web.routes["/data/local-files/"] = Answer(PNG)
+        images.load_rgb("/data/local-files/?d=pics/a ż.png", ImageAccess(hostname=web.url, token="t"))
+        assert unquote(web.seen[0].query) == "d=pics/a ż.png"
+
+    @pytest.mark.parametrize("reference", ["s3://b/k ż.png", "gs://b/k.png", "azure-blob://c/k.png"])
+    def test_cloud_storage_goes_through_label_studio(self, images, web, other_web, reference):
+        other_web.routes["/signed"] = Answer(PNG)
+        web.routes["/tasks/5/resolve/"] = Answer(
+            status=303, headers={"Location": f"{other_web.url}/signed?sig=1"}
+        )
+        images.load_rgb(reference, ImageAccess(hostname=web.url, token="secret", task_id=5))
+        (code,) = parse_qs(web.seen[0].query)["fileuri"]
+        assert base64.urlsafe_b64decode(code).decode() == reference
+        assert web.seen[0].headers["Authorization"] == "Token secret"
+        assert "Authorization" not in other_web.seen[0].headers
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "data:image/png;base64," + base64.b64encode(PNG).decode(),
+            "data:image/png;charset=x;base64," + base64.b64encode(PNG).decode().rstrip("="),
+            "data:;base64,\n" + base64.encodebytes(PNG).decode(),
+            "data:image/png," + "".join(f"%{byte:02x}" for byte in PNG),
+        ],
+    )
+    def test_data_uris(self, images, uri):
+        assert images.load_rgb(uri, OPEN).shape == (3, 4, 3)
+        assert images.is_cached(uri, OPEN)
+
+    @pytest.mark.parametrize("uri", ["data:image/png;base64,@@@", "data:image/png", "data:,", "data:xxx"])
+    def test_broken_data_uris(self, images, uri):
+        with pytest.raises(ImageDecodeError):
+            images.load_rgb(uri, OPEN)
+
+    def test_a_long_data_uri(self, images):
+        for uri in ("data:;base64," + "A" * 20_000, "data:," + "A" * 50_000):
+            with pytest.raises(ImageTooLarge, match="IMAGE_MAX_BYTES"):
+                images.load_rgb(uri, OPEN)
+
+    @pytest.mark.parametrize("reference", ["", "   ", None, 7, ["a"], {}])
+    def test_no_reference(self, images, reference):
+        with pytest.raises(ImageNotFound, match="names no image"):
+            images.load_rgb(reference, OPEN)
+
+    @pytest.mark.parametrize(
+        "reference",
+        ["file:///etc/passwd", "FILE:///etc/passwd", "ftp://x/y", "gopher://x", "C:\\a.png", "//host/a.png",
+         "javascript:alert(1)", "unix:///run/x.sock"],
+    )  # fmt: skip
+    def test_addresses_never_read_from(self, images, reference):
+        with pytest.raises((AddressRefused, FetchError)) as caught:
+            images.load_rgb(reference, ImageAccess(hostname=None))
+        assert (
+            "never" in str(caught.value)
+            or "http:" in str(caught.value)
+            or "LABEL_STUDIO_URL" in str(caught.value)
+        )
+
+    @pytest.mark.parametrize("reference", ["http://", "http:///a.png", "http://[::1/a", "http://a:port/b"])
+    def test_malformed_addresses(self, images, reference):
+        with pytest.raises(FetchError):
+            images.load_rgb(reference, OPEN)
+
+    def test_what_lies_in_an_unknown_label_studio(self, images):
+        for reference in ("/data/upload/1/a.png", "s3://b/k"):
+            with pytest.raises(FetchError, match="address"):
+                images.load_rgb(reference, OPEN)
+
+    def test_an_absolute_address_that_only_browsers_reach(self, images, web):
+        web.routes["/data/upload/7/a.png"] = Answer(PNG)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+        access = ImageAccess(hostname=web.url, token="secret")
+        assert images.load_rgb(f"{dead}/data/upload/7/a.png", access).shape == (3, 4, 3)
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "host",
+        ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0", "[::]", "224.0.0.1",
+         "[::ffff:169.254.169.254]", "[2002:a9fe:a9fe::]", "[64:ff9b::a9fe:a9fe]", "2852039166",
+         "0xA9FEA9FE"],
+    )  # fmt: skip
+    def test_metadata_and_the_like_never(self, images, host):
+        with pytest.raises(AddressRefused, match="never"):
+            images.load_rgb(f"http://{host}/latest/meta-data/", OPEN)
+
+    def test_not_by_redirect_either(self, images, web):
+        for target in ("http://169.254.169.254/x", "file:///etc/passwd"):
+            web.routes["/a.png"] = Answer(status=302, headers={"Location": target})
+            with pytest.raises(AddressRefused):
+                images.load_rgb(f"{web.url}/a.png", OPEN)
+
+    def test_not_by_name_either(self, images, monkeypatch):
+        def lies(host, port, *args, **kwargs):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", lies)
+        with pytest.raises(AddressRefused, match=r"innocent\.example"):
+            images.load_rgb("http://innocent.example/a.png", OPEN)
+
+    def test_a_name_is_resolved_once_and_that_address_is_used(self, images, web, monkeypatch):
+        port, asked = web.server.server_port, []
+        real = socket.getaddrinfo
+
+        def changing(host, *args, **kwargs):
+            if host != "rebind.example":
+                return real(host, *args, **kwargs)
+            asked.append(host)
+            address = "127.0.0.1" if len(asked) == 1 else "169.254.169.254"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", changing)
+        web.routes["/a.png"] = Answer(PNG)
+        assert images.load_rgb(f"http://rebind.example:{port}/a.png", OPEN).shape == (3, 4, 3)
+        assert len(asked) == 1 and web.seen[0].headers["Host"] == f"rebind.example:{port}"
+
+    def test_private_ones_only_if_allowed(self, web, other_web):
+        strict = fetcher(rules=AddressRules(allow_private=False))
+        with pytest.raises(AddressRefused, match="ALLOW_PRIVATE_ADDRESSES"):
+            strict.load_rgb(f"{web.url}/a.png", OPEN)
+        web.routes["/data/upload/1/a.png"] = Answer(PNG)
+        access = ImageAccess(hostname=web.url, token="t")
+        assert strict.load_rgb("/data/upload/1/a.png", access).shape == (3, 4, 3)
+        assert web.seen and not other_web.seen
+
+    def test_an_allow_list(self, web):
+        listed = fetcher(rules=AddressRules(hosts=("a.example", ".b.example")))
+        for host in ("127.0.0.1", "xa.example", "b.example.org", "xb.example"):
+            with pytest.raises(AddressRefused, match="IMAGE_HOSTS"):
+                listed.load_rgb(f"http://{host}:{web.server.server_port}/a.png", OPEN)
+        web.routes["/data/upload/1/a.png"] = Answer(PNG)
+        listed.load_rgb("/data/upload/1/a.png", ImageAccess(hostname=web.url))
+        rules = AddressRules(hosts=("a.example", ".b.example"))
+        for host in ("a.example", "b.example", "x.y.b.example"):
+            rules.check_name(host, None)
+
+    @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+    def test_a_proxy_is_used_and_cannot_be_used_to_get_around(self, images, web, monkeypatch, variable):
+        monkeypatch.setenv(variable, web.url)
+        monkeypatch.setenv("no_proxy", "")
+        web.routes["http://pictures.invalid/a.png"] = Answer(PNG)
+        assert images.load_rgb("http://pictures.invalid/a.png", OPEN).shape == (3, 4, 3)
+        with pytest.raises(AddressRefused):
+            images.load_rgb("http://169.254.169.254/a.png", OPEN)
+        assert len(web.seen) == 1
+
+    def test_a_host_that_needs_no_proxy_is_asked_itself(self, images, web, monkeypatch):
+        monkeypatch.setenv("http_proxy", web.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        web.routes["http://pictures.invalid/a.png"] = web.routes["/a.png"] = Answer(PNG)
+        for _ in range(2):
+            assert images.load_rgb("http://pictures.invalid/a.png", OPEN).shape == (3, 4, 3)
+            assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
+
+
+class TestCaching:
+    def test_the_second_time_needs_no_network(self, web, cache):
+        images = fetcher(cache)
+        web.routes["/a.png"] = Answer(PNG)
+        assert not images.is_cached(f"{web.url}/a.png", OPEN)
+        for source in (images, images, fetcher(cache)):
+            assert source.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
+        assert len(web.seen) == 1 and images.is_cached(f"{web.url}/a.png", OPEN)
+
+    def test_who_has_no_access_gets_nothing_from_the_cache(self, web, cache):
+        images = fetcher(cache)
+
+        def guarded(seen):
+            return Answer(PNG) if seen.headers.get("Authorization") == "Token good" else Answer(status=401)
+
+        web.routes["/data/upload/1/a.png"] = guarded
+        images.load_rgb("/data/upload/1/a.png", ImageAccess(hostname=web.url, token="good"))
+        with pytest.raises(FetchError, match="refused"):
+            images.load_rgb("/data/upload/1/a.png", ImageAccess(hostname=web.url, token="bad"))
+
+    def test_keys_differ_in_every_part(self):
+        whole = {"hostname": "h", "token": "t", "login": "l", "password": "p"}
+        keys = {cache_key("r", ImageAccess(**whole)), cache_key("r2", ImageAccess(**whole))}
+        keys |= {cache_key("r", ImageAccess(**(whole | {name: None}))) for name in whole}
+        keys |= {
+            cache_key("r", ImageAccess(hostname="ht", token=None)),
+            cache_key("tr", ImageAccess(hostname="h")),
+        }
+        assert len(keys) == 8
+
+    def test_what_is_no_image_is_not_kept(self, web, cache):
+        web.routes["/a.png"] = [Answer(b"<html>busy</html>"), Answer(PNG)]
+        images = fetcher(cache)
+        with pytest.raises(ImageDecodeError):
+            images.load_rgb(f"{web.url}/a.png", OPEN)
+        assert not images.is_cached(f"{web.url}/a.png", OPEN)
+        assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
+
+    def test_a_file_damaged_in_the_cache_is_fetched_again(self, web, cache):
+        web.routes["/a.png"] = Answer(PNG)
+        images = fetcher(cache)
+        images.load_rgb(f"{web.url}/a.png", OPEN)
+        cache.put(cache_key(f"{web.url}/a.png", OPEN), PNG[:30])
+        assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
+
+    def test_two_who_want_the_same_fetch_it_once(self, web, cache):
+        web.routes["/a.png"] = lambda seen: time.sleep(0.2) or Answer(PNG)
+        images = fetcher(cache)
+        with ThreadPoolExecutor(6) as pool:
+            got = list(pool.map(lambda _: images.load_rgb(f"{web.url}/a.png", OPEN), range(6)))
+        assert all(image.shape == (3, 4, 3) for image in got)
+        assert len(web.seen) == 1
+
+
+def test_from_settings_touches_nothing(tmp_path):
+    settings = Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "IMAGE_HOSTS": "a.example"})
+    images = ImageFetcher.from_settings(settings)
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(AddressRefused):
+        images.load_rgb("http://b.example/a.png", OPEN)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.errors import FetchError, ImageNotFound
+from backend.infra.images.addresses import AddressRules
+from backend.infra.images.download import Downloader
+from backend.infra.images.fetcher import ImageFetcher
+from backend.infra.images.reference import decode_data_uri, resolve_reference
+from backend.service.ports import ImageAccess
+
+ACCESS = ImageAccess(hostname="http://ls:8080/", token="t", task_id=5)
+BEGINNINGS = st.sampled_from(
+    [
+        "",
+        "/",
+        "/data/upload/",
+        "/data/local-files/?d=",
+        "http://",
+        "https://a.example/",
+        "s3://",
+        "data:",
+        "//",
+        "C:",
+    ]
+)
+REFERENCES = st.builds(str.__add__, BEGINNINGS, st.text(max_size=40))
+
+
+@given(REFERENCES)
+def test_any_reference_becomes_an_address_or_is_refused(reference):
+    try:
+        url = resolve_reference(reference, ACCESS)
+    except FetchError:
+        return
+    assert url.startswith(("http://", "https://"))
+    assert url.isascii() or reference.startswith("http")
+
+
+@given(st.text(max_size=60), st.integers(0, 40))
+def test_any_data_uri_is_decoded_within_the_limit_or_refused(rest, limit):
+    try:
+        content = decode_data_uri(f"data:{rest}", limit)
+    except FetchError:
+        return
+    assert len(content) <= limit
+
+
+@pytest.mark.parametrize(
+    "reference", ["/data/upload/7/\ud83d.png", "s3://b/\udc00", "http://a/\ud800", "\udfff"], ids=ascii
+)
+def test_half_a_surrogate_pair_names_no_image(reference, tmp_path):
+    images = ImageFetcher(Downloader(AddressRules(), max_bytes=99, timeout_s=1.0), None, max_pixels=99)
+    with pytest.raises(ImageNotFound, match="names no image") as caught:
+        images.load_rgb(reference, ACCESS)
+    str(caught.value).encode()
+    assert images.is_cached(reference, ACCESS)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from backend.core.geometry.instances import ImageSize
+from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.predictor import Predictor
+from backend.training.judging.calibration import expected_score_map
+
+LIMITS = {"confidence_threshold": 0.001, "nms_threshold": 0.5, "max_regions": 5}
+SIZE = ImageSize(90, 60)
+IMAGE = np.random.default_rng(0).integers(0, 255, (SIZE.height, SIZE.width, 3), dtype=np.uint8)
+
+
+def predictor(*, has_masks: bool = True, semantic_bias: float = 1.0) -> Predictor:
+    """Return an untrained network that takes every place for both labels, or for none."""
+    torch.manual_seed(0)
+    network = InstanceNetwork(Architecture("test_resnet", 96, 2, has_masks)).eval().requires_grad_(False)
+    if has_masks:
+        torch.nn.init.constant_(network.segmentation_head.semantic_logits.bias, semantic_bias)
+    return Predictor(network, ("a", "b"), expected_score_map())
+
+
+def test_images_of_all_proportions_in_one_call_get_what_each_gets_alone():
+    there = predictor()
+    rng = np.random.default_rng(1)
+    sizes = [(60, 90), (90, 60), (60, 90), (64, 64), (60, 90), (40, 120), (90, 60)]
+    images = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for size in sizes]
+    together = there.predict(images, **LIMITS)
+    assert len(together) == len(images)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = there.predict([image], **LIMITS)
+        assert (found.size.height, found.size.width) == image.shape[:2]
+        assert np.allclose(found.boxes_xyxy_px, alone.boxes_xyxy_px, atol=0.01)
+        assert found.image_score == pytest.approx(alone.image_score, abs=1e-4)
+    assert there.predict([], **LIMITS) == []
+
+
+def test_a_look_finds_what_a_prediction_finds():
+    there = predictor()
+    (predicted,) = there.predict([IMAGE], **LIMITS)
+    seen, maps = there.look(IMAGE, **LIMITS)
+    assert len(predicted) > 0 and seen.image_score == predicted.image_score
+    assert np.array_equal(seen.boxes_xyxy_px, predicted.boxes_xyxy_px)
+    for mask, wanted in zip(seen.masks, predicted.masks, strict=True):
+        assert np.array_equal(mask.full(SIZE), wanted.full(SIZE))
+    assert maps.semantic.shape == (2, maps.net_size.height // 4, maps.net_size.width // 4)
+    assert maps.nbytes == maps.fine.nbytes + maps.coarse.nbytes + maps.semantic.nbytes
+
+
+def test_the_mask_in_a_detected_box_is_the_detections_mask():
+    there = predictor()
+    seen, maps = there.look(IMAGE, **LIMITS)
+    for box, label, mask in zip(seen.boxes_xyxy_px, seen.label_indices, seen.masks, strict=True):
+        got = there.mask_in_box(maps, SIZE, box, int(label)).full(SIZE)
+        wanted = mask.full(SIZE)
+        # Not to the pixel: the maps are kept in half precision, and boxes are clipped to the image.
+        assert (got & wanted).sum() > 0.9 * (got | wanted).sum()
+
+
+def test_the_likeliest_label_is_taken_where_none_is_given():
+    there = predictor()
+    _, maps = there.look(IMAGE, **LIMITS)
+    maps.semantic[0], maps.semantic[1] = -3.0, 3.0
+    box = np.array([20, 10, 60, 50], np.float32)
+    unlabelled, labelled = (there.mask_in_box(maps, SIZE, box, label) for label in (None, 1))
+    assert np.array_equal(unlabelled.full(SIZE), labelled.full(SIZE))
+
+
+def test_where_the_label_is_nowhere_there_is_no_mask():
+    there = predictor(semantic_bias=-9.0)
+    _, maps = there.look(IMAGE, **LIMITS)
+    assert there.mask_in_box(maps, SIZE, np.array([20, 10, 60, 50], np.float32), 0) is None
+
+
+@pytest.mark.parametrize(
+    "box", [[-60, 10, -20, 50], [20, -60, 60, -20], [200, 10, 300, 50]], ids=["left", "above", "right"]
+)
+def test_beside_the_image_there_is_no_mask(box):
+    there = predictor()
+    _, maps = there.look(IMAGE, **LIMITS)
+    maps.semantic[:] = 3.0
+    assert there.mask_in_box(maps, SIZE, np.array(box, np.float32), 0) is None
+
+
+def test_a_detector_of_boxes_keeps_no_maps():
+    assert predictor(has_masks=False).look(IMAGE, **LIMITS)[1] is None

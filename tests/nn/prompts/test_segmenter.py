@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
+from backend.core.geometry.mask_maps import MaskMaps
+from backend.core.labelstudio.prompts import Prompts
+from backend.core.prompting.windows import Window
+from backend.errors import VersionError
+from backend.nn.prompts.belief import (
+    FIRST_FREEDOM,
+    UNTRAINED_FREEDOM,
+    Belief,
+    cut_away,
+    holds,
+    most_agreed,
+    pressed,
+)
+from backend.nn.prompts.hints import detector_view, matching_instance
+from backend.nn.prompts.network import PromptNetwork, likeness_maps
+from backend.nn.prompts.segmenter import (
+    PROMPT_WEIGHTS_FILE,
+    WORK_SIDE_MAX_PX,
+    PromptSegmenter,
+    encode_image,
+    load_segmenter,
+)
+from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
+
+
+def one_click(x: float, y: float) -> Prompts:
+    return Prompts(np.array([[x, y]], np.float32), np.array([True]))
+
+
+def found(*boxes_and_scores, with_masks: bool = True) -> Detections:
+    boxes = np.array([box for box, _ in boxes_and_scores], np.float32).reshape(-1, 4)
+    masks = tuple(
+        MaskPatch(int(x1), int(y1), np.ones((int(y2 - y1), int(x2 - x1)), bool)) if with_masks else None
+        for x1, y1, x2, y2 in boxes
+    )
+    scores = np.array([score for _, score in boxes_and_scores], np.float32)
+    return Detections(ImageSize(100, 80), boxes, scores, np.arange(len(boxes)), masks)
+
+
+@pytest.mark.parametrize("side", [64, 160])
+def test_output_shapes_and_gradients(side):
+    network = PromptNetwork((8, 8, 16, 16)).train()
+    output = network(torch.randn(2, 3, side, side), torch.rand(2, 5, side, side))
+    assert output.mask_logits.shape == (2, 1, side, side) and output.overlap_logits.shape == (2,)
+    for norm in network.modules():  # zero by design at first, which would hide what comes before it
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(norm.weight)
+    output = network(torch.randn(2, 3, side, side), torch.rand(2, 5, side, side))
+    (output.mask_logits.mean() + output.overlap_logits.mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_batch_equals_single():
+    network = PromptNetwork((8, 8, 16, 16)).eval()
+    image, prompts = torch.randn(3, 3, 64, 64), torch.rand(3, 5, 64, 64)
+    with torch.inference_mode():
+        together = network(image, prompts).mask_logits
+        alone = torch.cat([network(image[k : k + 1], prompts[k : k + 1]).mask_logits for k in range(3)])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_likeness_finds_what_looks_like_the_click():
+    features = torch.zeros(1, 4, 8, 8)
+    features[:, 0], features[:, 1, :, 4:] = 0.1, 1.0
+    prompts = torch.zeros(1, 5, 32, 32)
+    prompts[0, 0, 4:8, 20:24] = 1.0
+    maps = likeness_maps(features, prompts)
+    assert maps[0, 0, :, 4:].min() > 0.99 and maps[0, 0, :, :4].max() < 0.5
+    assert maps[0, 1:].abs().max() == 0
+
+
+def test_shipped_weights_are_small_and_fit():
+    assert 0.5e6 < SHIPPED_WEIGHTS.stat().st_size < 8e6
+    assert all(torch.isfinite(value).all() for value in load_network(SHIPPED_WEIGHTS).state_dict().values())
+
+
+def test_weights_there_and_back(tmp_path):
+    network = PromptNetwork()
+    save_weights(network.state_dict(), tmp_path / "w.safetensors")
+    loaded = load_network(tmp_path / "w.safetensors").state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded[name].float(), value.float(), atol=2e-3, rtol=2e-3)
+
+
+def test_damaged_and_foreign_weights_are_refused(tmp_path):
+    (tmp_path / PROMPT_WEIGHTS_FILE).write_bytes(b"nonsense")
+    with pytest.raises(VersionError, match="cannot be read"):
+        load_segmenter(tmp_path)
+    save_weights(PromptNetwork((8, 8, 16, 16)).state_dict(), tmp_path / PROMPT_WEIGHTS_FILE)
+    with pytest.raises(VersionError, match="another architecture"):
+        load_segmenter(tmp_path)
+
+
+def test_a_version_without_own_weights_serves_with_the_shipped(tmp_path):
+    assert isinstance(load_segmenter(tmp_path), PromptSegmenter)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 300), (4000, 3000)], ids=["dot", "strip", "large"])
+def test_images_of_any_size_are_answered_in_their_own_pixels(width, height):
+    encoding = encode_image(np.full((height, width, 3), 90, np.uint8), None)
+    assert max(encoding.image.shape[:2]) <= WORK_SIDE_MAX_PX and encoding.bytes_held > encoding.image.nbytes
+    answer = load_segmenter(None).segment(encoding, one_click(width / 2, height / 2))
+    mask = answer.mask.full(ImageSize(width, height))
+    assert mask[height // 2, width // 2]
+
+
+def test_unclear_prompts_get_nothing():
+    encoding = encode_image(np.zeros((50, 60, 3), np.uint8), None)
+    negative = Prompts(np.array([[5, 5]], np.float32), np.array([False]))
+    assert load_segmenter(None).segment(encoding, negative) is None
+
+
+def test_steps_are_remembered_and_bounded():
+    encoding = encode_image(np.zeros((50, 60, 3), np.uint8), None)
+    segmenter = load_segmenter(None)
+    held = encoding.bytes_held
+    for k in range(40):
+        segmenter.segment(encoding, one_click(k + 1, 20))
+    assert encoding.bytes_held == held and len(encoding._beliefs) == 24
+
+
+def test_a_click_finds_the_instance_that_holds_it():
+    detections = found(((10, 10, 40, 40), 0.5), ((20, 20, 60, 60), 0.9), ((70, 10, 90, 30), 0.04))
+    assert matching_instance(detections, one_click(30, 30), None) == 1
+    assert matching_instance(detections, one_click(30, 30), 0) == 0
+    assert matching_instance(detections, one_click(80, 20), None) is None
+    both = Prompts(np.array([[30, 30], [55, 55]], np.float32), np.array([True, False]))
+    assert matching_instance(detections, both, None) == 0
+
+
+def test_a_box_finds_the_instance_that_fits_it():
+    detections = found(((10, 10, 40, 40), 0.5), ((20, 20, 60, 60), 0.9))
+    outline = np.array([[11, 9], [42, 9], [42, 41], [11, 41]], np.float32)
+    assert matching_instance(detections, Prompts(outline_px=outline), None) == 0
+    assert matching_instance(detections, Prompts(outline_px=outline + 45), None) is None
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_the_detectors_view_lies_where_its_masks_lie(scale):
+    detections = found(((20, 16, 60, 48), 0.8))
+    window = Window(0, 0, round(100 * scale))
+    view = detector_view(detections, window, scale, 50)
+    assert view[16, 20] == pytest.approx(0.8, abs=0.02) and view[4, 4] == 0
+    assert (view > 0.4).sum() == pytest.approx(20 * 16, rel=0.15)
+
+
+def test_an_instance_without_mask_becomes_a_rough_shape():
+    segmenter = load_segmenter(None)
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+    encoding = encode_image(image, found(((30, 20, 70, 60), 0.9), with_masks=False))
+    hint, prompts = segmenter._hint(encoding, one_click(50, 40), None, None)
+    assert hint is None and prompts.outline_px.min(axis=0).tolist() == [30, 20]
+
+
+class FakeDetector:
+    """Takes the left half of every box for the object, or nothing."""
+
+    def __init__(self, finds: bool = True) -> None:
+        self.finds = finds
+        self.asked: list[tuple[list[float], int | None]] = []
+
+    def mask_in_box(self, maps, size, box_xyxy_px, label_index):
+        self.asked.append((box_xyxy_px.tolist(), label_index))
+        if not self.finds:
+            return None
+        left, top, right, bottom = (int(v) for v in box_xyxy_px)
+        return MaskPatch(left, top, np.ones((bottom - top, (right - left) // 2), bool))
+
+
+def some_maps() -> MaskMaps:
+    shapes = ((1, 4, 4), (1, 2, 2), (2, 4, 4))
+    return MaskMaps(ImageSize(32, 32), *(np.zeros(shape, np.float16) for shape in shapes))
+
+
+BOX = np.array([[200, 160], [1000, 160], [1000, 800], [200, 800]], np.float32)
+
+
+def test_a_detector_is_asked_for_the_mask_of_the_annotators_own_box():
+    # Larger than the working size, so that the frames differ.
+    image = np.full((1200, 2000, 3), 90, np.uint8)
+    encoding = encode_image(image, found(((300, 200, 900, 700), 0.9)), some_maps())
+    detector = FakeDetector()
+    answer = load_segmenter(None).segment(encoding, Prompts(outline_px=BOX), 0, detector)
+    ((box, label),) = detector.asked
+    assert box == pytest.approx([200, 160, 1000, 800], abs=1) and label == 0
+    mask = answer.mask.full(ImageSize(2000, 1200))
+    assert mask[480, 300] and not mask[480, 900]
+
+
+def test_a_detector_that_knows_nothing_there_leaves_the_box_to_the_network():
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+    outline = np.array([[20, 10], [60, 10], [60, 60], [20, 60]], np.float32)
+    with_maps = encode_image(image, found(), some_maps())
+    detector = FakeDetector(finds=False)
+    asked = load_segmenter(None).segment(with_maps, Prompts(outline_px=outline), None, detector)
+    alone = load_segmenter(None).segment(encode_image(image, found()), Prompts(outline_px=outline), None)
+    assert len(detector.asked) == 1
+    assert np.array_equal(asked.mask.full(with_maps.size), alone.mask.full(with_maps.size))
+
+
+def test_clicks_ask_for_no_box():
+    image = np.full((80, 100, 3), 90, np.uint8)
+    detector = FakeDetector()
+    encoding = encode_image(image, found(((30, 20, 70, 60), 0.9)), some_maps())
+    assert encoding.bytes_held > encode_image(image, found(((30, 20, 70, 60), 0.9))).bytes_held
+    load_segmenter(None).segment(encoding, one_click(50, 40), 0, detector)
+    assert detector.asked == []
+
+
+class OneAnswer(FakeDetector):
+    """Outlines the same place whatever the box."""
+
+    def __init__(self, left: int, top: int, right: int, bottom: int) -> None:
+        super().__init__()
+        self.answer = MaskPatch(left, top, np.ones((bottom - top, right - left), bool))
+
+    def mask_in_box(self, maps, size, box_xyxy_px, label_index):
+        super().mask_in_box(maps, size, box_xyxy_px, label_index)
+        return self.answer
+
+
+def clicks(*points_and_signs) -> Prompts:
+    points = np.array([point for point, _ in points_and_signs], np.float32)
+    return Prompts(points, np.array([sign for _, sign in points_and_signs]))
+
+
+def test_a_further_click_asks_for_the_mask_of_what_the_clicks_have_arrived_at():
+    encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), found(((30, 20, 70, 60), 0.9)), some_maps())
+    detector = FakeDetector()
+    load_segmenter(None).segment(encoding, clicks(((50, 40), True), ((60, 50), True)), 0, detector)
+    ((box, label),) = detector.asked
+    assert label == 0 and box == pytest.approx([30, 20, 70, 60], abs=8)
+
+
+def test_later_clicks_put_right_what_is_left_and_ask_no_more():
+    encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), found(((30, 20, 70, 60), 0.9)), some_maps())
+    detector = FakeDetector()
+    many = clicks(*(((40 + 4 * k, 40), True) for k in range(7)))
+    load_segmenter(None).segment(encoding, many, 0, detector)
+    assert len(detector.asked) == 3
+
+
+@pytest.mark.parametrize(("answer", "counts"), [((36, 26, 90, 56), True), ((80, 20, 95, 60), False)])
+def test_what_the_detector_outlines_counts_where_no_click_denies_it(answer, counts):
+    two = clicks(((50, 40), True), ((60, 50), True))
+    instance = found(((30, 20, 70, 60), 0.9))
+    masks = []
+    for detector in (OneAnswer(*answer), FakeDetector(finds=False)):
+        encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), instance, some_maps())
+        masks.append(load_segmenter(None).segment(encoding, two, 0, detector).mask.full(encoding.size))
+    assert (masks[0] != masks[1]).any() == counts
+
+
+def square_belief(window: Window, left: int, top: int, right: int, bottom: int, expected: float) -> Belief:
+    """Return a belief that holds a rectangle of the orig frame."""
+    xs = window.left_px + (np.arange(40) + 0.5) * window.side_px / 40
+    ys = window.top_px + (np.arange(40) + 0.5) * window.side_px / 40
+    inside = ((xs >= left) & (xs < right))[None, :] & ((ys >= top) & (ys < bottom))[:, None]
+    return Belief(window, np.where(inside, 0.9, 0.1).astype(np.float16), expected)
+
+
+def test_of_several_looks_the_one_that_others_confirm_is_taken():
+    whole, half, quarter = Window(0, 0, 200), Window(50, 50, 100), Window(75, 75, 50)
+    ground = square_belief(whole, 0, 0, 200, 190, 0.95)
+    thing = square_belief(half, 70, 60, 130, 140, 0.4)
+    most_of_it = square_belief(quarter, 75, 75, 125, 125, 0.3)
+    assert most_agreed([ground, thing, most_of_it]) is thing
+
+
+def test_where_no_two_looks_agree_their_own_estimate_decides():
+    window = Window(0, 0, 200)
+    apart = [square_belief(window, 60 * k, 0, 60 * k + 40, 40, 0.2 + 0.2 * k) for k in range(3)]
+    assert most_agreed(apart) is apart[2]
+    assert most_agreed(apart[:1]) is apart[0]
+
+
+def test_a_cutting_click_takes_the_instance_under_it_away_unless_it_is_the_object_itself():
+    merged, neighbour = ((10, 20, 90, 60), 0.9), ((50, 20, 90, 60), 0.5)
+    two = clicks(((30, 40), True), ((70, 40), False))
+    belief = square_belief(Window(0, 0, 100), 10, 20, 90, 60, 0.5)
+    points = np.array([[30, 30], [60, 30], [85, 55]], np.float32)
+    for detections, held in ((found(merged, neighbour), [True, False, False]), (found(merged), [True] * 3)):
+        encoding = encode_image(np.zeros((80, 100, 3), np.uint8), detections)
+        left = load_segmenter(None)._asked_again(encoding, two, belief, None, None)
+        assert holds(left, points).tolist() == held
+
+
+PLAIN = np.zeros((40, 40, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
+def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, moves):
+    window = Window(0, 0, 40)
+    field = np.full((40, 40), 0.3, np.float16)
+    field[:, 20:] = 0.9  # the mask begins ten cells right of the click
+    before = Belief(window, field, 0.5)
+    after = pressed(before, before, clicks(((at, 20), is_positive)), PLAIN, FIRST_FREEDOM)
+    assert (after.field[20, at] > 0.5) == moves
+    assert (after.field != field).any() == moves
+    assert abs(float(after.field[20, 38]) - 0.9) < 0.05
+
+
+def test_a_cutting_click_after_a_box_leaves_the_object_of_the_box():
+    encoding = encode_image(np.zeros((80, 100, 3), np.uint8), found(((10, 20, 90, 60), 0.9)))
+    outline = np.array([[10, 20], [90, 20], [90, 60], [10, 60]], np.float32)
+    cut = Prompts(np.array([[70, 40]], np.float32), np.array([False]), outline_px=outline)
+    belief = square_belief(Window(0, 0, 100), 10, 20, 90, 60, 0.5)
+    left = load_segmenter(None)._asked_again(encoding, cut, belief, None, None)
+    assert holds(left, np.array([[30, 30], [50, 50]], np.float32)).all()
+
+
+def test_a_belief_holds_points_within_its_window_only():
+    belief = square_belief(Window(20, 20, 80), 40, 40, 80, 60, 0.5)
+    points = np.array([[60, 50], [60, 70], [10, 50], [60, 500]], np.float32)
+    assert holds(belief, points).tolist() == [True, False, False, False]
+
+
+def test_what_is_cut_away_is_no_longer_held_and_the_rest_stays():
+    both = square_belief(Window(0, 0, 200), 40, 40, 160, 100, 0.5)
+    left = cut_away(both, square_belief(Window(80, 20, 100), 100, 40, 160, 100, 0.5))
+    assert holds(left, np.array([[70, 70], [130, 70]], np.float32)).tolist() == [True, False]
+
+
+def test_a_negative_click_inside_the_mask_cuts():
+    window = Window(0, 0, 40)
+    before = Belief(window, np.full((40, 40), 0.8, np.float16), 0.5)
+    after = pressed(before, before, clicks(((20, 20), False)), PLAIN, FIRST_FREEDOM)
+    assert after.field[20, 20] < 0.5
+
+
+def test_a_negative_click_cuts_what_is_of_its_colour_and_leaves_what_is_not():
+    field = np.full((80, 80), 0.05, np.float16)
+    field[8:72, 20:60] = 0.8
+    before = Belief(Window(0, 0, 80), field, 0.5)
+    two_shirts = np.full((80, 80, 3), 200, np.uint8)
+    two_shirts[:, 40:] = (30, 40, 120)
+    points = np.array([[56, 20], [56, 60], [30, 20], [30, 60], [26, 40]], np.float32)
+    spread = pressed(before, before, clicks(((50, 40), False)), two_shirts, FIRST_FREEDOM)
+    assert holds(spread, points).tolist() == [False, False, True, True, True]
+    around_only = pressed(before, before, clicks(((50, 40), False)), two_shirts, UNTRAINED_FREEDOM)
+    assert holds(around_only, points).tolist() == [True] * 5
+
+
+def test_a_click_does_not_spread_to_a_colour_that_was_clicked_with_the_opposite_meaning():
+    field = np.full((80, 80), 0.05, np.float16)
+    field[8:72, 20:60] = 0.8
+    before = Belief(Window(0, 0, 80), field, 0.5)
+    one_colour = np.zeros((80, 80, 3), np.uint8)
+    kept = pressed(before, before, clicks(((30, 30), True), ((50, 40), False)), one_colour, FIRST_FREEDOM)
+    assert holds(kept, np.array([[56, 20], [30, 60]], np.float32)).all()

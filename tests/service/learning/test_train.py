@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from dataclasses import replace
+
+import pytest
+
+from backend.errors import (
+    ConflictError,
+    LabelConfigError,
+    LabelStudioAuthError,
+    LossDiverged,
+    NotEnoughData,
+    ParameterError,
+    QueueError,
+    StoreError,
+)
+from backend.service.jobs.jobs import RunningJob
+from backend.service.learning.train import AUTOMATIC, request_training, run_training
+from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
+from tests.fakes import (
+    RECTANGLES,
+    FakeImages,
+    FakeLabelStudio,
+    FakeLease,
+    FakeTrain,
+    add_version,
+    annotated,
+    make_services,
+    picture,
+    rectangle,
+)
+
+KEY = "7.1763750000"
+
+
+@pytest.fixture
+def services(tmp_path):
+    return make_services(tmp_path, images=FakeImages({f"{k}.png": picture() for k in range(1, 9)}))
+
+
+def queued(services, tasks=None, params=None, **more):
+    job_id = request_training(
+        services, KEY, label_config=RECTANGLES, params=params, tasks=tasks, **{"follow_up": False, **more}
+    )
+    services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status="started")
+    return RunningJob(services.queue, services.queue.record(job_id), FakeLease(), clock=iter_clock())
+
+
+def iter_clock():
+    ticks = iter(range(10_000))
+    return lambda: float(next(ticks))
+
+
+def test_a_training_publishes_a_version_that_serves(services):
+    job = queued(services, [annotated(1, rectangle("Cat"), rectangle("Dog")), annotated(2)])
+    outcome = run_training(services, job)
+    assert outcome.status == "finished"
+    assert services.versions.current(KEY) == outcome.model_version
+    card = services.store.card(KEY, outcome.model_version)
+    assert card["labels"] == ["Cat", "Dog"]
+    assert card["counts"]["images"] == 2
+    assert card["counts"]["images_without_regions"] == 1
+    assert card["counts"]["regions_by_label"] == {"Cat": 1, "Dog": 1}
+    record = services.queue.record(job.job_id)
+    assert record.details["activated"] is True
+    assert record.details["params"]["epochs"] == {"value": 50, "origin": "default"}
+    assert [point["epoch"] for point in record.details["curve"]] == [1, 2]
+    assert not (services.settings.data_dir / "work" / job.job_id).exists()
+
+
+def test_progress_names_epoch_loss_and_time_left(services):
+    job = queued(services, [annotated(1, rectangle())])
+    run_training(services, job)
+    assert services.queue.record(job.job_id).progress == {
+        "epoch": 2,
+        "epochs": 2,
+        "loss": 0.5,
+        "seconds_left": 0.0,
+    }
+
+
+def test_each_parameter_names_where_it_came_from(services):
+    services.projects.remember(KEY, extra_params={"epochs": 9, "batch_size": 2})
+    services.projects.save_settings(
+        KEY, replace(services.projects.settings(KEY), params={"batch_size": 4, "image_size": 224})
+    )
+    config = RECTANGLES.replace('toName="image"', 'toName="image" model_score_threshold="0.6"')
+    job_id = request_training(
+        services, KEY, label_config=config, params={"image_size": 320}, tasks=[annotated(1, rectangle())]
+    )
+    job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
+    run_training(services, job)
+    params = services.queue.record(job_id).details["params"]
+    assert params["image_size"] == {"value": 320, "origin": "request"}
+    assert params["batch_size"] == {"value": 4, "origin": "project settings"}
+    assert params["epochs"] == {"value": 9, "origin": "Extra params"}
+    assert "model_score_threshold" in params["confidence_threshold"]["origin"]
+    assert params["nms_threshold"]["origin"] == "default"
+
+
+def test_wrong_extra_params_fail_a_started_training_with_the_reason(services):
+    services.projects.remember(KEY, extra_params='{"epochs": 0}')
+    job_id = request_training(services, KEY, label_config=RECTANGLES, follow_up=True)
+    job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
+    with pytest.raises(ParameterError, match=r"Extra params.*epochs"):
+        run_training(services, job)
+
+
+def test_labels_are_fetched_when_the_training_starts(tmp_path):
+    label_studio = FakeLabelStudio([annotated(1, rectangle()), {"id": 2, "data": {"image": "2.png"}}])
+    images = FakeImages({"1.png": picture(), "3.png": picture()})
+    services = make_services(
+        tmp_path,
+        images=images,
+        label_studio=label_studio,
+        settings={"label_studio_url": "http://ls", "label_studio_api_key": "k"},
+    )
+    job = queued(services, follow_up=True)
+    label_studio.known_tasks.append(annotated(3, rectangle("Dog")))
+    outcome = run_training(services, job)
+    assert services.store.card(KEY, outcome.model_version)["counts"]["images"] == 2
+    assert images.asked[0][1].token == "k"
+
+
+def test_without_credentials_the_reason_names_the_settings(services):
+    job = queued(services)
+    with pytest.raises(LabelStudioAuthError, match="LABEL_STUDIO_URL"):
+        run_training(services, job)
+
+
+def test_what_cannot_be_used_is_counted_by_reason(services):
+    services.images.images["8.png"] = picture()
+    tasks = [
+        annotated(1, rectangle(), rectangle("Ghost")),
+        annotated(2, rectangle(width=0)),
+        annotated(99, rectangle()),
+        {"id": 4, "data": {}, "annotations": [{"id": 1, "result": []}]},
+        {"id": 5, "data": {"image": "5.png"}, "annotations": []},
+        "nonsense",
+    ]
+    job = queued(services, tasks)
+    run_training(services, job)
+    unusable = services.queue.record(job.job_id).details["unusable"]
+    assert unusable == {
+        "unknown_label": 1,
+        "zero_area": 1,
+        "image_not_found": 1,
+        "task_without_image": 1,
+        "task_without_annotation": 1,
+        "task_malformed": 1,
+    }
+
+
+def test_nothing_to_learn_from_says_why(services):
+    job = queued(services, [annotated(99, rectangle())])
+    with pytest.raises(NotEnoughData, match="image_not_found: 1"):
+        run_training(services, job)
+
+
+def test_only_the_chosen_tasks_teach(services):
+    tasks = [annotated(1, rectangle()), annotated(2, rectangle()), annotated(3, rectangle())]
+    job = queued(services, tasks, {"task_ids": [1, 3, 77]})
+    outcome = run_training(services, job)
+    assert services.store.card(KEY, outcome.model_version)["counts"]["images"] == 2
+    assert "77" in services.queue.record(job.job_id).details["warnings"][0]
+
+
+def test_start_from_a_version_hands_over_its_folder(services):
+    add_version(services, KEY, "v1", backbone="resnet18")
+    job = queued(services, [annotated(1, rectangle())], {"start_from": "v1"})
+    run_training(services, job)
+    assert services.train.inputs[0].start_folder == services.store.local_folder(KEY, "v1")
+
+
+def test_start_from_another_backbone_is_refused_at_once(services):
+    add_version(services, KEY, "v1", backbone="resnet18")
+    with pytest.raises(ParameterError, match="resnet18"):
+        request_training(
+            services, KEY, label_config=RECTANGLES, params={"start_from": "v1", "backbone": "resnet50"}
+        )
+
+
+def trained(services, tasks, **more):
+    """Run a training to its end; return its outcome and what the job says of it."""
+    job = queued(services, tasks, **more)
+    outcome = run_training(services, job)
+    details = services.queue.record(job.job_id).details
+    services.queue.jobs[job.job_id] = replace(services.queue.jobs[job.job_id], status=outcome.status)
+    return outcome, details
+
+
+def test_an_automatic_training_needs_labels_that_the_newest_version_does_not_know(tmp_path):
+    minutes = itertools.count()
+    images = FakeImages({f"{k}.png": picture() for k in (1, 2)})
+    services = make_services(tmp_path, images=images, now=lambda: 1.8e9 + 60 * next(minutes))
+    one, two = annotated(1, rectangle("Cat")), annotated(2)
+    first, _ = trained(services, [one, two])
+    again, details = trained(services, [two, {**one, "updated_at": "later"}], source=AUTOMATIC)
+    assert (again.status, again.model_version) == ("finished", first.model_version)
+    assert "nothing was trained" in details["activation_reason"]
+    assert len(services.train.inputs) == 1
+    changed, _ = trained(services, [annotated(1, rectangle("Dog")), annotated(2)], source=AUTOMATIC)
+    assert changed.model_version != first.model_version
+    back, _ = trained(services, [one, two], source=AUTOMATIC)
+    assert back.model_version not in (first.model_version, changed.model_version)
+
+
+def test_a_training_that_somebody_asked_for_is_never_skipped(services):
+    tasks = [annotated(1, rectangle("Cat"))]
+    trained(services, tasks)
+    trained(services, tasks)
+    assert len(services.train.inputs) == 2
+
+
+def test_a_second_training_is_refused_and_names_the_first(services):
+    first = request_training(services, KEY, label_config=RECTANGLES)
+    with pytest.raises(ConflictError) as refused:
+        request_training(services, KEY, label_config=RECTANGLES)
+    assert refused.value.job_id == first
+    assert len([path for path in services.documents.content if path.startswith("jobs/")]) == 1
+
+
+@pytest.mark.parametrize("error", [LossDiverged("the loss is not finite"), StoreError("disk full")])
+def test_a_failed_training_leaves_the_old_version_serving(services, error):
+    add_version(services, KEY, "v1")
+    if isinstance(error, StoreError):
+        services.store.failure = error
+    else:
+        services.train.failure = error
+    job = queued(services, [annotated(1, rectangle())])
+    with pytest.raises(type(error)):
+        run_training(services, job)
+    assert services.versions.current(KEY) == "v1"
+
+
+@pytest.mark.parametrize("where", ["training", "publishing"])
+def test_a_full_disk_fails_the_job_saying_so_and_leaves_nothing_behind(services, where):
+    add_version(services, KEY, "v1")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if where == "training":
+        services.train.failure = full
+    else:
+        services.store.failure = full
+    job = queued(services, [annotated(1, rectangle())])
+    with pytest.raises(StoreError, match="No space left on device"):
+        run_training(services, job)
+    assert services.versions.current(KEY) == "v1"
+    assert [card["version"] for card in services.store.list(KEY)] == ["v1"]
+    assert not (services.settings.data_dir / "work" / job.job_id).exists()
+
+
+class Copies:
+    """The CheckpointStore port, noting what it is asked."""
+
+    def __init__(self, fetched=b""):
+        self.calls, self.fetched = [], fetched
+
+    def fetch(self, job_id, path):
+        self.calls.append("fetch")
+        if self.fetched:
+            path.write_bytes(self.fetched)
+
+    def keep(self, job_id, path):
+        self.calls.append("keep")
+
+    def finish(self, job_id, path, within_s):
+        self.calls.append("finish")
+
+    def drop(self, job_id):
+        self.calls.append("drop")
+
+
+def test_checkpoints_are_copied_to_where_other_machines_find_them(services):
+    copies = Copies(fetched=b"epoch 3 of another machine")
+    job = queued(services, [annotated(1, rectangle())])
+    train, seen = services.train, []
+
+    def look(inputs, observer):
+        seen.append((inputs.workdir / CHECKPOINT_FILE).read_bytes())
+        return train(inputs, observer)
+
+    run_training(replace(services, checkpoints=copies, train=look), job)
+    assert seen == [copies.fetched]
+    assert copies.calls == ["fetch", "keep", "keep", "drop"]
+
+
+def test_a_paused_training_leaves_its_newest_checkpoint_to_others(services):
+    def pause(inputs, observer):
+        raise TrainingPaused("paused in epoch 4")
+
+    copies = Copies()
+    job = queued(services, [annotated(1, rectangle())])
+    assert run_training(replace(services, checkpoints=copies, train=pause), job).status == "requeue"
+    assert copies.calls == ["fetch", "finish"]
+    assert (services.settings.data_dir / "work" / job.job_id).exists()
+
+
+def test_redis_away_while_labels_are_read_or_the_version_is_out_costs_no_training(services):
+    services.projects.save_settings(
+        KEY, replace(services.projects.settings(KEY), predict_after_training=True)
+    )
+    job = queued(services, [annotated(1, rectangle())])
+    services.queue.failure = QueueError("Redis is away")
+    outcome = run_training(services, job)
+    assert outcome.status == "finished"
+    assert services.versions.current(KEY) == outcome.model_version
+
+
+def test_stop_and_keep_publishes_what_there_is(services):
+    job = queued(services, [annotated(1, rectangle())])
+    services.queue.request_stop(job.job_id, mode="keep")
+    services.images.images["1.png"] = picture()
+    outcome = run_training_after_loading(services, job)
+    assert outcome.status == "finished"
+    assert services.queue.record(job.job_id).details["stopped_by"] == "user"
+
+
+def run_training_after_loading(services, job):
+    """Run a job whose stop request arrives only once the images are loaded."""
+    mode = services.queue.stop_modes.pop(job.job_id)
+    train = services.train
+
+    def late(inputs, observer):
+        services.queue.stop_modes[job.job_id] = mode
+        return train(inputs, observer)
+
+    return run_training(replace(services, train=late), job)
+
+
+def test_progress_survives_a_redis_that_is_away(services):
+    class Flaky(FakeTrain):
+        def __call__(self, inputs, observer):
+            services.queue.failure = QueueError("Redis is away")
+            observer.on_warning("random weights")
+            outcome = super().__call__(inputs, observer)
+            services.queue.failure = None
+            return outcome
+
+    job = queued(services, [annotated(1, rectangle())])
+    outcome = run_training(replace(services, train=Flaky()), job)
+    assert outcome.status == "finished"
+    record = services.queue.record(job.job_id)
+    assert record.details["warnings"] == ["random weights"]
+    assert len(record.details["curve"]) == 2
+
+
+def test_a_lost_lease_publishes_nothing(services):
+    class LostError(Exception):
+        pass
+
+    job = queued(services, [annotated(1, rectangle())])
+    job.lease.lost = LostError()
+    with pytest.raises(LostError):
+        run_training(services, job)
+    assert services.store.list(KEY) == []
+
+
+def test_a_worker_that_dies_after_publishing_leaves_no_second_version(services):
+    job = queued(services, [annotated(1, rectangle())])
+    version = run_training(services, job).model_version
+    again = RunningJob(services.queue, services.queue.record(job.job_id), FakeLease())
+    assert run_training(services, again).model_version == version
+    assert len(services.store.list(KEY)) == 1
+    assert len(services.train.inputs) == 1
+
+
+def test_an_invalid_config_fails_in_plain_words(services):
+    with pytest.raises(LabelConfigError):
+        request_training(services, KEY, label_config="<View")
+    job_id = request_training(services, KEY, label_config="<View", follow_up=True, tasks=[annotated(1)])
+    job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
+    with pytest.raises(LabelConfigError):
+        run_training(services, job)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "serves", "expected"),
+    [("resnet18", True, "v1"), ("regnety_004", True, "scratch"), ("resnet18", False, "scratch")],
+    ids=["same backbone", "other backbone", "nothing serves"],
+)
+def test_the_current_model_is_gone_on_from_where_it_fits(services, backbone, serves, expected):
+    if serves:
+        add_version(services, KEY, "v1", backbone="resnet18")
+    job = queued(services, [annotated(1, rectangle())], {"start_from": "current", "backbone": backbone})
+    run_training(services, job)
+    assert services.train.inputs[0].params.start_from == expected

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from backend.errors import (
+    LabelStudioAuthError,
+    LabelStudioError,
+    LabelStudioGone,
+    QueueError,
+    VersionError,
+)
+from backend.service.jobs.jobs import RunningJob
+from backend.service.predicting import pushing
+from backend.service.predicting.background import (
+    finish_in_background,
+    request_background_predictions,
+    run_predictions,
+)
+from tests.fakes import (
+    RECTANGLES,
+    FakeImages,
+    FakeLabelStudio,
+    FakeLease,
+    FakePredictor,
+    add_version,
+    make_services,
+    picture,
+)
+
+KEY = "7.1763750000"
+CREDENTIALS = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(pushing, "PUSH_WAITS_S", (0.0, 0.0))
+
+
+def tasks(*ids):
+    return [{"id": k, "data": {"image": f"{k}.png"}} for k in ids]
+
+
+@pytest.fixture
+def label_studio():
+    return FakeLabelStudio(tasks(*range(1, 101)))
+
+
+@pytest.fixture
+def services(tmp_path, label_studio):
+    images = FakeImages({f"{k}.png": picture() for k in range(1, 101)})
+    services = make_services(
+        tmp_path, images=images, label_studio=label_studio, settings=CREDENTIALS, predictor=FakePredictor()
+    )
+    add_version(services, KEY)
+    services.projects.remember(KEY, label_config=RECTANGLES)
+    return services
+
+
+def running(services, job_id, lease=None):
+    services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status="started")
+    return RunningJob(services.queue, services.queue.record(job_id), lease or FakeLease())
+
+
+def hand_over(services, *ids):
+    return finish_in_background(services, KEY, "v1", tasks(*ids), RECTANGLES, {})
+
+
+def test_tasks_that_were_left_are_predicted_and_pushed(services, label_studio):
+    job = running(services, hand_over(services, 3, 4, 5))
+    outcome = run_predictions(services, job)
+    assert (outcome.status, outcome.model_version) == ("finished", "v1")
+    assert sorted(item["task"] for item in label_studio.pushed) == [3, 4, 5]
+    assert all(item["model_version"] == "v1" and item["result"] for item in label_studio.pushed)
+    progress = services.queue.record(job.job_id).progress
+    assert progress == {"done": 3, "total": 3, "pushed": 3}
+    assert label_studio.model_version is None
+
+
+def test_a_second_click_queues_only_what_no_job_has(services):
+    hand_over(services, 1, 2, 3)
+    assert hand_over(services, 1, 2, 3) is None
+    second = hand_over(services, 3, 4)
+    document = services.documents.read(services.queue.record(second).payload_path)
+    assert [task["id"] for task in document["tasks"]] == [4]
+
+
+def test_a_task_that_got_its_prediction_meanwhile_is_not_pushed_again(services, label_studio):
+    job = running(services, hand_over(services, 1, 2))
+    label_studio.pushed.append({"task": 1, "result": [], "score": 0.0, "model_version": "v1"})
+    run_predictions(services, job)
+    assert sorted(item["task"] for item in label_studio.pushed) == [1, 2]
+
+
+def test_an_older_versions_prediction_does_not_count(services, label_studio):
+    label_studio.pushed.append({"task": 1, "result": [], "score": 0.0, "model_version": "v0"})
+    run_predictions(services, running(services, hand_over(services, 1)))
+    assert len(label_studio.pushed) == 2
+
+
+def test_a_whole_project_is_predicted_and_then_its_version_set(services, label_studio):
+    job = running(services, request_background_predictions(services, KEY))
+    run_predictions(services, job)
+    assert len(label_studio.pushed) == 100
+    assert len({item["task"] for item in label_studio.pushed}) == 100
+    assert label_studio.model_version == "v1"
+
+
+def test_the_version_is_not_set_while_a_task_lacks_its_prediction(services, label_studio):
+    del services.images.images["50.png"]
+    job = running(services, request_background_predictions(services, KEY))
+    run_predictions(services, job)
+    assert len(label_studio.pushed) == 99
+    assert label_studio.model_version is None
+    assert services.queue.record(job.job_id).details["tasks_without_prediction"] == [50]
+
+
+def test_the_version_is_not_set_where_that_is_switched_off(services, label_studio):
+    services = replace(services, settings=replace(services.settings, set_model_version=False))
+    run_predictions(services, running(services, request_background_predictions(services, KEY)))
+    assert label_studio.model_version is None
+
+
+def test_the_version_is_not_set_for_some_tasks_only(services, label_studio):
+    run_predictions(services, running(services, request_background_predictions(services, KEY, [1, 2])))
+    assert sorted(item["task"] for item in label_studio.pushed) == [1, 2]
+    assert label_studio.model_version is None
+
+
+def test_a_waiting_job_for_the_whole_project_is_not_doubled(services):
+    first = request_background_predictions(services, KEY)
+    assert request_background_predictions(services, KEY) == first
+
+
+def test_before_any_training_there_is_nothing_to_predict_with(tmp_path):
+    with pytest.raises(VersionError, match="train it first"):
+        request_background_predictions(make_services(tmp_path), KEY)
+
+
+def test_a_label_studio_that_is_away_for_a_moment_is_asked_again(services, label_studio):
+    job = running(services, hand_over(services, 1))
+    label_studio.failures = [LabelStudioError("502"), LabelStudioError("timeout")]
+    run_predictions(services, job)
+    assert [item["task"] for item in label_studio.pushed] == [1]
+
+
+@pytest.mark.parametrize("error", [LabelStudioAuthError("401"), LabelStudioGone("404")])
+def test_what_waiting_cannot_mend_fails_at_once(services, label_studio, error):
+    job = running(services, hand_over(services, 1))
+    label_studio.failures = [error]
+    with pytest.raises(type(error)):
+        run_predictions(services, job)
+
+
+def test_a_stop_keeps_what_was_pushed(services, label_studio):
+    job = running(services, request_background_predictions(services, KEY))
+    services.queue.request_stop(job.job_id, mode="discard")
+    outcome = run_predictions(services, job)
+    assert outcome.status == "stopped"
+    assert len(label_studio.pushed) < 100
+    assert label_studio.model_version is None
+
+
+def test_a_worker_that_has_to_leave_puts_the_job_back(services, label_studio):
+    lease = FakeLease()
+    lease.pause_requested = True
+    job = running(services, request_background_predictions(services, KEY), lease)
+    assert run_predictions(services, job).status == "requeue"
+    lease.pause_requested = False
+    run_predictions(services, running(services, job.job_id, lease))
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+
+
+def run_part(services, job_id):
+    outcome = run_predictions(services, running(services, job_id))
+    services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status=outcome.status)
+
+
+@pytest.fixture
+def several_workers(services, monkeypatch):
+    monkeypatch.setattr("backend.service.predicting.parts.TASKS_PER_PART", 20)
+    monkeypatch.setattr("backend.service.predicting.parts.LOOK_EVERY_S", 0.0)
+    services.queue.worker_state = lambda: {"workers": 4, "busy": 1, "waiting": 0}
+    return services
+
+
+def test_a_large_project_is_shared_and_what_nobody_takes_is_done_here(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    run_predictions(services, job)
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+    record = services.queue.record(job.job_id)
+    assert len(record.details["parts"]) == 4
+    assert record.progress == {"done": 100, "total": 100, "pushed": 100}
+    assert label_studio.model_version == "v1"
+
+
+def test_other_workers_take_parts(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    record, taken = services.queue.record, []
+
+    def record_and_work(job_id):
+        found = record(job_id)
+        if found.status == "queued" and len(taken) < 2:  # another worker was faster
+            taken.append(job_id)
+            services.queue.record = record
+            run_part(services, job_id)
+            services.queue.record = record_and_work
+            return record(job_id)
+        return found
+
+    services.queue.record = record_and_work
+    run_predictions(services, job)
+    assert len(taken) == 2
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+    assert record(job.job_id).progress == {"done": 100, "total": 100, "pushed": 100}
+
+
+def test_a_part_that_fails_elsewhere_is_done_here(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    record = services.queue.record
+
+    def fail_first(job_id):
+        found = record(job_id)
+        if found.status == "queued":
+            services.queue.record = record
+            services.queue.jobs[job_id] = replace(found, status="failed")
+            return services.queue.jobs[job_id]
+        return found
+
+    services.queue.record = fail_first
+    run_predictions(services, job)
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+
+
+def test_redis_away_in_the_middle_costs_only_the_sharing(several_workers, label_studio):
+    services = several_workers
+    job = running(services, request_background_predictions(services, KEY))
+    push, enqueue, queued = label_studio.import_predictions, services.queue.enqueue, []
+
+    def enqueue_two(*arguments):
+        if len(queued) == 2:
+            services.queue.failure = QueueError("Redis is away")
+        queued.append(enqueue(*arguments))
+        return queued[-1]
+
+    def push_and_bring_redis_back(project_id, predictions):
+        if len(label_studio.pushed) > 30:
+            services.queue.failure = None
+        return push(project_id, predictions)
+
+    services.queue.enqueue = enqueue_two
+    label_studio.import_predictions = push_and_bring_redis_back
+    assert run_predictions(services, job).status == "finished"
+    assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
+
+
+def test_nothing_is_left_behind_while_redis_is_away(services):
+    services.queue.failure = QueueError("Redis is away")
+    with pytest.raises(QueueError):
+        request_background_predictions(services, KEY)
+    assert not [path for path in services.documents.content if path.startswith("jobs/")]

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.core.geometry.instances import ImageSize, TrainingTarget
+from backend.core.labelstudio.label_config import parse_label_config
+from backend.service.projects.projects import ProjectSettings
+from backend.service.versions.activation import LEAST_HELD_OUT, decide_activation, held_out_tasks, judge
+from backend.training.inputs import TrainingSample
+from backend.training.parameters import TrainingParams
+from tests.fakes import RECTANGLES, FakePredictor, add_version, make_services, picture
+
+KEY = "7.1"
+LABELS = ("Cat", "Dog")
+
+
+def sample(task_id, label=0):
+    """A task whose one object lies where FakePredictor finds one of each label."""
+    target = TrainingTarget(
+        size=ImageSize(40, 30),
+        boxes_xyxy_px=np.array([[0, 0, 20, 15]], np.float32),
+        label_indices=np.array([label], np.int64),
+        masks=(None,),
+    )
+    return TrainingSample(task_id, picture, target)
+
+
+SAMPLES = [sample(k) for k in range(400)]
+
+
+@pytest.fixture
+def services(tmp_path):
+    return make_services(tmp_path)
+
+
+def decide(services, tmp_path, samples=SAMPLES, labels=LABELS, config=RECTANGLES):
+    folder = tmp_path / "challenger"
+    folder.mkdir(exist_ok=True)
+    return decide_activation(
+        services, KEY, folder, samples, labels, parse_label_config(config), TrainingParams()
+    )
+
+
+def add_champion(services, **card):
+    held_out = held_out_tasks(SAMPLES)
+    add_version(services, KEY, **{"label_config": RECTANGLES, "held_out_tasks": held_out, **card})
+
+
+def test_the_first_version_serves(services, tmp_path):
+    assert decide(services, tmp_path).activate
+
+
+def test_an_equal_version_serves_with_figures(services, tmp_path):
+    add_champion(services)
+    decision = decide(services, tmp_path)
+    assert decision.activate
+    assert decision.comparison["images"] >= LEAST_HELD_OUT
+    assert decision.comparison["f1_champion"] == decision.comparison["f1_challenger"]
+    assert set(decision.comparison["f1_by_label"]) == set(LABELS)
+
+
+def test_a_worse_version_waits_and_says_why(services, tmp_path):
+    add_champion(services)
+    blind = FakePredictor(labels=LABELS)
+    blind._find = lambda image, threshold: FakePredictor(labels=LABELS)._find(image, 0.99)
+    services.versions.predictor(KEY)
+    services.versions._load = lambda folder: blind
+    decision = decide(services, tmp_path)
+    assert not decision.activate
+    assert "worse" in decision.reason
+    assert decision.comparison["f1_challenger"] < decision.comparison["f1_champion"]
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ({"labels": ["Cat"]}, "labels have changed"),
+        ({"label_config": RECTANGLES.replace("RectangleLabels", "EllipseLabels")}, "control tags"),
+        ({"label_config": None}, "control tags"),
+        ({"held_out_tasks": [1, 2, 3]}, "images were held back from both"),
+        ({"held_out_tasks": []}, "20 are needed"),
+    ],
+    ids=["labels", "tags", "no config", "few in common", "none held out"],
+)
+def test_what_cannot_be_compared_serves(services, tmp_path, card, words):
+    add_champion(services, **card)
+    decision = decide(services, tmp_path)
+    assert decision.activate
+    assert words in decision.reason
+    assert decision.comparison == {}
+
+
+def test_always_newest(services, tmp_path):
+    add_champion(services)
+    services.projects.save_settings(KEY, ProjectSettings(activation="newest"))
+    decision = decide(services, tmp_path)
+    assert decision.activate
+    assert "newest" in decision.reason
+
+
+def counts(hits, predicted, drawn, images=40):
+    return np.tile(np.array([[hits, predicted, drawn]], float), (images, 1, 1))
+
+
+def test_a_difference_within_chance_serves():
+    rng = np.random.default_rng(1)
+    before = np.stack([counts(h, 2, 2, 1)[0] for h in rng.integers(0, 3, 40)])
+    after = np.stack([counts(h, 2, 2, 1)[0] for h in rng.integers(0, 3, 40)])
+    after[0, 0, 0] = 0
+    assert judge(before, after, ["Cat"], "v1").activate
+
+
+def test_a_clear_loss_waits():
+    decision = judge(counts(2, 2, 2), counts(1, 2, 2), ["Cat"], "v1")
+    assert not decision.activate
+    assert decision.comparison["share_of_draws_worse"] == 1.0
+
+
+def test_nothing_drawn_and_nothing_found_is_no_loss():
+    assert judge(counts(0, 0, 0), counts(0, 0, 0), ["Cat"], "v1").activate

@@ -1,0 +1,164 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import NotEnoughData, OutOfMemory, TrainingError, VersionError
+from backend.nn.detector.predictor import load_predictor
+from backend.training import run
+from backend.training.detector.batches import BatchPlan
+from backend.training.detector.peers import ALONE, World
+from backend.training.inputs import TrainingInputs, TrainingPaused
+from backend.training.parameters import TrainingParams
+from backend.training.processes import launch as processes
+from backend.training.processes.launch import (
+    learn_in_processes,
+    process_count,
+    read_inputs,
+    read_messages,
+    say,
+)
+from backend.training.run import train_version
+from tests.learning_scenes import Observer, sample
+
+PARAMS = TrainingParams(epochs=6, image_size=224, pretrained=False, backbone="test_resnet", batch_size=8)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr("backend.training.run.train_prompt_head", lambda *_, **__: {"smart_tools": {}})
+
+
+def inputs_for(folder, count=30, **changes):
+    inputs = TrainingInputs([sample(i) for i in range(count)], ("red", "blue"), PARAMS, folder, processes=2)
+    return replace(inputs, **changes)
+
+
+def plan(*indices):
+    return BatchPlan(indices, (224, 224), (0, 1, 2), allow_mosaic=True)
+
+
+class TestWorld:
+    def test_alone_nothing_changes(self):
+        network = torch.nn.Linear(1, 1)
+        assert ALONE.wrap(network) is network
+        assert ALONE.share([plan(1, 2, 3)]) == [plan(1, 2, 3)]
+        assert (ALONE.mean(0.1), ALONE.agree(3), ALONE.is_first) == (0.1, 3, True)
+
+    @pytest.mark.parametrize("indices", [(4, 5, 6, 7), (4, 5, 6), (4,), (4, 5, 6, 7, 8)], ids=len)
+    @pytest.mark.parametrize("size", [2, 3])
+    def test_parts_are_equally_long_and_leave_nothing_out(self, indices, size):
+        parts = [World(rank, size).share([plan(*indices)])[0] for rank in range(size)]
+        assert len({len(part.indices) for part in parts}) == 1
+        assert {i for part in parts for i in part.indices} == set(indices)
+        assert sum(len(part.indices) for part in parts) - len(indices) < size
+        assert len({part.seed for part in parts}) == size
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "asked", "images", "count"),
+    [(8, 1, 100, 1), (8, 2, 100, 2), (8, 8, 100, 2), (64, 8, 100, 8), (2, 8, 100, 1), (64, 8, 10, 1)],
+)
+def test_no_more_processes_than_have_something_to_do(tmp_path, batch_size, asked, images, count):
+    params = replace(PARAMS, batch_size=batch_size)
+    assert process_count(inputs_for(tmp_path, 1, params=params, processes=asked), images) == count
+
+
+def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
+    inputs = inputs_for(
+        tmp_path, 3, params=replace(PARAMS, task_ids=(1, 2)), seed=7, start_folder=tmp_path / "v"
+    )
+    loaded = run._load(inputs, Observer())
+    (tmp_path / "processes").mkdir()
+    processes._write_inputs(tmp_path / "processes", inputs, loaded)
+    again, images = read_inputs(tmp_path / "processes")
+    assert replace(again, samples=inputs.samples, processes=2) == inputs
+    assert images.task_ids == loaded.task_ids
+    for one, other in zip(images.images, loaded.images, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        assert one.target.size == other.target.size
+        np.testing.assert_array_equal(one.target.boxes_xyxy_px, other.target.boxes_xyxy_px)
+        for mask, wanted in zip(one.target.masks, other.target.masks, strict=True):
+            assert (mask.left_px, mask.top_px) == (wanted.left_px, wanted.top_px)
+            np.testing.assert_array_equal(mask.bits, wanted.bits)
+
+
+def test_half_a_message_waits_for_its_end(tmp_path):
+    say(tmp_path, "warning", message="ä")
+    with (tmp_path / "messages.jsonl").open("ab") as stream:
+        stream.write(b'{"kind": "ep')
+    assert read_messages(tmp_path) == [{"kind": "warning", "message": "ä"}]
+
+
+def test_out_of_memory_in_one_of_them_goes_on_in_a_single_one(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OutOfMemory("cuda:1 has no memory left")
+
+    monkeypatch.setattr(run, "learn_in_processes", fail)
+    observer = Observer()
+    outcome = train_version(inputs_for(tmp_path, params=replace(PARAMS, epochs=1)), observer)
+    assert outcome.card["processes"] == 1
+    assert any("single one" in warning for warning in observer.warnings)
+
+
+@pytest.mark.slow
+class TestTwoProcesses:
+    """Really started, with the gloo backend on the CPU."""
+
+    def test_the_result_is_that_of_one_within_noise(self, tmp_path):
+        one, two = Observer(), Observer()
+        alone = train_version(inputs_for(tmp_path / "one", processes=1), one)
+        shared = train_version(inputs_for(tmp_path / "two"), two)
+        assert (alone.card["processes"], shared.card["processes"]) == (1, 2)
+        assert [report.epoch for report in two.reports] == [1, 2, 3, 4, 5, 6]
+        for mine, theirs in zip(one.reports, two.reports, strict=True):
+            assert theirs.loss == pytest.approx(mine.loss, rel=0.35)
+        assert two.reports[-1].loss < 0.8 * two.reports[0].loss
+        assert abs(shared.card["images_seen"] - alone.card["images_seen"]) <= 0.1 * alone.card["images_seen"]
+        assert json.loads((shared.folder / "card.json").read_text())["processes"] == 2
+        assert load_predictor(shared.folder).labels == ("red", "blue")
+        assert not (tmp_path / "two" / "processes").exists()
+
+    def test_paused_it_goes_on_in_one_process_and_the_other_way_round(self, tmp_path, monkeypatch):
+        with pytest.raises(TrainingPaused):
+            train_version(inputs_for(tmp_path), Observer(stop="pause", stop_after=2))
+        with pytest.raises(TrainingPaused):
+            observer = Observer(stop="pause", stop_after=1)
+            train_version(inputs_for(tmp_path, processes=1), observer)
+        assert observer.reports[0].epoch >= 3
+        last = Observer()
+        train_version(inputs_for(tmp_path), last)
+        assert last.reports[0].epoch > observer.reports[-1].epoch - 1
+        assert last.reports[-1].epoch == 6
+
+    def test_keeping_on_stop_keeps_what_there_is(self, tmp_path):
+        params = replace(PARAMS, epochs=200)
+        outcome = train_version(inputs_for(tmp_path, params=params), Observer(stop="keep"))
+        assert outcome.stopped_early_by == "user"
+        assert 1 <= outcome.card["epochs_run"] < 200
+
+    def test_an_error_comes_back_as_what_it_was(self, tmp_path):
+        (tmp_path / "v0").mkdir()
+        with pytest.raises(VersionError):
+            train_version(inputs_for(tmp_path / "work", start_folder=tmp_path / "v0"), Observer())
+
+    def test_processes_that_die_fail_the_training_in_plain_words(self, tmp_path, monkeypatch, caplog):
+        write = processes._write_inputs
+
+        def write_nonsense(folder, *rest):
+            write(folder, *rest)
+            (folder / "inputs.pt").write_bytes(b"nonsense")
+
+        monkeypatch.setattr(processes, "_write_inputs", write_nonsense)
+        inputs = inputs_for(tmp_path)
+        with pytest.raises(TrainingError, match="TRAIN_PROCESSES=1"):
+            learn_in_processes(inputs, run._load(inputs, Observer()), Observer(), 2)
+        assert "Traceback" in caplog.text
+
+
+def test_nothing_to_learn_is_said_before_anything_is_started(tmp_path):
+    with pytest.raises(NotEnoughData):
+        train_version(inputs_for(tmp_path, 0), Observer())
