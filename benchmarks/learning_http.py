@@ -27,7 +27,7 @@ from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
 from benchmarks.learning import SETS, load_samples, score
 from benchmarks.live_service import append_result, resident_bytes
-from tests.service_process import HOST, ServiceProcess, free_port
+from harness.service_process import HOST, ServiceProcess, free_port
 
 PEERS = {
     "bccd": ["yolo.py"],

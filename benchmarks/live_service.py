@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from demo.pictures import LABELS, draw_pictures, region_of
-from tests.process_tree import descendants
-from tests.service_process import HOST, ServiceProcess, free_port
+from harness.process_tree import descendants
+from harness.service_process import HOST, ServiceProcess, free_port
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CONFIG = (

@@ -29,7 +29,7 @@ from benchmarks.live_service import (
     start_training,
     train_and_wait,
 )
-from tests.service_process import ServiceProcess
+from harness.service_process import ServiceProcess
 
 PROJECT, OTHER_PROJECT = "1.1700000000", "2.1700000000"
 # What the model has learned does not matter here, only that it answers.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.live_service import CONFIG, append_result, image_server
-from tests.e2e.label_studio_server import LabelStudio
-from tests.service_process import ServiceProcess
+from harness.label_studio_server import LabelStudio
+from harness.service_process import ServiceProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

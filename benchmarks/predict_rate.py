@@ -35,7 +35,7 @@ from benchmarks.learning import SETS, load_samples
 from benchmarks.learning_speed import ready_batches
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
-from tests.service_process import ServiceProcess
+from harness.service_process import ServiceProcess
 
 WAYS = ("one_after_another", "without_masks", "side_by_side")
 

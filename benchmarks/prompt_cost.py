@@ -25,7 +25,7 @@ from backend.core.labelstudio.brush_rle import encode_brush_rle
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
 from demo.pictures import draw_pictures
-from tests.service_process import ServiceProcess
+from harness.service_process import ServiceProcess
 
 CACHE_BYTES = 64 << 20
 PROCESSES = 2

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from backend.infra.queue.rq_queue import RqJobQueue
 from benchmarks.live_service import append_result, image_server, percentile, start_training
-from tests.redis_process import RedisProcess
-from tests.service_process import ServiceProcess
+from harness.redis_process import RedisProcess
+from harness.service_process import ServiceProcess
 
 TINY = {
     "backbone": "test_resnet",

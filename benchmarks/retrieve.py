@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.live_service import CONFIG, append_result, image_server
-from tests.e2e.label_studio_server import LabelStudio
-from tests.service_process import ServiceProcess
+from harness.label_studio_server import LabelStudio
+from harness.service_process import ServiceProcess
 
 # A small network: this asks whether all arrive, and what bringing them costs.
 TRAINING = {"epochs": 2, "pretrained": False, "backbone": "test_resnet", "enable_segmentation": False}

@@ -38,7 +38,7 @@ from benchmarks.smart_tools_annotator import (
     load_brush_tasks,
     measure_image,
 )
-from tests.service_process import HOST, ServiceProcess, free_port
+from harness.service_process import HOST, ServiceProcess, free_port
 
 GRABCUT_ROUNDS = 5
 CONFIG = (

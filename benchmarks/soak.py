@@ -23,7 +23,7 @@ from benchmarks.live_service import (
     resident_bytes,
     train_and_wait,
 )
-from tests.service_process import ServiceProcess
+from harness.service_process import ServiceProcess
 
 PROJECT = "1.1700000000"
 TRAINING = {

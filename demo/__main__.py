@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from demo.project import TRAINING, make_project
-from tests.e2e.label_studio_server import LabelStudio
-from tests.service_process import FINISHED, ServiceProcess, free_port, is_free
+from harness.label_studio_server import LabelStudio
+from harness.service_process import FINISHED, ServiceProcess, free_port, is_free
 
 FOLDER = Path(__file__).resolve().parent.parent / ".demo"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from demo.pictures import LABELS, draw_pictures, region_of
-from tests.e2e.label_studio_server import LabelStudio
+from harness.label_studio_server import LabelStudio
 
 PICTURES, LABELLED = 60, 40
 # A few minutes on a laptop; without a network there are no ImageNet weights to begin with.

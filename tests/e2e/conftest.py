@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.label_studio_server import LabelStudio, as_json
+from harness.label_studio_server import LabelStudio, as_json
+from harness.service_process import ServiceProcess
 from tests.e2e.projects import QUICK_TRAINING, SHAPES, GeneratedProject, make_project
-from tests.service_process import ServiceProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

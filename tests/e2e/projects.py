@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.pictures import LABELS, Mask, Picture, draw_pictures, iou, region_of
-from tests.e2e.label_studio_server import LabelStudio
+from harness.label_studio_server import LabelStudio
 
 # A small network at a small size: the loop is what is tested, not how well it learns.
 QUICK_TRAINING = {

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.label_studio_server import LabelStudio, as_json
+from harness.label_studio_server import LabelStudio, as_json
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

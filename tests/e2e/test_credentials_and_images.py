@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from demo.pictures import draw_pictures
-from tests.e2e.label_studio_server import LabelStudio, as_json
+from harness.label_studio_server import LabelStudio, as_json
+from harness.service_process import ServiceProcess
 from tests.e2e.projects import QUICK_TRAINING, make_project
-from tests.service_process import ServiceProcess
 
 ONE_EPOCH = {**QUICK_TRAINING, "epochs": 1}
 EXIF_ORIENTATION = 0x0112

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.label_studio_server import LabelStudio
+from harness.label_studio_server import LabelStudio
 from tests.e2e.projects import SHAPES, GeneratedProject
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from demo.pictures import draw_pictures
-from tests.e2e.label_studio_server import LabelStudio
+from harness.label_studio_server import LabelStudio
+from harness.service_process import ServiceProcess
 from tests.e2e.projects import QUICK_TRAINING, SHAPES, GeneratedProject, make_project
-from tests.service_process import ServiceProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from demo.pictures import Mask, draw_pictures, iou
-from tests.e2e.label_studio_server import LabelStudio
+from harness.label_studio_server import LabelStudio
+from harness.service_process import ServiceProcess
 from tests.e2e.projects import region_to_mask
 from tests.e2e.smart_editor import Point, SmartEditor
-from tests.service_process import ServiceProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

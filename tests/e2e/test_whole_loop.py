@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tests.e2e.label_studio_server import LabelStudio, as_json
+from harness.label_studio_server import LabelStudio, as_json
+from harness.service_process import ServiceProcess
 from tests.e2e.projects import QUICK_TRAINING, SHAPES, GeneratedProject, found_share
-from tests.service_process import ServiceProcess
 
 TYPES = {f"{shape}labels" for shape in SHAPES}
 

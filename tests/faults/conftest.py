@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from demo.pictures import LABELS, draw_pictures, region_of
+from harness.service_process import ServiceProcess
 from tests.http_server import Answer, Seen, WebServer
-from tests.service_process import ServiceProcess
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="rectangle" toName="image">'

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from harness.process_tree import descendants, is_alive, kill
+from harness.redis_process import RedisProcess
+from harness.service_process import ServiceProcess
 from tests.faults.conftest import predict, train, wait_for_epoch
 from tests.http_server import WebServer
-from tests.process_tree import descendants, is_alive, kill
-from tests.redis_process import RedisProcess
-from tests.service_process import ServiceProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.process_tree import descendants, kill
+from harness.redis_process import RedisProcess
+from harness.service_process import ServiceProcess
 from tests.faults.conftest import CONFIG, predict, train, wait_for_epoch
-from tests.process_tree import descendants, kill
-from tests.redis_process import RedisProcess
-from tests.service_process import ServiceProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

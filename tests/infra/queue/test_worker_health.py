@@ -9,7 +9,7 @@ from rq import Queue, Worker
 
 from backend.errors import SettingsError
 from backend.infra.queue.worker_health import SILENT_AFTER_S, main, worker_is_alive
-from tests.redis_process import RedisProcess
+from harness.redis_process import RedisProcess
 
 
 def test_worker_lives_until_it_has_been_silent_for_long(tmp_path: Path) -> None:

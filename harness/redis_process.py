@@ -1,4 +1,4 @@
-"""A Redis of its own for a test, which can be ended and started again with its data."""
+"""A Redis of its own, which can be ended and started again with its data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.service_process import HOST, free_port
+from harness.service_process import HOST, free_port
 
 
 def find_redis_server() -> str:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import requests
 
-from tests.service_process import HOST, ROOT, free_port
+from harness.service_process import HOST, ROOT, free_port
 
 START_TIMEOUT_S = 600.0
 CALL_TIMEOUT_S = 150.0
