@@ -158,6 +158,24 @@ def test_core_knows_no_images_from_elsewhere_and_no_clock() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        path.relative_to(ROOT)
+        for folder in ("backend", "benchmarks", "demo", "docs", "harness", "scripts")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ],
+    ids=str,
+)
+def test_only_tests_import_tests(path: Path) -> None:
+    wrong = [
+        f"{path}:{line} imports {imported}"
+        for imported, line in _imports(".".join(path.with_suffix("").parts), ROOT / path)
+        if imported.split(".")[0] == "tests"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("part", LIGHT_PARTS)
 def test_importing_a_light_part_loads_nothing_heavy(part: str) -> None:
     """A new process each: /health must answer seconds after the start, and gunicorn and RQ fork."""
