@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.brush_rle import decode_brush_rle, encode_brush_rle
+from backend.core.regions.brush_rle import decode_brush_rle, encode_brush_rle
 
 SPECK_SHARE = 0.003
 CONFIG = """<View>

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import requests
 
-from backend.core.labelstudio.brush_rle import encode_brush_rle
+from backend.core.regions.brush_rle import encode_brush_rle
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
 from demo.pictures import draw_pictures

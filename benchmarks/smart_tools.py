@@ -27,7 +27,7 @@ import numpy as np
 import requests
 
 from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.brush_rle import decode_brush_rle
+from backend.core.regions.brush_rle import decode_brush_rle
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools_annotator import (
     Ask,

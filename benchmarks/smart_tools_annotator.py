@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.brush_rle import decode_brush_rle
+from backend.core.regions.brush_rle import decode_brush_rle
 
 MOST_CLICKS = 10
 WANTED_IOU = 0.80

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.labelstudio.brush_rle import encode_brush_rle
+from backend.core.regions.brush_rle import encode_brush_rle
 
 Mask = npt.NDArray[np.bool_]
 

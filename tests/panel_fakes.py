@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from backend.core.labelstudio.brush_rle import encode_brush_rle
+from backend.core.regions.brush_rle import encode_brush_rle
 from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError
 from backend.service.ports import ImageAccess, JobRecord
 from backend.service.services import Services

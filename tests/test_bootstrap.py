@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from backend.bootstrap import build_services
-from backend.core.labelstudio.brush_rle import decode_brush_rle
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.regions.brush_rle import decode_brush_rle
 from backend.nn.detector.network import Architecture, InstanceNetwork
 from backend.nn.detector.score_map import ScoreMap
 from backend.service.ports import ImageAccess

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from backend.core.labelstudio.brush_rle import encode_brush_rle
+from backend.core.regions.brush_rle import encode_brush_rle
 from tests.panel_fakes import all_shapes, region
 
 WIDTH, HEIGHT = 640, 480

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from playwright.sync_api import expect
 
-from backend.core.labelstudio.brush_rle import encode_brush_rle
+from backend.core.regions.brush_rle import encode_brush_rle
 from tests.browser.conftest import serve
 from tests.panel_fakes import FakePanelLabelStudio, make_panel_services, publish_version, region
 

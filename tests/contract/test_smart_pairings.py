@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from backend.core.geometry.instances import ImageSize, MaskPatch
-from backend.core.labelstudio.brush_rle import decode_brush_rle
 from backend.core.labelstudio.prompts import ANSWER_KINDS
+from backend.core.regions.brush_rle import decode_brush_rle
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.machine.encoding_files import SharedEncodings
 from backend.infra.machine.waiting_room import MachineWaitingRoom

@@ -13,9 +13,9 @@ from backend.core.geometry.ellipses import box_to_ellipse, patch_to_ellipse
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.geometry.polygons import patch_to_polygon
-from backend.core.labelstudio.brush_rle import encode_patch_rle
 from backend.core.labelstudio.label_config import LABELS_SUFFIX, ControlTag, LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
+from backend.core.regions.brush_rle import encode_patch_rle
 
 ID_LENGTH = 10
 ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

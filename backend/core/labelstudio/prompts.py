@@ -22,9 +22,9 @@ import numpy as np
 from backend.core.geometry.boxes import rect_pct_to_corners_px
 from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import alpha_to_mask, join_patches
-from backend.core.labelstudio.brush_rle import decode_brush_rle
 from backend.core.labelstudio.label_config import LABELS_SUFFIX, ControlTag, LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
+from backend.core.regions.brush_rle import decode_brush_rle
 
 ANSWER_KINDS = ("brush", "polygon", "ellipse", "rectangle")
 """Controls an answer may come in, the one that holds most first."""

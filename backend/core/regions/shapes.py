@@ -19,7 +19,7 @@ from backend.core.geometry.ellipses import Ellipse, ellipse_to_patch
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import alpha_to_mask, join_patches, patch_box
 from backend.core.geometry.polygons import polygon_to_patch
-from backend.core.labelstudio.brush_rle import decode_brush_rle
+from backend.core.regions.brush_rle import decode_brush_rle
 
 SHAPE_KINDS = ("rectangle", "ellipse", "polygon", "brush")
 REASONS = {

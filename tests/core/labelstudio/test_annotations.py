@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.labelstudio.annotations import annotated_task, build_target, choose_annotation
-from backend.core.labelstudio.brush_rle import encode_brush_rle
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.regions.brush_rle import encode_brush_rle
 from backend.errors import AnnotationError
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"

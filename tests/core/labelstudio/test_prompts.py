@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.brush_rle import encode_brush_rle
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.prompts import answer_control, parse_prompts, place_prompts
+from backend.core.regions.brush_rle import encode_brush_rle
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"
 SIZE = ImageSize(200, 100)

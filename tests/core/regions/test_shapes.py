@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import encode_rle as sdk_encode
 
 from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.brush_rle import encode_brush_rle
+from backend.core.regions.brush_rle import encode_brush_rle
 from backend.core.regions.shapes import (
     REASONS,
     RegionShape,

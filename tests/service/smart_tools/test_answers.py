@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
-from backend.core.labelstudio.brush_rle import decode_brush_rle
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.regions.brush_rle import decode_brush_rle
 from backend.errors import VersionError
 from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
 from backend.service.engine.batching_queue import NetworkLane

@@ -12,7 +12,7 @@ from label_studio_sdk.converter.brush import decode_rle as sdk_decode
 from label_studio_sdk.converter.brush import encode_rle as sdk_encode
 
 from backend.core.geometry.instances import ImageSize, MaskPatch
-from backend.core.labelstudio.brush_rle import decode_brush_rle, encode_brush_rle, encode_patch_rle
+from backend.core.regions.brush_rle import decode_brush_rle, encode_brush_rle, encode_patch_rle
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"
 
