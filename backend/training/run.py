@@ -34,9 +34,9 @@ from backend.training.detector.images import (
 )
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop, predict_images
 from backend.training.detector.peers import ALONE, World
+from backend.training.detector.pretrained import start_from_imagenet
 from backend.training.detector.start_weights import (
     Start,
-    start_from_imagenet,
     start_from_scenes,
     start_from_version,
 )
