@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.nn.detector.box_overlap import pairwise_iou
+from backend.nn.runtime.torchvision_ops import torchvision_ops
 
 # An object best fits the level where it is this many cells large.
 CELLS_PER_OBJECT = 6.0
@@ -51,7 +51,7 @@ def assign_task_aligned(
         background = torch.full((cell_count,), -1, dtype=torch.int64, device=points_px.device)
         return Assignment(background, points_px.new_zeros(cell_count))
     prior = _prior_log(points_px, strides, object_boxes_xyxy_px)
-    iou = pairwise_iou(object_boxes_xyxy_px, boxes_xyxy_px)
+    iou = torchvision_ops().box_iou(object_boxes_xyxy_px, boxes_xyxy_px)
     own_scores = scores[:, object_labels].T.clamp(min=1e-4)
     aligned = score_power * own_scores.log() + iou_power * iou.clamp(min=1e-3).log()
     metric = trust * aligned + max(1 - trust, 0.15) * prior

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from backend.nn.detector.assignment import assign_task_aligned
 from backend.nn.detector.backbone import Backbone
-from backend.nn.detector.box_overlap import generalised_iou
 from backend.nn.detector.detection_head import DetectionHead, all_anchor_points
 from backend.nn.detector.losses import object_mask_loss, semantic_loss, varifocal_loss
 from backend.nn.detector.neck import PathAggregationNeck, initialise_convolutions
 from backend.nn.detector.segmentation_head import SegmentationHead
+from backend.nn.runtime.torchvision_ops import torchvision_ops
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,7 @@ def detection_losses(
     box_loss = boxes.sum() * 0
     total_quality = logits.new_zeros(())
     scores = logits.detach().sigmoid()
+    giou_loss = torchvision_ops().generalized_box_iou_loss
     for n, (object_boxes, object_labels) in enumerate(
         zip(targets.boxes_xyxy_px, targets.labels, strict=True)
     ):
@@ -172,7 +173,7 @@ def detection_losses(
         owners, quality = found.object_of_cell[cells], found.quality[cells]
         wanted[n, cells, object_labels[owners]] = quality
         weights = quality * label_weights[object_labels[owners]]
-        box_loss = box_loss + ((1 - generalised_iou(boxes[n, cells], object_boxes[owners])) * weights).sum()
+        box_loss = box_loss + (giou_loss(boxes[n, cells], object_boxes[owners]) * weights).sum()
         total_quality = total_quality + quality.sum()
     norm = total_quality.clamp(min=1.0)
     return {"class": varifocal_loss(logits, wanted, label_weights) / norm, "box": box_loss / norm}

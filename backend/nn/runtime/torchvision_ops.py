@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,25 +47,29 @@ def ensure_torchvision_ops() -> bool:
         return False
 
 
+def torchvision_ops() -> ModuleType:
+    """Return `torchvision.ops`, imported now: its box overlaps work beside any torch."""
+    ensure_torchvision_ops()
+    import torchvision.ops
+
+    ops: ModuleType = torchvision.ops
+    return ops
+
+
 def nms_greedy(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Return the indices that greedy non-maximum suppression keeps, best score first, int64 [K].
 
     boxes_xyxy [N, 4], scores [N]; a box goes when its IoU with a kept one is above the threshold.
     """
     import torch
+    from torchvision.ops import box_iou
 
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes_xyxy[order].float()
-    areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
     alive = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
     for i in range(len(order)):
-        if not alive[i]:
-            continue
-        rest = boxes[i + 1 :]
-        sides = torch.minimum(boxes[i, 2:], rest[:, 2:]) - torch.maximum(boxes[i, :2], rest[:, :2])
-        overlap = sides.clamp(min=0).prod(dim=1)
-        iou = overlap / (areas[i] + areas[i + 1 :] - overlap).clamp(min=1e-9)
-        alive[i + 1 :] &= iou <= iou_threshold
+        if alive[i]:
+            alive[i + 1 :] &= box_iou(boxes[i : i + 1], boxes[i + 1 :])[0] <= iou_threshold
     return order[alive]
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, ImageSize
+from backend.nn.runtime.memory import is_out_of_memory
 from backend.service.engine.loaded_versions import ImagePredictor
 
 logger = logging.getLogger(__name__)
@@ -258,9 +259,3 @@ def _predict_in_pieces(predictor: ImagePredictor, images: list[RgbImage], cut: C
     middle = len(images) // 2
     first_half = _predict_in_pieces(predictor, images[:middle], cut)
     return first_half + _predict_in_pieces(predictor, images[middle:], cut)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out; torch's own class is not imported for that."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "out of memory" in str(error).lower()

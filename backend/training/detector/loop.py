@@ -18,6 +18,7 @@ from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
 from backend.nn.detector.score_map import ScoreMap
+from backend.nn.runtime.memory import is_out_of_memory
 from backend.nn.runtime.precision import in_channels_last
 from backend.training.detector.batches import Batch, BatchLoader, BatchPlan, plan_epoch
 from backend.training.detector.checkpoint import TrainingState, save_state
@@ -389,14 +390,6 @@ def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[
 def _equal_count(counts: IntArray) -> float:
     """Return how many objects of one label say as much as so many of each: fitness is a mean over labels."""
     return len(counts) ** 2 / float((1 / counts).sum()) if len(counts) else 1.0
-
-
-def is_out_of_memory(exc: BaseException) -> bool:
-    """Tell whether an error means that memory ran out; the CPU allocator says so in words only."""
-    if isinstance(exc, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(exc).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
 def _split_plans(plans: Sequence[BatchPlan], batch_size: int) -> list[BatchPlan]:

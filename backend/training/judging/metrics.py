@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backend.core.geometry.boxes import box_iou
 from backend.core.geometry.instances import (
     BoolArray,
     Detections,
@@ -58,7 +59,7 @@ def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[n
     """Return whether each detection (best first) hits an unmatched object of its label; and how many are."""
     hits = np.zeros(len(detections), dtype=np.bool_)
     taken = np.zeros(len(target), dtype=np.bool_)
-    iou = iou_matrix(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+    iou = box_iou(detections.boxes_xyxy_px, target.boxes_xyxy_px)
     for i in range(len(detections)):
         usable = (target.label_indices == detections.label_indices[i]) & ~taken & (iou[i] >= 0.5)
         if usable.any():
@@ -69,7 +70,7 @@ def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[n
 
 def matched_mask_ious(detections: Detections, target: TrainingTarget) -> list[float]:
     """Return the mask IoU of every object with a mask whose box was found (IoU 0.5, same label)."""
-    iou = iou_matrix(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+    iou = box_iou(detections.boxes_xyxy_px, target.boxes_xyxy_px)
     ious = []
     for k, mask in enumerate(target.masks):
         usable = (detections.label_indices == target.label_indices[k]) & (iou[:, k] >= 0.5)
@@ -119,16 +120,6 @@ def scores_by_label(
         }
         for label, (hit, predicted, drawn) in zip(labels, counts, strict=True)
     }
-
-
-def iou_matrix(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
-    """Return the IoU of corner boxes [A, 4] with [B, 4], float [A, B]."""
-    low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    high = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=-1)
-    area_a = (boxes_a[:, 2:] - boxes_a[:, :2]).prod(axis=-1)
-    area_b = (boxes_b[:, 2:] - boxes_b[:, :2]).prod(axis=-1)
-    return overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-6)
 
 
 def scored_hits(

@@ -1,7 +1,5 @@
-import pytest
 import torch
 
-from backend.nn.detector.box_overlap import generalised_iou, pairwise_iou
 from backend.nn.detector.losses import IGNORED, object_mask_loss, semantic_loss, varifocal_loss
 
 
@@ -32,19 +30,3 @@ def test_a_rectangle_without_shape_does_not_punish_its_corners():
 
 def test_no_object_mask_costs_nothing():
     assert object_mask_loss(torch.zeros(0, 28, 28), torch.zeros(0, 28, 28)) == 0
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "iou", "giou"),
-    [
-        ([0, 0, 2, 2], [0, 0, 2, 2], 1.0, 1.0),
-        ([0, 0, 2, 2], [1, 0, 3, 2], 1 / 3, 1 / 3),
-        ([0, 0, 1, 1], [2, 0, 3, 1], 0.0, -1 / 3),
-        ([0, 0, 0, 0], [0, 0, 1, 1], 0.0, 0.0),
-    ],
-    ids=["same", "half-shifted", "apart", "zero-area"],
-)
-def test_overlap(a, b, iou, giou):
-    a, b = torch.tensor([a], dtype=torch.float32), torch.tensor([b], dtype=torch.float32)
-    assert pairwise_iou(a, b).item() == pytest.approx(iou, abs=1e-5)
-    assert generalised_iou(a, b).item() == pytest.approx(giou, abs=1e-5)

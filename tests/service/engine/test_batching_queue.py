@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backend.core.geometry.instances import ImageSize
-from backend.service.engine.batching_queue import MOST_LATER_IMAGES, Cut, NetworkLane, is_out_of_memory
+from backend.service.engine.batching_queue import MOST_LATER_IMAGES, Cut, NetworkLane
 from tests.fakes import FakePredictor, picture
 
 CUT = Cut(0.3, 0.4)
@@ -279,16 +279,3 @@ def test_seconds_of_streams_that_run_together_count_once(streaming):
         time.sleep(0.01)
     assert 0.3 < lane.seconds_busy < time.perf_counter() - watched.began
     assert lane.images_done == 4
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (type("OutOfMemoryError", (RuntimeError,), {})("x"), True),
-        (RuntimeError("CUDA error: out of memory"), True),
-        (RuntimeError("shape mismatch"), False),
-    ],
-)
-def test_out_of_memory_is_recognised_without_torch(error, expected):
-    assert is_out_of_memory(error) is expected

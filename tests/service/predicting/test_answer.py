@@ -97,12 +97,21 @@ def test_an_error_for_one_image_in_a_batch_costs_its_own_task(tmp_path):
     assert [index for index, entry in enumerate(entries) if entry == []] == [2]
 
 
-def test_a_network_out_of_memory_is_asked_in_halves(tmp_path):
-    class OutOfMemoryError(RuntimeError):
-        pass
+class OutOfMemoryError(RuntimeError):
+    """Called as torch calls its own."""
 
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+    ids=["gpu", "cpu"],
+)
+def test_a_network_out_of_memory_is_asked_in_halves(tmp_path, error):
     predictor = FakePredictor(seconds=0.01)
-    predictor.failure = lambda images: OutOfMemoryError("CUDA out of memory") if len(images) > 1 else None
+    predictor.failure = lambda images: error if len(images) > 1 else None
     services = make(tmp_path, predictor=predictor)
     entries = predict_tasks(services, request(*range(1, 31)))
     assert all(entry["result"] for entry in entries)
