@@ -146,6 +146,28 @@ def test_third_party_packages_stay_where_they_belong(name: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# Inside backend.core: room -> the rooms that it may import besides itself.
+CORE_ROOMS: dict[str, set[str]] = {
+    "geometry": set(),
+    "regions": {"geometry"},
+    "labelstudio": {"geometry", "regions"},
+    "prompting": {"geometry", "labelstudio"},
+}
+
+
+def test_the_rooms_of_core_import_one_way() -> None:
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
+        for name in MODULES
+        if name.startswith("backend.core.")
+        for imported, line in _imports(name, MODULES[name])
+        if imported.startswith("backend.core.")
+        and (room := imported.split(".")[2]) != name.split(".")[2]
+        and room not in CORE_ROOMS[name.split(".")[2]]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_core_knows_no_images_from_elsewhere_and_no_clock() -> None:
     banned = {"PIL", "requests", "time", "random", "logging", "os"}
     wrong = [

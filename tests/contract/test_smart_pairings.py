@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from backend.core.geometry.instances import ImageSize, MaskPatch
-from backend.core.labelstudio.prompts import ANSWER_KINDS
 from backend.core.regions.brush_rle import decode_brush_rle
+from backend.core.regions.kinds import KINDS
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.machine.encoding_files import SharedEncodings
 from backend.infra.machine.waiting_room import MachineWaitingRoom
@@ -31,6 +31,7 @@ TOOLS = sorted(
     for path in CAPTURES.glob("interactive_*.json")
     if json.loads(path.read_text())["request"]["json"]["params"]["context"]["result"]
 )
+ANSWER_KINDS = tuple(kind.name for kind in KINDS if kind.is_learned)
 OUTPUTS = (*ANSWER_KINDS, None)
 TAGS = {"brush": "Brush", "polygon": "Polygon", "ellipse": "Ellipse", "rectangle": "Rectangle"}
 TAGS["keypoint"] = "KeyPoint"

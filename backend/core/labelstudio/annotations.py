@@ -2,7 +2,7 @@
 
 Two steps, because the first needs no image: `annotated_task` picks the annotation that counts and sorts its
 regions by page; `build_target` draws one page's regions in the pixels of its image. Neither fails because of
-one bad region: it is left out and counted under one of `region_shapes.REASONS`.
+one bad region: it is left out and counted under one of `unusable.REASONS`.
 """
 
 from __future__ import annotations
@@ -16,29 +16,19 @@ from typing import Any
 import numpy as np
 
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
-from backend.core.labelstudio.label_config import LABELS_SUFFIX, LabelConfig
+from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.labelstudio.results import Region, read_regions
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
-from backend.core.regions.shapes import (
-    SHAPE_KINDS,
-    RegionShape,
-    UnusableRegion,
-    draw_region,
-    kind_of_value,
-    parse_recorded_size,
-)
-
-_KEYPOINT = "keypoint"
-# Regions that Label Studio draws on images and this backend cannot learn from.
-_OTHER_IMAGE_TYPES = ("bitmask", "bitmasklabels", "magicwand", "vector", "vectorlabels", "ocrlabels")
+from backend.core.regions.kind import draw_together
+from backend.core.regions.unusable import UnusableRegion
 
 
 @dataclass(frozen=True)
 class LabelledRegion:
-    """One object: a label, and one shape or more (results that share an id are one object)."""
+    """A region and the labels it teaches, at least one."""
 
-    region_id: str
-    label: str
-    shapes: tuple[RegionShape, ...]
+    region: Region
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,17 +41,21 @@ class AnnotatedPage:
     @property
     def recorded_size(self) -> ImageSize | None:
         """The image size that all regions were drawn on; None where they differ or say none."""
-        sizes = {shape.recorded_size for region in self.regions for shape in region.shapes}
+        sizes = {labelled.region.recorded_size for labelled in self.regions}
         return sizes.pop() if len(sizes) == 1 else None
 
 
 @dataclass(frozen=True)
 class AnnotatedTask:
-    """The annotation of a task that teaches, by page; unusable: regions left out, by reason."""
+    """The annotation of a task that teaches, by page.
+
+    unusable: regions left out, by reason. unlearned: those of them that are sound but for their labels.
+    """
 
     annotation_id: int | str | None
     pages: tuple[AnnotatedPage, ...]
     unusable: Counter[str]
+    unlearned: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,22 +97,24 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
     by_page: dict[tuple[str, int], list[LabelledRegion]] = {
         (p.image_tag, p.item_index or 0): [] for p in pages
     }
-    objects, malformed = _group_by_object(annotation["result"])
-    unusable = Counter({"bad_geometry": malformed} if malformed else {})
-    for results in objects:
+    read = read_regions(annotation["result"], config)
+    unusable = Counter(read.unusable)
+    unlearned: list[Region] = []
+    for region in read.regions:
+        place = region.to_name, region.item_index
+        if place not in by_page:
+            unusable["unknown_page"] += 1
+            continue
         try:
-            found = _read_region(results, config)
-            if found is not None:
-                place, region = found
-                if place not in by_page:
-                    raise UnusableRegion("unknown_page")
-                by_page[place].append(region)
+            by_page[place].append(LabelledRegion(region, region.learned_labels(config)))
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
+            unlearned.append(region)
     return AnnotatedTask(
         annotation_id=annotation.get("id"),
         pages=tuple(AnnotatedPage(p, tuple(by_page[p.image_tag, p.item_index or 0])) for p in pages),
         unusable=unusable,
+        unlearned=tuple(unlearned),
     )
 
 
@@ -135,18 +131,19 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
     masks: list[MaskPatch | None] = []
     label_indices: list[int] = []
     region_ids: list[str] = []
-    for region in regions:
+    for labelled in regions:
+        label = labelled.labels[0]
         try:
-            if region.label not in index_of:
+            if label not in index_of:
                 raise UnusableRegion("unknown_label")
-            box, mask = draw_region(region.shapes, size)
+            drawn = draw_together(labelled.region.shapes, size)
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
             continue
-        boxes.append(box)
-        masks.append(mask)
-        label_indices.append(index_of[region.label])
-        region_ids.append(region.region_id)
+        boxes.append(drawn.box_xyxy_px)
+        masks.append(drawn.mask)
+        label_indices.append(index_of[label])
+        region_ids.append(labelled.region.region_id)
     target = TrainingTarget(
         size=size,
         boxes_xyxy_px=np.array(boxes, dtype=np.float32).reshape(-1, 4),
@@ -172,84 +169,3 @@ def _parse_time(text: Any) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
-def _group_by_object(results: Sequence[Any]) -> tuple[list[list[Mapping[str, Any]]], int]:
-    """Sort results by object (same id, image and page; without id: alone); count what is no result."""
-    objects: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    malformed = 0
-    for index, result in enumerate(results):
-        if not isinstance(result, Mapping):
-            malformed += 1
-            continue
-        place = (str(result.get("to_name")), str(result.get("item_index") or 0))
-        objects.setdefault((*place, str(result.get("id") or f"#{index}")), []).append(result)
-    return list(objects.values()), malformed
-
-
-def _read_region(
-    results: Sequence[Mapping[str, Any]], config: LabelConfig
-) -> tuple[tuple[str, int], LabelledRegion] | None:
-    """Return (image tag, item index) and region of one object's results; None for a choice, relation or text.
-
-    Raises UnusableRegion.
-    """
-    if any(result.get("is_positive") is not None for result in results):
-        raise UnusableRegion("prompt")
-    drawn = [result for result in results if _kind_of_type(result) in (*SHAPE_KINDS, _KEYPOINT)]
-    if not drawn:
-        if any(_kind_of_type(result) in _OTHER_IMAGE_TYPES for result in results):
-            raise UnusableRegion("unsupported_shape")
-        return None
-    # Labels that stay selected while a suggestion is accepted are added as results of their own type around
-    # the region's value, say a `keypointlabels` that holds an rle. Only a value that fits its type draws.
-    fitting = [result for result in drawn if kind_of_value(result.get("value")) == _kind_of_type(result)]
-    shapes = [result for result in fitting if _kind_of_type(result) != _KEYPOINT]
-    if not shapes:
-        raise UnusableRegion("keypoint" if fitting else "bad_geometry")
-    place = _place(shapes[0], config)
-    region_id = str(shapes[0].get("id") or "")
-    return place, LabelledRegion(region_id, _label(shapes, results, config), tuple(map(_shape, shapes)))
-
-
-def _kind_of_type(result: Mapping[str, Any]) -> str:
-    kind = str(result.get("type", "")).lower()
-    return kind if kind in _OTHER_IMAGE_TYPES else kind.removesuffix(LABELS_SUFFIX)
-
-
-def _shape(result: Mapping[str, Any]) -> RegionShape:
-    size = parse_recorded_size(result.get("original_width"), result.get("original_height"))
-    return RegionShape(_kind_of_type(result), result["value"], size)
-
-
-def _place(result: Mapping[str, Any], config: LabelConfig) -> tuple[str, int]:
-    control = config.control(str(result.get("from_name")))
-    if control is None or result.get("to_name", control.to_name) != control.to_name:
-        raise UnusableRegion("unknown_control")
-    item_index = result.get("item_index") or 0
-    if not isinstance(item_index, int):
-        raise UnusableRegion("unknown_page")
-    return control.to_name, item_index
-
-
-def _label(
-    shapes: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], config: LabelConfig
-) -> str:
-    """Return the first of an object's labels that is learnt: of its shapes, then of its `labels` results."""
-    companions = [result for result in results if result.get("type") == LABELS_SUFFIX]
-    stored = [config.stored_label(name) for result in (*shapes, *companions) for name in _label_names(result)]
-    learnt = next((name for name in stored if name in config.labels), None)
-    if learnt is not None:
-        return learnt
-    if not stored:
-        raise UnusableRegion("no_label")
-    is_in_config = any(name in config.all_labels for name in stored)
-    raise UnusableRegion("not_predicted" if is_in_config else "unknown_label")
-
-
-def _label_names(result: Mapping[str, Any]) -> list[str]:
-    value = result.get("value")
-    if not isinstance(value, Mapping):
-        return []
-    names = value.get(str(result.get("type")).lower()) or value.get(LABELS_SUFFIX)
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []

@@ -1,6 +1,6 @@
 """The labeling config: which tags draw what on which image, and which labels there are.
 
-A tag is added here, in `targets` (how its regions teach) and in `results` (how it is predicted).
+Which tags draw regions is known to `core/regions`; a new kind of region is added there.
 Source of tag and attribute names: Label Studio 1.23 tag reference; its editor reads both without regard
 to case, stores a label's `alias` instead of its `value` where there is one, and takes either when reading.
 """
@@ -8,15 +8,15 @@ to case, stores a label's `alias` instead of its `value` where there is one, and
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
+from backend.core.regions.kinds import KINDS, kind_of_type
 from backend.errors import LabelConfigError
 
 MAX_CONFIG_CHARS = 1_000_000
-KINDS = ("rectangle", "ellipse", "polygon", "brush", "keypoint")
-LABELS_SUFFIX = "labels"
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class ImageTag:
 class ControlTag:
     """A tag that draws regions on one image.
 
-    kind: one of KINDS. result_type: `type` of its results, "rectanglelabels", or "rectangle" when it is
+    result_type: `type` of its results, that of the kind's labels tag, or that of its plain tag when it is
     paired with the `<Labels>` named labels_tag. labels: as Label Studio stores them (alias before value).
     score_threshold: `model_score_threshold`; is_skipped: `model_skip`, no predictions in this tag.
     """
 
     name: str
-    kind: str
+    kind: RegionKind
     to_name: str
     labels: tuple[str, ...]
     result_type: str
@@ -50,6 +50,11 @@ class ControlTag:
     smart: bool = True
     score_threshold: float | None = None
     is_skipped: bool = False
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether regions of its labels are learned and predicted."""
+        return self.kind.is_learned and not self.is_skipped
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class LabelConfig:
     """What a labeling config says about images.
 
     colors: background colour by label, as written. aliases: label values that are stored under an alias.
-    others: control tags that are left alone.
+    others: control tags that are left alone. kinds: of regions that are read, whatever tags there are.
     """
 
     images: tuple[ImageTag, ...]
@@ -74,20 +79,16 @@ class LabelConfig:
     colors: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     others: tuple[OtherTag, ...] = ()
+    kinds: tuple[RegionKind, ...] = KINDS
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Labels to learn and predict: of every tag but key points and `model_skip`; unique, in order."""
-        return _unique(
-            label
-            for control in self.controls
-            if control.kind != "keypoint" and not control.is_skipped
-            for label in control.labels
-        )
+        """Labels to learn and predict: of every tag that is learned; unique, in order."""
+        return _unique(label for control in self.controls if control.is_learned for label in control.labels)
 
     @cached_property
     def all_labels(self) -> tuple[str, ...]:
-        """Labels of every control tag, `model_skip` and key points too; unique, in order."""
+        """Labels of every control tag, also those that are not learned; unique, in order."""
         return _unique(label for control in self.controls for label in control.labels)
 
     def control(self, name: str) -> ControlTag | None:
@@ -107,7 +108,7 @@ class LabelConfig:
         return label if label in self.all_labels else self.aliases.get(label, label)
 
 
-def parse_label_config(xml: str) -> LabelConfig:
+def parse_label_config(xml: str, kinds: tuple[RegionKind, ...] = KINDS) -> LabelConfig:
     """Read a labeling config.
 
     A plain tag (`<Rectangle>`) is paired with the first `<Labels>` of the same image. Labels that come from
@@ -119,34 +120,40 @@ def parse_label_config(xml: str) -> LabelConfig:
         raise _error("the labeling config is empty; wanted its XML, <View>...</View>")
     if len(xml) > MAX_CONFIG_CHARS:
         raise _error(f"the labeling config has {len(xml)} characters, at most {MAX_CONFIG_CHARS} are read")
-    return _parse_cached(xml)
+    return _parse_cached(xml, kinds)
 
 
 @lru_cache(maxsize=32)  # every request brings the config, and a server sees few different ones
-def _parse_cached(xml: str) -> LabelConfig:
-    tags = _read_tags(xml)
-    images = {tag.name: _image_tag(tag) for tag in reversed(tags) if tag.kind == "image" and tag.name}
-    plain_labels = {tag.to_name: tag for tag in reversed(tags) if tag.kind == LABELS_SUFFIX and tag.name}
+def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
+    tags = _read_tags(xml, kinds)
+    images = {tag.name: _image_tag(tag) for tag in reversed(tags) if tag.lower == "image" and tag.name}
+    plain_labels = {tag.to_name: tag for tag in reversed(tags) if tag.lower == LABELS_SUFFIX and tag.name}
     controls: list[ControlTag] = []
     colors: dict[str, str] = {}
     aliases: dict[str, str] = {}
     others: list[_Tag] = []
     for tag in tags:
-        if tag.kind.removesuffix(LABELS_SUFFIX) not in KINDS or not tag.name or tag.to_name not in images:
+        kind = kind_of_type(tag.lower, kinds)
+        if kind is None or not tag.name or tag.to_name not in images:
             others.append(tag)
             continue
-        labels_tag = tag if tag.kind.endswith(LABELS_SUFFIX) else plain_labels.get(tag.to_name)
+        labels_tag = tag if tag.lower == kind.labels_tag else plain_labels.get(tag.to_name)
         labels = labels_tag.labels if labels_tag else {}
         for label in labels.values():
             if label.color:
                 colors.setdefault(label.stored, label.color)
             if label.value and label.value != label.stored:
                 aliases.setdefault(label.value, label.stored)
-        controls.append(_control_tag(tag, tuple(labels), labels_tag))
+        controls.append(_control_tag(tag, kind, tuple(labels), labels_tag))
     if not any(control.labels for control in controls):
-        raise _error(_no_labels_message(images))
+        raise _error(_no_labels_message(images, kinds))
     return LabelConfig(
-        tuple(reversed(images.values())), tuple(controls), colors, aliases, _other_tags(others, controls)
+        images=tuple(reversed(images.values())),
+        controls=tuple(controls),
+        colors=colors,
+        aliases=aliases,
+        others=_other_tags(others, controls),
+        kinds=kinds,
     )
 
 
@@ -171,10 +178,10 @@ class _Label:
 class _Tag:
     """An element with a part to play.
 
-    kind: its tag in lower case; written: as it stands. labels: those below it, by stored name.
+    lower: its tag in lower case; written: as it stands. labels: those below it, by stored name.
     """
 
-    kind: str
+    lower: str
     written: str
     attributes: dict[str, str]
     labels: dict[str, _Label]
@@ -195,23 +202,25 @@ class _NoDoctypeBuilder(ElementTree.TreeBuilder):
         )
 
 
-def _read_tags(xml: str) -> list[_Tag]:
+def _read_tags(xml: str, kinds: Sequence[RegionKind]) -> list[_Tag]:
     """Return images, control tags and `<Labels>` in document order; one pass, however they are nested."""
     tags: list[_Tag] = []
     waiting: list[tuple[ElementTree.Element, _Tag | None]] = [(_parse_xml(xml), None)]
     while waiting:
         element, owner = waiting.pop()
-        kind = element.tag.lower() if isinstance(element.tag, str) else ""
+        lower = element.tag.lower() if isinstance(element.tag, str) else ""
         attributes = {name.lower(): value for name, value in element.attrib.items()}
-        if kind == "label" and owner is not None:
+        if lower == "label" and owner is not None:
             value = attributes.get("value", "")
             label = _Label(attributes.get("alias") or value, value, attributes.get("background", ""))
             if label.stored:
                 owner.labels.setdefault(label.stored, label)
-        elif kind == "image" or kind.endswith(LABELS_SUFFIX) or kind in KINDS or "toname" in attributes:
-            tag = _Tag(kind, str(element.tag), attributes, {})
+        elif (
+            lower == "image" or lower.endswith(LABELS_SUFFIX) or kind_of_type(lower, kinds)
+        ) or "toname" in attributes:
+            tag = _Tag(lower, str(element.tag), attributes, {})
             tags.append(tag)
-            owner = tag if kind.endswith(LABELS_SUFFIX) else owner
+            owner = tag if lower.endswith(LABELS_SUFFIX) else owner
         waiting.extend((child, owner) for child in reversed(element))
     return tags
 
@@ -234,15 +243,15 @@ def _image_tag(tag: _Tag) -> ImageTag:
     return ImageTag(tag.name, key, is_list, template=None if is_one_variable else value)
 
 
-def _control_tag(tag: _Tag, labels: tuple[str, ...], labels_tag: _Tag | None) -> ControlTag:
+def _control_tag(tag: _Tag, kind: RegionKind, labels: tuple[str, ...], labels_tag: _Tag | None) -> ControlTag:
     # What a plain tag does not say about the model, the `<Labels>` beside it may.
     settings = {**(labels_tag.attributes if labels_tag else {}), **tag.attributes}
     return ControlTag(
         name=tag.name,
-        kind=tag.kind.removesuffix(LABELS_SUFFIX),
+        kind=kind,
         to_name=tag.to_name,
         labels=labels,
-        result_type=tag.kind,
+        result_type=tag.lower,
         labels_tag=None if labels_tag is None or labels_tag is tag else labels_tag.name,
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
         score_threshold=_score_threshold(tag.name, settings.get("model_score_threshold")),
@@ -264,15 +273,20 @@ def _score_threshold(control_name: str, text: str | None) -> float | None:
     return threshold
 
 
-def _no_labels_message(images: Iterable[str]) -> str:
+def _no_labels_message(images: Iterable[str], kinds: Sequence[RegionKind]) -> str:
     wanted = (
-        "RectangleLabels, EllipseLabels, PolygonLabels, BrushLabels or KeyPointLabels with <Label> tags, "
-        "or Rectangle, Ellipse, Polygon, Brush or KeyPoint beside a <Labels>"
+        f"{_any_of(kind.labels_title for kind in kinds)} with <Label> tags, "
+        f"or {_any_of(kind.title for kind in kinds)} beside a <Labels>"
     )
     names = ", ".join(images)
     if not names:
         return f"the labeling config has no <Image> with a name; this backend wants one, and {wanted}"
     return f"the labeling config has no labels for its image ({names}); add {wanted}, with toName set to it"
+
+
+def _any_of(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _error(message: str) -> LabelConfigError:

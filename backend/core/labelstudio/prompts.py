@@ -4,7 +4,7 @@ Two steps, because the first needs no image: `parse_prompts` reads the request, 
 page's prompts on the pixels of its image. A prompt that cannot be understood is passed over; nobody gets
 an error for a slip of the hand.
 
-Which prompts make one object, as the editor works: each rectangle, ellipse or polygon is an object of its
+Which prompts make one object, as the editor works: each outline (a rectangle, say) is an object of its
 own. All clicks, and all dabs, of one request are about one object, since the editor sends those of one
 label until the annotator accepts: a second click refines. A click in or beside a single shape, or inside
 one of several, refines that shape's object. Source: Label Studio 1.23.2, its editor's requests.
@@ -12,42 +12,35 @@ one of several, refines that shape's object. Source: Label Studio 1.23.2, its ed
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from backend.core.geometry.boxes import rect_pct_to_corners_px
 from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
-from backend.core.geometry.masks import alpha_to_mask, join_patches
-from backend.core.labelstudio.label_config import LABELS_SUFFIX, ControlTag, LabelConfig
+from backend.core.geometry.masks import join_patches
+from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.results import read_labels, read_size
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
-from backend.core.regions.brush_rle import decode_brush_rle
+from backend.core.regions.kind import Click, Dab, Outline, RegionKind, Shape
+from backend.core.regions.kinds import kind_of_value
+from backend.core.regions.outlines import outline_area_px
+from backend.core.regions.unusable import UnusableRegion
 
-ANSWER_KINDS = ("brush", "polygon", "ellipse", "rectangle")
-"""Controls an answer may come in, the one that holds most first."""
-OUTLINE_KINDS = ("rectangle", "ellipse", "polygon")
 MOST_PROMPTS = 200
-MOST_OUTLINE_POINTS = 2000
-SLACK_PCT = 1.0
-"""A click this far outside the image was meant for its edge."""
-MIN_OUTLINE_AREA_PX = 4.0
-ELLIPSE_CORNERS = 48
 HINT_LIMITS: dict[str, Any] = {"confidence_threshold": 0.08, "nms_threshold": 0.6, "max_regions": 60}
 """What a detector hands to the smart tools: also the unlikely, since the annotator points at one."""
 
 
 @dataclass(frozen=True)
 class RawPrompt:
-    """One prompt as sent: kind of shape, its `value`, and whether it adds or cuts."""
+    """One prompt as sent: its shape, and whether it adds or cuts."""
 
     region_id: str
-    kind: str
-    value: Mapping[str, Any] = field(repr=False)
+    kind: RegionKind
+    shape: Shape
     is_positive: bool
-    recorded_size: ImageSize | None
 
 
 @dataclass(frozen=True)
@@ -139,18 +132,13 @@ def place_prompts(page: PagePrompts, size: ImageSize) -> list[Prompts]:
     painted: list[MaskPatch] = []
     erased: list[MaskPatch] = []
     for raw in page.prompts:
-        if raw.kind in OUTLINE_KINDS:
-            outline = _outline_px(raw, size)
-            if outline is not None:
-                outlines.append(outline)
-        elif raw.kind == "keypoint":
-            point = _click_px(raw.value, size)
-            if point is not None:
-                clicks.append((*point, raw.is_positive))
-        elif raw.kind == "brush":
-            dab = _dab(raw, size)
-            if dab is not None:
-                (painted if raw.is_positive else erased).append(dab)
+        match raw.shape.prompt_mark(size):
+            case Outline(corners_px):
+                outlines.append(corners_px)
+            case Click(x_px, y_px):
+                clicks.append((x_px, y_px, raw.is_positive))
+            case Dab(mask):
+                (painted if raw.is_positive else erased).append(mask)
     objects = _join(outlines, clicks, painted, erased)
     return [prompts for prompts in objects if prompts.is_clear]
 
@@ -158,17 +146,17 @@ def place_prompts(page: PagePrompts, size: ImageSize) -> list[Prompts]:
 def answer_control(request: PromptRequest, config: LabelConfig, label: str | None) -> ControlTag:
     """Return the control tag the annotator needs the object in.
 
-    The first of Brush, Polygon, Ellipse and Rectangle that draws on the image and has the label, else the
-    smart tool's own. model_skip takes a tag out, unless it is the smart tool itself.
+    The first, in the order of the kinds, that draws on the image and has the label; else the smart tool's
+    own. model_skip takes a tag out, unless it is the smart tool itself.
     """
     candidates = [
         control
         for control in config.controls_for_image(request.control.to_name)
         if control is request.control or not control.is_skipped
     ]
-    for kind in ANSWER_KINDS:
+    for kind in config.kinds:
         for control in candidates:
-            if control.kind == kind and (label is None or label in control.labels):
+            if kind.is_learned and control.kind is kind and (label is None or label in control.labels):
                 return control
     return request.control
 
@@ -189,40 +177,21 @@ def _regions(results: Sequence[Any], config: LabelConfig) -> list[_Region]:
         if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
             continue
         region_id = str(result.get("id") or f"#{index}")
-        label = _label_of(result, config)
-        if label is not None:
-            labels.setdefault(region_id, label)
+        found = read_labels(result, config)
+        if found:
+            labels.setdefault(region_id, found[0])
         control = config.control(str(result.get("from_name")))
-        kind = _kind_of(result["value"])
+        kind = kind_of_value(result["value"], config.kinds)
         if control is None or kind is None:
             continue
-        prompt = RawPrompt(region_id, kind, result["value"], _is_positive(result), _recorded_size(result))
         drawn.pop(region_id, None)  # moved or drawn anew: it is the newest now
+        try:
+            shape = kind.read(result["value"], read_size(result))
+        except UnusableRegion:
+            continue
+        prompt = RawPrompt(region_id, kind, shape, _is_positive(result))
         drawn[region_id] = _Region(control, None, _item_index(result), prompt)
     return [replace(region, label=labels.get(region_id)) for region_id, region in drawn.items()]
-
-
-def _label_of(result: Mapping[str, Any], config: LabelConfig) -> str | None:
-    value = result["value"]
-    own_key = str(result.get("type", "")).lower()
-    for key in (own_key, *(k for k in value if str(k).lower().endswith(LABELS_SUFFIX))):
-        names = value.get(key)
-        if isinstance(names, list) and names and isinstance(names[0], str) and names[0]:
-            return config.stored_label(names[0])
-    return None
-
-
-def _kind_of(value: Mapping[str, Any]) -> str | None:
-    """Tell the shape by its fields, as the editor does."""
-    if "rle" in value:
-        return "brush"
-    if "points" in value:
-        return "polygon"
-    if "radiusX" in value:
-        return "ellipse"
-    if "x" not in value or "y" not in value:
-        return None
-    return "rectangle" if "height" in value else "keypoint"
 
 
 def _is_positive(result: Mapping[str, Any]) -> bool:
@@ -231,102 +200,9 @@ def _is_positive(result: Mapping[str, Any]) -> bool:
     return mark not in (False, 0, "false", "0")
 
 
-def _recorded_size(result: Mapping[str, Any]) -> ImageSize | None:
-    width, height = result.get("original_width"), result.get("original_height")
-    if isinstance(width, int) and isinstance(height, int) and 1 <= width <= 10**6 and 1 <= height <= 10**6:
-        return ImageSize(width, height)
-    return None
-
-
 def _item_index(result: Mapping[str, Any]) -> int:
     index = result.get("item_index")
     return index if isinstance(index, int) and index >= 0 else 0
-
-
-def _number(value: Mapping[str, Any], key: str, default: float | None = None) -> float | None:
-    number = value.get(key, default)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        return None
-    return float(number) if abs(number) <= 1e6 else None
-
-
-def _click_px(value: Mapping[str, Any], size: ImageSize) -> tuple[float, float] | None:
-    x, y = _number(value, "x"), _number(value, "y")
-    if x is None or y is None:
-        return None
-    if not (-SLACK_PCT <= x <= 100 + SLACK_PCT and -SLACK_PCT <= y <= 100 + SLACK_PCT):
-        return None
-    last = 0.5  # a click on the far edge belongs to the last pixel
-    return (
-        min(max(x * size.width / 100, last), size.width - last),
-        min(max(y * size.height / 100, last), size.height - last),
-    )
-
-
-def _outline_px(raw: RawPrompt, size: ImageSize) -> FloatArray | None:
-    """Return the corners [K, 2] of a rough shape, None for one without area on the image."""
-    if raw.kind == "rectangle":
-        points = _rectangle_points(raw.value, size)
-    elif raw.kind == "ellipse":
-        points = _ellipse_points(raw.value, size)
-    else:
-        points = _polygon_points(raw.value, size)
-    if points is None:
-        return None
-    corners = points.astype(np.float32)
-    low = np.maximum(corners.min(axis=0), 0)
-    high = np.minimum(corners.max(axis=0), [size.width, size.height])
-    if (high - low).min() <= 0.5 or _area_px(corners) < MIN_OUTLINE_AREA_PX:
-        return None
-    return corners
-
-
-def _rectangle_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
-    x, y, width, height = (_number(value, key) for key in ("x", "y", "width", "height"))
-    rotation = _number(value, "rotation", 0.0)
-    if x is None or y is None or width is None or height is None or width <= 0 or height <= 0:
-        return None
-    return rect_pct_to_corners_px(x, y, width, height, rotation or 0.0, size)
-
-
-def _ellipse_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
-    x, y, radius_x, radius_y = (_number(value, key) for key in ("x", "y", "radiusX", "radiusY"))
-    if x is None or y is None or radius_x is None or radius_y is None:
-        return None
-    turn = math.radians(_number(value, "rotation", 0.0) or 0.0)
-    angles = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)
-    along = np.cos(angles) * radius_x * size.width / 100
-    down = np.sin(angles) * radius_y * size.height / 100
-    turned_x = along * math.cos(turn) - down * math.sin(turn)
-    turned_y = along * math.sin(turn) + down * math.cos(turn)
-    return np.stack([turned_x + x * size.width / 100, turned_y + y * size.height / 100], axis=1)
-
-
-def _polygon_points(value: Mapping[str, Any], size: ImageSize) -> np.ndarray[Any, Any] | None:
-    try:
-        points = np.array(value["points"], dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-    if points.ndim != 2 or points.shape[1] != 2 or not 3 <= len(points) <= MOST_OUTLINE_POINTS:
-        return None
-    if not np.all(np.abs(points) <= 1e6):
-        return None
-    scaled: np.ndarray[Any, Any] = points * (size.width / 100, size.height / 100)
-    return scaled
-
-
-def _area_px(corners: FloatArray) -> float:
-    """Return the area of a simple polygon [K, 2]. Source: the shoelace formula."""
-    xs, ys = corners[:, 0].astype(np.float64), corners[:, 1].astype(np.float64)
-    return abs(float(np.dot(xs, np.roll(ys, -1)) - np.dot(ys, np.roll(xs, -1)))) / 2
-
-
-def _dab(raw: RawPrompt, size: ImageSize) -> MaskPatch | None:
-    try:
-        alpha = decode_brush_rle(raw.value["rle"], raw.recorded_size or size)
-    except (TypeError, ValueError):
-        return None
-    return MaskPatch.from_full(alpha_to_mask(alpha, size))
 
 
 def _join(
@@ -367,5 +243,5 @@ def _owner(outlines: Sequence[FloatArray], x: float, y: float) -> int | None:
     for k, outline in enumerate(outlines):
         low, high = outline.min(axis=0), outline.max(axis=0)
         if low[0] <= x <= high[0] and low[1] <= y <= high[1]:
-            holding.append((_area_px(outline), -k))
+            holding.append((outline_area_px(outline), -k))
     return -min(holding)[1] if holding else None

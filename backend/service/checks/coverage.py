@@ -8,14 +8,6 @@ from typing import Any
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig, OtherTag
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
 
-_NEEDS_MASKS = ("polygon", "brush")
-_WHAT = {
-    "rectangle": "boxes are predicted",
-    "ellipse": "ellipses are predicted",
-    "polygon": "outlines are predicted",
-    "brush": "painted areas are predicted",
-}
-
 
 def coverage_checks(config: LabelConfig, card: Mapping[str, Any] | None) -> Iterator[Check]:
     """Yield the checks of control tags and labels, one item for each.
@@ -39,19 +31,19 @@ def _controls(config: LabelConfig, *, has_masks: bool) -> Check:
 
 
 def _control_item(control: ControlTag, has_masks: bool) -> Item:
-    name = f"{control.name} ({control.kind})"
-    if control.kind == "keypoint":
-        return Item(name, SKIPPED, "key points are prompts of smart tools; they are not predicted")
+    name = f"{control.name} ({control.kind.name})"
+    if not control.kind.is_learned:
+        return Item(name, SKIPPED, control.kind.check_text)
     if control.is_skipped:
         return Item(name, SKIPPED, "model_skip is set: neither learned nor predicted")
     if not control.labels:
         return Item(name, SKIPPED, "it has no labels: give it some, or a <Labels> beside it")
-    if control.kind in _NEEDS_MASKS and not has_masks:
+    if control.kind.needs_mask and not has_masks:
         why = "the model that serves has no segmentation head: switch it on under Model Options and train"
         return Item(name, WARNING, why)
     threshold = control.score_threshold
     tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"
-    return Item(name, OK, _WHAT[control.kind] + tail)
+    return Item(name, OK, control.kind.check_text + tail)
 
 
 def _other_item(tag: OtherTag, config: LabelConfig) -> Item:
@@ -59,7 +51,8 @@ def _other_item(tag: OtherTag, config: LabelConfig) -> Item:
     if config.image(tag.to_name) is None:
         return Item(name, SKIPPED, f"it belongs to {tag.to_name}, which is no <Image>")
     if tag.tag.lower() == "labels":
-        return Item(name, SKIPPED, "no Rectangle, Ellipse, Polygon or Brush beside it takes its labels")
+        tags = ", ".join(kind.title for kind in config.kinds if kind.is_learned)
+        return Item(name, SKIPPED, f"no plain tag beside it ({tags}) takes its labels")
     return Item(name, SKIPPED, f"<{tag.tag}> is left to people: only shapes and painted areas are learned")
 
 
@@ -110,6 +103,7 @@ def _label_item(
 
 def _why_never(label: str, config: LabelConfig) -> str:
     kinds = {control.kind for control in config.controls if label in control.labels}
-    if kinds == {"keypoint"}:
-        return "only key points have it, and those are not predicted"
+    if not any(kind.is_learned for kind in kinds):
+        plurals = " and ".join(sorted(kind.plural for kind in kinds))
+        return f"only {plurals} have it, and those are not predicted"
     return "model_skip is set on every tag that has it"

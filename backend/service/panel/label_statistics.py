@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from backend.core.labelstudio.annotations import choose_annotation
+from backend.core.labelstudio.annotations import AnnotatedTask, annotated_task
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.labelstudio.results import Region
+from backend.errors import AnnotationError
 from backend.service.ports import Json
-
-_GEOMETRIC = ("rectangle", "ellipse", "polygon")
 
 
 def count_labels(tasks: Iterable[Json], config: LabelConfig) -> Json:
-    """Count what the newest usable annotation of each task holds, as a training would read it.
+    """Count what a training of these tasks would learn from; only the images themselves are not looked at.
 
-    Returns annotated_images, shapes (geometric), painted (brush), total, and labels: one entry for every
-    label of the config, also those at zero, with its color, then labels that the config no longer has.
+    Returns annotated_images, shapes (geometric), painted (painted areas), total, and labels: one entry for
+    every label that is learned, also those at zero, with its color; then the labels of regions that no
+    training learns, since the config no longer has them. Those are in no total. A region of several labels
+    counts once in the totals, and once for each of its labels.
     """
-    by_label: dict[str, dict[str, int]] = {label: {"shapes": 0, "painted": 0} for label in config.labels}
+    by_label = {label: _zero() for label in config.labels}
+    totals = _zero()
     annotated = 0
     for task in tasks:
-        annotation = choose_annotation(task)
-        if annotation is None:
+        read = _read(task, config)
+        if read is None:
             continue
         annotated += 1
-        for label, kind in _objects(annotation.get("result") or (), config):
-            by_label.setdefault(label, {"shapes": 0, "painted": 0})[kind] += 1
-    shapes = sum(counts["shapes"] for counts in by_label.values())
-    painted = sum(counts["painted"] for counts in by_label.values())
+        for labelled in (labelled for page in read.pages for labelled in page.regions):
+            counted_as = _counted_as(labelled.region)
+            totals[counted_as] += 1
+            for label in labelled.labels:
+                by_label[label][counted_as] += 1
+        for region in read.unlearned:
+            for label in region.labels:
+                if label not in config.all_labels:
+                    by_label.setdefault(label, _zero())[_counted_as(region)] += 1
     return {
         "annotated_images": annotated,
-        "shapes": shapes,
-        "painted": painted,
-        "total": shapes + painted,
+        **totals,
+        "total": sum(totals.values()),
         "labels": [
             {"label": label, "color": config.colors.get(label), "in_config": label in config.labels, **counts}
             for label, counts in by_label.items()
@@ -41,28 +47,16 @@ def count_labels(tasks: Iterable[Json], config: LabelConfig) -> Json:
     }
 
 
-def _objects(results: Iterable[Mapping[str, Any]], config: LabelConfig) -> list[tuple[str, str]]:
-    """Return (label, "shapes" or "painted") of every object; results that share an id are one object."""
-    kinds = {control.name: control.kind for control in config.controls}
-    labels: dict[str, str] = {}
-    shapes: dict[str, str] = {}
-    for number, result in enumerate(results):
-        if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
-            continue
-        region_id = str(result.get("id") or f"unnamed-{number}")
-        kind = kinds.get(str(result.get("from_name")))
-        if kind in _GEOMETRIC:
-            shapes[region_id] = "shapes"
-        elif kind == "brush":
-            shapes[region_id] = "painted"
-        label = _first_label(result["value"])
-        if label is not None and kind != "keypoint":
-            labels.setdefault(region_id, label)
-    return [(labels[region_id], kind) for region_id, kind in shapes.items() if region_id in labels]
+def _zero() -> dict[str, int]:
+    return {"shapes": 0, "painted": 0}
 
 
-def _first_label(value: Mapping[str, Any]) -> str | None:
-    for name, content in value.items():
-        if name.endswith("labels") and isinstance(content, list) and content and isinstance(content[0], str):
-            return content[0]
-    return None
+def _counted_as(region: Region) -> str:
+    return "painted" if region.kind.is_painted else "shapes"
+
+
+def _read(task: Json, config: LabelConfig) -> AnnotatedTask | None:
+    try:
+        return annotated_task(task, config)
+    except AnnotationError:  # it has no image to learn from
+        return None

@@ -142,7 +142,7 @@ def show_project(services: Services, key: str) -> Json:
         controls = [
             {
                 "name": control.name,
-                "kind": control.kind,
+                "kind": control.kind.name,
                 "to_name": control.to_name,
                 "labels": list(control.labels),
                 "is_skipped": control.is_skipped,

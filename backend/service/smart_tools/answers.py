@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.core.geometry.instances import FloatArray, ImageSize
-from backend.core.geometry.masks import deepest_pixel
+from backend.core.geometry.instances import ImageSize
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.predictions import make_prediction, region_for_object
 from backend.core.labelstudio.prompts import (
@@ -182,9 +181,7 @@ class Interactive:
     ) -> list[Json]:
         with self._lock:
             rng = np.random.default_rng(self._rng.integers(2**63))
-        # A key point belongs where it is surest to lie on the object.
-        box = _pixel_box(*deepest_pixel(found.mask)) if control.kind == "keypoint" else None
-        return region_for_object(control, label, size, box, found.mask, found.score, page.page, rng=rng)
+        return region_for_object(control, label, size, None, found.mask, found.score, page.page, rng=rng)
 
 
 def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:
@@ -203,7 +200,3 @@ def _best_guess(
         return labels[found.label_index]
     choices = smart.labels or config.labels
     return choices[0] if len(choices) == 1 else None
-
-
-def _pixel_box(x: int, y: int) -> FloatArray:
-    return np.array([x, y, x + 1, y + 1], dtype=np.float32)

@@ -128,7 +128,9 @@ def _obstacle(card: Mapping[str, Any], labels: Sequence[str], config: LabelConfi
 
 
 def _tags(config: LabelConfig) -> set[tuple[str, str, str, tuple[str, ...]]]:
-    return {(tag.name, tag.kind, tag.to_name, tag.labels) for tag in config.controls if not tag.is_skipped}
+    return {
+        (tag.name, tag.kind.name, tag.to_name, tag.labels) for tag in config.controls if not tag.is_skipped
+    }
 
 
 def _compare(

@@ -11,13 +11,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_MASK = re.compile(rb'"rle"\s*:\s*\[')
+from backend.core.regions.kinds import KINDS
+
+_FIELDS = [kind.bulky_field for kind in KINDS if kind.bulky_field is not None]
+_MASK = re.compile(rb'"(?:%b)"\s*:\s*\[' % "|".join(map(re.escape, _FIELDS)).encode())
 _NUMBERS = re.compile(rb"[\s\d,]*\Z")
 _LEAST_BYTES = 100
 
 
 def cut_masks(body: bytes) -> tuple[bytes, list[bytes]]:
-    """Return a JSON body with a number in place of each long list named `rle`, and those lists.
+    """Return a JSON body with a number in place of each long list of a mask's numbers, and those lists.
 
     The n-th list becomes `[-1 - n]`, which no mask is: its numbers are bytes. A list of anything but numbers
     stays as it is. Text in a body cannot be mistaken for a list: its quotes are escaped.
@@ -48,12 +51,15 @@ def with_masks(context: Any, masks: list[bytes]) -> Any:
 def _with_mask(result: Any, masks: list[bytes]) -> Any:
     if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
         return result
-    rle = result["value"].get("rle")
-    if not isinstance(rle, list) or len(rle) != 1 or not isinstance(rle[0], int) or rle[0] >= 0:
-        return result
-    number = -1 - rle[0]
-    numbers = _numbers(masks[number]) if number < len(masks) else []
-    return {**result, "value": {**result["value"], "rle": numbers}}
+    value = result["value"]
+    return {**result, "value": value | {key: _put_back(value[key], masks) for key in _FIELDS if key in value}}
+
+
+def _put_back(mask: Any, masks: list[bytes]) -> Any:
+    if not isinstance(mask, list) or len(mask) != 1 or not isinstance(mask[0], int) or mask[0] >= 0:
+        return mask
+    number = -1 - mask[0]
+    return _numbers(masks[number]) if number < len(masks) else []
 
 
 def _numbers(text: bytes) -> list[int]:

@@ -332,7 +332,7 @@ def test_regions_go_to_their_image_and_page():
     data = {"front": "f.png", "pages": ["p0", "p1", "p2"]}
     annotated = annotated_task({"data": data, "annotations": [annotation(*results)]}, TWO_IMAGES)
     counts = {
-        (page.page.reference, page.page.item_index): [r.label for r in page.regions]
+        (page.page.reference, page.page.item_index): [r.labels[0] for r in page.regions]
         for page in annotated.pages
     }
     assert counts == {("f.png", None): ["Cat"], ("p0", 0): ["Word"], ("p1", 1): [], ("p2", 2): ["Word"]}
@@ -406,7 +406,7 @@ def test_a_recorded_task_with_an_imported_annotation_teaches():
     config = parse_label_config(body["label_config"])
     annotated = [annotated_task(each, config) for each in body["tasks"]]
     assert [found is not None for found in annotated] == [False, True, False]
-    assert annotated[1].pages[0].regions[0].label == "Cat"
+    assert annotated[1].pages[0].regions[0].labels == ("Cat",)
 
 
 # Whatever comes

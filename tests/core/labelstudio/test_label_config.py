@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.labelstudio.label_config import ControlTag, ImageTag, parse_label_config
+from backend.core.regions.kinds import kind_of_type
 from backend.errors import LabelConfigError
 
 CAT_DOG = '<Label value="Cat"/><Label value="Dog" background="#00ff00"/>'
@@ -19,7 +20,7 @@ def rectangles(attributes="", labels=CAT_DOG):
 @pytest.mark.parametrize("kind", ["Rectangle", "Ellipse", "Polygon", "Brush", "KeyPoint"])
 def test_a_labels_tag_draws_its_own_labels(kind):
     control = config(f'<{kind}Labels name="c" toName="img">{CAT_DOG}</{kind}Labels>').control("c")
-    assert control == ControlTag("c", kind.lower(), "img", ("Cat", "Dog"), f"{kind.lower()}labels")
+    assert control == ControlTag("c", kind_of_type(kind), "img", ("Cat", "Dog"), f"{kind.lower()}labels")
 
 
 @pytest.mark.parametrize("kind", ["Rectangle", "Ellipse", "Polygon", "Brush", "KeyPoint"])
@@ -27,7 +28,7 @@ def test_a_labels_tag_draws_its_own_labels(kind):
 def test_a_plain_tag_is_paired_with_the_labels_of_its_image(kind, labels_first):
     tags = [f'<{kind} name="c" toName="img"/>', f'<Labels name="lab" toName="img">{CAT_DOG}</Labels>']
     parsed = config(*(reversed(tags) if labels_first else tags))
-    control = ControlTag("c", kind.lower(), "img", ("Cat", "Dog"), kind.lower(), labels_tag="lab")
+    control = ControlTag("c", kind_of_type(kind), "img", ("Cat", "Dog"), kind.lower(), labels_tag="lab")
     assert parsed.controls == (control,)
 
 

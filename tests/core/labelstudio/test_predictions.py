@@ -273,7 +273,7 @@ def test_without_label_the_region_has_none(name):
     (region,) = one(name, label=None, mask=disc())
     assert region["value"][region["type"]] == []
     (plain,) = one(name, label=None, mask=disc(), config=parse_label_config(PLAIN_SHAPES))
-    assert plain["type"] == parse_label_config(PLAIN_SHAPES).control(name).kind
+    assert plain["type"] == parse_label_config(PLAIN_SHAPES).control(name).kind.name
 
 
 @pytest.mark.parametrize("name", ["poly", "brush"])

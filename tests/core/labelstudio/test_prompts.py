@@ -157,7 +157,7 @@ def test_a_moved_region_is_the_newest():
     request = parse_prompts(
         {"result": [box(x=1, region_id="a"), box(x=2, region_id="b"), box(x=3, region_id="a")]}, TASK, CONFIG
     )
-    assert [raw.value["x"] for raw in request.pages[0].prompts] == [2, 3]
+    assert [raw.shape.x_pct for raw in request.pages[0].prompts] == [2, 3]
 
 
 def test_dabs_add_and_cut():
@@ -265,7 +265,7 @@ def captured(name: str):
 def test_what_label_studio_really_sends(name, control, label, kinds, item_index):
     request = captured(name)
     assert (request.control.name, request.label) == (control, label)
-    assert [raw.kind for raw in request.pages[0].prompts] == kinds
+    assert [raw.kind.name for raw in request.pages[0].prompts] == kinds
     assert request.pages[0].page.item_index == item_index
 
 

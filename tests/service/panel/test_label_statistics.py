@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+
+from backend.core.geometry.instances import ImageSize
+from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.service.panel.label_statistics import count_labels
 from tests.fakes import annotated
@@ -37,10 +43,79 @@ def test_a_plain_shape_and_its_label_are_one_object():
     assert counts["total"] == 1
 
 
-def test_a_label_that_left_the_config_is_shown_as_such():
+def test_a_label_that_left_the_config_is_shown_as_such_and_is_in_no_total():
     gone = region("rectangle", "Dust", "x", {"x": 1, "y": 1, "width": 5, "height": 5})
-    entry = counts_of([annotated(1, gone)])["labels"][-1]
-    assert entry == {"label": "Dust", "color": None, "in_config": False, "shapes": 1, "painted": 0}
+    counts = counts_of([annotated(1, gone)])
+    entry = {"label": "Dust", "color": None, "in_config": False, "shapes": 1, "painted": 0}
+    assert counts["labels"][-1] == entry
+    assert (counts["shapes"], counts["total"]) == (0, 0)
+
+
+# The statistics and a training count the same: of each case, what a training learns, by label.
+
+EVERY_CASE = """
+<View><Image name="image" value="$image"/>
+<RectangleLabels name="box" toName="image">
+  <Label value="Cell" alias="C"/><Label value="Debris"/>
+</RectangleLabels>
+<EllipseLabels name="ring" toName="image" model_skip="true">
+  <Label value="Debris"/><Label value="Hidden"/>
+</EllipseLabels>
+<KeyPointLabels name="spot" toName="image"><Label value="Debris"/><Label value="Spot"/></KeyPointLabels>
+</View>
+"""
+CONFIG = parse_label_config(EVERY_CASE)
+
+
+def box(*labels, region_id="a", **more):
+    value = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": list(labels)}
+    common = {"to_name": "image", "original_width": 100, "original_height": 100}
+    return {"id": region_id, "from_name": "box", "type": "rectanglelabels", "value": value, **common, **more}
+
+
+def ring(label):
+    value = {"x": 50, "y": 50, "radiusX": 9, "radiusY": 9, "ellipselabels": [label]}
+    return {**box(), "from_name": "ring", "type": "ellipselabels", "value": value}
+
+
+def spot(label, **more):
+    value = {"x": 50, "y": 50, "width": 1, "keypointlabels": [label]}
+    return {**box(), "from_name": "spot", "type": "keypointlabels", "value": value, **more}
+
+
+VALUE = box()["value"]
+
+
+@pytest.mark.parametrize(
+    ("results", "labels"),
+    [
+        pytest.param([box("Cell")], {"C": 1}, id="by value, stored by alias"),
+        pytest.param([box("C")], {"C": 1}, id="by alias"),
+        pytest.param([box("Gone", "Debris")], {"Debris": 1}, id="the first of several is gone"),
+        pytest.param([box("Gone")], {}, id="gone from the config"),
+        pytest.param([box("Debris", is_positive=True)], {}, id="a prompt that was left in"),
+        pytest.param([spot("Debris", is_positive=True)], {}, id="a click that was left in"),
+        pytest.param([spot("Debris")], {}, id="a key point"),
+        pytest.param([ring("Debris")], {"Debris": 1}, id="a skipped tag, with a label of another"),
+        pytest.param([ring("Hidden")], {}, id="a skipped tag's own label"),
+        pytest.param([box("C", from_name="renamed")], {}, id="a tag that is gone"),
+        pytest.param(
+            [box("C"), {**spot("Spot"), "value": box()["value"]}], {"C": 1}, id="a label left selected"
+        ),
+        pytest.param([box()], {}, id="no label"),
+        pytest.param([{**box("C"), "value": {"rectanglelabels": ["C"]}}], {}, id="no geometry"),
+        pytest.param([box("C"), box("Debris", region_id="b")], {"C": 1, "Debris": 1}, id="two"),
+    ],
+)
+def test_what_is_counted_is_what_a_training_learns(results, labels):
+    task = annotated(1, *results)
+    entries = count_labels([task], CONFIG)["labels"]
+    counted = {entry["label"]: entry["shapes"] for entry in entries if entry["in_config"]}
+    (page,) = annotated_task(task, CONFIG).pages
+    target = build_target(page.regions, CONFIG.labels, ImageSize(100, 100)).target
+    learned = Counter(CONFIG.labels[index] for index in target.label_indices.tolist())
+    assert {label: count for label, count in counted.items() if count} == labels == learned
+    assert set(counted) == set(CONFIG.labels)
 
 
 def test_rubbish_in_results_is_passed_over():
@@ -50,3 +125,8 @@ def test_rubbish_in_results_is_passed_over():
         ]
         == 0
     )
+
+
+def test_a_task_without_image_is_not_counted():
+    task = {**annotated(1, box("C")), "data": {}}
+    assert counts_of([task])["annotated_images"] == 0

@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,34 +9,45 @@ from label_studio_sdk.converter.brush import encode_rle as sdk_encode
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.regions.brush_rle import encode_brush_rle
-from backend.core.regions.shapes import (
-    REASONS,
-    RegionShape,
-    UnusableRegion,
-    draw_region,
-    kind_of_value,
-    parse_recorded_size,
-)
+from backend.core.regions.kind import draw_together
+from backend.core.regions.kinds import kind_of_type, kind_of_value
+from backend.core.regions.unusable import REASONS, UnusableRegion
+from backend.core.regions.values import parse_recorded_size
 
 SIZE = ImageSize(200, 100)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A value of a kind, read only when it is drawn, so that a table can hold what cannot be read."""
+
+    kind: str
+    value: dict
+    recorded_size: ImageSize | None = None
+
+
+def draw_region(drawings, size):
+    shapes = [kind_of_type(one.kind).read(one.value, one.recorded_size) for one in drawings]
+    drawn = draw_together(shapes, size)
+    return drawn.box_xyxy_px, drawn.mask
+
+
 def rectangle(x=10, y=20, width=30, height=40, **more):
-    return RegionShape("rectangle", {"x": x, "y": y, "width": width, "height": height, **more}, SIZE)
+    return Drawing("rectangle", {"x": x, "y": y, "width": width, "height": height, **more}, SIZE)
 
 
 def ellipse(x=50, y=50, radius_x=10, radius_y=30, rotation=0):
     value = {"x": x, "y": y, "radiusX": radius_x, "radiusY": radius_y, "rotation": rotation}
-    return RegionShape("ellipse", value, SIZE)
+    return Drawing("ellipse", value, SIZE)
 
 
 def polygon(*points):
-    return RegionShape("polygon", {"points": list(points), "closed": True}, SIZE)
+    return Drawing("polygon", {"points": list(points), "closed": True}, SIZE)
 
 
 def brush(mask, recorded=None):
     size = recorded or ImageSize(mask.shape[1], mask.shape[0])
-    return RegionShape("brush", {"format": "rle", "rle": encode_brush_rle(mask)}, size)
+    return Drawing("brush", {"format": "rle", "rle": encode_brush_rle(mask)}, size)
 
 
 def square_mask(size, left, top, right, bottom):
@@ -100,7 +112,7 @@ def test_shapes_are_drawn_at_the_size_of_the_decoded_image(size):
 
 
 def test_a_brush_mask_without_recorded_size_has_the_size_of_the_image():
-    shape = RegionShape("brush", {"rle": encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))}, None)
+    shape = Drawing("brush", {"rle": encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))}, None)
     assert draw_region([shape], SIZE)[0].tolist() == [5, 5, 9, 9]
 
 
@@ -110,7 +122,7 @@ def test_colour_and_erased_parts_of_a_brush_do_not_count():
     picture[..., :3] = (255, 128, 7)
     picture[3:13, 5:25, 3] = 255
     picture[6:10, 10:15, 3] = 0
-    shape = RegionShape("brush", {"rle": sdk_encode(picture.ravel())}, size)
+    shape = Drawing("brush", {"rle": sdk_encode(picture.ravel())}, size)
     box, mask = draw_region([shape], size)
     assert box.tolist() == [5, 3, 25, 13]
     assert mask.area_px == 10 * 20 - 4 * 5
@@ -169,15 +181,13 @@ GOOD_RLE = encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))
         ),
         pytest.param(polygon([10, 10], [50, 10], [90, 10]), "zero_area", id="line"),
         pytest.param(polygon([110, 10], [120, 10], [120, 40]), "outside_image", id="polygon outside"),
-        pytest.param(RegionShape("polygon", {"points": "abc"}, SIZE), "bad_geometry", id="points are text"),
-        pytest.param(RegionShape("polygon", {"points": None}, SIZE), "bad_geometry", id="points are null"),
+        pytest.param(Drawing("polygon", {"points": "abc"}, SIZE), "bad_geometry", id="points are text"),
+        pytest.param(Drawing("polygon", {"points": None}, SIZE), "bad_geometry", id="points are null"),
         pytest.param(brush(np.zeros((100, 200), dtype=bool)), "zero_area", id="empty brush"),
-        pytest.param(RegionShape("brush", {"rle": GOOD_RLE[:20]}, SIZE), "broken_rle", id="rle cut short"),
-        pytest.param(RegionShape("brush", {"rle": "xyz"}, SIZE), "broken_rle", id="rle is text"),
-        pytest.param(RegionShape("brush", {"rle": None}, SIZE), "broken_rle", id="rle is null"),
-        pytest.param(
-            RegionShape("brush", {"rle": GOOD_RLE}, ImageSize(7, 7)), "broken_rle", id="another size"
-        ),
+        pytest.param(Drawing("brush", {"rle": GOOD_RLE[:20]}, SIZE), "broken_rle", id="rle cut short"),
+        pytest.param(Drawing("brush", {"rle": "xyz"}, SIZE), "broken_rle", id="rle is text"),
+        pytest.param(Drawing("brush", {"rle": None}, SIZE), "broken_rle", id="rle is null"),
+        pytest.param(Drawing("brush", {"rle": GOOD_RLE}, ImageSize(7, 7)), "broken_rle", id="another size"),
     ],
 )
 def test_what_cannot_be_drawn_says_why(shape, reason):
@@ -202,7 +212,8 @@ def test_what_cannot_be_drawn_says_why(shape, reason):
     ids=str,
 )
 def test_the_kind_is_told_by_the_fields(value, kind):
-    assert kind_of_value(value) == kind
+    found = kind_of_value(value)
+    assert (found and found.name) == kind
 
 
 @pytest.mark.parametrize(
@@ -240,7 +251,7 @@ def test_whatever_stands_in_a_value_only_costs_the_region(kind, value):
     if kind == "polygon":
         value.setdefault("points", [])
     try:
-        box, _ = draw_region([RegionShape(kind, value, None)], SIZE)
+        box, _ = draw_region([Drawing(kind, value, None)], SIZE)
     except UnusableRegion as exc:
         assert exc.reason in REASONS
         return

@@ -1,0 +1,158 @@
+"""The face of a kind of region: all that the rest of the backend asks of rectangles, polygons and so on.
+
+A kind is one module beside this one. It has a `Shape`, the geometry of one region in percent, and makes one
+`RegionKind`: how a value is read, what it teaches, how it is written, what the connection check says.
+`kinds.KINDS` lists the kinds. Labeling configs, annotations, prompts, predictions, label statistics and
+checks loop over that tuple and name no kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+
+from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.masks import join_patches
+from backend.core.regions.unusable import UnusableRegion
+
+LABELS_SUFFIX = "labels"
+
+Value = Mapping[str, Any]
+"""The `value` of a Label Studio result."""
+
+
+class Teaches(Enum):
+    """The most that a region of a kind teaches."""
+
+    NOTHING = "nothing"
+    BOX = "a box"
+    MASK = "a box and a mask"
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A region in the orig frame: box_xyxy_px float32 [4]; mask None where the area in the box is unknown."""
+
+    box_xyxy_px: FloatArray
+    mask: MaskPatch | None
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """An object to be written: the image's size, box_xyxy_px float32 [4], and its mask if it has one."""
+
+    size: ImageSize
+    box_xyxy_px: FloatArray
+    mask: MaskPatch | None
+
+
+@dataclass(frozen=True)
+class Click:
+    """A prompt that says: the object is here, (x_px, y_px) in the orig frame."""
+
+    x_px: float
+    y_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A prompt drawn roughly around an object: corners_px float32 [K, 2], in the orig frame."""
+
+    corners_px: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Dab:
+    """A prompt painted roughly on an object."""
+
+    mask: MaskPatch
+
+
+PromptMark = Click | Outline | Dab
+
+
+class Shape(Protocol):
+    """The geometry of one region, checked, in percent of the image it is drawn on."""
+
+    def bounds_px(self, size: ImageSize) -> FloatArray:
+        """Return the smallest upright box around it, float32 [4], in an image of that size.
+
+        It may stick out of the image. Raises UnusableRegion.
+        """
+
+    def draw(self, size: ImageSize) -> Drawn:
+        """Return the region in the pixels of an image; what sticks out is cut off. Raises UnusableRegion."""
+
+    def prompt_mark(self, size: ImageSize) -> PromptMark | None:
+        """Return what it says as a prompt of a smart tool; None where that is nothing clear."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegionKind:
+    """One kind of region.
+
+    name: its plain control tag in lower case, which is also the `type` of that tag's results.
+    title: that tag as it is written. plural: of the thing itself, in sentences.
+    has_fields: whether a value has the fields by which the editor tells this kind.
+    read: the shape in a value; the size is the recorded one of the image. Raises UnusableRegion.
+    write: the geometry of a value for an object; None where the kind cannot show it.
+    teaches: NOTHING also means that it is not predicted; reason_unlearned is then the key of REASONS.
+    check_text: what the connection check says of a control tag of this kind.
+    needs_mask: only objects with a mask can be written.
+    is_painted: counted as a painted area, not as a shape.
+    bulky_field: the field of a value that may hold millions of numbers.
+    """
+
+    name: str
+    title: str
+    plural: str
+    has_fields: Callable[[Value], bool]
+    read: Callable[[Value, ImageSize | None], Shape]
+    write: Callable[[FoundObject], dict[str, Any] | None]
+    teaches: Teaches
+    check_text: str
+    reason_unlearned: str | None = None
+    needs_mask: bool = False
+    is_painted: bool = False
+    bulky_field: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.title}>"
+
+    @property
+    def labels_tag(self) -> str:
+        """The tag with labels of its own, in lower case; also the `type` and the key of its labels."""
+        return self.name + LABELS_SUFFIX
+
+    @property
+    def labels_title(self) -> str:
+        """The tag with labels of its own, as it is written."""
+        return self.title + LABELS_SUFFIX.capitalize()
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether its regions teach something, and so are predicted."""
+        return self.teaches is not Teaches.NOTHING
+
+
+def draw_together(shapes: Sequence[Shape], size: ImageSize) -> Drawn:
+    """Return an object made of one or more shapes: the box around all, and the masks there are, joined.
+
+    Raises UnusableRegion.
+    """
+    drawn = [shape.draw(size) for shape in shapes]
+    boxes = np.stack([one.box_xyxy_px for one in drawn])
+    box = np.concatenate((boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0))).astype(np.float32)
+    patches = [one.mask for one in drawn if one.mask is not None]
+    return Drawn(box, join_patches(patches) if patches else None)
+
+
+def why_nothing_is_drawn(bounds_xyxy_px: FloatArray, size: ImageSize) -> UnusableRegion:
+    """Return the error for a shape that covers no pixel of an image, by its bounds [4]."""
+    x1, y1, x2, y2 = bounds_xyxy_px.tolist()
+    is_apart = x2 <= 0 or y2 <= 0 or x1 >= size.width or y1 >= size.height
+    return UnusableRegion("outside_image" if is_apart and x2 > x1 and y2 > y1 else "zero_area")

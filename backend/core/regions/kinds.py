@@ -1,0 +1,34 @@
+"""The kinds of regions: a new one is its module, and its name in this tuple.
+
+What holds most comes first: the answer to a smart tool takes the first kind that the labeling config has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.core.regions.brush import BRUSH
+from backend.core.regions.ellipse import ELLIPSE
+from backend.core.regions.keypoint import KEYPOINT
+from backend.core.regions.kind import RegionKind
+from backend.core.regions.polygon import POLYGON
+from backend.core.regions.rectangle import RECTANGLE
+
+KINDS: tuple[RegionKind, ...] = (BRUSH, POLYGON, ELLIPSE, RECTANGLE, KEYPOINT)
+
+OTHER_TYPES = frozenset({"bitmask", "bitmasklabels", "magicwand", "vector", "vectorlabels", "ocrlabels"})
+"""`type` of the regions that Label Studio draws on images and no kind reads."""
+
+
+def kind_of_type(type_: str, kinds: Sequence[RegionKind] = KINDS) -> RegionKind | None:
+    """Return the kind whose tag, plain or with labels, is called that, in whatever case; else None."""
+    name = type_.lower()
+    return next((kind for kind in kinds if name in (kind.name, kind.labels_tag)), None)
+
+
+def kind_of_value(value: Any, kinds: Sequence[RegionKind] = KINDS) -> RegionKind | None:
+    """Return the kind of a result's value, told by its fields as the editor does; None if it is none."""
+    if not isinstance(value, Mapping):
+        return None
+    return next((kind for kind in kinds if kind.has_fields(value)), None)

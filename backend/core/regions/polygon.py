@@ -1,0 +1,76 @@
+"""Polygons: one ring of `points`, each [x, y] in percent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.polygons import patch_to_polygon
+from backend.core.regions.kind import Drawn, FoundObject, Outline, RegionKind, Teaches, Value
+from backend.core.regions.outlines import corner_bounds, draw_outline, outline_mark
+from backend.core.regions.unusable import UnusableRegion
+from backend.core.regions.values import DECIMALS_PCT, MAX_PCT
+
+MAX_POINTS = 20_000
+MAX_PROMPT_POINTS = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonShape:
+    """A closed ring: points_pct float64 [N, 2], N from 3 to MAX_POINTS."""
+
+    points_pct: npt.NDArray[np.float64] = field(repr=False)
+
+    def bounds_px(self, size: ImageSize) -> FloatArray:
+        """Return the smallest upright box around it."""
+        return corner_bounds(self._points_px(size))
+
+    def draw(self, size: ImageSize) -> Drawn:
+        """Return the area inside, and its box."""
+        return draw_outline(self._points_px(size), size)
+
+    def prompt_mark(self, size: ImageSize) -> Outline | None:
+        """Return its corners; None where they are more than a hand draws."""
+        return (
+            outline_mark(self._points_px(size), size) if len(self.points_pct) <= MAX_PROMPT_POINTS else None
+        )
+
+    def _points_px(self, size: ImageSize) -> npt.NDArray[np.float64]:
+        scaled: npt.NDArray[np.float64] = self.points_pct * (size.width / 100, size.height / 100)
+        return scaled
+
+
+def _read(value: Value, recorded_size: ImageSize | None) -> PolygonShape:
+    try:
+        points = np.array(value.get("points"))
+    except ValueError as exc:  # rows of different lengths
+        raise UnusableRegion("bad_geometry") from exc
+    if points.dtype.kind not in "if" or points.ndim != 2 or points.shape[1] != 2:
+        raise UnusableRegion("bad_geometry")
+    if not 3 <= len(points) <= MAX_POINTS or not np.all(np.abs(points) <= MAX_PCT):
+        raise UnusableRegion("bad_geometry")
+    return PolygonShape(points.astype(np.float64))
+
+
+def _write(found: FoundObject) -> dict[str, Any] | None:
+    if found.mask is None:
+        return None
+    points = patch_to_polygon(found.mask) * (100 / found.size.width, 100 / found.size.height)
+    return {"points": np.clip(points, 0, 100).round(DECIMALS_PCT).tolist(), "closed": True}
+
+
+POLYGON = RegionKind(
+    name="polygon",
+    title="Polygon",
+    plural="polygons",
+    has_fields=lambda value: "points" in value,
+    read=_read,
+    write=_write,
+    teaches=Teaches.MASK,
+    check_text="outlines are predicted",
+    needs_mask=True,
+)

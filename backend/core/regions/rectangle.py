@@ -1,0 +1,98 @@
+"""Rectangles: `x`, `y`, `width`, `height` in percent, turned by `rotation` about their top left corner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.boxes import clip_boxes, rect_pct_to_corners_px, xyxy_px_to_rect_pct
+from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.regions.kind import (
+    Drawn,
+    FoundObject,
+    Outline,
+    RegionKind,
+    Teaches,
+    Value,
+    why_nothing_is_drawn,
+)
+from backend.core.regions.outlines import corner_bounds, draw_outline, outline_mark
+from backend.core.regions.unusable import UnusableRegion
+from backend.core.regions.values import read_number, write_pct
+
+MIN_SIDE_PX = 0.5  # of an upright rectangle: below, it covers no pixel
+MIN_SIDE_PCT = 1e-3
+QUARTER_TURN_TOLERANCE_DEG = 0.01
+
+
+@dataclass(frozen=True)
+class RectangleShape:
+    """A rectangle with sides above 0, turned clockwise about its own top left corner."""
+
+    x_pct: float
+    y_pct: float
+    width_pct: float
+    height_pct: float
+    rotation_deg: float
+
+    def bounds_px(self, size: ImageSize) -> FloatArray:
+        """Return the smallest upright box around it."""
+        return corner_bounds(self._corners_px(size))
+
+    def draw(self, size: ImageSize) -> Drawn:
+        """Return its box; it has no mask, since what is inside is not known, unless it is turned.
+
+        Turned by other than quarter turns, its own area is nearer to the object than the box around it.
+        """
+        if abs(math.remainder(self.rotation_deg, 90)) >= QUARTER_TURN_TOLERANCE_DEG:
+            return draw_outline(self._corners_px(size), size)
+        bounds = self.bounds_px(size)
+        box: FloatArray = clip_boxes(bounds[None], size)[0]
+        if (box[2:] - box[:2]).min() < MIN_SIDE_PX:
+            raise why_nothing_is_drawn(bounds, size)
+        return Drawn(box, None)
+
+    def prompt_mark(self, size: ImageSize) -> Outline | None:
+        """Return its corners."""
+        return outline_mark(self._corners_px(size), size)
+
+    def _corners_px(self, size: ImageSize) -> npt.NDArray[np.float64]:
+        return rect_pct_to_corners_px(
+            self.x_pct, self.y_pct, self.width_pct, self.height_pct, self.rotation_deg, size
+        )
+
+
+def _has_fields(value: Value) -> bool:
+    return "x" in value and "height" in value and "radiusX" not in value
+
+
+def _read(value: Value, recorded_size: ImageSize | None) -> RectangleShape:
+    x, y, width, height = (read_number(value, key) for key in ("x", "y", "width", "height"))
+    if width <= 0 or height <= 0:
+        raise UnusableRegion("zero_area")
+    return RectangleShape(x, y, width, height, read_number(value, "rotation", 0.0))
+
+
+def _write(found: FoundObject) -> dict[str, Any] | None:
+    x, y, width, height = xyxy_px_to_rect_pct(found.box_xyxy_px, found.size)
+    if width < MIN_SIDE_PCT or height < MIN_SIDE_PCT:
+        return None
+    left, top = write_pct(x), write_pct(y)
+    width, height = write_pct(min(width, 100 - left)), write_pct(min(height, 100 - top))
+    return {"x": left, "y": top, "width": width, "height": height, "rotation": 0.0}
+
+
+RECTANGLE = RegionKind(
+    name="rectangle",
+    title="Rectangle",
+    plural="rectangles",
+    has_fields=_has_fields,
+    read=_read,
+    write=_write,
+    teaches=Teaches.BOX,
+    check_text="boxes are predicted",
+)
