@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from backend.bootstrap import build_services
+from backend.bootstrap.backend import build_backend
+from backend.bootstrap.web import build_housekeeping, build_panel
 from backend.logs import configure_logging
 from backend.settings import Settings
 from backend.web.app import create_app
@@ -21,5 +22,5 @@ def load_model_class() -> ModelClass:
 
 settings = Settings.from_env(os.environ)
 configure_logging(settings.log_level, settings.log_format)
-services = build_services(settings)
-app = create_app(services, load_model_class)
+backend = build_backend(settings)
+app = create_app(backend, build_panel(backend), build_housekeeping(backend), load_model_class)

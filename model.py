@@ -18,13 +18,11 @@ try:
 except ImportError as exc:
     raise ImportError(INSTALL_LABEL_STUDIO_ML) from exc
 
-from backend.bootstrap import shared_services
+from backend.bootstrap.backend import shared_backend
+from backend.service.backend import Backend
 from backend.service.engine.pipeline import task_id_of
-from backend.service.learning.train import request_training
-from backend.service.predicting.answer import PredictRequest, config_of, predict_tasks
-from backend.service.projects.events import note_event
+from backend.service.predicting.answer import PredictRequest, config_of
 from backend.service.projects.projects import key_of_project_object, parse_project_key
-from backend.service.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +42,11 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         label_config: str | None = None,
         train_output: Mapping[str, Any] | None = None,
         *,
-        services: Services | None = None,
+        backend: Backend | None = None,
         **kwargs: Any,
     ) -> None:
-        """Take what either generation hands over; services: ours where our own server builds it."""
-        self._services = services or shared_services()
+        """Take what either generation hands over; backend: that of our own server, where it builds this."""
+        self._backend = backend or shared_backend()
         self._project = parse_project_key(project_id) if project_id else None
         self._label_config = label_config
         if _TAKES_PROJECT:
@@ -56,8 +54,8 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         else:
             super().__init__(label_config=None, train_output=train_output, **kwargs)
             self._label_config = label_config
-        if self._project is not None and services is None:
-            self._services.projects.remember(self._key(), label_config=label_config)
+        if self._project is not None and backend is None:
+            self._backend.projects.remember(self._key(), label_config=label_config)
 
     def predict(
         self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **kwargs: Any
@@ -71,10 +69,10 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         is_label_studio = bool(kwargs.pop("is_label_studio", False))
         key = self._key(tasks)
         if context:
-            config = config_of(self._services, key, self._label_config)
+            config = config_of(self._backend.projects, key, self._label_config)
             task = tasks[0] if tasks else {}
-            access = self._services.image_access(key, task_id_of(task), login, password)
-            return [self._services.interactive.answer(task, config, context, key, access)]
+            access = self._backend.connections.image_access(key, task_id_of(task), login, password)
+            return [self._backend.smart_tools.answer(task, config, context, key, access)]
         request = PredictRequest(
             project=key,
             label_config=self._label_config,
@@ -84,7 +82,7 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
             password=password,
             is_label_studio=is_label_studio,
         )
-        return predict_tasks(self._services, request)
+        return self._backend.predictions.predict(request)
 
     def fit(self, what: Any = (), data: Any = None, /, **kwargs: Any) -> dict[str, Any]:
         """Queue a training and return at once; nothing is trained in here.
@@ -99,13 +97,13 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
             data = kwargs.get("data")
         project = data.get("project") if isinstance(data, Mapping) else None
         if event != START_TRAINING and not tasks:
-            return {"status": note_event(self._services, event, project)}
+            return {"status": self._backend.events.note(event, project)}
         raw = key_of_project_object(project) if project else self._key(tasks)
         config = project.get("label_config") if isinstance(project, Mapping) else None
         config = config or self._label_config
-        key = self._services.projects.canonical(raw, config)
-        job_id = request_training(
-            self._services, key, label_config=config, tasks=tasks or None, follow_up=True, source=event
+        key = self._backend.projects.canonical(raw, config)
+        job_id = self._backend.trainings.request(
+            key, label_config=config, tasks=tasks or None, follow_up=True, source=event
         )
         return {"job": job_id, "project": key}
 
@@ -114,7 +112,7 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
     @property
     def label_config(self) -> str | None:
         """The labeling config this instance was built with, else the project's last known one."""
-        return self._label_config or self._services.projects.connection(self._key()).label_config
+        return self._label_config or self._backend.projects.connection(self._key()).label_config
 
     @label_config.setter
     def label_config(self, value: str | None) -> None:
@@ -127,11 +125,11 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
     def get(self, key: str) -> Any:
         """Return a value that 2.x's server asks for; `model_version` is the version that serves."""
         if key == "model_version":
-            return self._services.versions.reported(self._key())
+            return self._backend.models.loaded.reported(self._key())
         if key == "label_config":
             return self._label_config
         if key == "extra_params":
-            return json.dumps(self._services.projects.connection(self._key()).extra_params)
+            return json.dumps(self._backend.projects.connection(self._key()).extra_params)
         if key == "parsed_label_config":
             return json.dumps(_parse_config(self._label_config))
         return super().get(key) if _TAKES_PROJECT else None
@@ -147,19 +145,19 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
 
     def set_extra_params(self, extra_params: Any) -> None:
         """Take the connection's Extra params."""
-        self._services.projects.remember(self._key(), extra_params=extra_params)
+        self._backend.projects.remember(self._key(), extra_params=extra_params)
 
     @property
     def extra_params(self) -> dict[str, Any]:
         """The usable Extra params of the connection."""
-        return self._services.projects.connection(self._key()).extra_params
+        return self._backend.projects.connection(self._key()).extra_params
 
     def _key(self, tasks: Iterable[Any] = ()) -> str:
         """Return the project's key; 1.0.9 names no project, so there it is read off the tasks."""
         project = self._project
         if project is None:
             project = next((task.get("project") for task in tasks if isinstance(task, Mapping)), None)
-        return self._services.projects.canonical(
+        return self._backend.projects.canonical(
             UNNAMED_PROJECT if project is None else project, self._label_config
         )
 

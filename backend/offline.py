@@ -13,20 +13,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from backend.bootstrap import build_services
+from backend.bootstrap.backend import build_backend, with_image_folder
+from backend.bootstrap.jobs import build_trainings
 from backend.errors import LabelConfigError, ParameterError, RequestError, VersionError
-from backend.infra.images.folder import FolderImages
-from backend.service.engine.pipeline import Pipeline, Work
+from backend.service.backend import Backend
+from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
-from backend.service.jobs.jobs import (
-    RunningJob,
-)
+from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.local_queue import LocalHold, LocalJob
-from backend.service.learning.train import run_training
+from backend.service.jobs.requests import JobRequests, write_request
 from backend.service.ports import JobRecord, Json
 from backend.service.predicting.answer import config_of, log_untrained_labels
 from backend.service.projects.parameters import thresholds, training_params
-from backend.service.services import Services
 from backend.settings import Settings
 
 
@@ -39,10 +37,10 @@ def train_on_file(
     assignments: Sequence[str],
 ) -> int:
     """Train on a Label Studio export and print the new version's name; Ctrl-C keeps the best so far."""
-    services = _services(settings, images)
-    key = services.projects.canonical(project)
+    backend = _backend(settings, images)
+    key = backend.projects.canonical(project)
     params = _parse_assignments(assignments)
-    training_params(services.projects, key, params)
+    training_params(backend.projects, key, params)
     request = {
         "kind": jobs.TRAIN,
         "project_key": key,
@@ -52,11 +50,11 @@ def train_on_file(
         "source": "command line",
     }
     with tqdm(desc="starting", unit="image", disable=None) as bar:
-        path = jobs.write_request(services.documents, request)
+        path = write_request(backend.jobs.documents, request)
         queue = LocalJob(jobs.TRAIN, key, path, lambda record: _show_training(bar, record))
         _stop_on_ctrl_c(queue)
-        local = replace(services, queue=queue)
-        outcome = run_training(local, RunningJob(queue, queue.current, LocalHold()))
+        here = replace(backend, jobs=JobRequests(queue, backend.jobs.documents))
+        outcome = build_trainings(here).run(RunningJob(queue, queue.current, LocalHold()))
     for warning in outcome.details.get("warnings", ()):
         print(f"note: {warning}", file=sys.stderr)
     for name, value in outcome.details.get("metrics", {}).items():
@@ -79,11 +77,11 @@ def predict_file(
     out: Path | None,
 ) -> int:
     """Predict every task of a file and write tasks with predictions, as Label Studio imports them."""
-    services = _services(settings, images)
-    key = services.projects.canonical(project)
+    backend = _backend(settings, images)
+    key = backend.projects.canonical(project)
     tasks = _read_tasks(tasks_file)
-    config = config_of(services, key, None if config_file is None else _read_text(config_file))
-    predictor = services.versions.predictor(key, version)
+    config = config_of(backend.projects, key, None if config_file is None else _read_text(config_file))
+    predictor = backend.models.loaded.predictor(key, version)
     if predictor is None:
         raise VersionError(f"project {key} has no trained model yet; train it first")
     log_untrained_labels(key, predictor, config)
@@ -92,12 +90,12 @@ def predict_file(
         key,
         config,
         tasks,
-        thresholds(services.projects, key, wanted, config),
-        lambda task_id: services.image_access(key, task_id),
+        thresholds(backend.projects, key, wanted, config),
+        lambda task_id: backend.connections.image_access(key, task_id),
     )
     predictions: list[Json | None] = [None] * len(tasks)
     with tqdm(total=len(tasks), desc="predicting", unit="task", disable=None) as bar:
-        for answered in services.pipeline.run(work, predictor):
+        for answered in backend.engine.pipeline.run(work, predictor):
             predictions[answered.position] = answered.prediction
             bar.update()
     return _write_predictions(tasks, predictions, out)
@@ -105,9 +103,9 @@ def predict_file(
 
 def show_versions(settings: Settings, project: str | None) -> int:
     """Print the versions of one or all projects, newest first; the serving one is marked."""
-    services = build_services(settings)
-    keys = services.projects.known() if project is None else [services.projects.canonical(project)]
-    cards = [(key, card) for key in keys for card in services.store.list(key)]
+    backend = build_backend(settings)
+    keys = backend.projects.known() if project is None else [backend.projects.canonical(project)]
+    cards = [(key, card) for key in keys for card in backend.models.store.list(key)]
     for key, card in cards:
         mark = "*" if card["is_current"] else " "
         counts, params = card.get("counts") or {}, card.get("params") or {}
@@ -122,47 +120,42 @@ def show_versions(settings: Settings, project: str | None) -> int:
 
 def change_version(settings: Settings, project: str, version: str, action: str) -> int:
     """Activate or delete a version."""
-    services = build_services(settings)
-    key = services.projects.canonical(project)
+    backend = build_backend(settings)
+    key = backend.projects.canonical(project)
     if action == "activate":
-        services.store.activate(key, version)
-        services.projects.restore(key)
+        backend.models.store.activate(key, version)
+        backend.projects.restore(key)
     else:
-        services.store.delete(key, version)
+        backend.models.store.delete(key, version)
     return 0
 
 
 def export_version(settings: Settings, project: str, version: str | None, target: Path) -> int:
     """Write a version (default: the serving one) as one file and print its path."""
-    services = build_services(settings)
-    key = services.projects.canonical(project)
-    chosen = version or services.versions.current(key)
+    backend = build_backend(settings)
+    key = backend.projects.canonical(project)
+    chosen = version or backend.models.loaded.current(key)
     if chosen is None:
         raise VersionError(f"project {key} has no trained model yet; train it first")
-    print(services.store.export_file(key, chosen, target))
+    print(backend.models.store.export_file(key, chosen, target))
     return 0
 
 
 def import_version(settings: Settings, project: str, source: Path, *, activate: bool) -> int:
     """Read a version from an exported file and print its name."""
-    services = build_services(settings)
-    key = services.projects.canonical(project)
+    backend = build_backend(settings)
+    key = backend.projects.canonical(project)
     if not source.is_file():
         raise VersionError(f"there is no file {source}")
-    print(services.store.import_file(key, source, activate=activate))
+    print(backend.models.store.import_file(key, source, activate=activate))
     if activate:
-        services.projects.restore(key)
+        backend.projects.restore(key)
     return 0
 
 
-def _services(settings: Settings, images: Path | None) -> Services:
-    services = build_services(settings)
-    if images is None:
-        return services
-    source = FolderImages(
-        images, services.images, max_bytes=settings.image_max_bytes, max_pixels=settings.image_max_pixels
-    )
-    return replace(services, images=source, pipeline=Pipeline(source, services.lane))
+def _backend(settings: Settings, images: Path | None) -> Backend:
+    backend = build_backend(settings)
+    return backend if images is None else with_image_folder(backend, images)
 
 
 def _read_text(path: Path) -> str:

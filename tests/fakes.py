@@ -7,21 +7,36 @@ import copy
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flask import Flask
 
+from backend.bootstrap.backend import join_backend
+from backend.bootstrap.jobs import JobHandler, build_handlers
+from backend.bootstrap.web import build_housekeeping, build_panel
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.errors import ImageNotFound, LabelStudioGone
+from backend.service.backend import Backend
 from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import Versions
 from backend.service.engine.pipeline import Pipeline
+from backend.service.jobs.jobs import JobOutcome, RunningJob
+from backend.service.jobs.requests import JobRequests
+from backend.service.panel.panel import Panel
 from backend.service.ports import CacheUse, ImageAccess
+from backend.service.projects.changes import ChangesHere
+from backend.service.projects.connections import Connections
 from backend.service.projects.projects import Projects
-from backend.service.services import Services
+from backend.service.upkeep.housekeeping import Housekeeping
+from backend.service.versions.models import Models
 from backend.settings import Settings
 from backend.training.inputs import EpochReport, TrainingOutcome
+from backend.web.app import create_app
 from tests.fake_queue import FakeQueue
 from tests.fake_stores import FakeDocuments, FakeVersionStore
 
@@ -294,7 +309,90 @@ def annotated(task_id: int, *regions: Json, image: str | None = None) -> Json:
     }
 
 
-def make_services(folder: Path, **changes: Any) -> Services:
+@dataclass(frozen=True)
+class FakeServices:
+    """Everything a backend is joined from, in a test's reach; `replace` a field to join another one."""
+
+    settings: Settings
+    documents: FakeDocuments
+    store: FakeVersionStore
+    queue: Any
+    images: Any
+    projects: Projects
+    versions: Versions
+    network: NetworkLane
+    connect: Callable[[str, str], Any]
+    train: Any
+    interactive: Any
+    waiting_room: Any
+    after_task: Any
+    changes: Any = field(default_factory=ChangesHere)
+    checkpoints: Any = None
+    now: Callable[[], float] = time.time
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What the doors get."""
+        return join_backend(
+            self.settings,
+            projects=self.projects,
+            connections=self.connections,
+            models=self.models,
+            jobs=self.jobs,
+            engine=self.engine,
+            smart_tools=self.interactive,
+            waiting_room=self.waiting_room,
+            after_task=self.after_task,
+            now=self.now,
+        )
+
+    @cached_property
+    def connections(self) -> Connections:
+        """To the one Label Studio."""
+        url, api_key = self.settings.label_studio_url, self.settings.label_studio_api_key
+        return Connections(self.projects, self.connect, url=url, api_key=api_key)
+
+    @cached_property
+    def models(self) -> Models:
+        """Versions, stored and loaded."""
+        return Models(self.store, self.versions)
+
+    @cached_property
+    def jobs(self) -> JobRequests:
+        """The queue with its requests."""
+        return JobRequests(self.queue, self.documents)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Images and the network."""
+        return Engine(self.images, self.network, Pipeline(self.images, self.network))
+
+    @cached_property
+    def panel(self) -> Panel:
+        """The panel's parts; from then on they hear of events."""
+        return build_panel(self.backend)
+
+    def housekeeping(self, clock: Callable[[], float] = time.monotonic) -> Housekeeping:
+        """Return the chores of one more web process."""
+        return build_housekeeping(
+            self.backend, changes=self.changes, checkpoints=self.checkpoints, clock=clock
+        )
+
+    @cached_property
+    def handlers(self) -> dict[str, JobHandler]:
+        """What a worker runs, by kind of job."""
+        return build_handlers(self.backend, train=self.train, checkpoints=self.checkpoints)
+
+    def run(self, job: RunningJob) -> JobOutcome:
+        """Run a job as a worker does."""
+        return self.handlers[job.record.kind](job)
+
+    def app(self, load_model_class: Callable[[], Any]) -> Flask:
+        """Return the web application."""
+        return create_app(self.backend, self.panel, self.housekeeping(), load_model_class)
+
+
+def make_services(folder: Path, **changes: Any) -> FakeServices:
     """Return services of fakes alone; `changes` replace fields, `settings` may be a dict of settings."""
     settings = changes.pop("settings", {})
     if isinstance(settings, dict):
@@ -305,7 +403,7 @@ def make_services(folder: Path, **changes: Any) -> Services:
     predictor = changes.pop("predictor", None) or FakePredictor()
     label_studio = changes.pop("label_studio", None) or FakeLabelStudio()
     projects = Projects(documents)
-    lane = NetworkLane()
+    network = NetworkLane()
 
     def load(version_folder: Path) -> FakePredictor:
         loaded = copy.copy(predictor)
@@ -320,18 +418,23 @@ def make_services(folder: Path, **changes: Any) -> Services:
         "images": images,
         "projects": projects,
         "versions": Versions(store, load, is_retired=projects.is_deleted),
-        "lane": lane,
-        "pipeline": Pipeline(images, lane),
+        "network": network,
         "connect": lambda url, token: label_studio,
         "train": FakeTrain(),
         "interactive": FakeInteractive(),
         "waiting_room": FakeWaitingRoom(),
         "after_task": lambda key, task, config, access: None,
     }
-    return Services(**{**fields, **changes})
+    return FakeServices(**{**fields, **changes})
 
 
-def add_version(services: Services, key: str, version: str = "v1", **card: Any) -> str:
+def connections_to(label_studio: Any) -> Connections:
+    """Return connections that lead every project to one Label Studio."""
+    projects = Projects(FakeDocuments())
+    return Connections(projects, lambda url, token: label_studio, url="http://label-studio", api_key="key")
+
+
+def add_version(services: FakeServices, key: str, version: str = "v1", **card: Any) -> str:
     """Publish and activate a version, as a training would."""
     labels = ["Cat", "Dog"]
     services.store.publish(key, version, Path("/nonexistent"), {"labels": labels, **card}, activate=True)

@@ -16,8 +16,7 @@ import numpy as np
 from backend.core.regions.brush_rle import encode_brush_rle
 from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError
 from backend.service.ports import ImageAccess, JobRecord
-from backend.service.services import Services
-from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, FakeQueue, make_services
+from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, FakeQueue, FakeServices, make_services
 
 Json = dict[str, Any]
 KEY = "7.1763750000"
@@ -261,7 +260,9 @@ class PanelQueue(FakeQueue):
 class FakeWorker:
     """Runs the queue's jobs in a thread: trainings with a curve, predictions of all shapes for every task."""
 
-    def __init__(self, services: Services, label_studio: FakePanelLabelStudio, epoch_s: float = 0.15) -> None:
+    def __init__(
+        self, services: FakeServices, label_studio: FakePanelLabelStudio, epoch_s: float = 0.15
+    ) -> None:
         self._services, self._label_studio, self._epoch_s = services, label_studio, epoch_s
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -348,7 +349,7 @@ class FakeWorker:
         self._set(job.job_id, status="finished", ended_at=time.time(), model_version=version)
 
 
-def publish_version(services: Services, version: str, **card: Any) -> None:
+def publish_version(services: FakeServices, version: str, **card: Any) -> None:
     """Publish a version of the project, as a training would, and let it serve."""
     content = {
         "labels": ["Cell", "Debris", "Nucleus", "Tissue"],
@@ -364,7 +365,7 @@ def publish_version(services: Services, version: str, **card: Any) -> None:
     services.versions.look_again(KEY)
 
 
-def make_panel_services(folder: Path, label_studio: Any = None, **changes: Any) -> Services:
+def make_panel_services(folder: Path, label_studio: Any = None, **changes: Any) -> FakeServices:
     """Return services of fakes with one connected project."""
     settings = {"label_studio_url": "http://127.0.0.1:8080", "label_studio_api_key": "0123", "web_threads": 8}
     services = make_services(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
 
-from backend.bootstrap import build_services
+from backend.bootstrap.backend import build_backend
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.nn.detector.network import Architecture, InstanceNetwork
@@ -48,12 +48,12 @@ def click(x: float, y: float, is_positive: bool = True) -> dict:
 
 def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, caplog):
     sam = save_tiny_sam(tmp_path / "sam")
-    services = build_services(
+    backend = build_backend(
         Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "SAM_MODEL_DIR": str(sam)})
     )
-    services.interactive.warm_up()  # else importing the library may take longer than an answer
+    backend.smart_tools.warm_up()  # else importing the library may take longer than an answer
     context = {"result": [click(50, 50), click(10, 90, is_positive=False)]}
-    answer = services.interactive.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
+    answer = backend.smart_tools.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
     (region,) = answer["result"]
     mask = decode_brush_rle(region["value"]["rle"]).reshape(60, 80)
     assert mask[30, 40] and not mask[54, 8]
@@ -64,10 +64,10 @@ def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, 
 
 
 def test_without_such_a_folder_no_features_are_kept(tmp_path):
-    services = build_services(Settings.from_env({"DATA_DIR": str(tmp_path / "data")}))
+    backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data")}))
     context = {"result": [click(50, 50)]}
-    services.interactive.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
-    (image_key,) = services.interactive._prepared.encodings._kept
+    backend.smart_tools.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
+    (image_key,) = backend.smart_tools._prepared.encodings._kept
     assert image_key.embedder == ""
 
 
@@ -83,9 +83,9 @@ def test_after_the_warm_up_the_first_version_waits_for_no_library(tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from backend.bootstrap import build_services
+from backend.bootstrap.backend import build_backend
 from backend.settings import Settings
-versions = build_services(Settings.from_env({{"DATA_DIR": {str(tmp_path / "data")!r}}})).versions
+versions = build_backend(Settings.from_env({{"DATA_DIR": {str(tmp_path / "data")!r}}})).models.loaded
 versions.warm_up()
 before = set(sys.modules)
 versions.load_folder(Path({str(tmp_path)!r}))

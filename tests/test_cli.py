@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import pytest
 
 from backend import offline
+from backend.bootstrap.jobs import build_trainings
 from backend.cli import main
 from tests.fakes import RECTANGLES, add_version, annotated, make_services, picture, rectangle
 
@@ -16,7 +18,10 @@ from tests.fakes import RECTANGLES, add_version, annotated, make_services, pictu
 def folder(tmp_path, monkeypatch):
     """A folder with a config, an export of three tasks and their pictures, and services of fakes."""
     services = make_services(tmp_path)
-    monkeypatch.setattr(offline, "build_services", lambda settings: replace(services, settings=settings))
+    monkeypatch.setattr(
+        offline, "build_backend", lambda settings: replace(services, settings=settings).backend
+    )
+    monkeypatch.setattr(offline, "build_trainings", partial(build_trainings, train=services.train))
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("LOG_LEVEL", "ERROR")
     (tmp_path / "config.xml").write_text(RECTANGLES)

@@ -6,8 +6,6 @@ import pytest
 
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone
 from backend.service.jobs.jobs import RunningJob
-from backend.service.learning.train import request_training
-from backend.service.predicting.background import request_background_predictions
 from backend.worker import run_job
 from tests.fakes import (
     RECTANGLES,
@@ -44,12 +42,16 @@ def start(services, job_id):
 
 @pytest.mark.parametrize("kind", ["train", "predict"])
 def test_a_project_that_is_gone_is_retired_at_the_next_fetch(services, label_studio, kind):
-    train = request_training(services, KEY, label_config=RECTANGLES)
-    predict = request_background_predictions(services, KEY)
-    waiting = request_background_predictions(services, KEY, [1])
+    train = services.backend.trainings.request(KEY, label_config=RECTANGLES)
+    predict = services.backend.background.predict_project(KEY)
+    waiting = services.backend.background.predict_project(KEY, [1])
     label_studio.is_gone = True
     with pytest.raises(LabelStudioGone):
-        run_job(services, start(services, train if kind == "train" else predict))
+        run_job(
+            services.handlers,
+            services.backend.retirement,
+            start(services, train if kind == "train" else predict),
+        )
     assert services.projects.is_deleted(KEY)
     assert services.versions.current(KEY) is None
     assert services.store.list(KEY), "versions are kept for a grace time"
@@ -58,7 +60,7 @@ def test_a_project_that_is_gone_is_retired_at_the_next_fetch(services, label_stu
 
 
 def test_gone_at_the_push_retires_too(services, label_studio):
-    job = start(services, request_background_predictions(services, KEY))
+    job = start(services, services.backend.background.predict_project(KEY))
 
     def vanish(project_id, predictions):
         label_studio.is_gone = True
@@ -66,7 +68,7 @@ def test_gone_at_the_push_retires_too(services, label_studio):
 
     label_studio.import_predictions = vanish
     with pytest.raises(LabelStudioGone):
-        run_job(services, job)
+        run_job(services.handlers, services.backend.retirement, job)
     assert services.projects.is_deleted(KEY)
 
 
@@ -80,7 +82,11 @@ def test_a_404_for_something_else_retires_nothing(services, label_studio, answer
 
     label_studio.export_annotated = refuse
     with pytest.raises(LabelStudioGone):
-        run_job(services, start(services, request_training(services, KEY, label_config=RECTANGLES)))
+        run_job(
+            services.handlers,
+            services.backend.retirement,
+            start(services, services.backend.trainings.request(KEY, label_config=RECTANGLES)),
+        )
     assert not services.projects.is_deleted(KEY)
     assert services.versions.current(KEY) == "v1"
 
@@ -88,7 +94,11 @@ def test_a_404_for_something_else_retires_nothing(services, label_studio, answer
 def test_a_project_that_is_heard_of_again_serves_again(services, label_studio):
     label_studio.is_gone = True
     with pytest.raises(LabelStudioGone):
-        run_job(services, start(services, request_training(services, KEY, label_config=RECTANGLES)))
+        run_job(
+            services.handlers,
+            services.backend.retirement,
+            start(services, services.backend.trainings.request(KEY, label_config=RECTANGLES)),
+        )
     services.projects.remember(KEY, label_config=RECTANGLES)  # as /setup does
     services.versions.look_again(KEY)
     assert services.versions.current(KEY) == "v1"

@@ -22,7 +22,7 @@ def post_worker_init(worker: Any) -> None:
     leave = signal.getsignal(signal.SIGTERM)
 
     def hurry_and_leave(number: int, frame: FrameType | None) -> None:
-        app.extensions["services"].pipeline.hurry(FINISH_WITHIN_S)
+        app.extensions["engine"].pipeline.hurry(FINISH_WITHIN_S)
         if callable(leave):
             leave(number, frame)
 

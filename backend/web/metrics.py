@@ -27,8 +27,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from backend.errors import BackendError
-from backend.service.ports import JobRecord
-from backend.service.services import Services
+from backend.service.engine.engine import Engine
+from backend.service.ports import JobQueue, JobRecord
 from backend.service.upkeep.memory import memory_use
 
 PREFIX = "lsb"
@@ -82,14 +82,14 @@ class WebMetrics:
         )
 
 
-def register_metrics(app: Flask, services: Services) -> None:
+def register_metrics(app: Flask, engine: Engine, queue: JobQueue) -> None:
     """Count every request and serve `/metrics`."""
     metrics = WebMetrics()
     growing = [
-        _Growing(metrics.images, lambda: services.lane.images_done),
-        _Growing(metrics.busy, lambda: services.lane.seconds_busy),
-        _Growing(metrics.cached.labels("hit"), lambda: services.images.cache_use().hits),
-        _Growing(metrics.cached.labels("miss"), lambda: services.images.cache_use().misses),
+        _Growing(metrics.images, lambda: engine.network.images_done),
+        _Growing(metrics.busy, lambda: engine.network.seconds_busy),
+        _Growing(metrics.cached.labels("hit"), lambda: engine.images.cache_use().hits),
+        _Growing(metrics.cached.labels("miss"), lambda: engine.images.cache_use().misses),
     ]
 
     @app.before_request
@@ -122,7 +122,7 @@ def register_metrics(app: Flask, services: Services) -> None:
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        text = generate_latest(registry) + generate_latest(_Shared(services))
+        text = generate_latest(registry) + generate_latest(_Shared(queue))
         return Response(text, mimetype=CONTENT_TYPE_LATEST)
 
     app.register_blueprint(routes)
@@ -148,16 +148,16 @@ class _Growing:
 class _Shared(Collector):
     """What all processes share, read when it is asked for: the queue and its jobs."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the current values; those of the queue are missing while Redis is away."""
         up = GaugeMetricFamily(f"{PREFIX}_redis_up", "Whether Redis answers.")
         try:
-            state = self._services.queue.worker_state()
-            waiting = self._services.queue.queue_lengths()
-            records = self._services.queue.records(limit=JOBS_SHOWN)
+            state = self._queue.worker_state()
+            waiting = self._queue.queue_lengths()
+            records = self._queue.records(limit=JOBS_SHOWN)
         except BackendError:
             up.add_metric([], 0)
             yield up

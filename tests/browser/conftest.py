@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from backend.web.app import create_app
 from tests.panel_fakes import FakePanelLabelStudio, FakeWorker, make_panel_services
 
 
@@ -30,7 +29,7 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def serve(services) -> Iterator[str]:
     """Serve the app on a free port of this machine and give its address."""
-    app = create_app(services, lambda: None)
+    app = services.app(lambda: None)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -32,7 +32,7 @@ def test_train_with_progress_curve_and_result(panel, label_studio, services, wor
     assert is_off(panel, "Train Model")
     expect(panel.locator("#model-status")).to_have_text("Not trained")
     label_studio.create_annotation(1, all_shapes())
-    services.hints.note(KEY, "ANNOTATION_CREATED", 0.0)
+    services.backend.events.note("ANNOTATION_CREATED", KEY)
     expect(panel.locator("#annotated-images")).to_have_text("1", timeout=10_000)
     expect(panel.locator("#total-annotations")).to_have_text("4")
     panel.get_by_role("button", name="Train Model").click()
@@ -141,7 +141,7 @@ def test_task_list_filters_sorts_and_opens_by_keyboard(panel, services, label_st
         label_studio.import_predictions(
             7, [{"task": task_id, "result": all_shapes(), "score": score, "model_version": "v1"}]
         )
-    services.hints.note(KEY, "TASKS_CREATED", 0.0)
+    services.backend.events.note("TASKS_CREATED", KEY)
     expect(panel.locator("#filter option[value=predicted]")).to_have_text("Predicted (2)", timeout=15_000)
     panel.select_option("#filter", "predicted")
     panel.select_option("#sort", "score")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.service.predicting.answer import PredictRequest, config_of, predict_tasks
-from backend.web.app import create_app
+from backend.service.predicting.answer import PredictRequest, config_of
 from tests.fakes import FakeImages, add_version, make_services, picture
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -28,24 +27,24 @@ class AnyImage(FakeImages):
 
 
 class Model:
-    def __init__(self, project_id, label_config, services):
-        self.project, self.config, self.services = project_id, label_config, services
+    def __init__(self, project_id, label_config, backend):
+        self.project, self.config, self.backend = project_id, label_config, backend
 
     def predict(self, tasks, context=None, login=None, password=None, is_label_studio=False, **params):
         if context:
-            config = config_of(self.services, self.project, self.config)
-            access = self.services.image_access(self.project)
-            return [self.services.interactive.answer(tasks[0], config, context, self.project, access)]
+            config = config_of(self.backend.projects, self.project, self.config)
+            access = self.backend.connections.image_access(self.project)
+            return [self.backend.smart_tools.answer(tasks[0], config, context, self.project, access)]
         request = PredictRequest(
             self.project, self.config, tasks, params, login, password, is_label_studio=is_label_studio
         )
-        return predict_tasks(self.services, request)
+        return self.backend.predictions.predict(request)
 
 
 @pytest.fixture
 def client(tmp_path):
     services = make_services(tmp_path, images=AnyImage())
-    client = create_app(services, lambda: Model).test_client()
+    client = services.app(lambda: Model).test_client()
     client.services = services
     return client
 

@@ -90,14 +90,14 @@ def services(tmp_path):
 @pytest.fixture
 def second(monkeypatch, services):
     loaded = load_model(SecondGeneration, monkeypatch)
-    monkeypatch.setattr(loaded, "shared_services", lambda: services)
+    monkeypatch.setattr(loaded, "shared_backend", lambda: services.backend)
     return loaded.LearningBackend
 
 
 @pytest.fixture
 def first(monkeypatch, services):
     loaded = load_model(FirstGeneration, monkeypatch)
-    monkeypatch.setattr(loaded, "shared_services", lambda: services)
+    monkeypatch.setattr(loaded, "shared_backend", lambda: services.backend)
     return loaded.LearningBackend
 
 

@@ -21,7 +21,6 @@ from backend.nn.prompts.segmenter import SegmentedObject
 from backend.service.engine.loaded_versions import NOT_TRAINED
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.prepared_images import PreparedImages
-from backend.web.app import create_app
 from model import LearningBackend
 from tests.fakes import FakeEncodingFiles, FakeImages, make_services, picture
 
@@ -111,7 +110,7 @@ def ask(tmp_path):
         prepared = PreparedImages(
             services.images,
             services.versions,
-            services.lane,
+            services.network,
             lambda folder: Disc(),
             services.store.local_folder,
             FakeEncodingFiles(),
@@ -120,13 +119,13 @@ def ask(tmp_path):
         interactive = Interactive(
             prepared,
             services.versions,
-            services.lane,
+            services.network,
             services.waiting_room,
             followed_by=services.after_task,
             answer_within_s=60.0,
         )
         services = make_services(tmp_path, images=services.images, interactive=interactive)
-        client = create_app(services, lambda: LearningBackend).test_client()
+        client = services.app(lambda: LearningBackend).test_client()
         answer = client.post("/predict", json=body)
         assert answer.status_code == 200
         [entry] = answer.json["results"]
@@ -177,7 +176,7 @@ def test_a_brush_prompt_arrives_whole_though_the_masks_of_the_task_are_left_unre
     body = json.loads((CAPTURES / "interactive_brush.json").read_text())["request"]["json"]
     body["tasks"][0]["annotations"] = [{"id": 1, "result": body["params"]["context"]["result"]}]
     services = make_services(tmp_path)
-    create_app(services, lambda: LearningBackend).test_client().post("/predict", json=body)
+    services.app(lambda: LearningBackend).test_client().post("/predict", json=body)
     [(task, _, context, _, _)] = services.interactive.asked
     assert context == body["params"]["context"]
     assert len(context["result"][0]["value"]["rle"]) > 100
@@ -204,7 +203,7 @@ def test_an_image_that_is_stored_turned_is_answered_as_the_browser_shows_it(tmp_
     body["label_config"] = body["label_config"].replace(
         "</View>", '<BrushLabels name="wanted" toName="img"><Label value="Cat"/></BrushLabels></View>'
     )
-    client = create_app(real_services(tmp_path), lambda: LearningBackend).test_client()
+    client = real_services(tmp_path).app(lambda: LearningBackend).test_client()
     [entry] = client.post("/predict", json=body).json["results"]
     [region] = entry["result"]
     assert (region["original_width"], region["original_height"]) == (size.width, size.height) == (48, 64)
@@ -219,7 +218,7 @@ def real_services(folder):
     prepared = PreparedImages(
         images,
         fakes.versions,
-        fakes.lane,
+        fakes.network,
         lambda folder: RedInside(),
         fakes.store.local_folder,
         SharedEncodings(folder / "encodings", 1 << 24),
@@ -227,6 +226,6 @@ def real_services(folder):
     )
     room = MachineWaitingRoom(folder / "waiting")
     interactive = Interactive(
-        prepared, fakes.versions, fakes.lane, room, followed_by=fakes.after_task, answer_within_s=60.0
+        prepared, fakes.versions, fakes.network, room, followed_by=fakes.after_task, answer_within_s=60.0
     )
     return make_services(folder, images=images, interactive=interactive)

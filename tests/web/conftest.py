@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.service.predicting.answer import PredictRequest, config_of, predict_tasks
-from backend.web.app import create_app
+from backend.service.predicting.answer import PredictRequest, config_of
 from tests.fakes import FakeImages, FakeLabelStudio, make_services, picture
 from tests.web.described import DescribedClient
 
@@ -13,19 +12,19 @@ KEY = "7.1763750000"
 class StubModel:
     """What model.LearningBackend does, without label-studio-ml."""
 
-    def __init__(self, project_id, label_config, services):
-        self.project, self.config, self.services = project_id, label_config, services
+    def __init__(self, project_id, label_config, backend):
+        self.project, self.config, self.backend = project_id, label_config, backend
 
     def predict(self, tasks, context=None, login=None, password=None, is_label_studio=False, **params):
         if context:
-            key = self.services.projects.canonical(self.project)
-            config = config_of(self.services, key, self.config)
-            access = self.services.image_access(key)
-            return [self.services.interactive.answer(tasks[0], config, context, key, access)]
+            key = self.backend.projects.canonical(self.project)
+            config = config_of(self.backend.projects, key, self.config)
+            access = self.backend.connections.image_access(key)
+            return [self.backend.smart_tools.answer(tasks[0], config, context, key, access)]
         request = PredictRequest(
             self.project, self.config, tasks, params, login, password, is_label_studio=is_label_studio
         )
-        return predict_tasks(self.services, request)
+        return self.backend.predictions.predict(request)
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def make_client(tmp_path):
     def make(**changes):
         images = FakeImages({f"{k}.png": picture() for k in range(1, 30)})
         services = make_services(tmp_path, **{"images": images, **changes})
-        app = create_app(services, lambda: StubModel)
+        app = services.app(lambda: StubModel)
         app.testing = False
         app.test_client_class = DescribedClient
         client = app.test_client()

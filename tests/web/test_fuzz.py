@@ -17,7 +17,6 @@ from backend.infra.queue.rq_queue import RqJobQueue
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
 from backend.infra.store.versions import Versions
-from backend.web.app import create_app
 from backend.web.openapi import OPERATIONS
 from tests.panel_fakes import KEY, make_panel_services
 from tests.web.conftest import StubModel
@@ -41,7 +40,7 @@ def client(tmp_path_factory):
             documents=JsonDocuments(objects),
             store=Versions(objects, folder / "cache"),
         )
-        app = create_app(services, lambda: StubModel)
+        app = services.app(lambda: StubModel)
         app.testing = False
         app.test_client_class = DescribedClient
         KNOWN["job_id"] = services.queue.enqueue("predict", KEY, "jobs/x/request.json")

@@ -66,9 +66,8 @@ def test_several_processes_are_added_up(tmp_path):
     code = (
         "from tests.web.conftest import StubModel\n"
         "from tests.fakes import make_services\n"
-        "from backend.web.app import create_app\n"
         "from pathlib import Path\n"
-        f"c = create_app(make_services(Path({str(tmp_path)!r})), lambda: StubModel).test_client()\n"
+        f"c = make_services(Path({str(tmp_path)!r})).app(lambda: StubModel).test_client()\n"
         "c.get('/health')\n"
         "print(c.get('/metrics').text)"
     )

@@ -2,63 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, LabelStudioAuthError
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check
 from backend.service.checks.coverage import coverage_checks
 from backend.service.checks.images import ImageChecks
-from backend.service.ports import Json, LabelStudio, VersionStore
+from backend.service.checks.machine import MachineChecks
+from backend.service.ports import Json
+from backend.service.projects.connections import Connections
+from backend.service.projects.last_events import LastEvents
 from backend.service.projects.projects import Projects, project_id
-
-_LOW_DISK_BYTES = 2 * 1024**3
-_LOW_MEMORY_BYTES = 1024**3
-
-
-class DeviceProbe(Protocol):
-    """Looks at the machine; `backend.service.checks.machine` has the real one."""
-
-    def __call__(self) -> Json:
-        """Return `{device, total_bytes, free_bytes, note}`."""
+from backend.service.versions.models import Models
 
 
 @dataclass(frozen=True)
-class DiagnosisSources:
-    """What the checks look at.
+class Diagnosis:
+    """Runs the checks one after the other; a check that breaks is a red line and never stops the next.
 
-    configured_url and api_key_kind: from the environment of the service. last_event_at and now: seconds since
-    the epoch.
+    now: seconds since the epoch.
     """
 
     projects: Projects
-    label_studio_for: Callable[[str], LabelStudio]
+    connections: Connections
+    models: Models
     images: ImageChecks
-    versions: VersionStore
-    current_version: Callable[[str], str | None]
-    worker_state: Callable[[], Json]
-    device: DeviceProbe
-    data_dir: Path
-    configured_url: str | None
-    api_key_kind: str | None
-    last_event_at: Callable[[str], float | None]
+    last_events: LastEvents
+    machine: MachineChecks
     now: Callable[[], float]
-
-
-class Diagnosis:
-    """Runs the checks one after the other; a check that breaks is a red line and never stops the next."""
-
-    def __init__(self, sources: DiagnosisSources) -> None:
-        self._s = sources
 
     def run(self, key: str | None) -> list[Check]:
         """Return all checks; those that need a project are left out without one."""
-        machine = [self._queue(), self._model_files(), self._device(), self._disk()]
-        return [*(self._no_project() if key is None else self._chain(key)), *machine]
+        return [*(self._no_project() if key is None else self._chain(key)), *self.machine.run()]
 
     def _chain(self, key: str) -> Iterator[Check]:
         """Yield the links to Label Studio, each after the one that it needs."""
@@ -73,10 +51,10 @@ class Diagnosis:
             yield Check("config", "Labeling config", FAILED, str(exc), "Correct it in Settings > Labeling")
             return
         yield from self._coverage(key, config)
-        yield from self._s.images.run(key)
+        yield from self.images.run(key)
 
     def _no_project(self) -> list[Check]:
-        if self._s.configured_url is None:
+        if self.connections.url is None:
             return [
                 Check(
                     "label_studio",
@@ -90,9 +68,9 @@ class Diagnosis:
         return []
 
     def _label_studio(self, key: str) -> tuple[Json | None, list[Check]]:
-        address = self._s.configured_url or self._s.projects.connection(key).hostname or "an unknown address"
+        address = self.connections.url or self.projects.connection(key).hostname or "an unknown address"
         try:
-            project = self._s.label_studio_for(key).project(project_id(key))
+            project = self.connections.label_studio(key).project(project_id(key))
         except LabelStudioAuthError as exc:
             return None, [
                 Check("label_studio", "Label Studio reachable", OK, f"{address} answers"),
@@ -123,10 +101,10 @@ class Diagnosis:
         ]
 
     def _token(self, key: str) -> Check:
-        kind = self._s.api_key_kind
+        kind = _key_kind(self.connections.api_key)
         source = "LABEL_STUDIO_API_KEY" if kind else "the token that Label Studio sent on connecting"
         try:
-            self._s.label_studio_for(key).tasks(project_id(key), page=1, page_size=1)
+            self.connections.label_studio(key).tasks(project_id(key), page=1, page_size=1)
         except BackendError as exc:
             return Check(
                 "token",
@@ -142,13 +120,12 @@ class Diagnosis:
                 WARNING,
                 f"{source} works now",
                 "It is a legacy token of the project's creator and stops working when legacy tokens are "
-                "switched "
-                "off; set LABEL_STUDIO_API_KEY to a personal access token.",
+                "switched off; set LABEL_STUDIO_API_KEY to a personal access token.",
             )
         return Check("token", "Token", OK, f"{source} is a {kind} and may read the project")
 
     def _connection(self, key: str, project: Json) -> Iterator[Check]:
-        label_studio = self._s.label_studio_for(key)
+        label_studio = self.connections.label_studio(key)
         try:
             backends = label_studio.ml_backends(project_id(key))
             hooks = label_studio.webhooks(project_id(key))
@@ -172,13 +149,12 @@ class Diagnosis:
                 "Local addresses allowed, webhook set",
                 FAILED,
                 "Label Studio has no active webhook to this service, so it will not tell of new labels.",
-                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false "
-                "(both: with only "
-                "the first a model connects, but its webhook is refused), then remove and add the model "
-                "once more.",
+                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (both: "
+                "with only the first a model connects, but its webhook is refused), then remove and add the "
+                "model once more.",
             )
             return
-        seen_at = self._s.last_event_at(key)
+        seen_at = self.last_events.at(key)
         if seen_at is None:
             yield Check(
                 "webhook",
@@ -188,11 +164,11 @@ class Diagnosis:
                 "Save an annotation in Label Studio, then check again.",
             )
         else:
-            ago = _ago(self._s.now() - seen_at)
+            ago = _ago(self.now() - seen_at)
             yield Check("webhook", "Webhook seen", OK, f"Events of this project arrive; the last one {ago}.")
 
     def _same_version(self, key: str, project: Json, backends: Sequence[Json]) -> Iterator[Check]:
-        serving = self._s.current_version(key)
+        serving = self.models.loaded.current(key)
         if serving is None:
             yield Check("version", "Versions equal", SKIPPED, "There is no trained model yet.")
             return
@@ -213,91 +189,25 @@ class Diagnosis:
                 "Versions equal",
                 WARNING,
                 f"Label Studio knows {serving}, but the project shows scores of {shown or 'no version'}.",
-                "Press Predict All: once every unlabelled task is predicted, the project's version is "
-                "set, and "
-                "scores and sampling by uncertainty work.",
+                "Press Predict All: once every unlabelled task is predicted, the project's version is set, "
+                "and scores and sampling by uncertainty work.",
             )
         else:
             yield Check("version", "Versions equal", OK, f"Service, model and project all say {serving}.")
 
     def _coverage(self, key: str, config: LabelConfig) -> Iterator[Check]:
-        version = self._s.current_version(key)
+        version = self.models.loaded.current(key)
         if version is None:
             yield from coverage_checks(config, None)
             return
         try:
-            card = self._s.versions.card(key, version)
+            card = self.models.store.card(key, version)
         except BackendError as exc:
             yield Check(
                 "labels", "Labels", FAILED, str(exc), "Activate another version under Save / Load Model."
             )
             return
         yield from coverage_checks(config, card)
-
-    def _queue(self) -> Check:
-        try:
-            state = self._s.worker_state()
-        except BackendError as exc:
-            return Check("queue", "Queue and workers", FAILED, str(exc), "Start Redis, or correct REDIS_URL.")
-        workers = state.get("workers") or 0
-        if not workers:
-            return Check(
-                "queue",
-                "Queue and workers",
-                FAILED,
-                "Redis answers, but no worker is running.",
-                "Start one with `labelstudio-backend worker`, or set TRAIN_WORKERS to 1.",
-            )
-        return Check(
-            "queue",
-            "Queue and workers",
-            OK,
-            f"{workers} running, {state.get('busy', 0)} of them busy; {state.get('waiting', 0)} jobs wait",
-        )
-
-    def _device(self) -> Check:
-        probe = self._s.device()
-        found = f"{probe['device']}: {_gib(probe['free_bytes'])} of {_gib(probe['total_bytes'])} free"
-        if probe.get("note"):
-            found += f"; {probe['note']}"
-        if probe["free_bytes"] is not None and probe["free_bytes"] < _LOW_MEMORY_BYTES:
-            return Check(
-                "device",
-                "Device and memory",
-                WARNING,
-                found,
-                "Free memory, or train with a smaller batch and image size.",
-            )
-        return Check("device", "Device and memory", OK, found)
-
-    def _model_files(self) -> Check:
-        problems = self._s.versions.problems()
-        if not problems:
-            return Check("model_files", "Model files", OK, "No damaged version was met.")
-        return Check(
-            "model_files",
-            "Model files",
-            FAILED,
-            "; ".join(problems),
-            "The newest good version serves meanwhile. Restore the files, or delete that version.",
-        )
-
-    def _disk(self) -> Check:
-        try:
-            free = shutil.disk_usage(self._s.data_dir).free
-        except OSError as exc:
-            return Check(
-                "disk", "Disk", FAILED, f"DATA_DIR cannot be read: {exc.strerror}", "Create the folder."
-            )
-        if free < _LOW_DISK_BYTES:
-            return Check(
-                "disk",
-                "Disk",
-                WARNING,
-                f"{_gib(free)} left in DATA_DIR",
-                "Delete old versions, or free disk.",
-            )
-        return Check("disk", "Disk", OK, f"{_gib(free)} left in DATA_DIR")
 
 
 def _model_checks(backends: Sequence[Json]) -> Iterator[Check]:
@@ -335,5 +245,7 @@ def _ago(seconds: float) -> str:
     return f"{minutes} minutes ago" if minutes < 120 else f"{round(minutes / 60)} hours ago"
 
 
-def _gib(size_bytes: int | None) -> str:
-    return "unknown" if size_bytes is None else f"{size_bytes / 1024**3:.1f} GiB"
+def _key_kind(api_key: str | None) -> str | None:
+    if api_key is None:
+        return None
+    return "personal access token" if api_key.count(".") == 2 else "legacy token"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from backend.errors import BackendError
 from backend.service.checks.check import FAILED, OK, WARNING, Check
-from backend.service.ports import ImageAccess, ImageSource, LabelStudio
+from backend.service.ports import ImageSource
+from backend.service.projects.connections import Connections
 from backend.service.projects.task_index import TaskIndex, TaskRow
 
 _SIZE_TOLERANCE_PX = 1
@@ -53,8 +54,7 @@ def storage_kind(reference: str) -> str:
 class ImageChecks:
     """Fetches one image of each storage kind that a project uses."""
 
-    label_studio_for: Callable[[str], LabelStudio]
-    access_for: Callable[[str, int], ImageAccess]
+    connections: Connections
     images: ImageSource
     index: TaskIndex
 
@@ -82,7 +82,8 @@ class ImageChecks:
         storage, fix = STORAGES[kind]
         name, title = f"image-{kind}", f"Image from {storage}"
         try:
-            pixels = self.images.load_rgb(row.pages[0].reference, self.access_for(key, row.task_id))
+            access = self.connections.image_access(key, row.task_id)
+            pixels = self.images.load_rgb(row.pages[0].reference, access)
         except BackendError as exc:
             return Check(name, title, FAILED, f"task {row.task_id}: {exc}", fix)
         height, width = pixels.shape[:2]
@@ -104,7 +105,7 @@ class ImageChecks:
         if not row.is_annotated:
             return None
         try:
-            annotations = self.label_studio_for(key).annotations(row.task_id)
+            annotations = self.connections.label_studio(key).annotations(row.task_id)
         except BackendError:
             return None
         for annotation in annotations:

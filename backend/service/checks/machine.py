@@ -1,66 +1,101 @@
-"""The device that computes here, and how much of its memory is free."""
+"""What the service runs on: queue and workers, model files, device, disk."""
 
 from __future__ import annotations
 
-import os
-import sys
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from backend.service.ports import Json
+from backend.errors import BackendError
+from backend.service.checks.check import FAILED, OK, WARNING, Check
+from backend.service.ports import JobQueue, Json, VersionStore
 
-_PROC = Path("/proc")
-_CGROUP = Path("/sys/fs/cgroup")
+_LOW_DISK_BYTES = 2 * 1024**3
+_LOW_MEMORY_BYTES = 1024**3
 
 
-def probe_device(proc: Path = _PROC, cgroup: Path = _CGROUP) -> Json:
-    """Return `{device, total_bytes, free_bytes, note}` of the GPU if this process has one, else of the CPU.
+@dataclass(frozen=True)
+class MachineChecks:
+    """Checks of the machine, for any project or none.
 
-    The memory is what this process may use: a container's limit counts, where it is below the machine's.
-    torch is asked only where it is loaded already: importing it takes seconds, and that is not worth a check.
+    device: returns `{device, total_bytes, free_bytes, note}`, as `backend.service.checks.device` does.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        return {
-            "device": torch.cuda.get_device_name(0),
-            "total_bytes": int(total),
-            "free_bytes": int(free),
-            "note": None,
-        }
-    total_bytes, free_bytes = _within_container(cgroup, *_machine_memory(proc))
-    return {
-        "device": f"CPU, {os.cpu_count() or 1} cores",
-        "total_bytes": total_bytes,
-        "free_bytes": free_bytes,
-        "note": None if torch is not None else "no model was loaded yet, so a GPU would not show",
-    }
+
+    queue: JobQueue
+    store: VersionStore
+    device: Callable[[], Json]
+    data_dir: Path
+
+    def run(self) -> list[Check]:
+        """Return all checks."""
+        return [self._queue(), self._model_files(), self._device(), self._disk()]
+
+    def _queue(self) -> Check:
+        try:
+            state = self.queue.worker_state()
+        except BackendError as exc:
+            return Check("queue", "Queue and workers", FAILED, str(exc), "Start Redis, or correct REDIS_URL.")
+        workers = state.get("workers") or 0
+        if not workers:
+            return Check(
+                "queue",
+                "Queue and workers",
+                FAILED,
+                "Redis answers, but no worker is running.",
+                "Start one with `labelstudio-backend worker`, or set TRAIN_WORKERS to 1.",
+            )
+        return Check(
+            "queue",
+            "Queue and workers",
+            OK,
+            f"{workers} running, {state.get('busy', 0)} of them busy; {state.get('waiting', 0)} jobs wait",
+        )
+
+    def _model_files(self) -> Check:
+        problems = self.store.problems()
+        if not problems:
+            return Check("model_files", "Model files", OK, "No damaged version was met.")
+        return Check(
+            "model_files",
+            "Model files",
+            FAILED,
+            "; ".join(problems),
+            "The newest good version serves meanwhile. Restore the files, or delete that version.",
+        )
+
+    def _device(self) -> Check:
+        probe = self.device()
+        found = f"{probe['device']}: {_gib(probe['free_bytes'])} of {_gib(probe['total_bytes'])} free"
+        if probe.get("note"):
+            found += f"; {probe['note']}"
+        if probe["free_bytes"] is not None and probe["free_bytes"] < _LOW_MEMORY_BYTES:
+            return Check(
+                "device",
+                "Device and memory",
+                WARNING,
+                found,
+                "Free memory, or train with a smaller batch and image size.",
+            )
+        return Check("device", "Device and memory", OK, found)
+
+    def _disk(self) -> Check:
+        try:
+            free = shutil.disk_usage(self.data_dir).free
+        except OSError as exc:
+            return Check(
+                "disk", "Disk", FAILED, f"DATA_DIR cannot be read: {exc.strerror}", "Create the folder."
+            )
+        if free < _LOW_DISK_BYTES:
+            return Check(
+                "disk",
+                "Disk",
+                WARNING,
+                f"{_gib(free)} left in DATA_DIR",
+                "Delete old versions, or free disk.",
+            )
+        return Check("disk", "Disk", OK, f"{_gib(free)} left in DATA_DIR")
 
 
-def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
-    """Return total and available bytes, None where the system does not say."""
-    try:
-        lines = (proc / "meminfo").read_text().splitlines()
-    except OSError:
-        return None, None
-    pairs = [line.split() for line in lines]
-    sizes = {
-        pair[0].rstrip(":"): int(pair[1]) * 1024 for pair in pairs if len(pair) > 1 and pair[1].isdigit()
-    }
-    return sizes.get("MemTotal"), sizes.get("MemAvailable")
-
-
-def _within_container(
-    cgroup: Path, total_bytes: int | None, free_bytes: int | None
-) -> tuple[int | None, int | None]:
-    """Return the smaller of the machine's memory and the control group's. Source: cgroup v2, `memory.max`."""
-    try:
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-        statistics = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
-        return total_bytes, free_bytes
-    if total_bytes is not None and limit >= total_bytes:
-        return total_bytes, free_bytes
-    # Pages of files that were read count as used, but are given back as soon as they are wanted.
-    left = limit - used + int(statistics.get("inactive_file", 0))
-    return limit, left if free_bytes is None else min(left, free_bytes)
+def _gib(size_bytes: int | None) -> str:
+    return "unknown" if size_bytes is None else f"{size_bytes / 1024**3:.1f} GiB"

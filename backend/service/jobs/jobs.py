@@ -1,16 +1,15 @@
-"""What a running job and its worker say to each other, and the request documents of jobs."""
+"""What a running job and its worker say to each other."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from backend.errors import NotFoundError, QueueError
-from backend.service.ports import DocumentStore, JobQueue, JobRecord, Json
+from backend.service.ports import JobQueue, JobRecord, Json
 from backend.service.upkeep.memory import memory_use
 
 logger = logging.getLogger(__name__)
@@ -40,23 +39,6 @@ class Lease(Protocol):
 
     def confirm(self) -> None:
         """Raise if another worker has taken the job over."""
-
-
-def write_request(documents: DocumentStore, document: Mapping[str, Any]) -> str:
-    """Store the request of a job that is about to be queued and return its path. Raises StoreError."""
-    path = f"jobs/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}/request.json"
-    documents.write(path, document)
-    return path
-
-
-def read_request(documents: DocumentStore, record: JobRecord) -> Json:
-    """Return the request of a job. Raises NotFoundError where it was cleared away."""
-    document = documents.read(record.payload_path)
-    if document is None:
-        raise NotFoundError(
-            f"the request of job {record.job_id} is gone ({record.payload_path}); start it anew"
-        )
-    return document
 
 
 class RunningJob:

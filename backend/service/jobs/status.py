@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from backend.service.jobs import jobs
-from backend.service.ports import JobRecord, Json
-from backend.service.services import Services
+from backend.service.ports import JobQueue, JobRecord, Json
 
 _SHOWN_DETAILS = (
     "params",
@@ -51,10 +50,10 @@ def describe_job(record: JobRecord) -> Json:
     }
 
 
-def stop_job(services: Services, job_id: str, *, keep: bool) -> JobRecord:
+def stop_job(queue: JobQueue, job_id: str, *, keep: bool) -> JobRecord:
     """Ask a job to end and return it; keep: make a version of what it learned. Raises NotFoundError."""
-    services.queue.request_stop(job_id, mode="keep" if keep else "discard")
-    return services.queue.record(job_id)
+    queue.request_stop(job_id, mode="keep" if keep else "discard")
+    return queue.record(job_id)
 
 
 def _iso(moment: float | None) -> str | None:

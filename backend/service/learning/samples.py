@@ -27,8 +27,8 @@ from backend.errors import (
 )
 from backend.service.engine.pipeline import task_id_of
 from backend.service.jobs.jobs import RunningJob
-from backend.service.ports import ImageAccess, Json
-from backend.service.services import Services
+from backend.service.ports import ImageAccess, ImageSource, Json
+from backend.service.projects.connections import Connections
 from backend.training.inputs import TrainingPaused, TrainingSample
 from backend.training.parameters import TrainingParams
 
@@ -83,7 +83,8 @@ class _Candidate:
 
 
 def gather_samples(
-    services: Services,
+    images: ImageSource,
+    connections: Connections,
     job: RunningJob,
     key: str,
     config: LabelConfig,
@@ -96,11 +97,11 @@ def gather_samples(
     Raises TrainingPaused or TrainingStopped when the job is asked to end meanwhile.
     """
     gathered = Gathered()
-    candidates = list(_candidates(services, key, config, _chosen(job, tasks, params), gathered))
-    targets = _fetch_targets(services, job, config, candidates, gathered)
+    candidates = list(_candidates(connections, key, config, _chosen(job, tasks, params), gathered))
+    targets = _fetch_targets(images, job, config, candidates, gathered)
     for candidate, target in zip(candidates, targets, strict=True):
         if target is not None:
-            load = partial(services.images.load_rgb, candidate.annotated.page.reference, candidate.access)
+            load = partial(images.load_rgb, candidate.annotated.page.reference, candidate.access)
             gathered.samples.append(TrainingSample(candidate.task_id, load, target))
     gathered.counts = _count(tasks, gathered.samples, config.labels)
     return gathered
@@ -119,7 +120,7 @@ def _chosen(job: RunningJob, tasks: Sequence[Any], params: TrainingParams) -> li
 
 
 def _candidates(
-    services: Services, key: str, config: LabelConfig, tasks: Sequence[Any], gathered: Gathered
+    connections: Connections, key: str, config: LabelConfig, tasks: Sequence[Any], gathered: Gathered
 ) -> list[_Candidate]:
     found: list[_Candidate] = []
     for position, task in enumerate(tasks):
@@ -138,13 +139,13 @@ def _candidates(
         gathered.unusable.update(annotated.unusable)
         given_id = task_id_of(task)
         task_id = position if given_id is None else given_id
-        access = services.image_access(key, given_id)
+        access = connections.image_access(key, given_id)
         found.extend(_Candidate(task_id, page, access) for page in annotated.pages)
     return found
 
 
 def _fetch_targets(
-    services: Services,
+    images: ImageSource,
     job: RunningJob,
     config: LabelConfig,
     candidates: Sequence[_Candidate],
@@ -157,7 +158,7 @@ def _fetch_targets(
     for pause_s in (*TRY_AGAIN_AFTER_S, None):
         again = []
         with ThreadPoolExecutor(FETCH_THREADS, "prefetch") as pool:
-            sizes = pool.map(partial(_image_size, services), (candidates[index] for index in waiting))
+            sizes = pool.map(partial(_image_size, images), (candidates[index] for index in waiting))
             for index, size in zip(waiting, sizes, strict=True):
                 _leave_if_asked(job, pool)
                 candidate = candidates[index]
@@ -181,9 +182,9 @@ def _fetch_targets(
     return targets
 
 
-def _image_size(services: Services, candidate: _Candidate) -> ImageSize | FetchError:
+def _image_size(images: ImageSource, candidate: _Candidate) -> ImageSize | FetchError:
     try:
-        image = services.images.load_rgb(candidate.annotated.page.reference, candidate.access)
+        image = images.load_rgb(candidate.annotated.page.reference, candidate.access)
     except FetchError as exc:
         return exc
     return ImageSize(width=image.shape[1], height=image.shape[0])

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from backend.errors import BackendError
 from backend.service.jobs.summary import summarize_job
 from backend.service.panel.label_totals import LabelTotals
-from backend.service.ports import JobQueue, JobRecord, Json, VersionStore
+from backend.service.ports import JobQueue, JobRecord, Json
 from backend.service.projects.task_index import TaskIndex
+from backend.service.versions.models import Models
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +33,6 @@ ACTIVE = ("queued", "started")
 
 class TooManyWatchers(BackendError):
     """All places for live connections are taken; ask for the state every few seconds instead."""
-
-
-class WorkerCounter(Protocol):
-    """Tells how many workers there are and what waits."""
-
-    def __call__(self) -> Json:
-        """Return `{workers, busy, waiting}`. Raises QueueError."""
 
 
 @dataclass
@@ -59,21 +53,17 @@ class LiveState:
         self,
         *,
         queue: JobQueue,
-        versions: VersionStore,
-        current_version: Callable[[str], str | None],
+        models: Models,
         index: TaskIndex,
         totals: LabelTotals,
-        worker_state: WorkerCounter,
         most_watchers: int,
         is_leaving: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
-        self._versions = versions
-        self._current_version = current_version
+        self._models = models
         self._index = index
         self._totals = totals
-        self._worker_state = worker_state
         self._most_watchers = most_watchers
         self._is_leaving = is_leaving
         self._clock = clock
@@ -81,6 +71,11 @@ class LiveState:
         self._projects: dict[str, _Watched] = {}
         self._watchers = 0
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Tell whether the process has been told to leave."""
+        return self._is_leaving()
 
     def state(self, key: str) -> Json:
         """Return the present state with its revision; at most a second old."""
@@ -195,7 +190,7 @@ class LiveState:
     def _jobs(self, key: str) -> Json:
         try:
             records = self._queue.records(key, limit=_JOBS_LOOKED_AT)
-            workers: Json | None = self._worker_state()
+            workers: Json | None = self._queue.worker_state()
             problem = None
         except BackendError as exc:
             records, workers, problem = [], None, str(exc)
@@ -207,11 +202,11 @@ class LiveState:
         }
 
     def _model(self, key: str) -> Json:
-        version = self._current_version(key)
+        version = self._models.loaded.current(key)
         if version is None:
             return {"is_trained": False, "version": None, "card": None}
         try:
-            return {"is_trained": True, "version": version, "card": self._versions.card(key, version)}
+            return {"is_trained": True, "version": version, "card": self._models.store.card(key, version)}
         except BackendError as exc:
             return {"is_trained": True, "version": version, "card": None, "problem": str(exc)}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.errors import ImageDecodeError, NotFoundError
-from backend.service.ports import ImageAccess, ImageSource
+from backend.service.ports import ImageSource
+from backend.service.projects.connections import Connections
 from backend.service.projects.task_index import TaskIndex
 
 THUMBNAIL_PX = 192
@@ -42,13 +42,13 @@ class PageImages:
         self,
         images: ImageSource,
         index: TaskIndex,
-        access_for: Callable[[str, int], ImageAccess],
+        connections: Connections,
         *,
         most_bytes: int = 48 * 1024**2,
     ) -> None:
         self._images = images
         self._index = index
-        self._access_for = access_for
+        self._connections = connections
         self._most_bytes = most_bytes
         # The image that somebody looks at never waits behind a strip of thumbnails.
         self._decoding = {
@@ -69,7 +69,7 @@ class PageImages:
     def is_loaded(self, key: str, task_id: int) -> bool:
         """Tell whether every image of the task is in the backend's cache."""
         row = self._index.row(key, task_id)
-        access = self._access_for(key, task_id)
+        access = self._connections.image_access(key, task_id)
         return bool(row.pages) and all(self._images.is_cached(page.reference, access) for page in row.pages)
 
     def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> EncodedImage:
@@ -82,7 +82,8 @@ class PageImages:
         if not 0 <= page < len(pages):
             raise NotFoundError(f"task {task_id} has {len(pages)} images, there is no number {page}")
         with self._decoding[longest_px]:
-            pixels = self._images.load_rgb(pages[page].reference, self._access_for(key, task_id))
+            access = self._connections.image_access(key, task_id)
+            pixels = self._images.load_rgb(pages[page].reference, access)
             encoded = _encode(pixels, longest_px)
         self._keep(place, encoded)
         return encoded

@@ -1,9 +1,8 @@
-"""What a person does with the predictions of one task: ask for them, accept them, take that back, clear them.
+"""What a person does with the predictions of one task: ask, accept, take that back, clear.
 
-A prediction asked for here is held by us, not by Label Studio, since it goes down to a score of 0.10; one
-that
-Label Studio stores (from a background prediction, say) is shown as it is. Accepting names exactly what was on
-the screen, and is refused if any of it is no longer true.
+We hold a prediction that is asked for here, since it goes down to a score of 0.10. One that Label Studio
+stores (from a background prediction, say) is shown as it is. Whoever accepts names exactly what was on the
+screen, and is refused if any of it is no longer true.
 """
 
 from __future__ import annotations
@@ -18,8 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.errors import ConflictError, NotFoundError, RequestError
+from backend.service.engine.loaded_versions import Versions
+from backend.service.panel.held_predictions import HeldPredictions
 from backend.service.ports import DocumentStore, Json, LabelStudio
-from backend.service.projects.task_index import LocalPrediction, TaskIndex
+from backend.service.projects.connections import Connections
+from backend.service.projects.task_index import TaskIndex
 
 logger = logging.getLogger(__name__)
 
@@ -37,17 +39,19 @@ class Review:
     def __init__(
         self,
         *,
+        held: HeldPredictions,
         documents: DocumentStore,
-        label_studio_for: Callable[[str], LabelStudio],
+        connections: Connections,
+        versions: Versions,
         predict: Predict,
-        current_version: Callable[[str], str | None],
         index: TaskIndex,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._held = held
         self._documents = documents
-        self._label_studio_for = label_studio_for
+        self._connections = connections
         self._predict = predict
-        self._current_version = current_version
+        self._versions = versions
         self._index = index
         self._clock = clock
         self._locks = [threading.Lock() for _ in range(_STRIPES)]
@@ -55,7 +59,7 @@ class Review:
     def view(self, key: str, task_id: int) -> Json:
         """Return what is drawn for a task: its pages, its annotations, the prediction to look at."""
         row = self._index.row(key, task_id)
-        label_studio = self._label_studio_for(key)
+        label_studio = self._connections.label_studio(key)
         annotations = label_studio.annotations(task_id)
         prediction = self._newest_prediction(key, task_id, label_studio)
         accepted = self._documents.read(_accepted_path(key, task_id))
@@ -91,7 +95,7 @@ class Review:
             "result": answer["result"],
             "created_at": self._clock(),
         }
-        self._documents.write(_prediction_path(key, task_id), document)
+        self._held.write(key, task_id, document)
         self._index.change(key, task_id, predicted_by="current", score=document["score"])
         return self.view(key, task_id)
 
@@ -112,7 +116,7 @@ class Review:
         version or the annotations are no longer what the caller saw.
         """
         with self._lock_of(key, task_id):
-            label_studio = self._label_studio_for(key)
+            label_studio = self._connections.label_studio(key)
             prediction = self._newest_prediction(key, task_id, label_studio)
             self._check_unchanged(key, prediction, prediction_id, model_version)
             assert prediction is not None
@@ -150,7 +154,7 @@ class Review:
                     f"accepting can be undone for {UNDO_S / 60:.0f} minutes; delete the annotation in "
                     "Label Studio"
                 )
-            label_studio = self._label_studio_for(key)
+            label_studio = self._connections.label_studio(key)
             by_id = {int(item["id"]): item for item in label_studio.annotations(task_id)}
             annotation = by_id.get(accepted["annotation_id"])
             if annotation is not None:
@@ -166,22 +170,12 @@ class Review:
     def clear(self, key: str, task_id: int) -> Json:
         """Remove every prediction of the task, here and in Label Studio; return how many there were."""
         with self._lock_of(key, task_id):
-            label_studio = self._label_studio_for(key)
+            label_studio = self._connections.label_studio(key)
             stored = [int(prediction["id"]) for prediction in label_studio.predictions(task_id)]
             label_studio.delete_predictions(stored)
-            held = self._documents.read(_prediction_path(key, task_id)) is not None
-            self._documents.delete(_prediction_path(key, task_id))
+            held = self._held.delete(key, task_id)
             self._index.change(key, task_id, predictions=0, predicted_by="", score=None)
         return {"cleared": len(stored) + int(held)}
-
-    def held_predictions(self, key: str) -> Mapping[int, LocalPrediction]:
-        """Return version and score of every prediction of the project that we hold, by task id."""
-        held = {}
-        for path in self._documents.list(_prediction_folder(key)):
-            document = self._documents.read(path)
-            if document is not None:
-                held[int(document["task_id"])] = LocalPrediction(document["model_version"], document["score"])
-        return held
 
     def _newest_prediction(self, key: str, task_id: int, label_studio: LabelStudio) -> Json | None:
         """Return ours or Label Studio's: the serving version goes first, then the newer one."""
@@ -199,10 +193,10 @@ class Review:
                 }
             )
         candidates.sort(key=lambda prediction: prediction["label_studio_id"])
-        held = self._documents.read(_prediction_path(key, task_id))
+        held = self._held.read(key, task_id)
         if held is not None:
             candidates.append(held)
-        serving = self._current_version(key)
+        serving = self._versions.current(key)
         return max(
             enumerate(candidates),
             key=lambda numbered: (numbered[1]["model_version"] == serving, numbered[0]),
@@ -214,7 +208,7 @@ class Review:
         return {
             "prediction_id": prediction["prediction_id"],
             "model_version": prediction["model_version"],
-            "is_current_version": prediction["model_version"] == self._current_version(key),
+            "is_current_version": prediction["model_version"] == self._versions.current(key),
             "is_stored_in_label_studio": "label_studio_id" in prediction,
             "is_accepted": is_accepted,
             "score": prediction["score"],
@@ -229,7 +223,7 @@ class Review:
                 f"the predictions changed: shown were {prediction_id} of version {version}, now there are "
                 f"{prediction['prediction_id']} of {prediction['model_version']}; look at them, then accept"
             )
-        serving = self._current_version(key)
+        serving = self._versions.current(key)
         if serving != version:
             raise ConflictError(
                 f"version {serving or 'none'} serves now, the predictions shown are of {version}; "
@@ -237,7 +231,8 @@ class Review:
             )
         accepted = self._documents.read(_accepted_path(key, int(prediction["task_id"])))
         if accepted is not None and accepted["prediction_id"] == prediction_id:
-            ids = {int(a["id"]) for a in self._label_studio_for(key).annotations(int(prediction["task_id"]))}
+            label_studio = self._connections.label_studio(key)
+            ids = {int(item["id"]) for item in label_studio.annotations(int(prediction["task_id"]))}
             if accepted["annotation_id"] in ids:
                 raise ConflictError("these predictions are accepted already; undo that first")
 
@@ -319,14 +314,6 @@ def _annotation_view(annotation: Json) -> Json:
         "created_at": annotation.get("created_at"),
         "result": list(annotation.get("result") or ()),
     }
-
-
-def _prediction_folder(key: str) -> str:
-    return f"panel/{key}/predictions/"
-
-
-def _prediction_path(key: str, task_id: int) -> str:
-    return f"{_prediction_folder(key)}{task_id}.json"
 
 
 def _accepted_path(key: str, task_id: int) -> str:

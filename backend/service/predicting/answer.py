@@ -10,12 +10,14 @@ from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError, QueueError, StoreError
-from backend.service.engine.loaded_versions import Predictor
-from backend.service.engine.pipeline import Work, task_id_of
-from backend.service.ports import Json
-from backend.service.predicting.background import claimed_tasks, finish_in_background
+from backend.service.engine.double_calls import OverlappingCalls
+from backend.service.engine.loaded_versions import Predictor, Versions
+from backend.service.engine.pipeline import Pipeline, Work, task_id_of
+from backend.service.ports import AfterTask, Json, WaitingRoom
+from backend.service.predicting.requests import BackgroundRequests
+from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import Thresholds, thresholds
-from backend.service.services import Services
+from backend.service.projects.projects import Projects
 
 logger = logging.getLogger(__name__)
 
@@ -42,60 +44,145 @@ class PredictRequest:
     received: float = field(default_factory=time.monotonic)
 
 
-def predict_tasks(services: Services, request: PredictRequest) -> list[Entry]:
-    """Return one entry per task, in order: the prediction, or `[]` where there is none (yet).
+@dataclass(frozen=True)
+class TaskPredictions:
+    """Predicts the tasks of requests; every thread may call it.
 
-    Raises RequestError where project, config or thresholds cannot be used.
+    after_task: told of each task that was predicted alone. deadline_s: what is not done by then goes on in
+    the background.
     """
-    key = services.projects.canonical(request.project, request.label_config)
-    config = config_of(services, key, request.label_config)
-    limits = thresholds(services.projects, key, request.params, config)
-    if not request.tasks:
-        return []
-    with services.waiting_room.entered():
-        entries = _entries(services, request, key, config, limits)
-    if len(request.tasks) == 1:  # somebody has opened it, and may point at something in it next
-        task = request.tasks[0]
-        access = services.image_access(key, task_id_of(task), request.login, request.password)
-        services.after_task(key, task, config, access)
-    return entries
+
+    projects: Projects
+    connections: Connections
+    versions: Versions
+    pipeline: Pipeline
+    background: BackgroundRequests
+    waiting_room: WaitingRoom
+    after_task: AfterTask
+    deadline_s: float
+    overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
+
+    def predict(self, request: PredictRequest) -> list[Entry]:
+        """Return one entry per task, in order: the prediction, or `[]` where there is none (yet).
+
+        Raises RequestError where project, config or thresholds cannot be used.
+        """
+        key = self.projects.canonical(request.project, request.label_config)
+        config = config_of(self.projects, key, request.label_config)
+        limits = thresholds(self.projects, key, request.params, config)
+        if not request.tasks:
+            return []
+        with self.waiting_room.entered():
+            entries = self._entries(request, key, config, limits)
+        if len(request.tasks) == 1:  # somebody has opened it, and may point at something in it next
+            task = request.tasks[0]
+            access = self.connections.image_access(key, task_id_of(task), request.login, request.password)
+            self.after_task(key, task, config, access)
+        return entries
+
+    def _entries(
+        self,
+        request: PredictRequest,
+        key: str,
+        config: LabelConfig,
+        limits: Thresholds,
+    ) -> list[Entry]:
+        predictor = self.versions.predictor(key)
+        if predictor is None:
+            return [NOTHING] * len(request.tasks)
+        log_untrained_labels(key, predictor, config)
+        work = Work(
+            project_key=key,
+            config=config,
+            tasks=request.tasks,
+            thresholds=limits,
+            access=lambda task_id: self.connections.image_access(
+                key, task_id, request.login, request.password
+            ),
+            is_bulk=len(request.tasks) > 1,
+        )
+        task_id = task_id_of(request.tasks[0])
+        if request.is_label_studio and len(request.tasks) == 1 and task_id is not None:
+            deadline_s = self.deadline_s
+            with self.overlapping.turn((key, task_id, predictor.version), deadline_s) as turn:
+                if turn.is_answered:
+                    return [NOTHING]
+                entries = self._predict(request, work, predictor)
+                if entries[0] != NOTHING:
+                    turn.succeed()
+                return entries
+        return self._predict(request, work, predictor)
+
+    def _predict(self, request: PredictRequest, work: Work, predictor: Predictor) -> list[Entry]:
+        entries: list[Entry] = [NOTHING] * len(work.tasks)
+        positions = self._unclaimed(request, work, predictor.version)
+        has_api = self.connections.can_push(work.project_key)
+        limit_s = self.deadline_s
+        if not has_api:
+            limit_s = max(limit_s, DEADLINE_WITHOUT_API_S)
+        part = Work(**{**work.__dict__, "tasks": [work.tasks[position] for position in positions]})
+        left = set(positions)
+        for answered in self.pipeline.run(part, predictor, deadline=request.received + limit_s):
+            position = positions[answered.position]
+            left.discard(position)
+            if answered.prediction is not None:
+                entries[position] = answered.prediction
+        logger.info(
+            "project %s: predicted %d of %d tasks with %s in %.0f ms",
+            work.project_key,
+            sum(entry != NOTHING for entry in entries),
+            len(entries),
+            predictor.version,
+            (time.monotonic() - request.received) * 1000,
+        )
+        if left:
+            self._hand_over(request, work, predictor.version, sorted(left), has_api)
+        return entries
+
+    def _unclaimed(self, request: PredictRequest, work: Work, version: str) -> list[int]:
+        """Return the positions to answer now: a background job at work pushes its own, and only it."""
+        if not request.is_label_studio or len(work.tasks) == 1:
+            return list(range(len(work.tasks)))
+        try:
+            claimed = self.background.claimed_tasks(work.project_key, version)
+        except QueueError:
+            return list(range(len(work.tasks)))  # without Redis no job is at work either
+        return [position for position, task in enumerate(work.tasks) if task_id_of(task) not in claimed]
+
+    def _hand_over(
+        self,
+        request: PredictRequest,
+        work: Work,
+        version: str,
+        positions: list[int],
+        has_api: bool,
+    ) -> None:
+        tasks = [work.tasks[position] for position in positions]
+        if not has_api:
+            logger.warning(
+                "project %s: no time left for %d tasks, and no credentials to push them later; set "
+                "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or retrieve predictions for fewer tasks at once",
+                work.project_key,
+                len(tasks),
+            )
+            return
+        try:
+            self.background.finish(
+                work.project_key,
+                version,
+                tasks,
+                request.label_config,
+                request.params,
+                request.login,
+                request.password,
+            )
+        except (QueueError, StoreError) as exc:
+            logger.error("project %s: %d tasks get no prediction: %s", work.project_key, len(tasks), exc)
 
 
-def _entries(
-    services: Services,
-    request: PredictRequest,
-    key: str,
-    config: LabelConfig,
-    limits: Thresholds,
-) -> list[Entry]:
-    predictor = services.versions.predictor(key)
-    if predictor is None:
-        return [NOTHING] * len(request.tasks)
-    log_untrained_labels(key, predictor, config)
-    work = Work(
-        project_key=key,
-        config=config,
-        tasks=request.tasks,
-        thresholds=limits,
-        access=lambda task_id: services.image_access(key, task_id, request.login, request.password),
-        is_bulk=len(request.tasks) > 1,
-    )
-    task_id = task_id_of(request.tasks[0])
-    if request.is_label_studio and len(request.tasks) == 1 and task_id is not None:
-        deadline_s = services.settings.predict_deadline_s
-        with services.overlapping.turn((key, task_id, predictor.version), deadline_s) as turn:
-            if turn.is_answered:
-                return [NOTHING]
-            entries = _predict(services, request, work, predictor)
-            if entries[0] != NOTHING:
-                turn.succeed()
-            return entries
-    return _predict(services, request, work, predictor)
-
-
-def config_of(services: Services, key: str, label_config: str | None) -> LabelConfig:
+def config_of(projects: Projects, key: str, label_config: str | None) -> LabelConfig:
     """Return the request's labeling config, or the project's last known one. Raises LabelConfigError."""
-    xml = label_config or services.projects.connection(key).label_config
+    xml = label_config or projects.connection(key).label_config
     if not xml:
         raise LabelConfigError(
             f"no labeling config: send label_config, or connect project {key} first", field="label_config"
@@ -110,73 +197,3 @@ def log_untrained_labels(key: str, predictor: Predictor, config: LabelConfig) ->
         logger.info(
             "project %s: version %s has not been trained on %s", key, predictor.version, ", ".join(unknown)
         )
-
-
-def _predict(services: Services, request: PredictRequest, work: Work, predictor: Predictor) -> list[Entry]:
-    entries: list[Entry] = [NOTHING] * len(work.tasks)
-    positions = _unclaimed(services, request, work, predictor.version)
-    has_api = services.credentials.can_push(services, work.project_key)
-    limit_s = services.settings.predict_deadline_s
-    if not has_api:
-        limit_s = max(limit_s, DEADLINE_WITHOUT_API_S)
-    part = Work(**{**work.__dict__, "tasks": [work.tasks[position] for position in positions]})
-    left = set(positions)
-    for answered in services.pipeline.run(part, predictor, deadline=request.received + limit_s):
-        position = positions[answered.position]
-        left.discard(position)
-        if answered.prediction is not None:
-            entries[position] = answered.prediction
-    logger.info(
-        "project %s: predicted %d of %d tasks with %s in %.0f ms",
-        work.project_key,
-        sum(entry != NOTHING for entry in entries),
-        len(entries),
-        predictor.version,
-        (time.monotonic() - request.received) * 1000,
-    )
-    if left:
-        _hand_over(services, request, work, predictor.version, sorted(left), has_api)
-    return entries
-
-
-def _unclaimed(services: Services, request: PredictRequest, work: Work, version: str) -> list[int]:
-    """Return the positions to answer now: a background job at work pushes its own, and only it."""
-    if not request.is_label_studio or len(work.tasks) == 1:
-        return list(range(len(work.tasks)))
-    try:
-        claimed = claimed_tasks(services, work.project_key, version)
-    except QueueError:
-        return list(range(len(work.tasks)))  # without Redis no job is at work either
-    return [position for position, task in enumerate(work.tasks) if task_id_of(task) not in claimed]
-
-
-def _hand_over(
-    services: Services,
-    request: PredictRequest,
-    work: Work,
-    version: str,
-    positions: list[int],
-    has_api: bool,
-) -> None:
-    tasks = [work.tasks[position] for position in positions]
-    if not has_api:
-        logger.warning(
-            "project %s: no time left for %d tasks, and no credentials to push them later; set "
-            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or retrieve predictions for fewer tasks at once",
-            work.project_key,
-            len(tasks),
-        )
-        return
-    try:
-        finish_in_background(
-            services,
-            work.project_key,
-            version,
-            tasks,
-            request.label_config,
-            request.params,
-            request.login,
-            request.password,
-        )
-    except (QueueError, StoreError) as exc:
-        logger.error("project %s: %d tasks get no prediction: %s", work.project_key, len(tasks), exc)

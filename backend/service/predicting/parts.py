@@ -13,11 +13,9 @@ from typing import Any
 
 from backend.errors import BackendError, QueueError
 from backend.service.jobs import jobs
-from backend.service.jobs.jobs import (
-    RunningJob,
-)
+from backend.service.jobs.jobs import RunningJob
+from backend.service.jobs.requests import JobRequests
 from backend.service.ports import JobRecord, Json
-from backend.service.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +28,9 @@ _ALONE_WORKERS = 2  # one that trains and this one
 class Parts:
     """The parts of one running job."""
 
-    def __init__(self, services: Services, job: RunningJob, request: Mapping[str, Any]) -> None:
-        self._services = services
+    def __init__(self, requests: JobRequests, job: RunningJob, request: Mapping[str, Any]) -> None:
+        self._requests = requests
+        self._queue = requests.queue
         self._job = job
         self._request = request
         self._tasks: dict[str, list[Json]] = {}
@@ -54,12 +53,10 @@ class Parts:
                 "label_config": label_config,
                 "part_of": self._job.job_id,
             }
-            path = jobs.write_request(self._services.documents, document)
             try:
-                job_id = self._services.queue.enqueue(jobs.PREDICT, self._job.record.project_key, path)
+                job_id = self._requests.submit(jobs.PREDICT, self._job.record.project_key, document)
             except QueueError as exc:
                 logger.warning("job %s: the rest is not shared: %s", self._job.job_id, exc)
-                self._services.documents.delete(path)
                 shared = {task["id"] for part in self._tasks.values() for task in part}
                 return [task for task in tasks if task["id"] not in shared]
             self._tasks[job_id] = bare
@@ -89,10 +86,10 @@ class Parts:
 
     def _take_back(self) -> list[Json]:
         for job_id in reversed(list(self._tasks)):
-            record = self._services.queue.record(job_id)
+            record = self._queue.record(job_id)
             if record.status == "queued":
-                self._services.queue.request_stop(job_id, mode="discard")
-                record = self._services.queue.record(job_id)
+                self._queue.request_stop(job_id, mode="discard")
+                record = self._queue.record(job_id)
             if record.status not in ACTIVE:
                 left = self._close(record)
                 if left:
@@ -103,7 +100,7 @@ class Parts:
         """Stop the parts that others have."""
         for job_id in list(self._tasks) if job_ids is None else job_ids:
             try:
-                self._services.queue.request_stop(job_id, mode="discard")
+                self._queue.request_stop(job_id, mode="discard")
             except BackendError as exc:
                 logger.warning("job %s: its part %s could not be stopped: %s", self._job.job_id, job_id, exc)
 
@@ -116,6 +113,6 @@ class Parts:
 
     def _has_helpers(self) -> bool:
         try:
-            return int(self._services.queue.worker_state().get("workers", 0)) > _ALONE_WORKERS
+            return int(self._queue.worker_state().get("workers", 0)) > _ALONE_WORKERS
         except QueueError:
             return False

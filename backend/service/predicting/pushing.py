@@ -20,10 +20,11 @@ from backend.errors import (
     StoreError,
 )
 from backend.service.jobs.jobs import RunningJob
-from backend.service.ports import Json, LabelStudio
+from backend.service.jobs.requests import JobRequests
+from backend.service.ports import DocumentStore, Json, LabelStudio
 from backend.service.predicting.parts import Parts
+from backend.service.projects.connections import Connections
 from backend.service.projects.projects import project_id
-from backend.service.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,19 @@ class Pushing:
     """Collects the predictions of one job and pushes them in portions; keeps what cannot be delivered."""
 
     def __init__(
-        self, services: Services, job: RunningJob, label_studio: LabelStudio, key: str, version: str
+        self,
+        documents: DocumentStore,
+        job: RunningJob,
+        label_studio: LabelStudio,
+        key: str,
+        version: str,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """documents: where undelivered predictions are kept. now: seconds since the epoch."""
         self.failed: list[int] = []
         self._job = job
-        self._documents = services.documents
-        self._now = services.now
+        self._documents = documents
+        self._now = now
         self._label_studio = label_studio
         self._project_id = project_id(key)
         self._version = version
@@ -158,31 +166,32 @@ class Pushing:
         return result
 
 
-def resume_where_label_studio_is_back(services: Services) -> list[str]:
+def resume_where_label_studio_is_back(jobs: JobRequests, connections: Connections, now: float) -> list[str]:
     """Queue the failed jobs again whose Label Studio can take predictions once more; return their ids.
 
-    Each job is tried 30 s after it failed, then ever more rarely. Raises StoreError, QueueError.
+    Each job is tried 30 s after it failed, then ever more rarely. now: seconds since the epoch. Raises
+    StoreError, QueueError.
     """
     resumed = []
-    for path in services.documents.list(KEPT):
+    for path in jobs.documents.list(KEPT):
         _, key, name = path.split("/")
         job_id = name.removesuffix(".json")
-        document = services.documents.read(path) or {}
+        document = jobs.documents.read(path) or {}
         try:
-            if services.queue.record(job_id).status in ("finished", "stopped"):
+            if jobs.queue.record(job_id).status in ("finished", "stopped"):
                 raise NotFoundError(f"job {job_id} needs them no more")
-            if _is_due(document, services.now()) and _answers(services, key):
-                services.queue.resume(job_id)
+            if _is_due(document, now) and _answers(connections, key):
+                jobs.queue.resume(job_id)
                 resumed.append(job_id)
         except NotFoundError:
-            services.documents.delete(path)
+            jobs.documents.delete(path)
     return resumed
 
 
-def drop_kept(services: Services, key: str) -> None:
+def drop_kept(documents: DocumentStore, key: str) -> None:
     """Forget what was kept for a project that is gone."""
-    for path in services.documents.list(f"{KEPT}{key}/"):
-        services.documents.delete(path)
+    for path in documents.list(f"{KEPT}{key}/"):
+        documents.delete(path)
 
 
 def _is_due(document: Json, now: float) -> bool:
@@ -190,9 +199,9 @@ def _is_due(document: Json, now: float) -> bool:
     return now - float(document.get("kept_at", 0.0)) >= min(wait_s, RESUME_AFTER_MOST_S)
 
 
-def _answers(services: Services, key: str) -> bool:
+def _answers(connections: Connections, key: str) -> bool:
     try:
-        project: dict[str, Any] = services.label_studio(key).project(project_id(key))
+        project: dict[str, Any] = connections.label_studio(key).project(project_id(key))
     except LabelStudioGone:
         return True  # the job will find that out, and take the project out of service
     except LabelStudioError as exc:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from backend.errors import ProjectKeyError
-from backend.service.projects.projects import key_of_project_object
-
-if TYPE_CHECKING:
-    from backend.service.services import Services
+from backend.service.projects.projects import Projects, key_of_project_object
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +28,7 @@ TASK_EVENTS = ("TASKS_CREATED", "TASKS_DELETED")
 PROJECT_EVENTS = ("PROJECT_UPDATED",)
 KNOWN_EVENTS = (*ANNOTATION_EVENTS, *TASK_EVENTS, *PROJECT_EVENTS)
 MOST_PROJECTS = 1000
+QUIET_S = 3.0
 
 Listener = Callable[[str, str], None]
 
@@ -45,7 +44,10 @@ class Hint:
 class EventHints:
     """Counts events per project until they are taken; a burst costs a few additions."""
 
-    def __init__(self) -> None:
+    def __init__(self, projects: Projects, now: Callable[[], float] = time.time) -> None:
+        """now: seconds since the epoch."""
+        self._projects = projects
+        self._now = now
         self._lock = threading.Lock()
         self._hints: OrderedDict[str, Hint] = OrderedDict()
         self._listeners: list[Listener] = []
@@ -54,8 +56,23 @@ class EventHints:
         """Call `listener(project key, action)` for every event; it must return at once."""
         self._listeners.append(listener)
 
-    def note(self, key: str, action: str, now: float, amount: int = 1) -> None:
-        """Take an event about so many things."""
+    def note(self, action: str, project: Any, amount: int = 1) -> str:
+        """Take an event about so many annotations; returns "ok", or "ignored" for what means nothing.
+
+        project: the project object or id, as the event names it.
+        """
+        if action not in KNOWN_EVENTS:
+            return "ignored"
+        try:
+            key = self._projects.canonical(key_of_project_object(project))
+        except ProjectKeyError:
+            return "ignored"
+        if key not in self._projects.known():
+            return "ignored"  # nobody connected it: a stranger's event must not grow anything here
+        self._count(key, action, self._now(), amount)
+        return "ok"
+
+    def _count(self, key: str, action: str, now: float, amount: int) -> None:
         with self._lock:
             hint = self._hints.setdefault(key, Hint(now))
             hint.last_heard = now
@@ -66,24 +83,13 @@ class EventHints:
         for listener in self._listeners:
             listener(key, action)
 
-    def quiet_since(self, moment: float) -> dict[str, Hint]:
-        """Take the hints of the projects that have been quiet since a moment."""
+    def hand_out(self, *takers: Callable[[str, Hint], None]) -> None:
+        """Give the hints of projects that have been quiet for QUIET_S to the takers, who raise nothing."""
+        moment = self._now() - QUIET_S
         with self._lock:
             due = {key: hint for key, hint in self._hints.items() if hint.last_heard <= moment}
             for key in due:
                 del self._hints[key]
-            return due
-
-
-def note_event(services: Services, action: str, project: Any, amount: int = 1) -> str:
-    """Take an event about so many annotations; returns "ok", or "ignored" for what means nothing."""
-    if action not in KNOWN_EVENTS:
-        return "ignored"
-    try:
-        key = services.projects.canonical(key_of_project_object(project))
-    except ProjectKeyError:
-        return "ignored"
-    if key not in services.projects.known():
-        return "ignored"  # nobody connected it: a stranger's event must not grow anything here
-    services.hints.note(key, action, services.now(), amount)
-    return "ok"
+        for key, hint in due.items():
+            for take in takers:
+                take(key, hint)

@@ -18,10 +18,10 @@ import numpy as np
 from backend.core.geometry.instances import Detections
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, FetchError
-from backend.service.engine.batching_queue import Cut
+from backend.service.engine.batching_queue import Cut, NetworkLane
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.ports import Json
-from backend.service.services import Services
+from backend.service.versions.models import Models
 from backend.training.inputs import TrainingSample
 from backend.training.judging.holdout import split_by_task
 from backend.training.judging.metrics import match_at_half_iou
@@ -54,22 +54,25 @@ def held_out_tasks(samples: Sequence[TrainingSample]) -> list[int]:
 
 
 def decide_activation(
-    services: Services,
+    models: Models,
+    network: NetworkLane,
     key: str,
     folder: Path,
     samples: Sequence[TrainingSample],
     labels: Sequence[str],
     config: LabelConfig,
     params: TrainingParams,
+    *,
+    takes_newest: bool = False,
 ) -> Decision:
-    """Decide for a new version whose files lie in `folder`."""
-    current = services.versions.current(key)
+    """Decide for a new version whose files lie in `folder`; takes_newest: it serves without a comparison."""
+    current = models.loaded.current(key)
     if current is None:
         return Decision(True, "it is the first version")
-    if services.projects.settings(key).activation == "newest":
+    if takes_newest:
         return Decision(True, "the project always takes the newest version")
     try:
-        card = services.store.card(key, current)
+        card = models.store.card(key, current)
         obstacle = _obstacle(card, labels, config)
         if obstacle is not None:
             return Decision(True, f"it serves without comparison: {obstacle}")
@@ -81,10 +84,10 @@ def decide_activation(
                 f"it serves without comparison: {len(chosen)} images were held back from both versions, "
                 f"{LEAST_HELD_OUT} are needed",
             )
-        champion = services.versions.predictor(key, current)
+        champion = models.loaded.predictor(key, current)
         assert champion is not None
-        challenger = services.versions.load_folder(folder)
-        return _compare(services, current, champion, challenger, chosen, labels, params)
+        challenger = models.loaded.load_folder(folder)
+        return _compare(network, current, champion, challenger, chosen, labels, params)
     except BackendError as exc:
         logger.warning("project %s: no comparison with version %s: %s", key, current, exc)
         return Decision(True, f"it serves without comparison: {exc}")
@@ -134,7 +137,7 @@ def _tags(config: LabelConfig) -> set[tuple[str, str, str, tuple[str, ...]]]:
 
 
 def _compare(
-    services: Services,
+    network: NetworkLane,
     current: str,
     champion: Predictor,
     challenger: Predictor,
@@ -154,7 +157,7 @@ def _compare(
             except FetchError as exc:
                 logger.warning("task %s is left out of the comparison: %s", sample.task_id, exc)
         for predictor, counts in ((champion, before), (challenger, after)):
-            found = services.lane.submit(predictor, images, cut, is_bulk=True).result() if images else []
+            found = network.submit(predictor, images, cut, is_bulk=True).result() if images else []
             for sample, detections in zip(batch, found, strict=True):
                 counts.append(_count(_relabelled(detections, predictor.labels, labels), sample, len(labels)))
     if len(before) < LEAST_HELD_OUT:

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _SWITCH_WHILE_LOADING_S = 0.0005
 
 ModelClass = Callable[..., Any]
-"""Built for one request with project_id, label_config, services; has `predict(tasks, context, **params)`."""
+"""Built for one request with project_id, label_config, backend; has `predict(tasks, context, **params)`."""
 
 
 class ModelClassLoader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, current_app, redirect, request
@@ -10,12 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelConfigError, NotFoundError, ProjectKeyError, RequestError, StoreError
+from backend.service.backend import Backend
 from backend.service.jobs.status import describe_job, stop_job
-from backend.service.learning.train import request_training
-from backend.service.projects.events import note_event
 from backend.service.projects.projects import key_of_project_object
-from backend.service.services import Services
-from backend.service.versions.administration import delete_project, duplicate_model, list_versions
+from backend.service.versions.administration import duplicate_model, list_versions
 from backend.web.json_bodies import json_response, parse_json, read_json
 from backend.web.labelstudio import bodies as schemas
 from backend.web.labelstudio.model_class import ModelClassLoader
@@ -32,15 +31,16 @@ GONE = 410
 THRESHOLDS = ("confidence_threshold", "nms_threshold")
 
 
-def create_blueprint(services: Services, model_class: ModelClassLoader) -> Blueprint:
+def create_blueprint(backend: Backend, model_class: ModelClassLoader) -> Blueprint:
     """Return the blueprint of the wire contract."""
     routes = Blueprint("labelstudio", __name__)
+    named_versions = partial(list_versions, backend.projects, backend.models.store)
 
     @routes.get("/health")
     def health() -> Response:
         answer = {"status": "UP", "model_class": MODEL_CLASS_NAME}
         # Anybody may ask for this, so it says how many; the panel says which and why.
-        damaged = len(services.store.problems())
+        damaged = len(backend.models.store.problems())
         return json_response(answer | ({"damaged_versions": damaged} if damaged else {}))
 
     @routes.get("/")
@@ -53,9 +53,9 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     @routes.post("/setup")
     def setup() -> Response:
         body = schemas.parse_body(schemas.SetupBody, read_json())
-        key = services.projects.canonical(body.project, body.label_config)
+        key = backend.projects.canonical(body.project, body.label_config)
         try:
-            services.projects.remember(
+            backend.projects.remember(
                 key,
                 hostname=body.hostname,
                 access_token=body.access_token,
@@ -65,7 +65,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
         except StoreError as exc:  # a full disk must not disconnect the model that serves
             logger.error("project %s: its connection could not be kept: %s", key, exc)
         model_class.start()  # whoever connects is about to ask for predictions
-        return json_response({"model_version": services.versions.reported(key)})
+        return json_response({"model_version": backend.models.loaded.reported(key)})
 
     @routes.post("/predict")
     def predict() -> Response:
@@ -76,7 +76,7 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
             parse_label_config(body.label_config)
         limits = {name: body.params[name] for name in THRESHOLDS if name in body.params}
         model = model_class.get()(
-            project_id=str(body.project), label_config=body.label_config, services=services
+            project_id=str(body.project), label_config=body.label_config, backend=backend
         )
         entries = model.predict(
             body.tasks,
@@ -91,9 +91,8 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     @routes.post("/train")
     def train() -> Response:
         body = schemas.parse_body(schemas.TrainBody, read_json())
-        key = services.projects.canonical(body.project, body.label_config)
-        job_id = request_training(
-            services,
+        key = backend.projects.canonical(body.project, body.label_config)
+        job_id = backend.trainings.request(
             key,
             label_config=body.label_config,
             params=body.params,
@@ -105,16 +104,16 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     def webhook() -> Response:
         body = schemas.parse_body(schemas.WebhookBody, read_json())
         if body.action != START_TRAINING:
-            return json_response({"status": note_event(services, body.action, body.project, body.amount)})
-        if services.settings.basic_auth is not None and not current_app.extensions["is_allowed"]():
+            return json_response({"status": backend.events.note(body.action, body.project, body.amount)})
+        if backend.settings.basic_auth is not None and not current_app.extensions["is_allowed"]():
             return unauthorized()
-        return json_response({"job": _start_training(services, body.project), "status": "ok"}, 201)
+        return json_response({"job": _start_training(backend, body.project), "status": "ok"}, 201)
 
     @routes.post("/job_status")
     def job_status() -> Response:
         body = schemas.parse_body(schemas.JobBody, read_json())
         try:
-            return json_response(describe_job(services.queue.record(body.job)))
+            return json_response(describe_job(backend.jobs.queue.record(body.job)))
         except NotFoundError as exc:
             return problem(GONE, str(exc))
 
@@ -122,27 +121,27 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     def stop() -> Response:
         body = schemas.parse_body(schemas.StopBody, read_json())
         try:
-            return json_response(describe_job(stop_job(services, body.job, keep=body.keep)))
+            return json_response(describe_job(stop_job(backend.jobs.queue, body.job, keep=body.keep)))
         except NotFoundError as exc:
             return problem(GONE, str(exc))
 
     @routes.get("/versions")
     def versions() -> Response:
-        return json_response({"versions": list_versions(services, request.args.get("project"))})
+        return json_response({"versions": named_versions(request.args.get("project"))})
 
     @routes.post("/versions")
     def ask_versions() -> Response:
         body = schemas.parse_body(schemas.VersionsBody, read_json() if request.get_data() else {})
         project = request.args.get("project") if body.project is None else body.project
-        return json_response({"versions": list_versions(services, project)})
+        return json_response({"versions": named_versions(project)})
 
     @routes.get("/is_training")
     def is_training() -> Response:
         project = request.args.get("project")
         if project is None:
             raise ProjectKeyError("name the project: /is_training?project=7", field="project")
-        key = services.projects.canonical(project)
-        return json_response({"is_training": services.queue.active_training(key) is not None})
+        key = backend.projects.canonical(project)
+        return json_response({"is_training": backend.jobs.queue.active_training(key) is not None})
 
     @routes.post("/validate")
     def validate() -> Response:
@@ -156,24 +155,25 @@ def create_blueprint(services: Services, model_class: ModelClassLoader) -> Bluep
     @routes.post("/delete")
     def delete() -> Response:
         body = schemas.parse_body(schemas.ProjectBody, read_json())
-        key = services.projects.canonical(body.project)
-        return json_response({"project": key, "stopped_jobs": delete_project(services, key)})
+        key = backend.projects.canonical(body.project)
+        return json_response({"project": key, "stopped_jobs": backend.retirement.delete(key)})
 
     @routes.post("/duplicate_model")
     def duplicate() -> Response:
         body = schemas.parse_body(schemas.DuplicateBody, read_json())
-        source = services.projects.canonical(body.project_src)
-        target = services.projects.canonical(body.project_dst)
+        source = backend.projects.canonical(body.project_src)
+        target = backend.projects.canonical(body.project_dst)
         if source == target:
             raise RequestError("project_src and project_dst are the same project", field="project_dst")
-        return json_response({"model_version": duplicate_model(services, source, target)})
+        version = duplicate_model(backend.projects, backend.models, source, target)
+        return json_response({"model_version": version})
 
     return routes
 
 
-def _start_training(services: Services, project: Any) -> str:
+def _start_training(backend: Backend, project: Any) -> str:
     label_config = project.get("label_config") if isinstance(project, dict) else None
     if not isinstance(label_config, str):
         label_config = None
-    key = services.projects.canonical(key_of_project_object(project), label_config)
-    return request_training(services, key, label_config=label_config, follow_up=True, source=START_TRAINING)
+    key = backend.projects.canonical(key_of_project_object(project), label_config)
+    return backend.trainings.request(key, label_config=label_config, follow_up=True, source=START_TRAINING)

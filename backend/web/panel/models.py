@@ -12,6 +12,7 @@ from flask import Blueprint, Response, abort, request, send_file
 
 from backend.errors import ConflictError, NotFoundError, ParameterError, VersionError
 from backend.nn.detector.backbone_catalog import catalog_families
+from backend.service.backend import Backend
 from backend.service.panel.panel import Panel
 from backend.service.ports import Json
 from backend.service.projects.projects import parse_project_key
@@ -25,14 +26,13 @@ _CHUNK_BYTES = 1024 * 1024
 _ABANDONED_AFTER_S = 86_400.0
 
 
-def models_blueprint(panel: Panel) -> Blueprint:
+def models_blueprint(backend: Backend, panel: Panel) -> Blueprint:
     """Return the routes of saved values, backbones and versions."""
     blueprint = Blueprint("panel_models", __name__)
-    services = panel.services
-    store, versions = services.store, services.versions
+    store, versions = backend.models.store, backend.models.loaded
 
     def canonical(key: str) -> str:
-        return services.projects.canonical(parse_project_key(key))
+        return backend.projects.canonical(parse_project_key(key))
 
     def changed(key: str, version: str, status: int = 200) -> Response:
         versions.look_again(key)
@@ -49,13 +49,13 @@ def models_blueprint(panel: Panel) -> Blueprint:
 
     @blueprint.get("/api/projects/<key>/settings")
     def settings(key: str) -> Response:
-        return answer(model_schemas.SettingsView, read_settings(services.projects, canonical(key)))
+        return answer(model_schemas.SettingsView, read_settings(backend.projects, canonical(key)))
 
     @blueprint.patch("/api/projects/<key>/settings")
     def save_settings(key: str) -> Response:
         key = canonical(key)
         changes = read_body(request, model_schemas.SettingsBody).model_dump(exclude_unset=True)
-        return answer(model_schemas.SettingsView, change_settings(services.projects, key, changes))
+        return answer(model_schemas.SettingsView, change_settings(backend.projects, key, changes))
 
     @blueprint.errorhandler(SettingsRefused)
     def refused(error: SettingsRefused) -> Response:
@@ -88,11 +88,9 @@ def models_blueprint(panel: Panel) -> Blueprint:
         activate = read_flag(request, "activate", True)
         if request.mimetype != "application/octet-stream":
             abort(problem(415, "send the model file as the body with Content-Type: application/octet-stream"))
-        with tempfile.TemporaryDirectory(
-            prefix="import-", dir=_scratch(services.settings.data_dir)
-        ) as folder:
+        with tempfile.TemporaryDirectory(prefix="import-", dir=_scratch(backend.settings.data_dir)) as folder:
             path = Path(folder) / "model"
-            _save_body(path, services.settings.max_model_bytes)
+            _save_body(path, backend.settings.max_model_bytes)
             try:
                 version = store.import_file(key, path, activate=activate)
             except VersionError as exc:
@@ -110,9 +108,7 @@ def models_blueprint(panel: Panel) -> Blueprint:
     def export_version(key: str, version: str) -> Response:
         key = canonical(key)
         known_card(key, version)
-        with tempfile.TemporaryDirectory(
-            prefix="export-", dir=_scratch(services.settings.data_dir)
-        ) as folder:
+        with tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(backend.settings.data_dir)) as folder:
             path = store.export_file(key, version, Path(folder) / f"{version}.model")
             size_bytes = path.stat().st_size
             # The open file outlives its folder, so nothing is left behind however the download ends.

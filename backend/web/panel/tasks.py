@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response, request
 
-from backend.service.panel.live_state import TooManyWatchers
+from backend.service.backend import Backend
+from backend.service.panel.live_state import LiveState, TooManyWatchers
 from backend.service.panel.page_images import EncodedImage
 from backend.service.panel.panel import Panel, list_projects, show_project
 from backend.service.panel.training_images import training_images
@@ -26,20 +27,21 @@ _LONGEST_WAIT_S = 25.0
 _IMAGE_AGE_S = 3600
 
 
-def tasks_blueprint(panel: Panel) -> Blueprint:
+def tasks_blueprint(backend: Backend, panel: Panel) -> Blueprint:
     """Return the routes below /api/projects that look at a project or work on one task."""
     blueprint = Blueprint("panel_tasks", __name__)
 
     def canonical(key: str) -> str:
-        return panel.services.projects.canonical(parse_project_key(key))
+        return backend.projects.canonical(parse_project_key(key))
 
     @blueprint.get("/api/projects")
     def projects() -> Response:
-        return answer(task_schemas.ProjectList, list_projects(panel.services))
+        return answer(task_schemas.ProjectList, list_projects(backend.projects, backend.connections))
 
     @blueprint.get("/api/projects/<key>")
     def project(key: str) -> Response:
-        return answer(task_schemas.ProjectView, show_project(panel.services, canonical(key)))
+        view = show_project(backend.projects, backend.connections, canonical(key))
+        return answer(task_schemas.ProjectView, view)
 
     @blueprint.get("/api/projects/<key>/state")
     def state(key: str) -> Response:
@@ -57,7 +59,7 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
     @blueprint.get("/api/projects/<key>/events")
     def events(key: str) -> Response:
         key = canonical(key)
-        stream = _events(panel, key)
+        stream = _events(panel.live, key)
         try:
             first = next(stream)
         except TooManyWatchers as exc:
@@ -95,7 +97,11 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
     @blueprint.get("/api/projects/<key>/training-images")
     def list_training_images(key: str) -> Response:
         offset, limit = read_int(request, "offset", 0), read_int(request, "limit", 100)
-        return answer(model_schemas.TrainingImages, training_images(panel, canonical(key), offset, limit))
+        images = backend.engine.images
+        return answer(
+            model_schemas.TrainingImages,
+            training_images(panel.index, images, backend.connections, canonical(key), offset, limit),
+        )
 
     @blueprint.get("/api/projects/<key>/tasks/<int:task_id>")
     def task(key: str, task_id: int) -> Response:
@@ -138,17 +144,17 @@ def tasks_blueprint(panel: Panel) -> Blueprint:
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def _events(panel: Panel, key: str) -> Iterator[str]:
+def _events(live: LiveState, key: str) -> Iterator[str]:
     """Yield the state and then every change of it, for a minute or until the process is told to leave.
 
     So no thread is held for long. Comments in between tell the server that the browser has gone.
     """
-    with panel.live.watching(key):
-        state = panel.live.state(key)
+    with live.watching(key):
+        state = live.state(key)
         yield _event(state)
         ends_at = time.monotonic() + STREAM_S
-        while time.monotonic() < ends_at and not panel.services.pipeline.is_leaving:
-            changed = panel.live.wait(key, int(state["revision"]), _BEAT_S)
+        while time.monotonic() < ends_at and not live.is_leaving:
+            changed = live.wait(key, int(state["revision"]), _BEAT_S)
             state = changed or state
             yield _event(state) if changed else ": still here\n\n"
 

@@ -4,7 +4,6 @@ import pytest
 
 from backend.errors import QueueError
 from backend.service.checks.images import STORAGES, storage_kind
-from backend.service.panel.panel import build_panel
 from backend.service.projects.last_events import LastEvents
 from backend.service.projects.projects import Projects
 from tests.panel_fakes import (
@@ -30,7 +29,7 @@ def label_studio():
 
 def checks_of(services, key=KEY, before=lambda panel: None):
     services.settings.data_dir.mkdir(parents=True, exist_ok=True)
-    panel = build_panel(services)
+    panel = services.panel
     before(panel)
     return {check.check: check for check in panel.diagnosis.run(key)}
 

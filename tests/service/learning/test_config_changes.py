@@ -6,7 +6,7 @@ import pytest
 
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelConfigError, ParameterError, RequestError
-from backend.service.predicting.answer import PredictRequest, predict_tasks
+from backend.service.predicting.answer import PredictRequest
 from tests.fakes import RECTANGLES, FakeImages, add_version, make_services, picture
 
 KEY = "7.1763750000"
@@ -52,7 +52,7 @@ def test_a_changed_config_never_crashes_a_prediction(tmp_path, config):
     services = make_services(tmp_path, images=FakeImages({"1.png": picture(), "2.png": picture()}))
     add_version(services, KEY)
     try:
-        entries = predict_tasks(services, PredictRequest(KEY, config, TASKS))
+        entries = services.backend.predictions.predict(PredictRequest(KEY, config, TASKS))
     except RequestError as exc:  # an answer in plain words, for a config that nothing can be predicted for
         assert isinstance(exc, LabelConfigError | ParameterError)
         return

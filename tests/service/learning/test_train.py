@@ -18,7 +18,7 @@ from backend.errors import (
     StoreError,
 )
 from backend.service.jobs.jobs import RunningJob
-from backend.service.learning.train import AUTOMATIC, request_training, run_training
+from backend.service.learning.requests import AUTOMATIC
 from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
 from tests.fakes import (
     RECTANGLES,
@@ -42,8 +42,8 @@ def services(tmp_path):
 
 
 def queued(services, tasks=None, params=None, **more):
-    job_id = request_training(
-        services, KEY, label_config=RECTANGLES, params=params, tasks=tasks, **{"follow_up": False, **more}
+    job_id = services.backend.trainings.request(
+        KEY, label_config=RECTANGLES, params=params, tasks=tasks, **{"follow_up": False, **more}
     )
     services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status="started")
     return RunningJob(services.queue, services.queue.record(job_id), FakeLease(), clock=iter_clock())
@@ -56,7 +56,7 @@ def iter_clock():
 
 def test_a_training_publishes_a_version_that_serves(services):
     job = queued(services, [annotated(1, rectangle("Cat"), rectangle("Dog")), annotated(2)])
-    outcome = run_training(services, job)
+    outcome = services.run(job)
     assert outcome.status == "finished"
     assert services.versions.current(KEY) == outcome.model_version
     card = services.store.card(KEY, outcome.model_version)
@@ -73,7 +73,7 @@ def test_a_training_publishes_a_version_that_serves(services):
 
 def test_progress_names_epoch_loss_and_time_left(services):
     job = queued(services, [annotated(1, rectangle())])
-    run_training(services, job)
+    services.run(job)
     assert services.queue.record(job.job_id).progress == {
         "epoch": 2,
         "epochs": 2,
@@ -88,11 +88,11 @@ def test_each_parameter_names_where_it_came_from(services):
         KEY, replace(services.projects.settings(KEY), params={"batch_size": 4, "image_size": 224})
     )
     config = RECTANGLES.replace('toName="image"', 'toName="image" model_score_threshold="0.6"')
-    job_id = request_training(
-        services, KEY, label_config=config, params={"image_size": 320}, tasks=[annotated(1, rectangle())]
+    job_id = services.backend.trainings.request(
+        KEY, label_config=config, params={"image_size": 320}, tasks=[annotated(1, rectangle())]
     )
     job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
-    run_training(services, job)
+    services.run(job)
     params = services.queue.record(job_id).details["params"]
     assert params["image_size"] == {"value": 320, "origin": "request"}
     assert params["batch_size"] == {"value": 4, "origin": "project settings"}
@@ -103,10 +103,10 @@ def test_each_parameter_names_where_it_came_from(services):
 
 def test_wrong_extra_params_fail_a_started_training_with_the_reason(services):
     services.projects.remember(KEY, extra_params='{"epochs": 0}')
-    job_id = request_training(services, KEY, label_config=RECTANGLES, follow_up=True)
+    job_id = services.backend.trainings.request(KEY, label_config=RECTANGLES, follow_up=True)
     job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
     with pytest.raises(ParameterError, match=r"Extra params.*epochs"):
-        run_training(services, job)
+        services.run(job)
 
 
 def test_labels_are_fetched_when_the_training_starts(tmp_path):
@@ -120,7 +120,7 @@ def test_labels_are_fetched_when_the_training_starts(tmp_path):
     )
     job = queued(services, follow_up=True)
     label_studio.known_tasks.append(annotated(3, rectangle("Dog")))
-    outcome = run_training(services, job)
+    outcome = services.run(job)
     assert services.store.card(KEY, outcome.model_version)["counts"]["images"] == 2
     assert images.asked[0][1].token == "k"
 
@@ -128,7 +128,7 @@ def test_labels_are_fetched_when_the_training_starts(tmp_path):
 def test_without_credentials_the_reason_names_the_settings(services):
     job = queued(services)
     with pytest.raises(LabelStudioAuthError, match="LABEL_STUDIO_URL"):
-        run_training(services, job)
+        services.run(job)
 
 
 def test_what_cannot_be_used_is_counted_by_reason(services):
@@ -142,7 +142,7 @@ def test_what_cannot_be_used_is_counted_by_reason(services):
         "nonsense",
     ]
     job = queued(services, tasks)
-    run_training(services, job)
+    services.run(job)
     unusable = services.queue.record(job.job_id).details["unusable"]
     assert unusable == {
         "unknown_label": 1,
@@ -157,13 +157,13 @@ def test_what_cannot_be_used_is_counted_by_reason(services):
 def test_nothing_to_learn_from_says_why(services):
     job = queued(services, [annotated(99, rectangle())])
     with pytest.raises(NotEnoughData, match="image_not_found: 1"):
-        run_training(services, job)
+        services.run(job)
 
 
 def test_only_the_chosen_tasks_teach(services):
     tasks = [annotated(1, rectangle()), annotated(2, rectangle()), annotated(3, rectangle())]
     job = queued(services, tasks, {"task_ids": [1, 3, 77]})
-    outcome = run_training(services, job)
+    outcome = services.run(job)
     assert services.store.card(KEY, outcome.model_version)["counts"]["images"] == 2
     assert "77" in services.queue.record(job.job_id).details["warnings"][0]
 
@@ -171,22 +171,22 @@ def test_only_the_chosen_tasks_teach(services):
 def test_start_from_a_version_hands_over_its_folder(services):
     add_version(services, KEY, "v1", backbone="resnet18")
     job = queued(services, [annotated(1, rectangle())], {"start_from": "v1"})
-    run_training(services, job)
+    services.run(job)
     assert services.train.inputs[0].start_folder == services.store.local_folder(KEY, "v1")
 
 
 def test_start_from_another_backbone_is_refused_at_once(services):
     add_version(services, KEY, "v1", backbone="resnet18")
     with pytest.raises(ParameterError, match="resnet18"):
-        request_training(
-            services, KEY, label_config=RECTANGLES, params={"start_from": "v1", "backbone": "resnet50"}
+        services.backend.trainings.request(
+            KEY, label_config=RECTANGLES, params={"start_from": "v1", "backbone": "resnet50"}
         )
 
 
 def trained(services, tasks, **more):
     """Run a training to its end; return its outcome and what the job says of it."""
     job = queued(services, tasks, **more)
-    outcome = run_training(services, job)
+    outcome = services.run(job)
     details = services.queue.record(job.job_id).details
     services.queue.jobs[job.job_id] = replace(services.queue.jobs[job.job_id], status=outcome.status)
     return outcome, details
@@ -216,9 +216,9 @@ def test_a_training_that_somebody_asked_for_is_never_skipped(services):
 
 
 def test_a_second_training_is_refused_and_names_the_first(services):
-    first = request_training(services, KEY, label_config=RECTANGLES)
+    first = services.backend.trainings.request(KEY, label_config=RECTANGLES)
     with pytest.raises(ConflictError) as refused:
-        request_training(services, KEY, label_config=RECTANGLES)
+        services.backend.trainings.request(KEY, label_config=RECTANGLES)
     assert refused.value.job_id == first
     assert len([path for path in services.documents.content if path.startswith("jobs/")]) == 1
 
@@ -232,7 +232,7 @@ def test_a_failed_training_leaves_the_old_version_serving(services, error):
         services.train.failure = error
     job = queued(services, [annotated(1, rectangle())])
     with pytest.raises(type(error)):
-        run_training(services, job)
+        services.run(job)
     assert services.versions.current(KEY) == "v1"
 
 
@@ -246,7 +246,7 @@ def test_a_full_disk_fails_the_job_saying_so_and_leaves_nothing_behind(services,
         services.store.failure = full
     job = queued(services, [annotated(1, rectangle())])
     with pytest.raises(StoreError, match="No space left on device"):
-        run_training(services, job)
+        services.run(job)
     assert services.versions.current(KEY) == "v1"
     assert [card["version"] for card in services.store.list(KEY)] == ["v1"]
     assert not (services.settings.data_dir / "work" / job.job_id).exists()
@@ -282,7 +282,7 @@ def test_checkpoints_are_copied_to_where_other_machines_find_them(services):
         seen.append((inputs.workdir / CHECKPOINT_FILE).read_bytes())
         return train(inputs, observer)
 
-    run_training(replace(services, checkpoints=copies, train=look), job)
+    replace(services, checkpoints=copies, train=look).run(job)
     assert seen == [copies.fetched]
     assert copies.calls == ["fetch", "keep", "keep", "drop"]
 
@@ -293,7 +293,7 @@ def test_a_paused_training_leaves_its_newest_checkpoint_to_others(services):
 
     copies = Copies()
     job = queued(services, [annotated(1, rectangle())])
-    assert run_training(replace(services, checkpoints=copies, train=pause), job).status == "requeue"
+    assert replace(services, checkpoints=copies, train=pause).run(job).status == "requeue"
     assert copies.calls == ["fetch", "finish"]
     assert (services.settings.data_dir / "work" / job.job_id).exists()
 
@@ -304,7 +304,7 @@ def test_redis_away_while_labels_are_read_or_the_version_is_out_costs_no_trainin
     )
     job = queued(services, [annotated(1, rectangle())])
     services.queue.failure = QueueError("Redis is away")
-    outcome = run_training(services, job)
+    outcome = services.run(job)
     assert outcome.status == "finished"
     assert services.versions.current(KEY) == outcome.model_version
 
@@ -327,7 +327,7 @@ def run_training_after_loading(services, job):
         services.queue.stop_modes[job.job_id] = mode
         return train(inputs, observer)
 
-    return run_training(replace(services, train=late), job)
+    return replace(services, train=late).run(job)
 
 
 def test_progress_survives_a_redis_that_is_away(services):
@@ -340,7 +340,7 @@ def test_progress_survives_a_redis_that_is_away(services):
             return outcome
 
     job = queued(services, [annotated(1, rectangle())])
-    outcome = run_training(replace(services, train=Flaky()), job)
+    outcome = replace(services, train=Flaky()).run(job)
     assert outcome.status == "finished"
     record = services.queue.record(job.job_id)
     assert record.details["warnings"] == ["random weights"]
@@ -354,26 +354,28 @@ def test_a_lost_lease_publishes_nothing(services):
     job = queued(services, [annotated(1, rectangle())])
     job.lease.lost = LostError()
     with pytest.raises(LostError):
-        run_training(services, job)
+        services.run(job)
     assert services.store.list(KEY) == []
 
 
 def test_a_worker_that_dies_after_publishing_leaves_no_second_version(services):
     job = queued(services, [annotated(1, rectangle())])
-    version = run_training(services, job).model_version
+    version = services.run(job).model_version
     again = RunningJob(services.queue, services.queue.record(job.job_id), FakeLease())
-    assert run_training(services, again).model_version == version
+    assert services.run(again).model_version == version
     assert len(services.store.list(KEY)) == 1
     assert len(services.train.inputs) == 1
 
 
 def test_an_invalid_config_fails_in_plain_words(services):
     with pytest.raises(LabelConfigError):
-        request_training(services, KEY, label_config="<View")
-    job_id = request_training(services, KEY, label_config="<View", follow_up=True, tasks=[annotated(1)])
+        services.backend.trainings.request(KEY, label_config="<View")
+    job_id = services.backend.trainings.request(
+        KEY, label_config="<View", follow_up=True, tasks=[annotated(1)]
+    )
     job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
     with pytest.raises(LabelConfigError):
-        run_training(services, job)
+        services.run(job)
 
 
 @pytest.mark.parametrize(
@@ -385,5 +387,5 @@ def test_the_current_model_is_gone_on_from_where_it_fits(services, backbone, ser
     if serves:
         add_version(services, KEY, "v1", backbone="resnet18")
     job = queued(services, [annotated(1, rectangle())], {"start_from": "current", "backbone": backbone})
-    run_training(services, job)
+    services.run(job)
     assert services.train.inputs[0].params.start_from == expected

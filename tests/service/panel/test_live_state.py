@@ -9,6 +9,7 @@ from backend.errors import LabelStudioError, QueueError
 from backend.service.panel.label_totals import LabelTotals
 from backend.service.panel.live_state import LiveState, TooManyWatchers
 from backend.service.projects.task_index import TaskIndex
+from backend.service.versions.models import Models
 from tests.fakes import FakeVersionStore
 from tests.panel_fakes import KEY, FakePanelLabelStudio, PanelQueue, all_shapes
 
@@ -45,11 +46,9 @@ def live(tmp_path, label_studio, queue, clock):
 
     return LiveState(
         queue=queue,
-        versions=store,
-        current_version=store.current,
+        models=Models(store, store),
         index=TaskIndex(lambda key: label_studio, store.current, lambda key: {}),
         totals=LabelTotals(lambda key: label_studio, start_thread=at_once),
-        worker_state=queue.worker_state,
         most_watchers=2,
         clock=clock,
     )

@@ -6,9 +6,8 @@ import pytest
 
 from backend.errors import ImageNotFound, NotFoundError
 from backend.service.panel.page_images import PageImages
-from backend.service.ports import ImageAccess
 from backend.service.projects.task_index import TaskIndex
-from tests.fakes import FakeImages
+from tests.fakes import FakeImages, connections_to
 from tests.panel_fakes import KEY, FakePanelLabelStudio
 
 
@@ -17,7 +16,7 @@ def make(pixels, **options):
     reference = label_studio.known_tasks[0]["data"]["image"]
     index = TaskIndex(lambda key: label_studio, lambda key: None, lambda key: {})
     images = FakeImages({reference: pixels})
-    return PageImages(images, index, lambda key, task_id: ImageAccess(task_id=task_id), **options), images
+    return PageImages(images, index, connections_to(label_studio), **options), images
 
 
 def decode(encoded):

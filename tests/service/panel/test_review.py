@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import ConflictError, NotFoundError, RequestError
+from backend.service.panel.held_predictions import HeldPredictions
 from backend.service.panel.review import SHOWN_FROM_SCORE, UNDO_S, Review
 from backend.service.projects.task_index import TaskIndex
-from tests.fakes import FakeDocuments
+from tests.fakes import FakeDocuments, connections_to
 from tests.panel_fakes import KEY, FakePanelLabelStudio, all_shapes
 
 VERSION = "v1"
@@ -23,19 +24,23 @@ class Desk:
         self.index = TaskIndex(
             lambda key: self.label_studio,
             lambda key: self.version,
-            lambda key: self.review.held_predictions(key),
+            HeldPredictions(self.documents).of_project,
         )
         self.review = self.another_process()
 
     def another_process(self):
         return Review(
+            held=HeldPredictions(self.documents),
             documents=self.documents,
-            label_studio_for=lambda key: self.label_studio,
+            connections=connections_to(self.label_studio),
+            versions=self,
             predict=self.predict,
-            current_version=lambda key: self.version,
             index=self.index,
             clock=lambda: self.now,
         )
+
+    def current(self, key):
+        return self.version
 
     def predict(self, key, task, lowest_score):
         self.asked.append((key, task["id"], lowest_score))
@@ -78,7 +83,7 @@ def test_a_prediction_is_asked_for_from_a_tenth_up_and_held(desk):
     assert not view["prediction"]["is_stored_in_label_studio"]
     assert desk.label_studio.pushed == []
     assert desk.another_process().view(KEY, 2)["prediction"] == view["prediction"]
-    assert desk.review.held_predictions(KEY)[2].version == VERSION
+    assert HeldPredictions(desk.documents).of_project(KEY)[2].version == VERSION
 
 
 def test_without_a_model_there_is_nothing_to_show(desk):
@@ -210,6 +215,6 @@ def test_clearing_counts_both_places_and_leaves_other_tasks(desk):
     assert desk.review.clear(KEY, 1) == {"cleared": 3}
     assert desk.review.clear(KEY, 1) == {"cleared": 0}
     assert [item["task"] for item in desk.label_studio.pushed] == [2]
-    assert desk.review.held_predictions(KEY) == {}
+    assert HeldPredictions(desk.documents).of_project(KEY) == {}
     row = desk.index.row(KEY, 1)
     assert (row.predictions, row.predicted_by, row.score) == (0, "", None)

@@ -6,7 +6,7 @@ import pytest
 
 from backend.errors import ImageDecodeError, LabelStudioAuthError, QueueError
 from backend.service.engine.pipeline import MOST_WAITING_IMAGES
-from backend.service.predicting.answer import PredictRequest, predict_tasks
+from backend.service.predicting.answer import PredictRequest
 from backend.service.projects.projects import ProjectSettings
 from tests.fakes import (
     RECTANGLES,
@@ -54,13 +54,13 @@ def test_many_tasks_come_back_in_order(tmp_path):
     services = make(tmp_path)
     sizes = {k: picture(10 + k, 20) for k in range(1, 41)}
     services.images.images = {f"{k}.png": sizes[k] for k in sizes}
-    entries = predict_tasks(services, request(*range(1, 41)))
+    entries = services.backend.predictions.predict(request(*range(1, 41)))
     widths = [entry["result"][0]["original_width"] for entry in entries]
     assert widths == [10 + k for k in range(1, 41)]
 
 
 def test_no_tasks_no_entries(tmp_path):
-    assert predict_tasks(make(tmp_path), request()) == []
+    assert make(tmp_path).backend.predictions.predict(request()) == []
 
 
 @pytest.mark.parametrize("is_trained", [True, False], ids=["trained", "before any training"])
@@ -74,16 +74,16 @@ def test_a_task_that_is_predicted_alone_is_told_of_once_nobody_waits_any_more(tm
     services = make_services(tmp_path, images=FakeImages({"1.png": picture()}), after_task=after_task)
     if is_trained:
         add_version(services, KEY)
-    predict_tasks(services, request(1, 2))
+    services.backend.predictions.predict(request(1, 2))
     assert told == []
-    predict_tasks(services, request(1, login="me", password="secret"))
+    services.backend.predictions.predict(request(1, login="me", password="secret"))
     assert told == [(KEY, 1, ("Cat", "Dog"), "me")]
 
 
 def test_an_unreadable_image_costs_its_own_task_and_is_logged_with_its_id(tmp_path, caplog):
     services = make(tmp_path)
     services.images.images["3.png"] = ImageDecodeError("it is HTML, not an image")
-    entries = predict_tasks(services, request(*range(1, 11)))
+    entries = services.backend.predictions.predict(request(*range(1, 11)))
     assert [index for index, entry in enumerate(entries) if entry == []] == [2]
     assert "task 3 gets no prediction: it is HTML" in caplog.text
 
@@ -93,7 +93,7 @@ def test_an_error_for_one_image_in_a_batch_costs_its_own_task(tmp_path):
     services = make(tmp_path, predictor=predictor)
     services.images.images["3.png"] = picture(7, 7)
     predictor.failure = lambda images: ValueError("odd") if any(i.shape[1] == 7 for i in images) else None
-    entries = predict_tasks(services, request(*range(1, 11)))
+    entries = services.backend.predictions.predict(request(*range(1, 11)))
     assert [index for index, entry in enumerate(entries) if entry == []] == [2]
 
 
@@ -113,7 +113,7 @@ def test_a_network_out_of_memory_is_asked_in_halves(tmp_path, error):
     predictor = FakePredictor(seconds=0.01)
     predictor.failure = lambda images: error if len(images) > 1 else None
     services = make(tmp_path, predictor=predictor)
-    entries = predict_tasks(services, request(*range(1, 31)))
+    entries = services.backend.predictions.predict(request(*range(1, 31)))
     assert all(entry["result"] for entry in entries)
     assert 1 in predictor.batches
 
@@ -123,7 +123,7 @@ def test_images_are_predicted_in_batches_while_others_are_fetched(tmp_path):
     services = make(tmp_path, predictor=predictor)
     services.images.seconds = 0.1
     started = time.perf_counter()
-    predict_tasks(services, request(*range(1, 41)))
+    services.backend.predictions.predict(request(*range(1, 41)))
     assert time.perf_counter() - started < 0.7 * 40 * (0.1 + 0.005)  # a fifth of it on an idle machine
     assert max(predictor.batches) > 1
     assert max(predictor.batches) <= 8
@@ -138,7 +138,7 @@ def test_the_fetched_images_in_memory_are_bounded(tmp_path):
         ahead.append(len(services.images.asked) - sum(predictor.batches[:-1]))
 
     predictor.failure = note
-    predict_tasks(services, request(*range(1, 2 * MOST_WAITING_IMAGES)))
+    services.backend.predictions.predict(request(*range(1, 2 * MOST_WAITING_IMAGES)))
     assert max(ahead) <= MOST_WAITING_IMAGES + 1
 
 
@@ -147,7 +147,7 @@ def test_thresholds_come_from_request_then_tag_then_project_then_extra_params(tm
     tagged = RECTANGLES.replace('toName="image"', 'toName="image" model_score_threshold="0.85"')
 
     def found(config=RECTANGLES, **params):
-        entry = predict_tasks(services, request(1, label_config=config, params=params))[0]
+        entry = services.backend.predictions.predict(request(1, label_config=config, params=params))[0]
         return len(entry["result"])
 
     assert found() == 2
@@ -169,7 +169,9 @@ def test_thresholds_come_from_request_then_tag_then_project_then_extra_params(tm
 )
 def test_every_image_of_a_task_is_predicted(tmp_path, config, data, expected):
     services = make(tmp_path)
-    entry = predict_tasks(services, request(tasks=[{"id": 1, "data": data}], label_config=config))[0]
+    entry = services.backend.predictions.predict(
+        request(tasks=[{"id": 1, "data": data}], label_config=config)
+    )[0]
     found = [(region["from_name"], region.get("item_index")) for region in entry["result"]]
     assert found == expected
 
@@ -177,14 +179,14 @@ def test_every_image_of_a_task_is_predicted(tmp_path, config, data, expected):
 def test_one_unreadable_page_costs_the_task(tmp_path):
     services = make(tmp_path)
     task = {"id": 1, "data": {"pages": ["1.png", "nope.png"]}}
-    assert predict_tasks(services, request(tasks=[task], label_config=PAGES)) == [[]]
+    assert services.backend.predictions.predict(request(tasks=[task], label_config=PAGES)) == [[]]
 
 
 def test_a_label_that_is_gone_is_not_predicted_and_a_new_one_is_reported(tmp_path, caplog):
     services = make(tmp_path)
     caplog.set_level("INFO")
     config = RECTANGLES.replace("Dog", "Horse")
-    entry = predict_tasks(services, request(1, label_config=config))[0]
+    entry = services.backend.predictions.predict(request(1, label_config=config))[0]
     assert [region["value"]["rectanglelabels"] for region in entry["result"]] == [["Cat"]]
     assert "has not been trained on Horse" in caplog.text
 
@@ -192,7 +194,7 @@ def test_a_label_that_is_gone_is_not_predicted_and_a_new_one_is_reported(tmp_pat
 def test_credentials_of_the_project_go_with_the_images(tmp_path):
     services = make(tmp_path)
     services.projects.remember(KEY, hostname="http://ls", access_token="t")
-    predict_tasks(services, request(1, login="ann", password="pw"))
+    services.backend.predictions.predict(request(1, login="ann", password="pw"))
     access = services.images.asked[0][1]
     assert (access.hostname, access.token, access.login, access.password, access.task_id) == (
         "http://ls",
@@ -213,14 +215,14 @@ def test_what_the_deadline_leaves_goes_to_the_background_once(tmp_path):
         settings={"predict_deadline_s": 1.0, **CREDENTIALS},
     )
     ids = range(1, 61)
-    entries = predict_tasks(services, request(*ids, is_label_studio=True))
+    entries = services.backend.predictions.predict(request(*ids, is_label_studio=True))
     done = {task_id for task_id, entry in zip(ids, entries, strict=True) if entry}
     assert 0 < len(done) < 60
     [job] = services.queue.records(KEY)
     document = services.documents.read(job.payload_path)
     assert [task["id"] for task in document["tasks"]] == [k for k in ids if k not in done]
 
-    again = predict_tasks(services, request(*ids, is_label_studio=True))
+    again = services.backend.predictions.predict(request(*ids, is_label_studio=True))
     assert {task_id for task_id, entry in zip(ids, again, strict=True) if entry} <= done
     queued = [
         task["id"]
@@ -232,7 +234,7 @@ def test_what_the_deadline_leaves_goes_to_the_background_once(tmp_path):
 
 def test_without_credentials_it_works_on_past_the_usual_deadline(tmp_path, caplog):
     services = make(tmp_path, predictor=FakePredictor(seconds=0.05), settings={"predict_deadline_s": 1.0})
-    entries = predict_tasks(services, request(*range(1, 31)))
+    entries = services.backend.predictions.predict(request(*range(1, 31)))
     assert all(entries)
     assert services.queue.records(KEY) == []
 
@@ -240,7 +242,7 @@ def test_without_credentials_it_works_on_past_the_usual_deadline(tmp_path, caplo
 def test_a_request_with_no_time_left_says_what_is_missing(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("backend.service.predicting.answer.DEADLINE_WITHOUT_API_S", 1.0)
     services = make(tmp_path, predictor=FakePredictor(seconds=0.2), settings={"predict_deadline_s": 1.0})
-    entries = predict_tasks(services, request(*range(1, 31)))
+    entries = services.backend.predictions.predict(request(*range(1, 31)))
     assert not all(entries)
     assert "LABEL_STUDIO_API_KEY" in caplog.text
 
@@ -249,7 +251,7 @@ def test_a_single_task_over_the_deadline_gets_nothing(tmp_path):
     services = make(
         tmp_path, predictor=FakePredictor(seconds=1.5), settings={"predict_deadline_s": 1.0, **CREDENTIALS}
     )
-    assert predict_tasks(services, request(1)) == [[]]
+    assert services.backend.predictions.predict(request(1)) == [[]]
 
 
 def test_predictions_go_on_without_redis(tmp_path, caplog):
@@ -259,7 +261,7 @@ def test_predictions_go_on_without_redis(tmp_path, caplog):
         settings={"predict_deadline_s": 1.0, **CREDENTIALS},
     )
     services.queue.failure = QueueError("Redis is away")
-    entries = predict_tasks(services, request(*range(1, 41), is_label_studio=True))
+    entries = services.backend.predictions.predict(request(*range(1, 41), is_label_studio=True))
     assert 0 < sum(bool(entry) for entry in entries) < 40
     assert "tasks get no prediction: Redis is away" in caplog.text
 
@@ -274,16 +276,16 @@ def test_a_refused_token_of_the_connection_counts_as_none(tmp_path, caplog):
         settings={"predict_deadline_s": 1.0},
     )
     services.projects.remember(KEY, hostname="http://ls", access_token="legacy")
-    entries = predict_tasks(services, request(*range(1, 31)))
+    entries = services.backend.predictions.predict(request(*range(1, 31)))
     assert all(entries)  # it worked on past the deadline
     assert "legacy token" in caplog.text
 
 
 def test_a_process_that_has_to_leave_answers_what_it_has(tmp_path):
     services = make(tmp_path, predictor=FakePredictor(seconds=0.1), settings=CREDENTIALS)
-    services.pipeline.hurry(0.5)
+    services.engine.pipeline.hurry(0.5)
     started = time.monotonic()
-    entries = predict_tasks(services, request(*range(1, 41)))
+    entries = services.backend.predictions.predict(request(*range(1, 41)))
     assert time.monotonic() - started < 3.0
     assert len(entries) == 40
     [job] = services.queue.records(KEY)

@@ -13,11 +13,6 @@ from backend.errors import (
 )
 from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting import pushing
-from backend.service.predicting.background import (
-    finish_in_background,
-    request_background_predictions,
-    run_predictions,
-)
 from tests.fakes import (
     RECTANGLES,
     FakeImages,
@@ -64,12 +59,12 @@ def running(services, job_id, lease=None):
 
 
 def hand_over(services, *ids):
-    return finish_in_background(services, KEY, "v1", tasks(*ids), RECTANGLES, {})
+    return services.backend.background.finish(KEY, "v1", tasks(*ids), RECTANGLES, {})
 
 
 def test_tasks_that_were_left_are_predicted_and_pushed(services, label_studio):
     job = running(services, hand_over(services, 3, 4, 5))
-    outcome = run_predictions(services, job)
+    outcome = services.run(job)
     assert (outcome.status, outcome.model_version) == ("finished", "v1")
     assert sorted(item["task"] for item in label_studio.pushed) == [3, 4, 5]
     assert all(item["model_version"] == "v1" and item["result"] for item in label_studio.pushed)
@@ -89,19 +84,19 @@ def test_a_second_click_queues_only_what_no_job_has(services):
 def test_a_task_that_got_its_prediction_meanwhile_is_not_pushed_again(services, label_studio):
     job = running(services, hand_over(services, 1, 2))
     label_studio.pushed.append({"task": 1, "result": [], "score": 0.0, "model_version": "v1"})
-    run_predictions(services, job)
+    services.run(job)
     assert sorted(item["task"] for item in label_studio.pushed) == [1, 2]
 
 
 def test_an_older_versions_prediction_does_not_count(services, label_studio):
     label_studio.pushed.append({"task": 1, "result": [], "score": 0.0, "model_version": "v0"})
-    run_predictions(services, running(services, hand_over(services, 1)))
+    services.run(running(services, hand_over(services, 1)))
     assert len(label_studio.pushed) == 2
 
 
 def test_a_whole_project_is_predicted_and_then_its_version_set(services, label_studio):
-    job = running(services, request_background_predictions(services, KEY))
-    run_predictions(services, job)
+    job = running(services, services.backend.background.predict_project(KEY))
+    services.run(job)
     assert len(label_studio.pushed) == 100
     assert len({item["task"] for item in label_studio.pushed}) == 100
     assert label_studio.model_version == "v1"
@@ -109,8 +104,8 @@ def test_a_whole_project_is_predicted_and_then_its_version_set(services, label_s
 
 def test_the_version_is_not_set_while_a_task_lacks_its_prediction(services, label_studio):
     del services.images.images["50.png"]
-    job = running(services, request_background_predictions(services, KEY))
-    run_predictions(services, job)
+    job = running(services, services.backend.background.predict_project(KEY))
+    services.run(job)
     assert len(label_studio.pushed) == 99
     assert label_studio.model_version is None
     assert services.queue.record(job.job_id).details["tasks_without_prediction"] == [50]
@@ -118,30 +113,30 @@ def test_the_version_is_not_set_while_a_task_lacks_its_prediction(services, labe
 
 def test_the_version_is_not_set_where_that_is_switched_off(services, label_studio):
     services = replace(services, settings=replace(services.settings, set_model_version=False))
-    run_predictions(services, running(services, request_background_predictions(services, KEY)))
+    services.run(running(services, services.backend.background.predict_project(KEY)))
     assert label_studio.model_version is None
 
 
 def test_the_version_is_not_set_for_some_tasks_only(services, label_studio):
-    run_predictions(services, running(services, request_background_predictions(services, KEY, [1, 2])))
+    services.run(running(services, services.backend.background.predict_project(KEY, [1, 2])))
     assert sorted(item["task"] for item in label_studio.pushed) == [1, 2]
     assert label_studio.model_version is None
 
 
 def test_a_waiting_job_for_the_whole_project_is_not_doubled(services):
-    first = request_background_predictions(services, KEY)
-    assert request_background_predictions(services, KEY) == first
+    first = services.backend.background.predict_project(KEY)
+    assert services.backend.background.predict_project(KEY) == first
 
 
 def test_before_any_training_there_is_nothing_to_predict_with(tmp_path):
     with pytest.raises(VersionError, match="train it first"):
-        request_background_predictions(make_services(tmp_path), KEY)
+        make_services(tmp_path).backend.background.predict_project(KEY)
 
 
 def test_a_label_studio_that_is_away_for_a_moment_is_asked_again(services, label_studio):
     job = running(services, hand_over(services, 1))
     label_studio.failures = [LabelStudioError("502"), LabelStudioError("timeout")]
-    run_predictions(services, job)
+    services.run(job)
     assert [item["task"] for item in label_studio.pushed] == [1]
 
 
@@ -150,13 +145,13 @@ def test_what_waiting_cannot_mend_fails_at_once(services, label_studio, error):
     job = running(services, hand_over(services, 1))
     label_studio.failures = [error]
     with pytest.raises(type(error)):
-        run_predictions(services, job)
+        services.run(job)
 
 
 def test_a_stop_keeps_what_was_pushed(services, label_studio):
-    job = running(services, request_background_predictions(services, KEY))
+    job = running(services, services.backend.background.predict_project(KEY))
     services.queue.request_stop(job.job_id, mode="discard")
-    outcome = run_predictions(services, job)
+    outcome = services.run(job)
     assert outcome.status == "stopped"
     assert len(label_studio.pushed) < 100
     assert label_studio.model_version is None
@@ -165,15 +160,15 @@ def test_a_stop_keeps_what_was_pushed(services, label_studio):
 def test_a_worker_that_has_to_leave_puts_the_job_back(services, label_studio):
     lease = FakeLease()
     lease.pause_requested = True
-    job = running(services, request_background_predictions(services, KEY), lease)
-    assert run_predictions(services, job).status == "requeue"
+    job = running(services, services.backend.background.predict_project(KEY), lease)
+    assert services.run(job).status == "requeue"
     lease.pause_requested = False
-    run_predictions(services, running(services, job.job_id, lease))
+    services.run(running(services, job.job_id, lease))
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
 
 
 def run_part(services, job_id):
-    outcome = run_predictions(services, running(services, job_id))
+    outcome = services.run(running(services, job_id))
     services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status=outcome.status)
 
 
@@ -187,8 +182,8 @@ def several_workers(services, monkeypatch):
 
 def test_a_large_project_is_shared_and_what_nobody_takes_is_done_here(several_workers, label_studio):
     services = several_workers
-    job = running(services, request_background_predictions(services, KEY))
-    run_predictions(services, job)
+    job = running(services, services.backend.background.predict_project(KEY))
+    services.run(job)
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
     record = services.queue.record(job.job_id)
     assert len(record.details["parts"]) == 4
@@ -198,7 +193,7 @@ def test_a_large_project_is_shared_and_what_nobody_takes_is_done_here(several_wo
 
 def test_other_workers_take_parts(several_workers, label_studio):
     services = several_workers
-    job = running(services, request_background_predictions(services, KEY))
+    job = running(services, services.backend.background.predict_project(KEY))
     record, taken = services.queue.record, []
 
     def record_and_work(job_id):
@@ -212,7 +207,7 @@ def test_other_workers_take_parts(several_workers, label_studio):
         return found
 
     services.queue.record = record_and_work
-    run_predictions(services, job)
+    services.run(job)
     assert len(taken) == 2
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
     assert record(job.job_id).progress == {"done": 100, "total": 100, "pushed": 100}
@@ -220,7 +215,7 @@ def test_other_workers_take_parts(several_workers, label_studio):
 
 def test_a_part_that_fails_elsewhere_is_done_here(several_workers, label_studio):
     services = several_workers
-    job = running(services, request_background_predictions(services, KEY))
+    job = running(services, services.backend.background.predict_project(KEY))
     record = services.queue.record
 
     def fail_first(job_id):
@@ -232,13 +227,13 @@ def test_a_part_that_fails_elsewhere_is_done_here(several_workers, label_studio)
         return found
 
     services.queue.record = fail_first
-    run_predictions(services, job)
+    services.run(job)
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
 
 
 def test_redis_away_in_the_middle_costs_only_the_sharing(several_workers, label_studio):
     services = several_workers
-    job = running(services, request_background_predictions(services, KEY))
+    job = running(services, services.backend.background.predict_project(KEY))
     push, enqueue, queued = label_studio.import_predictions, services.queue.enqueue, []
 
     def enqueue_two(*arguments):
@@ -254,12 +249,12 @@ def test_redis_away_in_the_middle_costs_only_the_sharing(several_workers, label_
 
     services.queue.enqueue = enqueue_two
     label_studio.import_predictions = push_and_bring_redis_back
-    assert run_predictions(services, job).status == "finished"
+    assert services.run(job).status == "finished"
     assert sorted(item["task"] for item in label_studio.pushed) == list(range(1, 101))
 
 
 def test_nothing_is_left_behind_while_redis_is_away(services):
     services.queue.failure = QueueError("Redis is away")
     with pytest.raises(QueueError):
-        request_background_predictions(services, KEY)
+        services.backend.background.predict_project(KEY)
     assert not [path for path in services.documents.content if path.startswith("jobs/")]

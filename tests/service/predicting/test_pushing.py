@@ -8,13 +8,7 @@ import pytest
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone, StoreError
 from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting import pushing
-from backend.service.predicting.background import (
-    finish_in_background,
-    request_background_predictions,
-    run_predictions,
-)
 from backend.service.predicting.pushing import KEPT, resume_where_label_studio_is_back
-from backend.service.versions.administration import delete_project
 from tests.fakes import (
     RECTANGLES,
     FakeImages,
@@ -84,13 +78,13 @@ def running(services, job_id, lease=None):
 
 def hand_over(services, *ids):
     tasks = [{"id": k, "data": {"image": f"{k}.png"}} for k in ids]
-    return finish_in_background(services, KEY, "v1", tasks, RECTANGLES, {})
+    return services.backend.background.finish(KEY, "v1", tasks, RECTANGLES, {})
 
 
 def fail(services, job_id, match=None):
     """Run a job that fails, as the worker does it."""
     with pytest.raises(LabelStudioError, match=match) as failed:
-        run_predictions(services, running(services, job_id))
+        services.run(running(services, job_id))
     services.queue.jobs[job_id] = replace(
         services.queue.jobs[job_id], status="failed", error=str(failed.value)
     )
@@ -115,19 +109,21 @@ def test_what_a_failed_job_computed_is_pushed_when_label_studio_is_back(services
     fail(services, job_id, match="Predictions kept: 2;")
     label_studio.failures = [refusal]
     now[0] += 60
-    assert resume_where_label_studio_is_back(services) == []  # asked, and still away
+    assert (
+        resume_where_label_studio_is_back(services.jobs, services.connections, services.now()) == []
+    )  # asked, and still away
     label_studio.refusal = None
     services.images.images.clear()  # nothing needs to be predicted again
-    assert resume_where_label_studio_is_back(services) == [job_id]
+    assert resume_where_label_studio_is_back(services.jobs, services.connections, services.now()) == [job_id]
     assert services.queue.record(job_id).status == "queued"
-    assert run_predictions(services, running(services, job_id)).status == "finished"
+    assert services.run(running(services, job_id)).status == "finished"
     assert pushed_ids(label_studio) == [1, 2]
     assert kept(services) == []
-    assert resume_where_label_studio_is_back(services) == []
+    assert resume_where_label_studio_is_back(services.jobs, services.connections, services.now()) == []
 
 
 def test_the_rest_of_the_job_is_done_then_too(services, label_studio, now):
-    job_id = request_background_predictions(services, KEY)
+    job_id = services.backend.background.predict_project(KEY)
     push = label_studio.import_predictions
 
     def take_some(project_id, predictions):
@@ -140,8 +136,8 @@ def test_the_rest_of_the_job_is_done_then_too(services, label_studio, now):
     assert len(label_studio.pushed) == 96
     label_studio.import_predictions = push
     now[0] += 60
-    resume_where_label_studio_is_back(services)
-    run_predictions(services, running(services, job_id))
+    resume_where_label_studio_is_back(services.jobs, services.connections, services.now())
+    services.run(running(services, job_id))
     assert pushed_ids(label_studio) == list(range(1, COUNT + 1))
     assert services.queue.record(job_id).progress == {"done": COUNT, "total": COUNT, "pushed": COUNT}
     assert label_studio.model_version == "v1"
@@ -156,7 +152,7 @@ def test_it_is_tried_ever_more_rarely(services, label_studio, now):
             fail(services, job_id)
             tries.append(now[0])
         now[0] += 30
-        resume_where_label_studio_is_back(services)
+        resume_where_label_studio_is_back(services.jobs, services.connections, services.now())
     waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert waits[0] <= 60 and waits == sorted(waits) and waits[-1] >= 300
 
@@ -169,10 +165,10 @@ def test_a_worker_that_is_told_to_leave_meanwhile_keeps_too(services, label_stud
         raise LabelStudioError("does not answer.")
 
     push, label_studio.import_predictions = label_studio.import_predictions, leave
-    assert run_predictions(services, running(services, job_id, lease)).status == "requeue"
+    assert services.run(running(services, job_id, lease)).status == "requeue"
     label_studio.import_predictions = push
     services.images.images.clear()
-    run_predictions(services, running(services, job_id))
+    services.run(running(services, job_id))
     assert pushed_ids(label_studio) == [1]
 
 
@@ -184,7 +180,7 @@ def test_a_stopped_job_keeps_nothing(services, label_studio):
         raise LabelStudioError("does not answer.")
 
     label_studio.import_predictions = stop
-    assert run_predictions(services, running(services, job_id)).status == "stopped"
+    assert services.run(running(services, job_id)).status == "stopped"
     assert kept(services) == []
 
 
@@ -197,7 +193,7 @@ def test_a_project_that_is_gone_or_deleted_keeps_nothing(services, label_studio)
     away = hand_over(services, 2)
     fail(services, away)
     assert kept(services)
-    delete_project(services, KEY)
+    services.backend.retirement.delete(KEY)
     assert kept(services) == []
 
 
@@ -209,7 +205,7 @@ def test_a_full_disk_loses_what_was_computed_and_says_so(services, label_studio)
 
 
 def test_many_tasks_cost_rows_in_proportion_and_none_is_pushed_twice(services, label_studio):
-    job_id = request_background_predictions(services, KEY)
+    job_id = services.backend.background.predict_project(KEY)
     opened, push = [17, 200, 319], label_studio.import_predictions
 
     def push_while_tasks_are_opened(project_id, predictions):
@@ -220,13 +216,13 @@ def test_many_tasks_cost_rows_in_proportion_and_none_is_pushed_twice(services, l
         return push(project_id, predictions)
 
     label_studio.import_predictions = push_while_tasks_are_opened
-    run_predictions(services, running(services, job_id))
+    services.run(running(services, job_id))
     assert pushed_ids(label_studio) == list(range(1, COUNT + 1))
     assert label_studio.rows_read <= COUNT
 
 
 def test_a_worker_killed_between_two_pushes_pushes_none_twice(services, label_studio):
-    job_id = request_background_predictions(services, KEY)
+    job_id = services.backend.background.predict_project(KEY)
     push, calls = label_studio.import_predictions, []
 
     def die_after_the_third(project_id, predictions):
@@ -237,8 +233,8 @@ def test_a_worker_killed_between_two_pushes_pushes_none_twice(services, label_st
 
     label_studio.import_predictions = die_after_the_third
     with pytest.raises(KilledError):
-        run_predictions(services, running(services, job_id))
+        services.run(running(services, job_id))
     assert label_studio.pushed
-    run_predictions(services, running(services, job_id))
+    services.run(running(services, job_id))
     assert pushed_ids(label_studio) == list(range(1, COUNT + 1))
     assert label_studio.rows_read <= 2 * COUNT

@@ -6,9 +6,7 @@ from dataclasses import replace
 import pytest
 
 from backend.errors import LabelStudioError, QueueError
-from backend.service.projects.events import EventHints, note_event
 from backend.service.projects.projects import AutoTrain, ProjectSettings
-from backend.service.upkeep.housekeeping import Housekeeping
 from tests.fakes import RECTANGLES, FakeLabelStudio, add_version, make_services
 
 KEY = "7.1763750000"
@@ -48,7 +46,7 @@ def services(tmp_path, label_studio, now):
 
 @pytest.fixture
 def keeping(services, now):
-    return Housekeeping(services, clock=lambda: now[0])
+    return services.housekeeping(clock=lambda: now[0])
 
 
 def auto_train(services, annotations=3, quiet_minutes=1.0):
@@ -64,7 +62,7 @@ def test_a_burst_of_annotations_queues_one_training_once_it_is_quiet(services, k
     auto_train(services)
     label_studio.annotations = 3
     for _ in range(3):
-        assert note_event(services, "ANNOTATION_CREATED", PROJECT) == "ok"
+        assert services.backend.events.note("ANNOTATION_CREATED", PROJECT) == "ok"
     now[0] += 10
     keeping.tick()
     assert trainings(services) == []  # quiet, but not for a minute
@@ -76,7 +74,7 @@ def test_a_burst_of_annotations_queues_one_training_once_it_is_quiet(services, k
 
 def test_too_few_changes_train_nothing(services, keeping, now):
     auto_train(services)
-    note_event(services, "ANNOTATION_CREATED", PROJECT)
+    services.backend.events.note("ANNOTATION_CREATED", PROJECT)
     now[0] += 600
     keeping.tick()
     assert trainings(services) == []
@@ -85,19 +83,20 @@ def test_too_few_changes_train_nothing(services, keeping, now):
 def test_a_bulk_accept_and_deletions_count_each_annotation(services, keeping, now, label_studio):
     auto_train(services, annotations=5)
     label_studio.annotations = 5
-    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=4)
-    note_event(services, "ANNOTATIONS_DELETED", PROJECT, amount=1)
+    services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 4)
+    services.backend.events.note("ANNOTATIONS_DELETED", PROJECT, 1)
     now[0] += 600
     keeping.tick()
     assert len(trainings(services)) == 1
 
 
 def test_two_web_processes_count_together_and_train_once(services, keeping, now, label_studio):
-    other = Housekeeping(replace(services, hints=EventHints()), clock=lambda: now[0])
+    elsewhere = replace(services)
+    other = elsewhere.housekeeping(clock=lambda: now[0])
     auto_train(services, annotations=5)
     label_studio.annotations = 5
-    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
-    note_event(other._services, "ANNOTATIONS_CREATED", PROJECT, amount=2)
+    services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 3)
+    elsewhere.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 2)
     now[0] += 600
     reads = label_studio.reads
     for _ in range(2):
@@ -113,7 +112,7 @@ def test_what_is_heard_while_redis_or_label_studio_is_away_counts_later(
     auto_train(services)
     label_studio.annotations = 3
     label_studio.failures = [LabelStudioError("away")]
-    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
+    services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 3)
     now[0] += 600
     with monkeypatch.context() as patch:
         patch.setattr(services.changes, "add", fails_with(QueueError("away")))
@@ -135,7 +134,7 @@ def fails_with(error):
 
 
 def test_it_is_off_by_default(services, keeping, now):
-    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=1000)
+    services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 1000)
     now[0] += 6000
     keeping.tick()
     assert trainings(services) == []
@@ -144,13 +143,13 @@ def test_it_is_off_by_default(services, keeping, now):
 def test_events_that_lie_train_nothing_and_read_once(services, keeping, now, label_studio):
     auto_train(services)
     label_studio.annotations = 3
-    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
+    services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 3)
     now[0] += 100
     keeping.tick()
     services.queue.jobs.clear()
     reads = label_studio.reads
     for _ in range(50):  # annotations stay as they are
-        note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=9)
+        services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 9)
         now[0] += 4
         keeping.tick()
     now[0] += 100
@@ -161,13 +160,13 @@ def test_events_that_lie_train_nothing_and_read_once(services, keeping, now, lab
 
 def test_new_tasks_are_predicted_where_the_whole_project_was(services, keeping, now):
     add_version(services, KEY)
-    note_event(services, "TASKS_CREATED", PROJECT)
+    services.backend.events.note("TASKS_CREATED", PROJECT)
     now[0] += 10
     keeping.tick()
     assert services.queue.jobs == {}
     services.projects.write(KEY, "served", {"version": "v1"})
     for _ in range(5):
-        note_event(services, "TASKS_CREATED", PROJECT)
+        services.backend.events.note("TASKS_CREATED", PROJECT)
     now[0] += 100
     keeping.tick()
     [job] = services.queue.jobs.values()
@@ -189,7 +188,7 @@ def test_jobs_that_label_studio_could_not_take_go_on(services, keeping, now):
 
 def test_a_project_that_automatic_training_finds_gone_is_retired(services, keeping, now, label_studio):
     auto_train(services)
-    note_event(services, "ANNOTATIONS_CREATED", PROJECT, amount=3)
+    services.backend.events.note("ANNOTATIONS_CREATED", PROJECT, 3)
     label_studio.is_gone = True
     now[0] += 100
     keeping.tick()
@@ -238,7 +237,7 @@ def test_copies_of_checkpoints_go_with_their_jobs(services, now):
         job = services.queue.enqueue("train", KEY, "jobs/x/request.json")
         services.queue.jobs[job] = replace(services.queue.jobs[job], status=status)
     copies = Copies()
-    Housekeeping(replace(services, checkpoints=copies), clock=lambda: now[0]).tick()
+    replace(services, checkpoints=copies).housekeeping(clock=lambda: now[0]).tick()
     assert copies.kept == {"train-1"}
 
 

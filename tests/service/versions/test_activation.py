@@ -38,7 +38,15 @@ def decide(services, tmp_path, samples=SAMPLES, labels=LABELS, config=RECTANGLES
     folder = tmp_path / "challenger"
     folder.mkdir(exist_ok=True)
     return decide_activation(
-        services, KEY, folder, samples, labels, parse_label_config(config), TrainingParams()
+        services.models,
+        services.network,
+        KEY,
+        folder,
+        samples,
+        labels,
+        parse_label_config(config),
+        TrainingParams(),
+        takes_newest=services.projects.settings(KEY).activation == "newest",
     )
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from backend.web.app import create_app
 from tests.panel_fakes import KEY, FakePanelLabelStudio, all_shapes, make_panel_services
 from tests.web.described import DescribedClient
 
@@ -25,7 +24,7 @@ def client(services):
 
 
 def client_of(services):
-    app = create_app(services, lambda: None)
+    app = services.app(lambda: None)
     app.testing = False
     app.test_client_class = DescribedClient
     return app.test_client()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.service.checks.machine import probe_device
+from backend.service.checks.device import probe_device
 
 GIB = 1024**3
 

@@ -1,37 +1,47 @@
-"""Settings in, services out: the only place that picks the real collaborators."""
+"""Settings in, the backend out: the only place that picks real collaborators and joins them to use cases."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.errors import QueueError
 from backend.infra.images.fetcher import ImageFetcher
+from backend.infra.images.folder import FolderImages
 from backend.infra.labelstudio.api import LabelStudioApi
 from backend.infra.machine.encoding_files import SharedEncodings
 from backend.infra.machine.waiting_room import MachineWaitingRoom
-from backend.infra.queue.changes import RedisChanges
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import RqJobQueue
-from backend.infra.store.checkpoint_copies import CheckpointCopies
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
 from backend.infra.store.versions import Versions as StoredVersions
+from backend.service.backend import Backend, InteractiveAnswers
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, NetworkLane, Streams
+from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import Predictor, Versions
 from backend.service.engine.pipeline import Pipeline
-from backend.service.ports import LabelStudio
+from backend.service.jobs.requests import JobRequests
+from backend.service.learning.requests import TrainingRequests
+from backend.service.ports import AfterTask, LabelStudio, WaitingRoom
+from backend.service.predicting.answer import TaskPredictions
+from backend.service.predicting.requests import BackgroundRequests
+from backend.service.projects.connections import Connections
+from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
-from backend.service.services import Services
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encode_ahead import EncodeAhead
 from backend.service.smart_tools.prepared_images import Embedder, PreparedImages
+from backend.service.upkeep.retirement import Retirement
+from backend.service.versions.models import Models
 from backend.settings import Settings
-from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 
 if TYPE_CHECKING:
     from backend.core.geometry.instances import FloatArray
@@ -40,7 +50,7 @@ if TYPE_CHECKING:
     from backend.service.smart_tools.prepared_images import Segmenter
 
 
-def build_services(settings: Settings) -> Services:
+def build_backend(settings: Settings) -> Backend:
     """Join the real collaborators; connects to nothing yet and imports no network code."""
     objects = open_object_store(settings.store_location)
     documents = JsonDocuments(objects)
@@ -59,7 +69,7 @@ def build_services(settings: Settings) -> Services:
 
         return CoreStreams.for_device(resolve_device(settings.device), MOST_IMAGES_AT_ONCE)
 
-    lane = NetworkLane(open_streams)
+    network = NetworkLane(open_streams)
 
     def load(folder: Path) -> Predictor:
         from backend.nn.detector.predictor import load_predictor
@@ -99,71 +109,110 @@ def build_services(settings: Settings) -> Services:
         files = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
         return Embedder(f"{folder.resolve()} {files}", embed)
 
-    def train(inputs: TrainingInputs, observer: TrainingObserver) -> TrainingOutcome:
-        from dataclasses import replace
-
-        from backend.training.run import train_version
-
-        device = resolve_device(inputs.device)
-        processes = settings.train_processes or gpu_count(device)
-        return train_version(replace(inputs, device=device, processes=processes), observer)
-
     def connect(url: str, token: str) -> LabelStudio:
         return LabelStudioApi(
             url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
         )
 
     versions = Versions(store, load, prepare_loading, is_retired=projects.is_deleted)
+    connections = Connections(
+        projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
+    )
     waiting_room = MachineWaitingRoom(settings.data_dir / "cache" / "waiting")
     prepared = PreparedImages(
         images,
         versions,
-        lane,
+        network,
         load_segmenter_here,
         store.local_folder,
         SharedEncodings(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
         embedder=None if settings.sam_model_dir is None else embedder_of(settings.sam_model_dir),
     )
-    ahead = EncodeAhead(prepared, lane, waiting_room, lambda key: services.label_studio(key))
-    services = Services(
-        settings=settings,
-        documents=documents,
-        store=store,
-        queue=RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s),
-        changes=RedisChanges(redis_url_of(settings)),
-        images=images,
+    ahead = EncodeAhead(prepared, network, waiting_room, connections.label_studio)
+    return join_backend(
+        settings,
         projects=projects,
-        versions=versions,
-        lane=lane,
-        pipeline=Pipeline(images, lane),
-        connect=connect,
-        train=train,
-        # Without STORE_URL checkpoints lie on this machine's disk, next to the store itself.
-        checkpoints=CheckpointCopies(objects) if settings.store_url else None,
-        interactive=Interactive(prepared, versions, lane, waiting_room, followed_by=ahead.follow),
+        connections=connections,
+        models=Models(store, versions),
+        jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
+        engine=Engine(images, network, Pipeline(images, network)),
+        smart_tools=Interactive(prepared, versions, network, waiting_room, followed_by=ahead.follow),
         waiting_room=waiting_room,
         after_task=ahead.follow,
     )
-    return services
+
+
+def join_backend(
+    settings: Settings,
+    *,
+    projects: Projects,
+    connections: Connections,
+    models: Models,
+    jobs: JobRequests,
+    engine: Engine,
+    smart_tools: InteractiveAnswers,
+    waiting_room: WaitingRoom,
+    after_task: AfterTask,
+    now: Callable[[], float] = time.time,
+) -> Backend:
+    """Give each use case what it needs of these."""
+    background = BackgroundRequests(jobs, models.loaded)
+    return Backend(
+        settings=settings,
+        projects=projects,
+        connections=connections,
+        models=models,
+        jobs=jobs,
+        engine=engine,
+        events=EventHints(projects, now),
+        predictions=TaskPredictions(
+            projects=projects,
+            connections=connections,
+            versions=models.loaded,
+            pipeline=engine.pipeline,
+            background=background,
+            waiting_room=waiting_room,
+            after_task=after_task,
+            deadline_s=settings.predict_deadline_s,
+        ),
+        background=background,
+        trainings=TrainingRequests(projects, models.store, jobs, now),
+        smart_tools=smart_tools,
+        retirement=Retirement(projects, connections, models.loaded, jobs),
+        now=now,
+    )
+
+
+def with_image_folder(backend: Backend, folder: Path) -> Backend:
+    """Return a backend whose engine looks for images below a folder first; for the command line."""
+    settings = backend.settings
+    images = FolderImages(
+        folder,
+        backend.engine.images,
+        max_bytes=settings.image_max_bytes,
+        max_pixels=settings.image_max_pixels,
+    )
+    network = backend.engine.network
+    return replace(backend, engine=Engine(images, network, Pipeline(images, network)))
 
 
 @lru_cache(maxsize=1)
-def shared_services() -> Services:
-    """Return the services of this process, made from its environment on the first call.
+def shared_backend() -> Backend:
+    """Return the backend of this process, made from its environment on the first call.
 
     For the class in model.py, which label-studio-ml's own server builds anew for every request. Where neither
     REDIS_URL is set nor `serve` runs on the same DATA_DIR, a Redis is started here, so that START_TRAINING
     can be queued; a worker on that DATA_DIR finds it.
     """
     settings = Settings.from_env(os.environ)
-    services = build_services(settings)
+    backend = build_backend(settings)
     if settings.redis_url is None:
         try:
-            services.queue.records()
+            backend.jobs.queue.records()
         except QueueError:
             _start_redis(settings)
-    return services
+    return backend
 
 
 def redis_url_of(settings: Settings) -> str:
@@ -195,12 +244,3 @@ def resolve_device(device: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def gpu_count(device: str) -> int:
-    """Return how many GPUs a training may use: all of this machine's, or the one that was named."""
-    if device != "cuda":
-        return 1
-    import torch
-
-    return torch.cuda.device_count()

@@ -1,0 +1,55 @@
+"""Jobs and what they were asked to do: the queue holds ids, the request documents hold everything else."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.errors import NotFoundError
+from backend.service.ports import DocumentStore, JobQueue, JobRecord, Json
+
+
+@dataclass(frozen=True)
+class JobRequests:
+    """The queue, and the documents beside it."""
+
+    queue: JobQueue
+    documents: DocumentStore
+
+    def submit(self, kind: str, project_key: str, request: Mapping[str, Any]) -> str:
+        """Store a request, queue its job, return the job's id. Raises StoreError, QueueError."""
+        return self._submit(request, lambda path: self.queue.enqueue(kind, project_key, path))
+
+    def submit_training(self, project_key: str, request: Mapping[str, Any], *, follow_up: bool) -> str:
+        """Store a training's request and queue it as `JobQueue.enqueue_training` does; return its id."""
+        return self._submit(
+            request,
+            lambda path: self.queue.enqueue_training(project_key, path, follow_up=follow_up),
+        )
+
+    def read(self, record: JobRecord) -> Json:
+        """Return the request of a job. Raises NotFoundError where it was cleared away."""
+        document = self.documents.read(record.payload_path)
+        if document is None:
+            raise NotFoundError(
+                f"the request of job {record.job_id} is gone ({record.payload_path}); start it anew"
+            )
+        return document
+
+    def _submit(self, request: Mapping[str, Any], enqueue: Callable[[str], str]) -> str:
+        path = write_request(self.documents, request)
+        try:
+            return enqueue(path)
+        except Exception:
+            self.documents.delete(path)
+            raise
+
+
+def write_request(documents: DocumentStore, request: Mapping[str, Any]) -> str:
+    """Store the request of a job that is about to be queued and return its path. Raises StoreError."""
+    path = f"jobs/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}/request.json"
+    documents.write(path, request)
+    return path

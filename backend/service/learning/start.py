@@ -1,0 +1,61 @@
+"""Which version a training goes on from."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from backend.core.labelstudio.label_config import LabelConfig
+from backend.errors import ParameterError, VersionError
+from backend.service.jobs.jobs import RunningJob
+from backend.service.ports import Json, VersionStore
+from backend.service.versions.models import Models
+from backend.training.parameters import CURRENT, SCRATCH, TrainingParams
+
+logger = logging.getLogger(__name__)
+
+
+def resolve_start(models: Models, key: str, params: TrainingParams) -> TrainingParams:
+    """Name the version that "current" means now: scratch where none serves, or none of this backbone."""
+    if params.start_from != CURRENT:
+        return params
+    version = models.loaded.current(key)
+    if version is None:
+        return replace(params, start_from=SCRATCH)
+    named = replace(params, start_from=version)
+    try:
+        start_card(models.store, key, named)
+    except ParameterError as exc:
+        logger.info("project %s: training starts from scratch: %s", key, exc)
+        return replace(params, start_from=SCRATCH)
+    return named
+
+
+def start_card(store: VersionStore, key: str, params: TrainingParams) -> Json:
+    """Return the card of the version to start from. Raises ParameterError where it does not fit."""
+    try:
+        card = store.card(key, params.start_from)
+    except VersionError as exc:
+        raise ParameterError(f"start_from: {exc}", field="start_from") from exc
+    backbone = card.get("backbone") or (card.get("params") or {}).get("backbone")
+    if backbone != params.backbone:
+        raise ParameterError(
+            f"start_from: version {params.start_from} has the backbone {backbone}, {params.backbone} was "
+            "asked for; take that backbone, or start from scratch",
+            field="start_from",
+        )
+    return card
+
+
+def start_folder(
+    store: VersionStore, key: str, params: TrainingParams, config: LabelConfig, job: RunningJob
+) -> Path | None:
+    """Return the files of the version to start from, None to start from scratch."""
+    if params.start_from == SCRATCH:
+        return None
+    card = start_card(store, key, params)
+    new = [label for label in config.labels if label not in card.get("labels", ())]
+    if new:
+        job.warn(f"version {params.start_from} does not know {', '.join(new)}; they are learned afresh")
+    return store.local_folder(key, params.start_from)

@@ -1,0 +1,16 @@
+"""The versions of all projects: as they are stored, and as they serve in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.service.engine.loaded_versions import Versions
+from backend.service.ports import VersionStore
+
+
+@dataclass(frozen=True)
+class Models:
+    """store: every published version, for all processes. loaded: what this process serves."""
+
+    store: VersionStore
+    loaded: Versions
