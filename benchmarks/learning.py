@@ -32,6 +32,9 @@ SETS = {
 
 
 class PrintingObserver:
+    def on_progress(self, progress):
+        pass
+
     def on_epoch(self, report):
         numbers = {k: round(v, 3) for k, v in report.metrics.items()}
         print(

@@ -55,6 +55,9 @@ class PrintingObserver:
         clock = time.strftime("%H:%M:%S")
         print(f"{clock} epoch {report.epoch}/{report.epochs} loss {report.loss:.3f} {found}", flush=True)
 
+    def on_judging(self) -> None:
+        """Take that the training is over; nothing is printed."""
+
     def on_warning(self, message: str) -> None:
         """Print a warning."""
         print("WARNING", message, flush=True)

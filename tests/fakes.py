@@ -35,7 +35,7 @@ from backend.service.projects.projects import Projects
 from backend.service.upkeep.housekeeping import Housekeeping
 from backend.service.versions.models import Models
 from backend.settings import Settings
-from backend.training.inputs import EpochReport, TrainingOutcome
+from backend.training.inputs import EpochReport, Stage, TrainingOutcome, TrainingProgress
 from backend.web.app import create_app
 from tests.fake_queue import FakeQueue
 from tests.fake_stores import FakeDocuments, FakeVersionStore
@@ -196,7 +196,9 @@ class FakeTrain:
         for epoch in range(1, self.epochs + 1):
             if self.failure is not None:
                 raise self.failure
-            observer.on_epoch(EpochReport(epoch, self.epochs, 1.0 / epoch, float(self.epochs - epoch)))
+            left = float(self.epochs - epoch)
+            observer.on_progress(TrainingProgress(Stage.TRAIN, epoch / self.epochs, left))
+            observer.on_epoch(EpochReport(epoch, self.epochs, 1.0 / epoch, left))
             if observer.stop_requested() == "keep":
                 return self._outcome(inputs, "user")
         return self._outcome(inputs, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,22 +48,67 @@ class TrainingInputs:
     processes: int = 1
 
 
+class Stage(str, Enum):
+    """What a training does, one after the other, in the words that a user reads."""
+
+    LOAD = "loading images"
+    TRAIN = "training"
+    JUDGE = "judging"
+    TUNE = "tuning the smart tools"
+    WRITE = "writing the version"
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a training is: its stage, and over all stages what is done (0..1) and the seconds left.
+
+    seconds_left: None where nobody can tell yet.
+    """
+
+    stage: Stage
+    fraction: float
+    seconds_left: float | None = None
+
+
 @dataclass(frozen=True)
 class EpochReport:
-    """Progress after one epoch; `metrics` holds what was measured on the held-out part (may be empty)."""
+    """What one epoch came to; `metrics` holds what was measured on the held-out part (may be empty).
+
+    seconds_spent: on all epochs so far, those before an interruption too.
+    """
 
     epoch: int
     epochs: int
     loss: float
     seconds_left: float
     metrics: dict[str, float] = field(default_factory=dict)
+    seconds_spent: float = 0.0
 
 
-class TrainingObserver(Protocol):
-    """Who is told how a training goes, and who may end it."""
+class LearningObserver(Protocol):
+    """Who is told how the network learns, and who may end it."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """Take the report of a finished epoch."""
+
+    def on_judging(self) -> None:
+        """Take that the last epoch is over and what it came to is judged."""
+
+    def on_warning(self, message: str) -> None:
+        """Take a sentence the user must see (random weights, batch halved, ...)."""
+
+    def stop_requested(self) -> str | None:
+        """Return "keep" (publish the best so far), "discard", "pause" (checkpoint and leave), or None."""
+
+
+class TrainingObserver(Protocol):
+    """Who is told how a training goes from its first image to its version, and who may end it."""
+
+    def on_progress(self, progress: TrainingProgress) -> None:
+        """Take how far the whole training is; it comes many times a stage."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Take the report of a finished epoch; seconds_left are those of the whole training."""
 
     def on_warning(self, message: str) -> None:
         """Take a sentence the user must see (random weights, batch halved, ...)."""

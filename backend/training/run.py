@@ -40,7 +40,7 @@ from backend.training.detector.start_weights import (
     start_from_scenes,
     start_from_version,
 )
-from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
+from backend.training.inputs import LearningObserver, TrainingInputs, TrainingObserver, TrainingOutcome
 from backend.training.judging.calibration import (
     Calibration,
     FittedTo,
@@ -54,6 +54,7 @@ from backend.training.judging.calibration import (
 from backend.training.judging.holdout import split_by_task, split_late
 from backend.training.judging.metrics import average_precision, precision_recall, scored_hits, scores_by_label
 from backend.training.processes.launch import Learned, learn_in_processes, process_count
+from backend.training.progress import StagedObserver
 from backend.training.prompts.tuning import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
 
@@ -73,13 +74,16 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     started = time.monotonic()
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
-    loaded = _load(inputs, observer)
+    tunes = inputs.params.enable_segmentation
+    told = StagedObserver(observer, seconds_for if tunes else _nothing)
+    loaded = _load(inputs, told)
     _check_enough(inputs, loaded)
-    learned = _learn(inputs, loaded, observer)
+    learned = _learn(inputs, loaded, told)
     folder, card = learned.folder, learned.card
-    if inputs.params.enable_segmentation:
+    if tunes:
         spent = time.monotonic() - started
-        card.update(train_prompt_head(inputs, observer, folder, detector_seconds=spent))
+        card.update(train_prompt_head(inputs, told, folder, detector_seconds=spent))
+    told.writing()
     card["seconds"] = round(time.monotonic() - started, 1)
     _write_card(folder, card)
     discard_state(inputs.workdir)
@@ -87,7 +91,7 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     return TrainingOutcome(folder, card, learned.metrics, learned.stopped_early_by)
 
 
-def _learn(inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObserver) -> Learned:
+def _learn(inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObserver) -> Learned:
     count = process_count(inputs, len(loaded.images))
     if count > 1:
         try:
@@ -101,7 +105,7 @@ def _learn(inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObser
 
 
 def learn_detector(
-    inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObserver, world: World = ALONE
+    inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObserver, world: World = ALONE
 ) -> Learned | None:
     """Learn a detector and write its folder, alone or as one of several processes.
 
@@ -139,7 +143,6 @@ def learn_detector(
         use_bf16=use_bf16,
         seed=inputs.seed,
         checkpoint_folder=inputs.workdir,
-        seconds_after=seconds_for if architecture.has_masks else _nothing,
         fingerprint=fingerprint,
         world=world,
     )
@@ -149,6 +152,7 @@ def learn_detector(
     result = loop.run()
     if not world.is_first:
         return None
+    observer.on_judging()
     fitted, metrics, by_label = _judge_best(loop, result, data, inputs)
     card = training_card(inputs, loaded, start, loop, result, fitted.fitted_to)
     card.update(
@@ -163,7 +167,7 @@ def learn_detector(
     return Learned(folder, card, metrics, result.stopped_early_by)
 
 
-def _load(inputs: TrainingInputs, observer: TrainingObserver) -> LoadedImages:
+def _load(inputs: TrainingInputs, observer: StagedObserver) -> LoadedImages:
     if not inputs.samples:
         raise NotEnoughData("there is no annotated image to learn from; label some and train again")
     if not inputs.labels:
@@ -173,6 +177,7 @@ def _load(inputs: TrainingInputs, observer: TrainingObserver) -> LoadedImages:
         inputs.params.image_size,
         inputs.workdir / CACHE_FOLDER,
         should_stop=lambda: observer.stop_requested() is not None,
+        on_image=observer.loading,
     )
     if observer.stop_requested() == "discard":
         raise TrainingStopped("the training was stopped while its images were read")

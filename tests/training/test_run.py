@@ -17,7 +17,7 @@ from backend.errors import (
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import load_predictor, read_card
 from backend.nn.detector.score_map import ScoreMap
-from backend.training.inputs import TrainingInputs, TrainingPaused
+from backend.training.inputs import Stage, TrainingInputs, TrainingPaused
 from backend.training.judging.calibration import expected_score_map
 from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
@@ -48,7 +48,12 @@ def test_a_version_folder_rebuilds_the_predictor(tmp_path):
     assert card["images_seen"] == 8
     assert "too few images" in card["warnings"][0]
     assert [r.epoch for r in observer.reports] == [1, 2]
-    assert observer.reports[-1].seconds_left >= 0
+    assert list(dict.fromkeys(told.stage for told in observer.progress)) == [
+        Stage.LOAD, Stage.TRAIN, Stage.JUDGE, Stage.WRITE
+    ]  # fmt: skip
+    fractions = [told.fraction for told in observer.progress]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert observer.progress[-2].seconds_left == 20  # the tuning of the smart tools, which is left out here
     assert card["smart_tools"] == {}
     assert card["empty_share"] == 0.1  # none of four was empty, which proves little
     predictor = load_predictor(outcome.folder)

@@ -24,8 +24,15 @@ _SHOWN_DETAILS = (
     "tasks_without_prediction_count",
     "set_model_version",
 )
-_EMPTY_PROGRESS = {
-    jobs.TRAIN: {"epoch": 0, "epochs": None, "loss": None, "seconds_left": None},
+_EMPTY_PROGRESS: dict[str, Json] = {
+    jobs.TRAIN: {
+        "step": None,
+        "fraction": 0.0,
+        "epoch": 0,
+        "epochs": None,
+        "loss": None,
+        "seconds_left": None,
+    },
     jobs.PREDICT: {"done": 0, "total": None, "pushed": 0},
 }
 

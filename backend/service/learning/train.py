@@ -42,6 +42,7 @@ from backend.training.inputs import (
     TrainingObserver,
     TrainingOutcome,
     TrainingPaused,
+    TrainingProgress,
 )
 
 logger = logging.getLogger(__name__)
@@ -291,8 +292,17 @@ class _Observer:
         self._job = job
         self._workdir = workdir
 
+    def on_progress(self, progress: TrainingProgress) -> None:
+        left = progress.seconds_left
+        self._job.progress |= {
+            "step": progress.stage.value,
+            "fraction": round(progress.fraction, 4),
+            "seconds_left": None if left is None else round(left, 1),
+        }
+        self._job.report()
+
     def on_epoch(self, report: EpochReport) -> None:
-        self._job.progress = {
+        self._job.progress |= {
             "epoch": report.epoch,
             "epochs": report.epochs,
             "loss": report.loss,

@@ -57,9 +57,13 @@ def load_images(
     folder: Path,
     *,
     should_stop: Callable[[], bool] = lambda: False,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
 ) -> LoadedImages:
-    """Read every sample, shrink or enlarge it to `longest_side_px`, keep what exceeds memory in `folder`."""
+    """Read every sample, shrink or enlarge it to `longest_side_px`, keep what exceeds memory in `folder`.
+
+    on_image: told after each image how many of how many are done.
+    """
 
     def load(sample: TrainingSample) -> CachedImage | str:
         if should_stop():
@@ -75,7 +79,8 @@ def load_images(
     failures: list[str] = []
     used_bytes = 0
     with ThreadPoolExecutor(max_workers=LOADING_THREADS) as pool:
-        for sample, loaded in zip(samples, pool.map(load, samples), strict=True):
+        for number, (sample, loaded) in enumerate(zip(samples, pool.map(load, samples), strict=True), 1):
+            on_image(number, len(samples))
             if isinstance(loaded, str):
                 failures.append(loaded)
                 continue

@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from backend.training.detector.schedule import (
     longest_side_px,
 )
 from backend.training.detector.start_weights import weights_of
-from backend.training.inputs import EpochReport, TrainingObserver, TrainingPaused
+from backend.training.inputs import EpochReport, LearningObserver, TrainingPaused
 from backend.training.judging.calibration import fit_new_map
 from backend.training.judging.metrics import average_precision
 from backend.training.recipe import Recipe
@@ -101,20 +101,19 @@ class TrainingLoop:
         labels: tuple[str, ...],
         data: LearningData,
         recipe: Recipe,
-        observer: TrainingObserver,
+        observer: LearningObserver,
         *,
         device: str,
         use_bf16: bool,
         seed: int,
         checkpoint_folder: Path,
         fingerprint: str,
-        seconds_after: Callable[[float], float] = lambda _: 0.0,
         world: World = ALONE,
     ) -> None:
         """Prepare to train `network` in place; checkpoints go to checkpoint_folder.
 
-        seconds_after: what follows a loop of so many seconds, for the forecast of the time left. world: the
-        processes that share this training; all of them make such a loop of the same network and data.
+        world: the processes that share this training; all of them make such a loop of the same network and
+        data.
         """
         self.network = in_channels_last(network).to(device)
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
@@ -125,7 +124,6 @@ class TrainingLoop:
         self.folder, self.fingerprint = checkpoint_folder, fingerprint
         self.optimizer = _make_optimizer(network, recipe, self.device)
         self.state = TrainingState(batch_size=recipe.batch_size)
-        self.seconds_after = seconds_after
         self.label_weights = torch.from_numpy(data.label_weights).to(device)
         self.total_steps = recipe.epochs * recipe.steps_per_epoch
         self._stop: str | None = None
@@ -341,10 +339,11 @@ class TrainingLoop:
 
     def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
         left = self.recipe.epochs - epoch - 1
-        in_loop = self._seconds_left(epoch + 1) if left else 0.0
-        seconds_left = in_loop + self.seconds_after(self.state.seconds + in_loop)
+        seconds_left = self._seconds_left(epoch + 1) if left else 0.0
         self._history.append({"epoch": epoch + 1, "loss": loss, **metrics})
-        self.observer.on_epoch(EpochReport(epoch + 1, self.recipe.epochs, loss, seconds_left, metrics))
+        self.observer.on_epoch(
+            EpochReport(epoch + 1, self.recipe.epochs, loss, seconds_left, metrics, self.state.seconds)
+        )
 
     def _seconds_left(self, epochs_done: int) -> float:
         """Scale the time so far by the pixels still to come: later epochs show larger views."""

@@ -32,7 +32,7 @@ import torch
 from backend import errors
 from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.training.detector.images import CachedImage, LoadedImages
-from backend.training.inputs import EpochReport, TrainingInputs, TrainingObserver, TrainingPaused
+from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
 from backend.training.parameters import TrainingParams
 from backend.training.recipe import FEW_IMAGES
 
@@ -66,7 +66,7 @@ def process_count(inputs: TrainingInputs, image_count: int) -> int:
 
 
 def learn_in_processes(
-    inputs: TrainingInputs, loaded: LoadedImages, observer: TrainingObserver, count: int
+    inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObserver, count: int
 ) -> Learned:
     """Learn a detector in `count` processes. Raises as `learn_detector` does, TrainingError if one dies."""
     folder = inputs.workdir / FOLDER
@@ -205,10 +205,13 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _pass_on(message: Json, observer: TrainingObserver) -> Json | None:
+def _pass_on(message: Json, observer: LearningObserver) -> Json | None:
     """Tell the observer what a process said; return the message if it is about the end."""
     if message["kind"] == "epoch":
         observer.on_epoch(EpochReport(**message["report"]))
+        return None
+    if message["kind"] == "judging":
+        observer.on_judging()
         return None
     if message["kind"] == "warning":
         observer.on_warning(message["message"])

@@ -52,6 +52,10 @@ class _Messenger:
         if self._world.is_first:
             say(self._folder, "epoch", report=asdict(report))
 
+    def on_judging(self) -> None:
+        if self._world.is_first:
+            say(self._folder, "judging")
+
     def on_warning(self, message: str) -> None:
         if self._world.is_first:
             say(self._folder, "warning", message=message)

@@ -27,8 +27,9 @@ from backend.nn.prompts.network import PromptNetwork
 from backend.nn.prompts.segmenter import PROMPT_WEIGHTS_FILE, Encoding, PromptSegmenter, encode_image
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
 from backend.training.detector.images import CachedImage, to_training_size
-from backend.training.inputs import TrainingInputs, TrainingObserver
+from backend.training.inputs import TrainingInputs
 from backend.training.judging.holdout import split_by_task
+from backend.training.progress import StagedObserver
 from backend.training.prompts.annotators import (
     BoolArray,
     MaskedObject,
@@ -71,7 +72,7 @@ class _Judgement:
 
 
 def train_prompt_head(
-    inputs: TrainingInputs, observer: TrainingObserver, folder: Path, *, detector_seconds: float = 0.0
+    inputs: TrainingInputs, observer: StagedObserver, folder: Path, *, detector_seconds: float = 0.0
 ) -> dict[str, Any]:
     """Tune the prompt network on the team's masks, write it into `folder` and return card entries.
 
@@ -96,7 +97,7 @@ def seconds_for(detector_seconds: float) -> float:
 
 
 def _tune(
-    inputs: TrainingInputs, observer: TrainingObserver, folder: Path, detector_seconds: float
+    inputs: TrainingInputs, observer: StagedObserver, folder: Path, detector_seconds: float
 ) -> dict[str, Any]:
     started = time.monotonic()
     rng = np.random.default_rng([inputs.seed, 5])
@@ -216,7 +217,7 @@ def _fit(
     network: PromptNetwork,
     objects: Iterator[MaskedObject],
     rng: Rng,
-    observer: TrainingObserver,
+    observer: StagedObserver,
     seconds: float,
 ) -> WeightAverage:
     """Tune until the time is up or somebody asks to stop; return the averaged weights."""
@@ -226,6 +227,7 @@ def _fit(
     stream = SampleStream(objects, rng, BATCH_SIZE, prior_share=HINT_SHARE)
     started = time.monotonic()
     while (done := (time.monotonic() - started) / seconds) < 1.0:
+        observer.tuning(seconds * done, seconds * (1 - done))
         wish = observer.stop_requested()
         if wish == "discard":
             raise TrainingStopped("the training was stopped while the smart tools learned")

@@ -71,10 +71,14 @@ def test_a_training_publishes_a_version_that_serves(services):
     assert not (services.settings.data_dir / "work" / job.job_id).exists()
 
 
-def test_progress_names_epoch_loss_and_time_left(services):
+def test_progress_names_step_share_epoch_loss_and_time_left(services):
     job = queued(services, [annotated(1, rectangle())])
     services.run(job)
     assert services.queue.record(job.job_id).progress == {
+        "step": "training",
+        "images": 1,
+        "images_total": 1,
+        "fraction": 1.0,
         "epoch": 2,
         "epochs": 2,
         "loss": 0.5,

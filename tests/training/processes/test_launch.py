@@ -20,6 +20,7 @@ from backend.training.processes.launch import (
     read_messages,
     say,
 )
+from backend.training.progress import StagedObserver
 from backend.training.run import train_version
 from tests.learning_scenes import Observer, sample
 
@@ -35,6 +36,10 @@ def _quick(monkeypatch):
 def inputs_for(folder, count=30, **changes):
     inputs = TrainingInputs([sample(i) for i in range(count)], ("red", "blue"), PARAMS, folder, processes=2)
     return replace(inputs, **changes)
+
+
+def staged():
+    return StagedObserver(Observer(), lambda _: 0.0)
 
 
 def plan(*indices):
@@ -71,7 +76,7 @@ def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
     inputs = inputs_for(
         tmp_path, 3, params=replace(PARAMS, task_ids=(1, 2)), seed=7, start_folder=tmp_path / "v"
     )
-    loaded = run._load(inputs, Observer())
+    loaded = run._load(inputs, staged())
     (tmp_path / "processes").mkdir()
     processes._write_inputs(tmp_path / "processes", inputs, loaded)
     again, images = read_inputs(tmp_path / "processes")
@@ -155,7 +160,7 @@ class TestTwoProcesses:
         monkeypatch.setattr(processes, "_write_inputs", write_nonsense)
         inputs = inputs_for(tmp_path)
         with pytest.raises(TrainingError, match="TRAIN_PROCESSES=1"):
-            learn_in_processes(inputs, run._load(inputs, Observer()), Observer(), 2)
+            learn_in_processes(inputs, run._load(inputs, staged()), staged(), 2)
         assert "Traceback" in caplog.text
 
 

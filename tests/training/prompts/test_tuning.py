@@ -10,8 +10,9 @@ from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.errors import ImageNotFound, TrainingStopped
 from backend.nn.prompts.network import PromptNetwork
 from backend.nn.prompts.segmenter import PROMPT_WEIGHTS_FILE, load_segmenter
-from backend.training.inputs import TrainingInputs, TrainingSample
+from backend.training.inputs import Stage, TrainingInputs, TrainingProgress, TrainingSample
 from backend.training.parameters import TrainingParams
+from backend.training.progress import StagedObserver
 from backend.training.prompts.annotators import (
     MaskedObject,
     innermost_point,
@@ -40,6 +41,10 @@ class Observer:
     def __init__(self, wish: str | None = None, after: int = 0):
         self.wish, self.left = wish, after
         self.warnings: list[str] = []
+        self.progress: list[TrainingProgress] = []
+
+    def on_progress(self, progress):
+        self.progress.append(progress)
 
     def on_epoch(self, report):
         raise AssertionError("the tuning reports no epochs")
@@ -50,6 +55,10 @@ class Observer:
     def stop_requested(self):
         self.left -= 1
         return self.wish if self.left < 0 else None
+
+
+def staged(observer: Observer) -> StagedObserver:
+    return StagedObserver(observer, seconds_for)
 
 
 def inputs(folder: Path, count: int = 4, *, with_masks: bool = True, fails: bool = False) -> TrainingInputs:
@@ -77,31 +86,35 @@ def test_the_tuning_takes_a_bounded_share_of_the_training():
 
 def test_asked_to_stop_it_ends_with_what_it_has(tmp_path):
     observer = Observer("keep", after=2)
-    card = train_prompt_head(inputs(tmp_path), observer, tmp_path)
+    card = train_prompt_head(inputs(tmp_path), staged(observer), tmp_path)
     entry = card["smart_tools"]
     assert entry["tuned"] and entry["steps"] == 2 and entry["objects"] == 4
     assert (tmp_path / PROMPT_WEIGHTS_FILE).exists() and not observer.warnings
+    assert [told.stage for told in observer.progress] == [Stage.TUNE] * 3
+    assert observer.progress[0].seconds_left > observer.progress[-1].seconds_left > 0
     load_segmenter(tmp_path)
 
 
 def test_discarding_ends_the_training(tmp_path):
     with pytest.raises(TrainingStopped):
-        train_prompt_head(inputs(tmp_path), Observer("discard"), tmp_path)
+        train_prompt_head(inputs(tmp_path), staged(Observer("discard")), tmp_path)
 
 
 def test_rectangles_alone_teach_no_mask(tmp_path):
-    card = train_prompt_head(inputs(tmp_path, with_masks=False), Observer(), tmp_path)
+    card = train_prompt_head(inputs(tmp_path, with_masks=False), staged(Observer()), tmp_path)
     assert not card["smart_tools"]["tuned"] and not (tmp_path / PROMPT_WEIGHTS_FILE).exists()
 
 
 def test_unreadable_images_cost_the_tuning_only(tmp_path):
-    card = train_prompt_head(inputs(tmp_path, fails=True), Observer(), tmp_path)
+    card = train_prompt_head(inputs(tmp_path, fails=True), staged(Observer()), tmp_path)
     assert not card["smart_tools"]["tuned"]
 
 
 def test_a_failure_becomes_a_warning_and_the_shipped_weights_serve(tmp_path):
     observer = Observer("keep")
-    card = train_prompt_head(inputs(tmp_path, count=30), observer, tmp_path)  # no detector to judge beside
+    card = train_prompt_head(
+        inputs(tmp_path, count=30), staged(observer), tmp_path
+    )  # no detector to judge beside
     assert not card["smart_tools"]["tuned"] and len(observer.warnings) == 1
     assert not (tmp_path / PROMPT_WEIGHTS_FILE).exists()
 

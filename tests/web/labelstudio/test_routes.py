@@ -151,7 +151,7 @@ def test_train_queues_and_names_the_job(client):
     job = answer.json["job"]
     status = client.post("/job_status", json={"job": job}).json
     assert status["job_status"] == "queued"
-    assert set(status["progress"]) == {"epoch", "epochs", "loss", "seconds_left"}
+    assert set(status["progress"]) == {"step", "fraction", "epoch", "epochs", "loss", "seconds_left"}
     assert client.get("/is_training?project=7").json == {"is_training": True}
     second = client.post("/train", json=body)
     assert (second.status_code, second.json["job"]) == (409, job)

@@ -60,9 +60,11 @@ function trainingParts(job) {
   const parts = [];
   if (job.is_active) {
     const epoch = progress.epoch ?? 0;
-    const label = job.status === "queued" ? "Waiting for a worker" : progress.step && !epoch ? capital(progress.step) : "Training";
+    const label = job.status === "queued" ? "Waiting for a worker" : capital(progress.step ?? "training");
+    // Of all steps together; a job of an older release told its epochs only.
+    const bar = Number.isFinite(progress.fraction) ? [progress.fraction, 1] : [epochs ? epoch : null, epochs];
     parts.push(
-      progressBar("Training progress", epochs ? epoch : null, epochs),
+      progressBar("Training progress", ...bar),
       h("div", { class: "numbers" },
         h("b", {}, label),
         epochs ? h("span", {}, `epoch ${epoch} of ${epochs}`) : null,
