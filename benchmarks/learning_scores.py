@@ -17,8 +17,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.predictor import CARD_FILE, Predictor, load_predictor
-from backend.nn.detector.score_map import ScoreMap
 from backend.training.detector.images import load_images
 from backend.training.detector.loop import predict_images
 from backend.training.judging.calibration import fit_new_map, fit_score_map, sample_learned

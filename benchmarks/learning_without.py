@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 import backend.nn.detector.network as network
 import backend.training.run as run
-from backend.nn.detector.losses import IGNORED, varifocal_loss
+from backend.nn.detector.heads.boxes.losses import IGNORED, varifocal_loss
 from backend.training.detector.start_weights import RANDOM, Start
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.nn.detector.postprocess import Candidates
+from backend.nn.detector.heads.masks.decoding import Candidates
 from backend.nn.detector.predictor import BATCH_SIZE, Predictor, _Cuts, load_predictor
 from backend.nn.runtime.threads import run_side_by_side
 from backend.service.engine.batching_queue import Cut

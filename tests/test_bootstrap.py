@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from backend.bootstrap.backend import build_backend
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import decode_brush_rle
+from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import Architecture, InstanceNetwork
-from backend.nn.detector.score_map import ScoreMap
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.tiny_sam import save_tiny_sam

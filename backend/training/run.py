@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from backend.core.geometry.instances import Detections
 from backend.errors import NotEnoughData, OutOfMemory, TrainingStopped
 from backend.nn.detector.backbone import normalisation_of
+from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
+from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import Architecture, InstanceNetwork
-from backend.nn.detector.postprocess import MASK_CUT_LOGIT
 from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
-from backend.nn.detector.score_map import ScoreMap
 from backend.nn.runtime.precision import is_bf16_faster
 from backend.training.card import training_card
 from backend.training.detector.batches import sampling_weights

@@ -14,9 +14,9 @@ from backend.errors import (
     TrainingStopped,
     VersionError,
 )
+from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import load_predictor, read_card
-from backend.nn.detector.score_map import ScoreMap
 from backend.training.inputs import Stage, TrainingInputs, TrainingPaused
 from backend.training.judging.calibration import expected_score_map
 from backend.training.parameters import TrainingParams

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend.nn.detector.assignment import assign_task_aligned
 from backend.nn.detector.backbone import Backbone
-from backend.nn.detector.detection_head import DetectionHead, all_anchor_points
-from backend.nn.detector.losses import object_mask_loss, semantic_loss, varifocal_loss
+from backend.nn.detector.heads.boxes.assignment import assign_task_aligned
+from backend.nn.detector.heads.boxes.losses import object_mask_loss, semantic_loss, varifocal_loss
+from backend.nn.detector.heads.boxes.module import DetectionHead, all_anchor_points
+from backend.nn.detector.heads.masks.module import SegmentationHead
 from backend.nn.detector.neck import PathAggregationNeck, initialise_convolutions
-from backend.nn.detector.segmentation_head import SegmentationHead
 from backend.nn.runtime.torchvision_ops import torchvision_ops
 
 

@@ -18,16 +18,16 @@ from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.mask_maps import MaskMaps
 from backend.errors import ParameterError, VersionError
 from backend.nn.detector.fuse import fuse_normalisation
-from backend.nn.detector.network import Architecture, InstanceNetwork
-from backend.nn.detector.postprocess import (
+from backend.nn.detector.heads.masks.decoding import (
     MASK_CUT_LOGIT,
     SPECK_SHARE,
     Candidates,
     object_mask,
     select_candidates,
 )
-from backend.nn.detector.score_map import ScoreMap, expected_f1
-from backend.nn.detector.segmentation_head import MASK_STRIDE, mask_windows
+from backend.nn.detector.heads.masks.module import MASK_STRIDE, mask_windows
+from backend.nn.detector.heads.score_map import ScoreMap, expected_f1
+from backend.nn.detector.network import Architecture, InstanceNetwork
 from backend.nn.runtime.precision import in_channels_last, is_bf16_faster
 from backend.nn.runtime.threads import run_side_by_side
 

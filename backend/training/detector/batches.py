@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from backend.core.geometry.instances import FloatArray, MaskPatch
-from backend.nn.detector.losses import IGNORED
+from backend.nn.detector.heads.boxes.losses import IGNORED
+from backend.nn.detector.heads.masks.module import MASK_STRIDE, OBJECT_MASK_SIDE, WINDOW_SCALE
 from backend.nn.detector.network import BatchTargets
-from backend.nn.detector.segmentation_head import MASK_STRIDE, OBJECT_MASK_SIDE, WINDOW_SCALE
 from backend.training.detector.images import CachedImage, mask_of
 from backend.training.detector.schedule import SIZE_STEP_PX, longest_side_px
 from backend.training.detector.views import View, make_view

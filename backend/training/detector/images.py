@@ -15,7 +15,7 @@ import numpy.typing as npt
 from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, MaskPatch, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox
 from backend.errors import FetchError
-from backend.nn.detector.postprocess import CRUMB_SHARE, SPECK_SHARE
+from backend.nn.detector.heads.masks.decoding import CRUMB_SHARE, SPECK_SHARE
 from backend.training.inputs import TrainingSample
 
 logger = logging.getLogger(__name__)

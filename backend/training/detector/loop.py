@@ -15,9 +15,9 @@ import torch
 
 from backend.core.geometry.instances import Detections, FloatArray, IntArray
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
+from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
-from backend.nn.detector.score_map import ScoreMap
 from backend.nn.runtime.memory import is_out_of_memory
 from backend.nn.runtime.precision import in_channels_last
 from backend.training.detector.batches import Batch, BatchLoader, BatchPlan, plan_epoch

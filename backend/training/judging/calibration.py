@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from backend.core.geometry.instances import Detections, FloatArray, TrainingTarget
-from backend.nn.detector.postprocess import MASK_CUT_LOGIT
+from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
+from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.predictor import DEFAULT_CUT
-from backend.nn.detector.score_map import ScoreMap
 from backend.training.judging.metrics import matched_mask_ious, scored_hits
 
 OBJECTS_MIN = 8

@@ -4,8 +4,8 @@ import torch
 from backend.errors import ParameterError
 from backend.nn.detector.backbone import Backbone
 from backend.nn.detector.fuse import fuse_normalisation
+from backend.nn.detector.heads.masks.module import mask_windows, sample_windows
 from backend.nn.detector.network import Architecture, BatchTargets, InstanceNetwork
-from backend.nn.detector.segmentation_head import mask_windows, sample_windows
 
 SIZE_HW = (64, 96)
 

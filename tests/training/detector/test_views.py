@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.nn.detector.losses import IGNORED
+from backend.nn.detector.heads.boxes.losses import IGNORED
 from backend.training.detector.batches import (
     BatchLoader,
     build_batch,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch, TrainingTarget
-from backend.nn.detector.postprocess import MASK_CUT_LOGIT
+from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
 from backend.training.detector.schedule import (
     assignment_trust,
     ema_decay,

@@ -10,8 +10,8 @@ import numpy as np
 from backend.core.geometry.instances import BoolArray, FloatArray, IntArray, MaskPatch
 from backend.core.geometry.letterbox import Letterbox, linear_at
 from backend.core.geometry.masks import count_parts
-from backend.nn.detector.score_map import ScoreMap
-from backend.nn.detector.segmentation_head import OBJECT_MASK_SIDE
+from backend.nn.detector.heads.masks.module import OBJECT_MASK_SIDE
+from backend.nn.detector.heads.score_map import ScoreMap
 
 # Candidates per image that enter suppression; more only cost time.
 MAX_CANDIDATES = 400

@@ -3,8 +3,8 @@ import pytest
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.geometry.letterbox import Letterbox
-from backend.nn.detector.postprocess import object_mask, select_candidates, without_specks
-from backend.nn.detector.score_map import ScoreMap
+from backend.nn.detector.heads.masks.decoding import object_mask, select_candidates, without_specks
+from backend.nn.detector.heads.score_map import ScoreMap
 
 
 def select(logits, boxes, floor=0.3, nms=0.4):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from backend.nn.detector.assignment import assign_task_aligned
-from backend.nn.detector.detection_head import all_anchor_points
+from backend.nn.detector.heads.boxes.assignment import assign_task_aligned
+from backend.nn.detector.heads.boxes.module import all_anchor_points
 
 POINTS, STRIDES = all_anchor_points((64, 64), torch.device("cpu"))
 

@@ -1,6 +1,6 @@
 import torch
 
-from backend.nn.detector.losses import IGNORED, object_mask_loss, semantic_loss, varifocal_loss
+from backend.nn.detector.heads.boxes.losses import IGNORED, object_mask_loss, semantic_loss, varifocal_loss
 
 
 def test_right_answers_cost_less_than_wrong_ones():

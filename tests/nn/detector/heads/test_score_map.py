@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.nn.detector.score_map import ScoreMap, expected_f1
+from backend.nn.detector.heads.score_map import ScoreMap, expected_f1
 
 BENT = ScoreMap((-4.0, 0.0, 2.0), (-6.0, -1.0, 4.0))
 
