@@ -93,7 +93,7 @@ def test_a_brush_with_holes_and_soft_edges_is_decoded_as_encoded(panel, label_st
     open_with(panel, label_studio, [region("brush", "Tissue", "b", value)])
     decoded = panel.evaluate(
         """async (rle) => {
-          const { decodeBrushAlpha } = await import("/panel/static/brush_rle.js");
+          const { decodeBrushAlpha } = await import("/panel/static/regions/workers/brush_rle.js");
           return [...decodeBrushAlpha(rle, 640, 480)];
         }""",
         value["rle"],

@@ -14,7 +14,10 @@ from backend.web.openapi import build_document
 _PACKAGE = "labelstudio-learning-backend"
 _STATIC = Path(__file__).parent / "static"
 # Named in the page, so that the browser fetches them all at once and not one import after the other.
-_MODULES = sorted(path.name for path in _STATIC.glob("*.js") if not path.name.startswith("brush_"))
+# Modules in a folder `workers` are not the page's.
+_MODULES = sorted(
+    path.relative_to(_STATIC).as_posix() for path in _STATIC.rglob("*.js") if path.parent.name != "workers"
+)
 
 
 def pages_blueprint() -> Blueprint:

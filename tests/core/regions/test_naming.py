@@ -20,7 +20,6 @@ KIND_MODULES = {path.stem for path in REGIONS.glob("*.py")} & {kind.name for kin
 # Module -> why it may say such a word.
 EXCEPTIONS = {
     "service/projects/settings_form.py": "tells people in words what a switch teaches",
-    "web/panel/pages.py": "names the files that the page's worker loads",
     "web/panel/job_schemas.py": "describes in words what is counted",
     "training/prompts/tuning.py": "tells people in words what to draw",
 }

@@ -43,6 +43,6 @@ function drawRegions() {
   fill(byId("regions"), ...shown.slice(0, MOST_LISTED).map((region) =>
     h("li", { onpointerenter: () => overlay.highlight(region.id), onpointerleave: () => overlay.highlight(null) },
       swatch(region.color),
-      h("span", { class: "clip" }, `${region.label ?? "no label"}, ${region.shape.kind}`),
+      h("span", { class: "clip" }, `${region.label ?? "no label"}, ${region.kind.describe(region.shape)}`),
       h("span", { class: "number" }, region.source === "annotation" ? "annotation" : score(region.score)))));
 }

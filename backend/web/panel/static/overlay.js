@@ -1,11 +1,9 @@
 /* Draws the regions over the image. Nothing is decoded or built while drawing: a slider step costs one redraw. */
 
-import { paintMask, rgbOf } from "./masks.js";
 import { isShown } from "./regions.js";
+import { rgbOf } from "./regions/masks.js";
 import { colorOf, store } from "./store.js";
 
-const FILL = { annotation: 0.16, prediction: 0.1 };
-const MASK = { annotation: 0.5, prediction: 0.5 };
 const LABEL_PX = 18;
 const FONT = "600 12px system-ui, sans-serif";
 
@@ -14,7 +12,6 @@ export class Overlay {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.regions = [];
-    this.imageSize = [1, 1];
     this.view = { scale: 1, x: 0, y: 0 };
     this.highlighted = null;
     this.frame = 0;
@@ -22,35 +19,24 @@ export class Overlay {
   }
 
   /** Take other regions; masks appear as the worker finishes them. */
-  setRegions(regions, imageWidth, imageHeight) {
-    for (const region of this.regions) region.shape.bitmap?.close?.();
+  setRegions(regions) {
+    for (const region of this.regions) region.kind.release?.(region.shape);
     this.generation += 1;
     const generation = this.generation;
     this.regions = regions;
-    this.imageSize = [imageWidth, imageHeight];
     for (const region of regions) {
       region.color = region.label === null ? "#7a8296" : colorOf(region.label);
       region.text = textOf(region);
       region.textColor = readableOn(region.color);
-      if (region.shape.kind === "brush") this.paint(region, generation);
+      if (region.kind.prepare) this.prepare(region, generation);
     }
     this.draw();
   }
 
-  async paint(region, generation) {
-    const { shape } = region;
-    const painted = await paintMask(shape.rle, shape.width, shape.height, region.color);
-    if (generation !== this.generation) {
-      painted.bitmap?.close();
-      return;
-    }
-    shape.bitmap = painted.bitmap;
-    shape.area = painted.area;
-    if (painted.area) {
-      const [width, height] = this.imageSize;
-      shape.anchor = [(painted.area.left / shape.width) * width, (painted.area.top / shape.height) * height];
-    }
-    this.draw();
+  async prepare(region, generation) {
+    await region.kind.prepare(region.shape, region.color, region.frame);
+    if (generation === this.generation) this.draw();
+    else region.kind.release?.(region.shape);
   }
 
   setView(view) {
@@ -96,29 +82,13 @@ export class Overlay {
   }
 
   drawShape(region) {
-    const { context, view } = this;
-    const { shape } = region;
-    const isHighlighted = region.id === this.highlighted;
-    if (shape.kind === "brush") {
-      if (!shape.bitmap) return;
-      const stretchX = this.imageSize[0] / shape.width;
-      const stretchY = this.imageSize[1] / shape.height;
-      const { area } = shape;
-      context.globalAlpha = isHighlighted ? 0.85 : MASK[region.source];
-      context.drawImage(
-        shape.bitmap, area.left * stretchX, area.top * stretchY, area.width * stretchX, area.height * stretchY,
-      );
-      context.globalAlpha = 1;
-      return;
-    }
-    context.lineWidth = (isHighlighted ? 4 : 2) / view.scale;
-    context.setLineDash(region.source === "prediction" ? [6 / view.scale, 4 / view.scale] : []);
-    context.fillStyle = region.color;
-    context.globalAlpha = isHighlighted ? 0.35 : FILL[region.source];
-    context.fill(shape.path);
-    context.globalAlpha = 1;
-    context.strokeStyle = region.color;
-    context.stroke(shape.path);
+    region.kind.draw(this.context, region.shape, {
+      color: region.color,
+      scale: this.view.scale,
+      isPrediction: region.source === "prediction",
+      isHighlighted: region.id === this.highlighted,
+      frame: region.frame,
+    });
   }
 
   /** drawn: places of the labels so far by their text; the same words on top of each other are written once. */

@@ -52,7 +52,7 @@ function showTask() {
   if (!task || pages === 0) {
     shownUrl = null;
     image.hidden = true;
-    overlay.setRegions([], 1, 1);
+    overlay.setRegions([]);
     if (task) stageMessage(h("strong", {}, "This task has no image"), h("p", {}, "The labeling config names none of its data as an image."));
     return;
   }
@@ -61,7 +61,7 @@ function showTask() {
     shownUrl = url;
     fitted = true;
     image.hidden = true;
-    overlay.setRegions([], 1, 1);
+    overlay.setRegions([]);
     stageMessage(h("p", {}, "Loading the image…"));
     image.alt = task.name;
     image.src = url;
@@ -79,7 +79,7 @@ function onLoad() {
 
 async function onError() {
   image.hidden = true;
-  overlay.setRegions([], 1, 1);
+  overlay.setRegions([]);
   let reason = "The image cannot be loaded.";
   try {
     const response = await fetch(shownUrl);
@@ -100,7 +100,7 @@ function setRegions() {
     .flatMap((annotation) => toRegions(resultsOfPage(annotation.result, where), "annotation", width, height));
   const shownPrediction = task.prediction && !task.prediction.is_accepted ? task.prediction.result : [];
   const predictions = toRegions(resultsOfPage(shownPrediction, where), "prediction", width, height);
-  overlay.setRegions([...annotations, ...predictions], width, height);
+  overlay.setRegions([...annotations, ...predictions]);
   update({ regions: overlay.regions });
 }
 

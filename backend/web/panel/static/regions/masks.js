@@ -6,7 +6,7 @@ let nextTicket = 1;
 
 function theWorker() {
   if (worker === null) {
-    worker = new Worker(new URL("./brush_worker.js", import.meta.url), { type: "module" });
+    worker = new Worker(new URL("./workers/brush_worker.js", import.meta.url), { type: "module" });
     worker.onmessage = ({ data }) => {
       const done = waiting.get(data.ticket);
       waiting.delete(data.ticket);
