@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from backend.bootstrap.backend import build_backend, with_image_folder
 from backend.bootstrap.jobs import build_trainings
-from backend.errors import LabelConfigError, ParameterError, RequestError, VersionError
+from backend.core.labelstudio.exports import read_tasks
+from backend.errors import AnnotationError, LabelConfigError, ParameterError, RequestError, VersionError
+from backend.infra.images.folder import FolderImages
 from backend.service.backend import Backend
 from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
@@ -27,6 +29,8 @@ from backend.service.predicting.answer import config_of, log_untrained_labels
 from backend.service.projects.parameters import thresholds, training_params
 from backend.settings import Settings
 
+_NAMED_IMAGES = 20
+
 
 def train_on_file(
     settings: Settings,
@@ -37,7 +41,8 @@ def train_on_file(
     assignments: Sequence[str],
 ) -> int:
     """Train on a Label Studio export and print the new version's name; Ctrl-C keeps the best so far."""
-    backend = _backend(settings, images)
+    tasks = _read_tasks(tasks_file)
+    backend, folder = _backend(settings, images, tasks)
     key = backend.projects.canonical(project)
     params = _parse_assignments(assignments)
     training_params(backend.projects, key, params)
@@ -46,7 +51,7 @@ def train_on_file(
         "project_key": key,
         "label_config": _read_text(config_file),
         "params": params,
-        "tasks": _read_tasks(tasks_file),
+        "tasks": tasks,
         "source": "command line",
     }
     with tqdm(desc="starting", unit="image", disable=None) as bar:
@@ -54,7 +59,10 @@ def train_on_file(
         queue = LocalJob(jobs.TRAIN, key, path, lambda record: _show_training(bar, record))
         _stop_on_ctrl_c(queue)
         here = replace(backend, jobs=JobRequests(queue, backend.jobs.documents))
-        outcome = build_trainings(here).run(RunningJob(queue, queue.current, LocalHold()))
+        try:
+            outcome = build_trainings(here).run(RunningJob(queue, queue.current, LocalHold()))
+        finally:
+            _name_unfound(folder)
     for warning in outcome.details.get("warnings", ()):
         print(f"note: {warning}", file=sys.stderr)
     for name, value in outcome.details.get("metrics", {}).items():
@@ -77,9 +85,9 @@ def predict_file(
     out: Path | None,
 ) -> int:
     """Predict every task of a file and write tasks with predictions, as Label Studio imports them."""
-    backend = _backend(settings, images)
-    key = backend.projects.canonical(project)
     tasks = _read_tasks(tasks_file)
+    backend, folder = _backend(settings, images, tasks)
+    key = backend.projects.canonical(project)
     config = config_of(backend.projects, key, None if config_file is None else _read_text(config_file))
     predictor = backend.models.loaded.predictor(key, version)
     if predictor is None:
@@ -98,6 +106,7 @@ def predict_file(
         for answered in backend.engine.pipeline.run(work, predictor):
             predictions[answered.position] = answered.prediction
             bar.update()
+    _name_unfound(folder)
     return _write_predictions(tasks, predictions, out)
 
 
@@ -153,14 +162,37 @@ def import_version(settings: Settings, project: str, source: Path, *, activate: 
     return 0
 
 
-def _backend(settings: Settings, images: Path | None) -> Backend:
+def _backend(
+    settings: Settings, images: Path | None, tasks: Sequence[Json]
+) -> tuple[Backend, FolderImages | None]:
     backend = build_backend(settings)
-    return backend if images is None else with_image_folder(backend, images)
+    if images is None:
+        return backend, None
+    if not images.is_dir():
+        raise RequestError(f"--images must be a folder, got {images}")
+    return with_image_folder(backend, images, _texts([task.get("data") for task in tasks]))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in the data of tasks; each may be the reference of an image."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+
+
+def _name_unfound(folder: FolderImages | None) -> None:
+    unfound = list(folder.unfound.items()) if folder is not None else []
+    for _, reason in unfound[:_NAMED_IMAGES]:
+        print(f"note: {reason}", file=sys.stderr)
+    if len(unfound) > _NAMED_IMAGES:
+        print(f"note: {len(unfound) - _NAMED_IMAGES} more images could not be had", file=sys.stderr)
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except OSError as exc:
         raise LabelConfigError(f"cannot read {path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
@@ -169,14 +201,11 @@ def _read_text(path: Path) -> str:
 
 def _read_tasks(path: Path) -> list[Json]:
     try:
-        tasks = json.loads(path.read_text("utf-8"))
+        return read_tasks(path.read_bytes())
     except OSError as exc:
         raise RequestError(f"cannot read {path}: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise RequestError(f"{path} is not JSON: {exc}") from exc
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-        raise RequestError(f"{path} must hold a list of tasks, as Label Studio's JSON export does")
-    return tasks
+    except AnnotationError as exc:
+        raise RequestError(f"{path}: {exc}") from exc
 
 
 def _parse_assignments(assignments: Iterable[str]) -> Json:

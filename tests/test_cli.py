@@ -91,6 +91,47 @@ def test_predict_writes_what_label_studio_imports(folder):
     assert entries[0]["predictions"][0]["model_version"] == "v1"
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda task: json.dumps(task).encode("utf-8-sig"), id="one task with a mark"),
+        pytest.param(lambda task: b"\n".join([json.dumps(task).encode()] * 2), id="a task a line"),
+    ],
+)
+def test_files_that_hold_the_same_thing_are_read(folder, capsys, write):
+    root, services = folder
+    (root / "tasks.json").write_bytes(write(annotated(1, rectangle())))
+    (root / "config.xml").write_bytes(RECTANGLES.encode("utf-8-sig"))
+    assert train(root, "--param", "epochs=1", "--param", "pretrained=false") == 0
+    assert services.store.card("5", capsys.readouterr().out.strip())["counts"]["regions"] >= 1
+
+
+def test_an_export_of_another_kind_is_named_with_the_way_out(folder, capsys):
+    root, _ = folder
+    (root / "tasks.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    assert train(root) == 1
+    assert "tasks.json: this looks like COCO; in Label Studio choose Export" in capsys.readouterr().err
+
+
+def test_images_that_are_not_in_the_folder_are_named(folder, capsys):
+    root, services = folder
+    add_version(services, "5", "v1")
+    tasks = [{"id": 1, "data": {"image": "b/1.png"}}, {"id": 2, "data": {"image": "train-1.png"}}]
+    (root / "tasks.json").write_text(json.dumps(tasks))
+    arguments = ["predict", str(root / "tasks.json"), "--config", str(root / "config.xml"), "--project", "5"]
+    assert main([*arguments, "--images", str(root / "pictures")]) == 0
+    told = capsys.readouterr()
+    assert [entry["predictions"] for entry in json.loads(told.out)] == [[], []]
+    assert "'b/1.png'" in told.err and "'train-1.png'" in told.err
+
+
+def test_a_folder_of_images_that_is_none(folder, capsys):
+    root, _ = folder
+    arguments = ["train", str(root / "tasks.json"), "--config", str(root / "config.xml")]
+    assert main([*arguments, "--images", str(root / "nowhere")]) == 1
+    assert "--images must be a folder" in capsys.readouterr().err
+
+
 def test_predict_before_training_says_so(folder, capsys):
     root, _ = folder
     assert main(["predict", str(root / "tasks.json"), "--config", str(root / "config.xml")]) == 1

@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -184,17 +184,23 @@ def join_backend(
     )
 
 
-def with_image_folder(backend: Backend, folder: Path) -> Backend:
-    """Return a backend whose engine looks for images below a folder first; for the command line."""
+def with_image_folder(
+    backend: Backend, folder: Path, references: Iterable[str]
+) -> tuple[Backend, FolderImages]:
+    """Return a backend whose engine looks for images below a folder first, and those; for the command line.
+
+    references: of all images that will be asked for.
+    """
     settings = backend.settings
     images = FolderImages(
         folder,
         backend.engine.images,
+        references=references,
         max_bytes=settings.image_max_bytes,
         max_pixels=settings.image_max_pixels,
     )
     network = backend.engine.network
-    return replace(backend, engine=Engine(images, network, Pipeline(images, network)))
+    return replace(backend, engine=Engine(images, network, Pipeline(images, network))), images
 
 
 @lru_cache(maxsize=1)

@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
-from backend.errors import ImageNotFound, ImageTooLarge
+from backend.errors import FetchError, ImageNotFound, ImageTooLarge
 from backend.infra.images.decode import decode_rgb
+from backend.infra.images.folder_names import FolderNames
 from backend.service.ports import CacheUse, ImageAccess, ImageSource
 
 
 class FolderImages:
-    """Looks for a task's reference below a folder first: by its path, then by its bare name.
+    """Looks for a task's reference below a folder first; `folder_names` says what fits.
 
-    Exports name uploads `/data/upload/7/3f2a91c0-cat.jpg`; the same image is often at hand as
-    `3f2a91c0-cat.jpg` or `cat.jpg`.
+    references: of all tasks, as far as they are known; they help to tell which files are meant.
+    unfound: why an image could not be had, by reference, of those that were asked for.
     """
 
-    def __init__(self, folder: Path, others: ImageSource, *, max_bytes: int, max_pixels: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        others: ImageSource,
+        *,
+        references: Iterable[str] = (),
+        max_bytes: int,
+        max_pixels: int,
+    ) -> None:
         self._folder = folder.resolve()
         self._others = others
+        self._references = tuple(references)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
+        self.unfound: dict[str, str] = {}
 
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
-        """Return uint8 [H, W, 3], EXIF orientation applied. Raises FetchError."""
-        path = self._find(reference)
-        if path is None:
-            return self._others.load_rgb(reference, access)
-        if path.stat().st_size > self._max_bytes:
-            raise ImageTooLarge(f"{path.name} has {path.stat().st_size} bytes, IMAGE_MAX_BYTES allows fewer")
+        """Return uint8 [H, W, 3], turned as a browser turns it. Raises FetchError."""
         try:
+            path = self._names.find(reference)
+            image = self._from_elsewhere(reference, access) if path is None else self._read(path)
+        except FetchError as exc:
+            self.unfound[str(reference)[:200]] = str(exc)
+            raise
+        self.unfound.pop(reference, None)
+        return image
+
+    def _read(self, path: Path) -> npt.NDArray[np.uint8]:
+        try:
+            size_bytes = path.stat().st_size
+            if size_bytes > self._max_bytes:
+                raise ImageTooLarge(
+                    f"{path} has {size_bytes} bytes, accepted are {self._max_bytes} (IMAGE_MAX_BYTES)"
+                )
             content = path.read_bytes()
         except OSError as exc:
             raise ImageNotFound(f"{path} cannot be read: {exc.strerror}") from exc
@@ -41,19 +63,23 @@ class FolderImages:
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         """Tell whether `load_rgb` would need no network."""
-        return self._find(reference) is not None or self._others.is_cached(reference, access)
+        try:
+            return self._names.find(reference) is not None or self._others.is_cached(reference, access)
+        except ImageNotFound:
+            return True
 
     def cache_use(self) -> CacheUse:
         """Return how the cache served images that do not lie in the folder."""
         return self._others.cache_use()
 
-    def _find(self, reference: str) -> Path | None:
-        if not isinstance(reference, str) or reference.startswith("data:"):
-            return None
-        relative = unquote(urlsplit(reference).path).lstrip("/")
-        bare = relative.rpartition("/")[2]
-        for name in (relative, bare, bare.partition("-")[2]):
-            path = (self._folder / name).resolve() if name else self._folder
-            if path.is_file() and path.is_relative_to(self._folder):
-                return path
-        return None
+    @cached_property
+    def _names(self) -> FolderNames:
+        return FolderNames(self._folder, self._references)
+
+    def _from_elsewhere(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
+        try:
+            return self._others.load_rgb(reference, access)
+        except FetchError as exc:
+            if isinstance(reference, str) and reference.startswith("data:"):
+                raise
+            raise type(exc)(f"no file below {self._folder} is {reference!r:.200}, and {exc}") from exc

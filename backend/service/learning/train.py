@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import (
     BackendError,
@@ -185,7 +186,7 @@ class Trainings:
             self.jobs.queue.labels_taken(job.job_id)
         except QueueError as exc:
             logger.warning("job %s: Redis does not know yet that the labels are read: %s", job.job_id, exc)
-        return list(tasks), str(xml)
+        return [task_of(task) if isinstance(task, Mapping) else task for task in tasks], str(xml)
 
     def _publish(
         self,

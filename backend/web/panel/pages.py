@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.service.ports import Json
+from backend.web.openapi import build_document
 
 _PACKAGE = "labelstudio-learning-backend"
 _STATIC = Path(__file__).parent / "static"
@@ -21,11 +20,8 @@ _MODULES = sorted(
 )
 
 
-def pages_blueprint(describe: Callable[[str], Json]) -> Blueprint:
-    """Return the routes of the page; the page itself asks the API for everything it shows.
-
-    describe: makes the OpenAPI document of a release; called when it is first asked for.
-    """
+def pages_blueprint() -> Blueprint:
+    """Return the routes of the page; the page itself asks the API for everything it shows."""
     blueprint = Blueprint(
         "panel_pages",
         __name__,
@@ -33,7 +29,7 @@ def pages_blueprint(describe: Callable[[str], Json]) -> Blueprint:
         static_folder="static",
         static_url_path="/panel/static",
     )
-    document = cache(lambda: describe(_version()))
+    document = cache(lambda: build_document(_version()))
 
     @blueprint.get("/panel")
     def page() -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from backend.errors import (
+    AnnotationError,
     ConflictError,
     LabelConfigError,
     LabelStudioAuthError,
@@ -161,6 +162,20 @@ def test_what_cannot_be_used_is_counted_by_reason(services):
 def test_nothing_to_learn_from_says_why(services):
     job = queued(services, [annotated(99, rectangle())])
     with pytest.raises(NotEnoughData, match="image_not_found: 1"):
+        services.run(job)
+
+
+def test_tasks_of_an_old_release_teach_as_those_of_today(services):
+    old = annotated(1, rectangle())
+    old["completions"] = old.pop("annotations")
+    services.run(job := queued(services, [old]))
+    assert services.queue.record(job.job_id).details["counts"]["regions"] == 1
+
+
+def test_tasks_of_another_format_fail_with_its_name_and_the_way_out(services):
+    task = {"id": 1, "image": "1.png", "label": [{"x": 1}], "annotator": 1, "annotation_id": 1}
+    job = queued(services, [task])
+    with pytest.raises(AnnotationError, match=r"JSON_MIN; in Label Studio choose Export, then JSON"):
         services.run(job)
 
 
