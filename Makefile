@@ -12,6 +12,9 @@ LABEL_STUDIO_VENV ?= .venv-label-studio
 OWN_LABEL_STUDIO := $(CURDIR)/$(LABEL_STUDIO_VENV)/bin/label-studio
 LABEL_STUDIO_BIN ?= $(OWN_LABEL_STUDIO)
 
+# cpu or cuda: which build of PyTorch is installed. Left out, an NVIDIA GPU decides.
+TORCH ?=
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TESTS ?= tests
@@ -34,10 +37,19 @@ $(VENV)/bin/python:
 	@echo "Making the virtual environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# The stamps make a second run free; a change of the requirements makes them stale.
-$(VENV)/.installed: pyproject.toml requirements.lock requirements-label-studio-ml.txt | $(VENV)/bin/python
+# The stamps make a second run free; a change of the requirements makes them stale, and so does another TORCH.
+ifneq ($(TORCH),)
+TORCH_STAMP := $(VENV)/.torch-$(TORCH)
+endif
+
+$(VENV)/.torch-%: | $(VENV)/bin/python
+	@rm -f $(VENV)/.torch-*
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml requirements.lock requirements-label-studio-ml.txt $(TORCH_STAMP) | $(VENV)/bin/python
 	@echo "Installing what the service needs (minutes on the first run)"
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)  # an interrupted run left half of one
+	@scripts/install_torch.sh $(BIN)/python $(TORCH)
 	@$(PIP) install -c requirements.lock -e '.[$(EXTRAS)]'
 	@$(PIP) install --no-deps -r requirements-label-studio-ml.txt
 	@touch $@
