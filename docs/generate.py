@@ -10,28 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from backend.settings import SETTINGS_TABLE  # noqa: E402
-from backend.training.parameters import IMAGE_SIZES, PARAMETER_NAMES, RANGES, TrainingParams  # noqa: E402
-
-# What the type alone does not say of a parameter, and what it does.
-_KINDS = {
-    "image_size": ", ".join(map(str, IMAGE_SIZES)),
-    "backbone": "a timm network",
-    "task_ids": "list of ids",
-}
-_MEANINGS = {
-    "epochs": "passes over the training images: more is better, and slower",
-    "batch_size": "images per step; smaller when memory runs out",
-    "learning_rate": "length of a step; smaller when the loss jumps",
-    "image_size": "longer side in pixels that the network sees; larger finds smaller objects",
-    "enable_detection": "learn boxes, from every kind of region",
-    "enable_segmentation": "learn masks, from polygons, ellipses, brush strokes and turned rectangles",
-    "pretrained": "start the backbone from ImageNet weights; recommended unless the images are very unusual",
-    "backbone": "see the list in the panel; larger ones learn more and take longer",
-    "confidence_threshold": "least score of a region that is predicted",
-    "nms_threshold": "overlap (IoU) from which two boxes of a label count as one object",
-    "task_ids": "train on these tasks only; unset: all annotated ones",
-    "start_from": "`scratch`, or a version of the project with the same backbone",
-}
+from backend.training.parameters import ParameterField, TrainingParams, plain_number  # noqa: E402
 
 
 def settings_table() -> str:
@@ -45,24 +24,26 @@ def settings_table() -> str:
 
 def parameters_table() -> str:
     """Return the table of training parameters."""
-    defaults = TrainingParams().as_dict()
     rows = ["| name | values | default | meaning |", "|---|---|---|---|"]
-    for name in PARAMETER_NAMES:
-        default = defaults[name]
-        shown = (
-            "unset"
-            if default is None
-            else str(default).lower()
-            if isinstance(default, bool)
-            else str(default)
-        )
-        if name in RANGES:
-            low, high = (f"{bound:.5f}".rstrip("0").rstrip(".") for bound in RANGES[name])
-            values = f"{low} to {high}"
-        else:
-            values = _KINDS.get(name, "true, false" if isinstance(default, bool) else "text")
-        rows.append(f"| `{name}` | {values} | {shown} | {_MEANINGS[name]} |")
+    rows += [
+        f"| `{field.name}` | {_values(field)} | {_default(field.default)} | {field.explanation} |"
+        for field in TrainingParams.fields()
+    ]
     return "\n".join(rows)
+
+
+def _values(field: ParameterField) -> str:
+    if field.choices is not None:
+        return ", ".join(map(str, field.choices))
+    if field.minimum is not None and field.maximum is not None:
+        return f"{plain_number(field.minimum)} to {plain_number(field.maximum)}"
+    return {"boolean": "true, false", "list": "list of ids"}.get(field.type, "text")
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "unset"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 TABLES = {"settings": settings_table, "parameters": parameters_table}

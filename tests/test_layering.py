@@ -29,8 +29,14 @@ ALLOWED: dict[str, set[str]] = {
     "backend.training": {"backend.core", "backend.nn"},
     "backend.service": {"backend.core", "backend.nn", "backend.training"},
     "backend.infra": {"backend.core", "backend.service.ports"},
-    # The catalogue of backbones is a table without torch; the panel lists it.
-    "backend.web": {"backend.core", "backend.service", "backend.nn.detector.backbone_catalog"},
+    # The catalogue of backbones is a table without torch, which the panel lists; the declaration of the
+    # training parameters is one too, and the bodies' schemas are drawn from it.
+    "backend.web": {
+        "backend.core",
+        "backend.service",
+        "backend.nn.detector.backbone_catalog",
+        "backend.training.parameters",
+    },
     "backend.supervisor": {"backend.infra", "backend.service.jobs"},
     "backend.bootstrap": _INSIDE | {"backend.infra"},
     "backend.worker": {"backend.core", "backend.service", "backend.infra", "backend.bootstrap"},

@@ -1,80 +1,250 @@
-"""The training parameters: names, ranges, defaults, and where each value came from."""
+"""The training parameters, declared once: name, type, range, default, title, meaning and place in the panel.
+
+The checks and their messages, the panel's form, the OpenAPI description and the README's table are all drawn
+from `TrainingParams`; a new parameter is one field of it. Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from backend.errors import ParameterError
 
-IMAGE_SIZES = (224, 320, 416, 512, 640)
 SCRATCH = "scratch"
 CURRENT = "current"
 """Starts from whatever version serves when the training begins, so that it can be saved as a default."""
-RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 500),
-    "batch_size": (1, 64),
-    "learning_rate": (0.00001, 0.1),
-    "confidence_threshold": (0.01, 1.0),
-    "nms_threshold": (0.01, 1.0),
+
+Part = Literal["training", "model", "inference", "images"]
+"""The tab of the panel's settings that shows a parameter; those of `inference` count when predicting."""
+ImageSize = Literal[224, 320, 416, 512, 640]
+IMAGE_SIZES: tuple[int, ...] = get_args(ImageSize)
+_PART = "x-panel-part"
+_SHOWN_CHARS = 80
+_WANTED = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "text": "a name",
+    "list": "a non-empty list of whole numbers, or null for all",
 }
 
 
-@dataclass(frozen=True)
-class TrainingParams:
-    """Everything a user may set for one training; thresholds are used when predicting."""
+def _whole(value: Any) -> Any:
+    """Return the int that a whole float stands for (8.0), anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    epochs: int = 50
-    batch_size: int = 8
-    learning_rate: float = 0.002
-    image_size: int = 416
-    enable_detection: bool = True
-    enable_segmentation: bool = True
-    pretrained: bool = True
-    backbone: str = "resnet18"
-    confidence_threshold: float = 0.30
-    nms_threshold: float = 0.40
-    task_ids: tuple[int, ...] | None = None
-    start_from: str = SCRATCH
+
+_Whole = BeforeValidator(_whole)
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def parameter(default: Any, title: str, meaning: str, part: Part, **limits: Any) -> Any:
+    """Return the field of one parameter; limits: pydantic's `ge`, `le`, `min_length` and so on."""
+    return Field(default, title=title, description=meaning, json_schema_extra={_PART: part}, **limits)
+
+
+class AtLeastOneOn(BaseModel):
+    """Switches that must not all be off, because a training would then learn nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    names: tuple[str, ...]
+    next_move: str
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class TrainingParams:
+    """Everything a user may set for one training."""
+
+    # Making one checks every value, and so does `dataclasses.replace`.
+    at_least_one_on: ClassVar[AtLeastOneOn] = AtLeastOneOn(
+        names=("enable_detection", "enable_segmentation"), next_move="Switch at least one head on."
+    )
+
+    epochs: Annotated[int, _Whole] = parameter(
+        50,
+        "Epochs",
+        "Passes over the training images. More is better up to a point, and slower.",
+        "training",
+        ge=1,
+        le=500,
+    )
+    batch_size: Annotated[int, _Whole] = parameter(
+        8,
+        "Batch size",
+        "Images learned from at once. Take fewer when memory runs out.",
+        "training",
+        ge=1,
+        le=64,
+    )
+    learning_rate: float = parameter(
+        0.002,
+        "Learning rate",
+        "Length of a step. Lower it when the loss jumps, raise it when it hardly falls.",
+        "training",
+        ge=0.00001,
+        le=0.1,
+    )
+    image_size: Annotated[ImageSize, _Whole] = parameter(
+        416,
+        "Image size",
+        "Longer side in pixels that the network sees. Larger finds smaller objects, and is slower.",
+        "training",
+    )
+    enable_detection: bool = parameter(
+        True,
+        "Detection head",
+        "Learn boxes: of rectangles, ellipses and polygons, and around painted areas.",
+        "model",
+    )
+    enable_segmentation: bool = parameter(
+        True,
+        "Segmentation head",
+        "Learn the area inside: from paintbrush labels, polygons, ellipses and turned rectangles.",
+        "model",
+    )
+    pretrained: bool = parameter(
+        True,
+        "Pretrained backbone",
+        "Start the backbone from ImageNet weights. Recommended unless the images are very unusual.",
+        "model",
+    )
+    backbone: Name = parameter(
+        "resnet18",
+        "Backbone architecture",
+        "The timm network that looks at the image. Larger ones learn more and take longer.",
+        "model",
+    )
+    confidence_threshold: float = parameter(
+        0.30,
+        "Confidence threshold",
+        "Regions below this score are left out of predictions.",
+        "inference",
+        ge=0.01,
+        le=1.0,
+    )
+    nms_threshold: float = parameter(
+        0.40,
+        "NMS threshold",
+        "Of two regions of one label that overlap (IoU) more than this, only the better one stays.",
+        "inference",
+        ge=0.01,
+        le=1.0,
+    )
+    task_ids: Annotated[tuple[StrictInt, ...], Field(min_length=1, strict=False)] | None = parameter(
+        None,
+        "Training images",
+        "The tasks to train on. If none are named, all annotated ones are used.",
+        "images",
+    )
+    start_from: Name = parameter(
+        SCRATCH,
+        "Start from",
+        "Start weights: scratch, current (the model that serves), or a version with the same backbone.",
+        "model",
+    )
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> TrainingParams:
+        names = self.at_least_one_on.names
+        if not any(getattr(self, name) for name in names):
+            message = f"{' and '.join(names)} are both false. {self.at_least_one_on.next_move}"
+            raise PydanticCustomError("nothing_on", "{message}", {"message": message, "field": names[0]})
+        return self
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as JSON-ready types."""
-        values = asdict(self)
-        values["task_ids"] = None if self.task_ids is None else list(self.task_ids)
+        values: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
         return values
 
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of an object of parameters, all optional."""
+        return TypeAdapter(cls).json_schema()
 
-PARAMETER_NAMES = tuple(f.name for f in fields(TrainingParams))
+    @classmethod
+    def fields(cls) -> tuple[ParameterField, ...]:
+        """Return the description of every parameter, in the order of the declaration."""
+        return tuple(_describe(name, schema) for name, schema in cls.schema()["properties"].items())
+
+
+class ParameterField(BaseModel):
+    """One parameter: what it may be, what it does, and where the panel shows it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    title: str
+    type: Literal["integer", "number", "choice", "boolean", "text", "list"]
+    default: Any
+    explanation: str
+    minimum: int | float | None
+    maximum: int | float | None
+    choices: list[Any] | None
+    part: Part
+
+    @property
+    def wanted(self) -> str:
+        """What the value must be, for a message: `a whole number from 1 to 64`."""
+        if self.choices is not None:
+            return f"one of {', '.join(map(str, self.choices))}"
+        kind = _WANTED[self.type]
+        if self.minimum is None or self.maximum is None:
+            return kind
+        return f"{kind} from {plain_number(self.minimum)} to {plain_number(self.maximum)}"
+
+
+def _describe(name: str, schema: Mapping[str, Any]) -> ParameterField:
+    kind = schema.get("type")
+    choices = schema.get("enum")
+    types = {"integer": "integer", "number": "number", "boolean": "boolean", "string": "text"}
+    return ParameterField(
+        name=name,
+        title=schema["title"],
+        type="choice" if choices is not None else types.get(str(kind), "list"),  # type: ignore[arg-type]
+        default=schema["default"],
+        explanation=schema["description"],
+        minimum=schema.get("minimum"),
+        maximum=schema.get("maximum"),
+        choices=choices,
+        part=schema[_PART],
+    )
+
+
+PARAMETERS: Mapping[str, ParameterField] = {field.name: field for field in TrainingParams.fields()}
+PARAMETER_NAMES = tuple(PARAMETERS)
+THRESHOLD_NAMES = tuple(field.name for field in PARAMETERS.values() if field.part == "inference")
+"""The parameters that count when predicting."""
 
 
 def parse_parameter(name: str, value: Any) -> Any:
     """Return the value of one parameter in its own type.
 
-    Numbers given as text are refused except where a whole float stands for an int (8.0).
-    Raises ParameterError naming field, range and value.
+    Numbers given as text are refused; a whole float may stand for an int (8.0).
+    Raises ParameterError naming field, what was wanted, and the value.
     """
-    if name not in PARAMETER_NAMES:
+    if name not in PARAMETERS:
         raise ParameterError(
             f"unknown parameter {name!r}; known are {', '.join(PARAMETER_NAMES)}", field=name
         )
-    if name in ("epochs", "batch_size"):
-        return _parse_int(name, value)
-    if name in ("learning_rate", "confidence_threshold", "nms_threshold"):
-        return _parse_float(name, value)
-    if name == "image_size":
-        if isinstance(value, bool) or value not in IMAGE_SIZES:
-            raise _wrong(name, f"one of {', '.join(map(str, IMAGE_SIZES))}", value)
-        return int(value)
-    if name in ("enable_detection", "enable_segmentation", "pretrained"):
-        if not isinstance(value, bool):
-            raise _wrong(name, "true or false", value)
-        return value
-    if name == "task_ids":
-        return _parse_task_ids(value)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise _wrong(name, "a name", value)
-    return value
+    try:
+        # The others have their defaults, so that this one alone can be refused.
+        return getattr(TrainingParams(**{name: value}), name)
+    except ValidationError as exc:
+        wanted, came = PARAMETERS[name].wanted, repr(str(value)[:_SHOWN_CHARS])
+        raise ParameterError(f"{name} must be {wanted}, got {came}", field=name) from exc
 
 
 def resolve_params(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[TrainingParams, dict[str, str]]:
@@ -92,41 +262,13 @@ def resolve_params(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Tra
             except ParameterError as exc:
                 raise ParameterError(f"{exc} (from {origin})", field=exc.field) from exc
             origins[name] = origin
-    params = TrainingParams(**values)
-    if not params.enable_detection and not params.enable_segmentation:
-        raise ParameterError(
-            "enable_detection and enable_segmentation are both false; switch at least one on",
-            field="enable_detection",
-        )
-    return params, origins
+    try:
+        return TrainingParams(**values), origins
+    except ValidationError as exc:
+        context = exc.errors()[0]["ctx"]
+        raise ParameterError(context["message"], field=context["field"]) from exc
 
 
-def _parse_int(name: str, value: Any) -> int:
-    low, high = RANGES[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise _wrong(name, f"a whole number from {low:g} to {high:g}", value)
-    if value != int(value):
-        raise _wrong(name, f"a whole number from {low:g} to {high:g}", value)
-    return int(value)
-
-
-def _parse_float(name: str, value: Any) -> float:
-    low, high = RANGES[name]
-    wanted = f"a number from {low:.5f} to {high:g}" if low < 0.001 else f"a number from {low:g} to {high:g}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise _wrong(name, wanted, value)
-    return float(value)
-
-
-def _parse_task_ids(value: Any) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or not value:
-        raise _wrong("task_ids", "a non-empty list of task ids, or null for all", value)
-    if any(isinstance(item, bool) or not isinstance(item, int) for item in value):
-        raise _wrong("task_ids", "a list of whole numbers", value)
-    return tuple(value)
-
-
-def _wrong(name: str, wanted: str, value: Any) -> ParameterError:
-    return ParameterError(f"{name} must be {wanted}, got {str(value)[:80]!r}", field=name)
+def plain_number(value: float) -> str:
+    """Return a number as a person writes it, without an exponent: `0.00001`, `500`."""
+    return f"{value:.5f}".rstrip("0").rstrip(".")

@@ -1,47 +1,29 @@
-"""The training parameters as JSON Schema, from the ranges they are checked against."""
+"""The training parameters as bodies carry them: some, none, or null where a saved one is to be forgotten."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from backend.service.ports import Json
-from backend.service.projects.settings_form import describe_fields
+from backend.training.parameters import THRESHOLD_NAMES, TrainingParams
 
-_TYPES: dict[str, Json] = {
-    "integer": {"type": "integer"},
-    "number": {"type": "number"},
-    "boolean": {"type": "boolean"},
-    "choice": {"type": "integer"},
-    "text": {"type": "string", "minLength": 1, "maxLength": 200},
-    "list": {"type": ["array", "null"], "items": {"type": "integer"}, "minItems": 1},
-}
+Json = dict[str, Any]
 
 
-def parameters_schema(*, null_forgets: bool = False) -> Json:
-    """Return the schema of an object of training parameters, all optional.
-
-    null_forgets: each may be null as well, which takes a saved value away.
-    """
-    fields = describe_fields()
-    return {
-        "type": "object",
-        "properties": {field["name"]: _property(field, null_forgets) for field in fields},
-        "additionalProperties": False,
-    }
+def changes_schema() -> Json:
+    """Return the schema of changed parameters: each may be null as well, which takes a saved value away."""
+    schema = TrainingParams.schema()
+    return {**schema, "properties": {name: _or_null(entry) for name, entry in schema["properties"].items()}}
 
 
 def threshold_schemas() -> dict[str, Json]:
     """Return the schemas of the parameters that a prediction takes; null means: as saved."""
-    wanted = ("confidence_threshold", "nms_threshold")
-    return {field["name"]: _property(field, True) for field in describe_fields() if field["name"] in wanted}
+    properties = TrainingParams.schema()["properties"]
+    return {name: _or_null(properties[name]) for name in THRESHOLD_NAMES}
 
 
-def _property(field: Json, may_be_null: bool) -> Json:
-    schema: dict[str, Any] = {**_TYPES[field["type"]]}
-    if field["choices"] is not None:
-        schema["enum"] = field["choices"]
-    if field["minimum"] is not None:
-        schema["minimum"], schema["maximum"] = field["minimum"], field["maximum"]
-    if may_be_null and schema["type"] != ["array", "null"]:
-        schema = {"anyOf": [schema, {"type": "null"}]}
-    return {**schema, "description": field["explanation"], "default": field["default"]}
+def _or_null(schema: Json) -> Json:
+    if "anyOf" in schema:  # null is one of its values already
+        return schema
+    said = ("title", "description", "default", "x-panel-part")
+    value = {name: entry for name, entry in schema.items() if name not in said}
+    return {"anyOf": [value, {"type": "null"}], **{name: schema[name] for name in said}}

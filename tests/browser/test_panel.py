@@ -199,6 +199,24 @@ def test_settings_round_trip_and_marks_at_the_field(panel, services):
     expect(panel.get_by_label("Epochs")).to_have_value("7")
 
 
+def test_a_parameter_that_only_the_service_knows_has_a_row(panel):
+    def with_patience(route):
+        settings = route.fetch().json()
+        [epochs] = [field for field in settings["fields"] if field["name"] == "epochs"]
+        words = {"name": "patience", "title": "Patience", "explanation": "Epochs to wait.", "default": 7}
+        settings["fields"].append({**epochs, **words, "minimum": 2, "maximum": 90})
+        settings["effective"]["patience"] = 5
+        route.fulfill(json=settings)
+
+    panel.route("**/settings", with_patience)
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Training Parameters").click()
+    expect(panel.get_by_label("Patience")).to_have_value("5")
+    expect(panel.locator("#field-patience-explain")).to_have_text("Epochs to wait. 2 to 90, default 7.")
+    panel.get_by_label("Patience").fill("1")
+    expect(panel.locator("#field-patience-problem")).to_have_text("Patience must be 2 to 90, not 1.")
+
+
 def test_a_value_that_only_the_server_refuses_is_shown(panel):
     panel.get_by_role("button", name="ML Training Settings").click()
     panel.get_by_role("tab", name="Training Parameters").click()

@@ -54,7 +54,7 @@ def test_values_within_their_range(name, value, parsed):
         ("backbone", "", "a name"),
         ("backbone", 18, "a name"),
         ("task_ids", [], "a non-empty list"),
-        ("task_ids", [1, "2"], "a list of whole numbers"),
+        ("task_ids", [1, "2"], "list of whole numbers"),
         ("task_ids", "1,2", "a non-empty list"),
         ("start_from", "x" * 201, "a name"),
         ("epoch", 3, "unknown parameter 'epoch'; known are epochs, batch_size"),

@@ -8,7 +8,7 @@ from openapi_spec_validator import validate
 
 from backend.training.parameters import PARAMETER_NAMES, TrainingParams
 from backend.web.openapi import OPERATIONS, problems_of
-from backend.web.parameter_schema import parameters_schema
+from backend.web.parameter_schema import changes_schema
 from tests.web.described import described, described_path
 
 
@@ -46,7 +46,7 @@ def test_a_password_is_wanted_everywhere_but_at_health():
 
 
 def test_parameters_are_described_as_they_are_checked():
-    schema = parameters_schema()
+    schema = TrainingParams.schema()
     assert tuple(schema["properties"]) == PARAMETER_NAMES
     jsonschema.validate(TrainingParams().as_dict(), schema)
 
@@ -65,8 +65,8 @@ def test_parameters_are_described_as_they_are_checked():
 )
 def test_wrong_parameters_do_not_fit_their_schema(params):
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(params, parameters_schema())
+        jsonschema.validate(params, TrainingParams.schema())
 
 
 def test_a_saved_parameter_may_be_forgotten_by_null():
-    jsonschema.validate({"epochs": None, "task_ids": None}, parameters_schema(null_forgets=True))
+    jsonschema.validate({"epochs": None, "task_ids": None}, changes_schema())

@@ -12,9 +12,8 @@ from backend.service.ports import Json
 from backend.service.projects.parameters import FROM_EXTRA_PARAMS, FROM_PROJECT
 from backend.service.projects.projects import AutoTrain, Projects, ProjectSettings
 from backend.training.parameters import (
-    IMAGE_SIZES,
     PARAMETER_NAMES,
-    RANGES,
+    PARAMETERS,
     TrainingParams,
     parse_parameter,
     resolve_params,
@@ -24,21 +23,6 @@ ACTIVATIONS = ("better", "newest")
 MOST_ANNOTATIONS = 100_000
 MOST_QUIET_MINUTES = 1440.0
 
-EXPLANATIONS: dict[str, str] = {
-    "epochs": "Passes over the training images. More epochs: better up to a point, and slower.",
-    "batch_size": "Images learned from at once. Take a smaller batch when memory runs out.",
-    "learning_rate": "Step size of learning. Lower it when the loss jumps, raise it when it hardly falls.",
-    "image_size": "Longer side in pixels that the network sees. Larger finds smaller objects, and is slower.",
-    "enable_detection": "Learn boxes: of rectangles, ellipses and polygons, and around painted areas.",
-    "enable_segmentation": "Learn the area inside: from paintbrush labels, polygons and ellipses.",
-    "pretrained": "Start from ImageNet. Strongly recommended unless the images are very unusual.",
-    "backbone": "The network that looks at the image. Changing it means that the saved model no longer fits.",
-    "confidence_threshold": "Regions below this score are left out of predictions.",
-    "nms_threshold": "Of two regions of one label that overlap more than this, only the better one stays.",
-    "task_ids": "The tasks to train on; all annotated ones if nothing is chosen.",
-    "start_from": "Go on from a version of this project with the same backbone, or start from scratch.",
-}
-
 
 class SettingsRefused(ParameterError):
     """Some values are wrong; `errors` has one sentence for each wrong field, by its name."""
@@ -46,12 +30,6 @@ class SettingsRefused(ParameterError):
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__("; ".join(errors.values()), field=next(iter(errors)))
         self.errors = dict(errors)
-
-
-def describe_fields() -> list[Json]:
-    """Return name, type, range or choices, default and explanation of every training parameter."""
-    defaults = TrainingParams().as_dict()
-    return [_describe(name, defaults[name]) for name in PARAMETER_NAMES]
 
 
 def read_settings(projects: Projects, key: str) -> Json:
@@ -73,7 +51,8 @@ def read_settings(projects: Projects, key: str) -> Json:
         "effective": params.as_dict(),
         "origins": origins,
         "problem": problem,
-        "fields": describe_fields(),
+        "fields": [field.model_dump() for field in PARAMETERS.values()],
+        "at_least_one_on": TrainingParams.at_least_one_on.model_dump(),
     }
 
 
@@ -101,28 +80,6 @@ def change_settings(projects: Projects, key: str, changes: Mapping[str, Any]) ->
     _check_heads(projects, key, after)
     projects.save_settings(key, after)
     return read_settings(projects, key)
-
-
-def _describe(name: str, default: Any) -> Json:
-    entry: Json = {
-        "name": name,
-        "type": "text",
-        "default": default,
-        "explanation": EXPLANATIONS[name],
-        "minimum": None,
-        "maximum": None,
-        "choices": None,
-    }
-    if name in RANGES:
-        entry["type"] = "integer" if isinstance(default, int) else "number"
-        entry["minimum"], entry["maximum"] = RANGES[name]
-    elif name == "image_size":
-        entry["type"], entry["choices"] = "choice", list(IMAGE_SIZES)
-    elif isinstance(default, bool):
-        entry["type"] = "boolean"
-    elif name == "task_ids":
-        entry["type"] = "list"
-    return entry
 
 
 def _changed_params(saved: Mapping[str, Any], changes: Mapping[str, Any], errors: dict[str, str]) -> Json:

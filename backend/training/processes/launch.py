@@ -110,7 +110,7 @@ def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
     inputs = TrainingInputs(
         samples=(),
         labels=tuple(stored["labels"]),
-        params=_params_of(stored["params"]),
+        params=TrainingParams(**stored["params"]),
         workdir=folder.parent,
         device=stored["device"],
         start_folder=_path(stored["start_folder"]),
@@ -194,11 +194,6 @@ def _target_of(entry: Json) -> TrainingTarget:
             None if mask is None else MaskPatch(mask[0], mask[1], mask[2].numpy()) for mask in entry["masks"]
         ),
     )
-
-
-def _params_of(values: Json) -> TrainingParams:
-    task_ids = values["task_ids"]
-    return TrainingParams(**{**values, "task_ids": None if task_ids is None else tuple(task_ids)})
 
 
 def _path(text: str | None) -> Path | None:

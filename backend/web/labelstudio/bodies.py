@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from backend.errors import RequestError
-from backend.web.parameter_schema import parameters_schema, threshold_schemas
+from backend.training.parameters import TrainingParams
+from backend.web.parameter_schema import threshold_schemas
 
 _SHOWN_CHARS = 80
 MOST_TASKS = 100_000
@@ -50,7 +51,7 @@ ProjectId = Annotated[
 """`7`, or `7.1763750000`: Label Studio's id and the project's creation in unix seconds."""
 JsonObject = dict[str, Any]
 _Params = Annotated[JsonObject, BeforeValidator(_empty_to_object)]
-TrainParams = Annotated[_Params, WithJsonSchema({"anyOf": [parameters_schema(), {"type": "null"}]})]
+TrainParams = Annotated[_Params, WithJsonSchema({"anyOf": [TrainingParams.schema(), {"type": "null"}]})]
 _PREDICT_PARAMS = {
     "type": ["object", "null"],
     "description": "Thresholds, the project's HTTP credentials, a smart tool's prompts; others are ignored.",

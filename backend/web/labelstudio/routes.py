@@ -15,6 +15,7 @@ from backend.service.backend import Backend
 from backend.service.jobs.status import describe_job, stop_job
 from backend.service.projects.projects import key_of_project_object
 from backend.service.versions.administration import duplicate_model, list_versions
+from backend.training.parameters import THRESHOLD_NAMES
 from backend.web.json_bodies import json_response, parse_json, read_json
 from backend.web.labelstudio import bodies as schemas
 from backend.web.labelstudio.model_class import ModelClassLoader
@@ -28,7 +29,6 @@ MODEL_CLASS_NAME = "LearningBackend"
 LABEL_STUDIO_AGENT = "heartex/"
 START_TRAINING = "START_TRAINING"
 GONE = 410
-THRESHOLDS = ("confidence_threshold", "nms_threshold")
 
 
 def create_blueprint(backend: Backend, model_class: ModelClassLoader) -> Blueprint:
@@ -74,7 +74,7 @@ def create_blueprint(backend: Backend, model_class: ModelClassLoader) -> Bluepri
         known = schemas.parse_body(schemas.PredictParams, body.params)
         if body.label_config is not None:
             parse_label_config(body.label_config)
-        limits = {name: body.params[name] for name in THRESHOLDS if name in body.params}
+        limits = {name: body.params[name] for name in THRESHOLD_NAMES if name in body.params}
         model = model_class.get()(
             project_id=str(body.project), label_config=body.label_config, backend=backend
         )

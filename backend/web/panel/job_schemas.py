@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
+from backend.training.parameters import TrainingParams
 from backend.web.answer_models import Answer, Body, Json
-from backend.web.parameter_schema import parameters_schema
 
 
 class TrainProjectBody(Body):
     """Parameters of this training alone; what is absent comes from the saved values."""
 
-    params: Annotated[Json, WithJsonSchema(parameters_schema())] = Field(
+    params: Annotated[Json, WithJsonSchema(TrainingParams.schema())] = Field(
         default_factory=dict, description="Any of the parameters listed by the settings."
     )
 

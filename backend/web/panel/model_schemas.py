@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from backend.service.projects.settings_form import ACTIVATIONS, MOST_ANNOTATIONS, MOST_QUIET_MINUTES
+from backend.training.parameters import AtLeastOneOn, ParameterField
 from backend.web.answer_models import Answer, Body, Json
-from backend.web.parameter_schema import parameters_schema
+from backend.web.parameter_schema import changes_schema
 
 _ChangedParams = Annotated[
     Json | None,
-    WithJsonSchema({"anyOf": [parameters_schema(null_forgets=True), {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [changes_schema(), {"type": "null"}]}),
 ]
 _AUTO_TRAIN: Json = {
     "type": ["object", "null"],
@@ -60,18 +61,6 @@ class SavedSettings(Answer):
     auto_train: Json | None
 
 
-class FieldDescription(Answer):
-    """One parameter: what it may be and what it does."""
-
-    name: str
-    type: Literal["integer", "number", "choice", "boolean", "text", "list"]
-    default: Any
-    explanation: str
-    minimum: float | None
-    maximum: float | None
-    choices: list[Any] | None
-
-
 class SettingsView(Answer):
     """Saved values, and those that a training would use now with the origin of each."""
 
@@ -79,7 +68,8 @@ class SettingsView(Answer):
     effective: Json
     origins: dict[str, str]
     problem: str | None
-    fields: list[FieldDescription]
+    fields: list[ParameterField]
+    at_least_one_on: AtLeastOneOn
 
 
 class SettingsBody(Body):

@@ -7,7 +7,6 @@ from backend.service.projects.projects import Projects, ProjectSettings
 from backend.service.projects.settings_form import (
     SettingsRefused,
     change_settings,
-    describe_fields,
     read_settings,
 )
 from backend.training.parameters import PARAMETER_NAMES, TrainingParams
@@ -115,10 +114,10 @@ def test_wrong_automatic_training_is_refused_by_field(projects, value, fields):
     assert set(caught.value.errors) == fields
 
 
-def test_every_parameter_is_described():
-    described = {field["name"]: field for field in describe_fields()}
+def test_every_parameter_is_described(projects):
+    described = {field["name"]: field for field in read_settings(projects, KEY)["fields"]}
     assert tuple(described) == PARAMETER_NAMES
-    assert all(field["explanation"] for field in described.values())
+    assert all(field["title"] and field["explanation"] for field in described.values())
     assert (described["epochs"]["type"], described["epochs"]["minimum"], described["epochs"]["maximum"]) == (
         "integer",
         1,

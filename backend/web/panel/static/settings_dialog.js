@@ -2,10 +2,10 @@
 
 import { api } from "./api.js";
 import { byId, fill, h, toast } from "./dom.js";
-import { markRefused } from "./fields.js";
+import { markField } from "./fields.js";
 import { imagesPart } from "./settings_images.js";
 import { modelPart } from "./settings_model.js";
-import { numbersPart } from "./settings_numbers.js";
+import { parameterRows } from "./settings_rows.js";
 import { setThreshold } from "./display.js";
 import { store, update } from "./store.js";
 import { versionsPart } from "./versions.js";
@@ -40,7 +40,20 @@ class Draft {
     if (problem) this.problems.set(name, problem);
     else this.problems.delete(name);
     this.params[name] = value;
+    this.checkTogether(name);
     this.onChange();
+  }
+
+  /** Mark the parameters of which at least one has to be on, as long as all are off. */
+  checkTogether(changed) {
+    const { names, next_move: nextMove } = this.settings.at_least_one_on;
+    if (!names.includes(changed)) return;
+    const isAllOff = !names.some((name) => this.value(name));
+    for (const name of names) {
+      if (isAllOff) this.problems.set(name, nextMove);
+      else this.problems.delete(name);
+      markField(name, isAllOff ? nextMove : null);
+    }
   }
 
   setOther(name, value, problem = null) {
@@ -57,9 +70,9 @@ class Draft {
 
 const PARTS = [
   ["images", "Training Images", imagesPart],
-  ["parameters", "Training Parameters", (draft) => numbersPart(draft, ["epochs", "batch_size", "learning_rate", "image_size"])],
+  ["parameters", "Training Parameters", (draft) => parameterRows(draft, "training")],
   ["model", "Model Options", modelPart],
-  ["inference", "Inference Parameters", (draft) => numbersPart(draft, ["confidence_threshold", "nms_threshold"])],
+  ["inference", "Inference Parameters", (draft) => parameterRows(draft, "inference")],
   ["versions", "Save / Load Model", versionsPart],
 ];
 
@@ -148,7 +161,7 @@ async function saveDraft(draft, status, show) {
     toast("Saved: every later training of this project uses these values.", { kind: "good" });
   } catch (error) {
     const problems = Object.values(error.errors);
-    markRefused(error.errors);
+    for (const [name, text] of Object.entries(error.errors)) markField(name, text);
     status.textContent = problems.length ? problems.join(" ") : error.message;
     status.dataset.kind = "bad";
   }

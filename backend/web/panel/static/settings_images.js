@@ -15,7 +15,7 @@ export function imagesPart(draft) {
   let isReady = false;
   let counts = {};
   const summary = h("p", { class: "reason", role: "status", id: "images-summary" }, "Reading the images…");
-  const space = h("div", { class: "virtual-space", role: "list", "aria-label": "Training images" });
+  const space = h("div", { class: "virtual-space", role: "list", "aria-label": draft.field("task_ids").title });
   const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "List of training images" }, space);
   const blocks = new Blocks(async (offset, limit) => {
     const part = await api.trainingImages(store.key, offset, limit);

@@ -1,54 +1,22 @@
 /* Model Options: heads, backbone, where to start, and when trainings start and serve by themselves. */
 
 import { api } from "./api.js";
-import { fieldRow, numberProblem, originText, titleOf } from "./fields.js";
+import { fieldRow, markField, numberProblem } from "./fields.js";
 import { h, toast } from "./dom.js";
+import { parameterRow, parameterRows } from "./settings_rows.js";
 import { store } from "./store.js";
 
 const OTHER = "other";
 
 export function modelPart(draft) {
-  const heads = headRows(draft);
   return [
-    ...heads,
-    switchRow(draft, "pretrained"),
-    ...backboneRows(draft),
-    startRow(draft),
+    ...parameterRows(draft, "model", { backbone: backboneRows, start_from: startRow }),
     h("h3", { class: "field-group" }, "Automatic training"),
     ...automaticRows(draft),
   ];
 }
 
-function headRows(draft) {
-  const marks = {};
-  const check = () => {
-    const bothOff = !draft.value("enable_detection") && !draft.value("enable_segmentation");
-    for (const mark of Object.values(marks)) mark(bothOff ? "Switch at least one head on." : null);
-    return bothOff ? "Switch at least one head on." : null;
-  };
-  return ["enable_segmentation", "enable_detection"].map((name) => {
-    const { row, mark } = switchParts(draft, name, (value) => {
-      draft.params[name] = value;
-      draft.problems.delete("enable_detection");
-      draft.problems.delete("enable_segmentation");
-      draft.set(name, value, check());
-    });
-    marks[name] = mark;
-    return row;
-  });
-}
-
-const switchRow = (draft, name) => switchParts(draft, name, (value) => draft.set(name, value)).row;
-
-function switchParts(draft, name, onChange) {
-  const control = h("input", { type: "checkbox", checked: draft.value(name) });
-  control.addEventListener("change", () => onChange(control.checked));
-  return fieldRow({
-    name, title: titleOf(name), control, explanation: draft.field(name).explanation, origin: originText(draft, name),
-  });
-}
-
-function backboneRows(draft) {
+function backboneRows(draft, field) {
   const trained = store.live?.model?.card;
   const trainedOn = trained?.backbone ?? trained?.params?.backbone ?? null;
   const now = draft.value("backbone");
@@ -60,32 +28,29 @@ function backboneRows(draft) {
     note.hidden = !trainedOn || chosen === trainedOn;
     note.textContent = `The saved model was trained with ${trainedOn}: it no longer fits ${chosen}, so the next training starts from scratch.`;
   };
-  const { row } = fieldRow({
-    name: "backbone", title: titleOf("backbone"), control, origin: originText(draft, "backbone"),
-    explanation: "The network that looks at the image. Times are those of a training step, resnet18 being 1.",
-  });
+  const row = parameterRow(draft, field, control, "Times are those of a training step, resnet18 being 1.");
   const ownRow = fieldRow({
     name: "backbone-own", title: "Name in timm", control: own,
     explanation: "Any timm network with feature maps, such as hrnet_w18.",
   });
-  ownRow.row.hidden = true;
+  ownRow.hidden = true;
   const take = (name, problem = null) => {
     draft.set("backbone", name, problem);
     warn();
   };
   control.addEventListener("change", () => {
-    ownRow.row.hidden = control.value !== OTHER;
+    ownRow.hidden = control.value !== OTHER;
     if (control.value !== OTHER) take(control.value);
     else own.focus();
   });
   own.addEventListener("input", () => {
     const problem = /^[\w.-]{1,200}$/.test(own.value) ? null : "Type the name of a timm network.";
-    ownRow.mark(problem);
+    markField("backbone-own", problem);
     take(own.value, problem);
   });
-  fillBackbones(control, now, ownRow.row);
+  fillBackbones(control, now, ownRow);
   warn();
-  return [row, ownRow.row, note];
+  return [row, ownRow, note];
 }
 
 async function fillBackbones(control, now, ownRow) {
@@ -111,7 +76,7 @@ function speedOf(cost) {
   return cost <= 1.05 ? "fast (1×)" : `${cost < 3 ? "slower" : "slow"} (${cost}×)`;
 }
 
-function startRow(draft) {
+function startRow(draft, field) {
   const now = draft.value("start_from");
   const known = ["scratch", "current"].includes(now);
   const control = h("select", {},
@@ -119,10 +84,7 @@ function startRow(draft) {
     h("option", { value: "current", selected: now === "current" }, "the current model"),
     known ? null : h("option", { value: now, selected: true }, `version ${now}`));
   control.addEventListener("change", () => draft.set("start_from", control.value));
-  return fieldRow({
-    name: "start_from", title: titleOf("start_from"), control, origin: originText(draft, "start_from"),
-    explanation: "Going on from the current model is quicker for small additions; it needs the same backbone.",
-  }).row;
+  return parameterRow(draft, field, control, "Going on from a model is quicker for small additions.");
 }
 
 function automaticRows(draft) {
@@ -134,10 +96,10 @@ function automaticRows(draft) {
   const quietRow = fieldRow({ name: "auto-quiet", title: "Quiet minutes", control: quiet, explanation: "How long nobody has drawn by then, 0 to 1440." });
   const take = () => {
     count.disabled = quiet.disabled = !isOn.checked;
-    const wrongCount = isOn.checked ? numberProblem({ name: "annotations", type: "integer", minimum: 1, maximum: 100000 }, count.value) : null;
-    const wrongQuiet = isOn.checked ? numberProblem({ name: "quiet minutes", type: "number", minimum: 0, maximum: 1440 }, quiet.value) : null;
-    countRow.mark(wrongCount);
-    quietRow.mark(wrongQuiet);
+    const wrongCount = isOn.checked ? numberProblem({ title: "annotations", type: "integer", minimum: 1, maximum: 100000 }, count.value) : null;
+    const wrongQuiet = isOn.checked ? numberProblem({ title: "quiet minutes", type: "number", minimum: 0, maximum: 1440 }, quiet.value) : null;
+    markField("auto-count", wrongCount);
+    markField("auto-quiet", wrongQuiet);
     const value = isOn.checked ? { annotations: Number(count.value), quiet_minutes: Number(quiet.value) } : null;
     draft.setOther("auto_train", value, wrongCount ?? wrongQuiet);
   };
@@ -149,10 +111,10 @@ function automaticRows(draft) {
   const predict = h("input", { type: "checkbox", checked: draft.other("predict_after_training") });
   predict.addEventListener("change", () => draft.setOther("predict_after_training", predict.checked));
   return [
-    fieldRow({ name: "auto-train", title: "Train automatically", control: isOn, explanation: "Start a training once enough has been labelled and nobody draws any more." }).row,
-    countRow.row,
-    quietRow.row,
-    fieldRow({ name: "activation", title: "New version serves", control: activation, explanation: "A version that is worse on the held-out images waits as a candidate, or serves anyway." }).row,
-    fieldRow({ name: "predict-after", title: "Predict all afterwards", control: predict, explanation: "Predict all tasks in the background when a new version serves." }).row,
+    fieldRow({ name: "auto-train", title: "Train automatically", control: isOn, explanation: "Start a training once enough has been labelled and nobody draws any more." }),
+    countRow,
+    quietRow,
+    fieldRow({ name: "activation", title: "New version serves", control: activation, explanation: "A version that is worse on the held-out images waits as a candidate, or serves anyway." }),
+    fieldRow({ name: "predict-after", title: "Predict all afterwards", control: predict, explanation: "Predict all tasks in the background when a new version serves." }),
   ];
 }
