@@ -129,3 +129,22 @@ def test_a_broken_brush_costs_only_itself(panel, label_studio):
     expect(panel.locator("#regions-summary")).to_have_text("2 regions shown", timeout=10_000)
     panel.wait_for_timeout(500)
     assert drawn_mask(panel).any()
+
+
+def test_shapes_that_share_an_id_are_all_drawn_and_a_plain_shape_with_its_labels_once(panel, label_studio):
+    left = {"x": 10, "y": 20, "width": 20, "height": 20, "rotation": 0}
+    right = {"x": 80, "y": 60, "width": -20, "height": -20, "rotation": 0}
+    of_right = region("rectangle", "Debris", "result1", right)
+    names = {**of_right, "type": "labels", "value": {**right, "labels": ["Debris"]}}
+    label_studio.create_annotation(2, [region("rectangle", "Cell", "result1", left), of_right, names])
+    panel.locator("#show-labels").uncheck()
+    panel.locator("#next").click()
+    expect(panel.locator("#regions-summary")).to_have_text("2 regions shown", timeout=10_000)
+    panel.wait_for_timeout(500)
+    places = (
+        np.array([[10, 20], [30, 20], [30, 40], [10, 40]]),
+        np.array([[60, 40], [80, 40], [80, 60], [60, 60]]),
+    )
+    expected = sum(filled(corners * [WIDTH / 100, HEIGHT / 100]) for corners in places) > 0
+    drawn = drawn_mask(panel)
+    assert (drawn & expected).sum() / (drawn | expected).sum() > 0.94

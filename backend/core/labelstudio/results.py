@@ -1,9 +1,14 @@
-"""The one reader of regions in Label Studio results: trainings, label statistics and prompts share it."""
+"""The one reader of regions in Label Studio results: trainings, label statistics and prompts share it.
+
+An id joins what the editor joins: a shape with its labels, texts and choices, which repeat its geometry, and
+the strokes of one painted area. Converters and hand-made tasks give one id to many shapes: each shape is then
+a region of its own, counted as "shared_id".
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +19,17 @@ from backend.core.regions.kinds import OTHER_TYPES, kind_of_type, kind_of_value
 from backend.core.regions.unusable import UnusableRegion
 from backend.core.regions.values import parse_recorded_size
 
+Result = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Region:
     """One region of an annotation.
 
-    kind: of its first shape. shapes: one, or more where results that share an id are joined. labels: as Label
-    Studio stores them, in order, also those that the labeling config does not have. from_name: the control
-    tag that drew it; to_name and item_index: its image. recorded_size: of the image it was drawn on; None
-    where it is not said or differs.
+    kind: of its first shape. shapes: one, or the strokes of a painted area. labels: as Label Studio stores
+    them, in order, also those that the labeling config does not have. from_name: the control tag that drew
+    it; to_name and item_index: its image. recorded_size: of the image it was drawn on; None where it is not
+    said or differs.
     """
 
     region_id: str
@@ -56,24 +63,33 @@ class RegionsRead:
 def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
     """Return the regions in the `result` of an annotation that a kind reads and learns from.
 
-    Results of one id, image and page are one region. Choices, relations and texts are none. Whatever cannot
-    be used is left out and counted under a key of `unusable.REASONS`; it costs no other region.
+    Choices, relations and texts are none. Whatever cannot be used is left out and counted under a key of
+    `unusable.REASONS`; it costs no other region. A region that shares its id is kept, and counted too.
     """
-    regions: list[Region] = []
-    objects, malformed = _group_by_object(results)
-    unusable = Counter({"bad_geometry": malformed} if malformed else {})
-    for group in objects:
-        try:
-            region = _read_region(group, config)
-        except UnusableRegion as exc:
-            unusable[exc.reason] += 1
+    unusable: Counter[str] = Counter()
+    by_id: dict[tuple[str, str, str], list[_Part]] = {}
+    for index, result in enumerate(results):
+        if not isinstance(result, Mapping):
+            unusable["bad_geometry"] += 1
             continue
-        if region is not None:
-            regions.append(region)
-    return RegionsRead(tuple(regions), unusable)
+        part = _part(result, config)
+        place = (_to_name(part, config), str(result.get("item_index") or 0))
+        by_id.setdefault((*place, str(result.get("id") or f"#{index}")), []).append(part)
+    regions: list[Region] = []
+    for parts in by_id.values():
+        shapes = _shapes_of_one_id(parts)
+        unusable["shared_id"] += max(0, len(shapes) - 1)
+        for shape in shapes:
+            try:
+                regions.append(_read_region(shape, config))
+            except UnusableRegion as exc:
+                unusable[exc.reason] += 1
+        if not shapes and (reason := _why_no_region(parts)):
+            unusable[reason] += 1
+    return RegionsRead(tuple(regions), +unusable)
 
 
-def read_labels(result: Mapping[str, Any], config: LabelConfig) -> tuple[str, ...]:
+def read_labels(result: Result, config: LabelConfig) -> tuple[str, ...]:
     """Return the labels of one result as Label Studio stores them, in order.
 
     They stand under the result's own type, else under `labels`, else under any key of a tag with labels.
@@ -91,74 +107,166 @@ def read_labels(result: Mapping[str, Any], config: LabelConfig) -> tuple[str, ..
     return ()
 
 
-def read_size(result: Mapping[str, Any]) -> ImageSize | None:
+def read_size(result: Result) -> ImageSize | None:
     """Return the size of the image that a result was drawn on; None where it is not said."""
     return parse_recorded_size(result.get("original_width"), result.get("original_height"))
 
 
-def _group_by_object(results: Sequence[Any]) -> tuple[list[list[Mapping[str, Any]]], int]:
-    """Sort results by object (same id, image and page; without id: alone); count what is no result."""
-    objects: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    malformed = 0
-    for index, result in enumerate(results):
-        if not isinstance(result, Mapping):
-            malformed += 1
-            continue
-        place = (str(result.get("to_name")), str(result.get("item_index") or 0))
-        objects.setdefault((*place, str(result.get("id") or f"#{index}")), []).append(result)
-    return list(objects.values()), malformed
+@dataclass(frozen=True)
+class _Part:
+    """One result: its type in lower case, the kind of that type, the kind that its value's fields tell."""
+
+    result: Result
+    type_: str
+    kind: RegionKind | None
+    value_kind: RegionKind | None
+
+    @property
+    def draws(self) -> bool:
+        """Whether its value fits its type.
+
+        Labels that stay selected while a suggestion is accepted are added as results of their own type
+        around the region's value: they draw nothing.
+        """
+        return self.kind is not None and self.kind is self.value_kind
+
+    @property
+    def value(self) -> Result:
+        value: Result = self.result["value"]
+        return value
+
+    @property
+    def from_name(self) -> str:
+        return str(self.result.get("from_name"))
 
 
-def _read_region(results: Sequence[Mapping[str, Any]], config: LabelConfig) -> Region | None:
-    """Return the region of one object's results; None for a choice, relation or text.
+@dataclass
+class _ShapeParts:
+    """What makes one region: the results that draw it, and those that only say more about it."""
 
-    Raises UnusableRegion.
+    drawing: list[_Part]
+    saying: list[_Part] = field(default_factory=list)
+
+
+def _part(result: Result, config: LabelConfig) -> _Part:
+    value_kind = kind_of_value(result.get("value"), config.kinds)
+    type_ = result.get("type")
+    if not isinstance(type_, str) or not type_:
+        type_ = _type_by_tag(result, value_kind, config)
+    type_ = type_.lower()
+    return _Part(result, type_, kind_of_type(type_, config.kinds), value_kind)
+
+
+def _type_by_tag(result: Result, value_kind: RegionKind | None, config: LabelConfig) -> str:
+    """Return the type of a result that says none: by its control tag, else by its value; "" for neither."""
+    name = str(result.get("from_name"))
+    control = config.control(name)
+    if control is not None:
+        return control.result_type
+    if any(control.labels_tag == name for control in config.controls):
+        return LABELS_SUFFIX
+    other = next((tag for tag in config.others if tag.name == name), None)
+    if other is not None:
+        return other.tag
+    if value_kind is None:
+        return ""
+    return value_kind.labels_tag if value_kind.labels_tag in result["value"] else value_kind.name
+
+
+def _to_name(part: _Part, config: LabelConfig) -> str:
+    to_name = part.result.get("to_name")
+    if to_name is not None:
+        return str(to_name)
+    tags = (tag for tag in config.controls if part.from_name in (tag.name, tag.labels_tag))
+    return next((tag.to_name for tag in tags), "")
+
+
+def _shapes_of_one_id(parts: Sequence[_Part]) -> list[_ShapeParts]:
+    """Return the regions among the results of one id, in order, each with what belongs to it.
+
+    What says more belongs to the region whose geometry it repeats, else to the one before it. Labels whose
+    own shape is missing are drawn from the geometry that they repeat.
     """
-    if any(result.get("is_positive") is not None for result in results):
+    drawing = [part for part in parts if part.draws]
+    drawing = drawing or [part for part in parts if part.type_ == LABELS_SUFFIX and part.value_kind]
+    if len(drawing) == 1:
+        return [_ShapeParts(drawing, [part for part in parts if part is not drawing[0]])]
+    draws = {id(part) for part in drawing}
+    shapes: dict[tuple[Hashable, ...], _ShapeParts] = {}
+    saying: list[tuple[_Part, _ShapeParts | None]] = []
+    before: _ShapeParts | None = None
+    for part in parts:
+        if id(part) in draws:
+            before = shapes.setdefault(_shape_key(part), _ShapeParts([]))
+            before.drawing.append(part)
+        else:
+            saying.append((part, before))
+    found = list(shapes.values())
+    for part, before in saying:
+        if found:
+            (shapes.get(_shape_key(part)) or before or found[0]).saying.append(part)
+    return found
+
+
+def _shape_key(part: _Part) -> tuple[Hashable, ...]:
+    """Return what results of one id share that draw one region: strokes their tag, others their geometry."""
+    kind = part.value_kind
+    if kind is None:
+        return ()
+    if kind.joins_parts:
+        return kind.name, "" if part.type_ == LABELS_SUFFIX else part.from_name
+    return kind.name, *kind.geometry_key(part.value)
+
+
+def _why_no_region(parts: Sequence[_Part]) -> str | None:
+    """Return why results of one id make no region; None for a choice, relation or text."""
+    if any(part.result.get("is_positive") is not None for part in parts):
+        return "prompt"
+    if any(part.kind is not None for part in parts):
+        return "bad_geometry"
+    if any(part.type_ in OTHER_TYPES for part in parts):
+        return "unsupported_shape"
+    return None if all(part.type_ for part in parts) else "no_kind"
+
+
+def _read_region(shape: _ShapeParts, config: LabelConfig) -> Region:
+    """Return the region of some results. Raises UnusableRegion."""
+    parts = [*shape.drawing, *shape.saying]
+    if any(part.result.get("is_positive") is not None for part in parts):
         raise UnusableRegion("prompt")
-    drawn = [(result, kind) for result in results if (kind := _kind_of(result, config)) is not None]
-    if not drawn:
-        if any(_type_of(result) in OTHER_TYPES for result in results):
-            raise UnusableRegion("unsupported_shape")
-        return None
-    # Labels that stay selected while a suggestion is accepted are added as results of their own type around
-    # the region's value. Only a value that fits its type draws.
-    fitting = [
-        (result, kind) for result, kind in drawn if kind_of_value(result.get("value"), config.kinds) is kind
-    ]
-    learned = [(result, kind) for result, kind in fitting if kind.is_learned]
-    if not learned:
-        raise UnusableRegion(fitting[0][1].reason_unlearned or "bad_geometry" if fitting else "bad_geometry")
-    first, kind = learned[0]
-    to_name, item_index = _place(first, config)
-    companions = [result for result in results if _type_of(result) == LABELS_SUFFIX]
-    holders = [*(result for result, _ in learned), *companions]
-    sizes = {read_size(result) for result, _ in learned}
+    first = shape.drawing[0]
+    kind = first.value_kind
+    assert kind is not None
+    if not kind.is_learned:
+        raise UnusableRegion(kind.reason_unlearned or "bad_geometry")
+    from_name, to_name, item_index = _place(first, kind, config)
+    holders = [*shape.drawing, *(part for part in shape.saying if part.type_ == LABELS_SUFFIX)]
+    labels = (label for part in holders for label in read_labels(part.result, config))
+    drawn = shape.drawing if kind.joins_parts else shape.drawing[:1]  # the others repeat the first
+    sizes = {read_size(part.result) for part in drawn}
     return Region(
-        region_id=str(first.get("id") or ""),
+        region_id=str(first.result.get("id") or ""),
         kind=kind,
-        shapes=tuple(kind.read(result["value"], read_size(result)) for result, kind in learned),
-        labels=tuple(dict.fromkeys(label for result in holders for label in read_labels(result, config))),
-        from_name=str(first.get("from_name")),
+        shapes=tuple(kind.read(part.value, read_size(part.result)) for part in drawn),
+        labels=tuple(dict.fromkeys(labels)),
+        from_name=from_name,
         to_name=to_name,
         item_index=item_index,
         recorded_size=sizes.pop() if len(sizes) == 1 else None,
     )
 
 
-def _type_of(result: Mapping[str, Any]) -> str:
-    return str(result.get("type", "")).lower()
-
-
-def _kind_of(result: Mapping[str, Any], config: LabelConfig) -> RegionKind | None:
-    return kind_of_type(_type_of(result), config.kinds)
-
-
-def _place(result: Mapping[str, Any], config: LabelConfig) -> tuple[str, int]:
-    control = config.control(str(result.get("from_name")))
-    if control is None or result.get("to_name", control.to_name) != control.to_name:
+def _place(part: _Part, kind: RegionKind, config: LabelConfig) -> tuple[str, str, int]:
+    """Return control tag, image tag and place in a list of images. Raises UnusableRegion."""
+    name = part.from_name
+    control = config.control(name)
+    if (
+        control is None
+    ):  # labels whose own shape is missing: the plain tag that they belong to would have drawn it
+        control = next((tag for tag in config.controls if tag.labels_tag == name and tag.kind is kind), None)
+    if control is None or part.result.get("to_name", control.to_name) != control.to_name:
         raise UnusableRegion("unknown_control")
-    item_index = result.get("item_index") or 0
+    item_index = part.result.get("item_index") or 0
     if not isinstance(item_index, int):
         raise UnusableRegion("unknown_page")
-    return control.to_name, item_index
+    return control.name, control.to_name, item_index

@@ -61,11 +61,13 @@ BRUSH = RegionKind(
     title="Brush",
     plural="painted areas",
     has_fields=lambda value: "rle" in value,
+    geometry_fields=("rle",),
     read=_read,
     write=_write,
     teaches=Teaches.MASK,
     check_text="painted areas are predicted",
     needs_mask=True,
     is_painted=True,
+    joins_parts=True,
     bulky_field="rle",
 )

@@ -69,7 +69,8 @@ class EllipseShape:
 
 def _read(value: Value, recorded_size: ImageSize | None) -> EllipseShape:
     x, y, radius_x, radius_y = (read_number(value, key) for key in ("x", "y", "radiusX", "radiusY"))
-    return EllipseShape(x, y, radius_x, radius_y, read_number(value, "rotation", 0.0))
+    # A radius below 0 was dragged up or to the left: older editors store it so.
+    return EllipseShape(x, y, abs(radius_x), abs(radius_y), read_number(value, "rotation", 0.0))
 
 
 def _write(found: FoundObject) -> dict[str, Any] | None:
@@ -93,6 +94,7 @@ ELLIPSE = RegionKind(
     title="Ellipse",
     plural="ellipses",
     has_fields=lambda value: "radiusX" in value,
+    geometry_fields=("x", "y", "radiusX", "radiusY", "rotation"),
     read=_read,
     write=_write,
     teaches=Teaches.MASK,

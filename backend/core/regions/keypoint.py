@@ -74,6 +74,7 @@ KEYPOINT = RegionKind(
     title="KeyPoint",
     plural="key points",
     has_fields=_has_fields,
+    geometry_fields=("x", "y"),
     read=_read,
     write=_write,
     teaches=Teaches.NOTHING,

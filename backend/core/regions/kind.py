@@ -8,7 +8,7 @@ checks loop over that tuple and name no kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -98,12 +98,14 @@ class RegionKind:
     name: its plain control tag in lower case, which is also the `type` of that tag's results.
     title: that tag as it is written. plural: of the thing itself, in sentences.
     has_fields: whether a value has the fields by which the editor tells this kind.
+    geometry_fields: of a value, all that says where the region lies.
     read: the shape in a value; the size is the recorded one of the image. Raises UnusableRegion.
     write: the geometry of a value for an object; None where the kind cannot show it.
     teaches: NOTHING also means that it is not predicted; reason_unlearned is then the key of REASONS.
     check_text: what the connection check says of a control tag of this kind.
     needs_mask: only objects with a mask can be written.
     is_painted: counted as a painted area, not as a shape.
+    joins_parts: results of one id are parts of one region, as the editor stores strokes.
     bulky_field: the field of a value that may hold millions of numbers.
     """
 
@@ -111,6 +113,7 @@ class RegionKind:
     title: str
     plural: str
     has_fields: Callable[[Value], bool]
+    geometry_fields: tuple[str, ...]
     read: Callable[[Value, ImageSize | None], Shape]
     write: Callable[[FoundObject], dict[str, Any] | None]
     teaches: Teaches
@@ -118,6 +121,7 @@ class RegionKind:
     reason_unlearned: str | None = None
     needs_mask: bool = False
     is_painted: bool = False
+    joins_parts: bool = False
     bulky_field: str | None = None
 
     def __repr__(self) -> str:
@@ -138,6 +142,10 @@ class RegionKind:
         """Whether its regions teach something, and so are predicted."""
         return self.teaches is not Teaches.NOTHING
 
+    def geometry_key(self, value: Value) -> tuple[Hashable, ...]:
+        """Return what two values of this kind share if they lie alike; what is missing counts as 0."""
+        return tuple(_key(value.get(name)) for name in self.geometry_fields)
+
 
 def draw_together(shapes: Sequence[Shape], size: ImageSize) -> Drawn:
     """Return an object made of one or more shapes: the box around all, and the masks there are, joined.
@@ -149,6 +157,11 @@ def draw_together(shapes: Sequence[Shape], size: ImageSize) -> Drawn:
     box = np.concatenate((boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0))).astype(np.float32)
     patches = [one.mask for one in drawn if one.mask is not None]
     return Drawn(box, join_patches(patches) if patches else None)
+
+
+def _key(field: Any) -> Hashable:
+    is_number = field is None or isinstance(field, int | float)
+    return (field or 0) if is_number else repr(field)  # numbers compare by value, and lists do not hash
 
 
 def why_nothing_is_drawn(bounds_xyxy_px: FloatArray, size: ImageSize) -> UnusableRegion:

@@ -68,6 +68,7 @@ POLYGON = RegionKind(
     title="Polygon",
     plural="polygons",
     has_fields=lambda value: "points" in value,
+    geometry_fields=("points",),
     read=_read,
     write=_write,
     teaches=Teaches.MASK,

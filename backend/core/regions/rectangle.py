@@ -31,7 +31,10 @@ QUARTER_TURN_TOLERANCE_DEG = 0.01
 
 @dataclass(frozen=True)
 class RectangleShape:
-    """A rectangle with sides above 0, turned clockwise about its own top left corner."""
+    """A rectangle, turned clockwise about the corner where it was begun.
+
+    A side below 0 was dragged up or to the left: older editors store it so.
+    """
 
     x_pct: float
     y_pct: float
@@ -72,7 +75,7 @@ def _has_fields(value: Value) -> bool:
 
 def _read(value: Value, recorded_size: ImageSize | None) -> RectangleShape:
     x, y, width, height = (read_number(value, key) for key in ("x", "y", "width", "height"))
-    if width <= 0 or height <= 0:
+    if width == 0 or height == 0:
         raise UnusableRegion("zero_area")
     return RectangleShape(x, y, width, height, read_number(value, "rotation", 0.0))
 
@@ -91,6 +94,7 @@ RECTANGLE = RegionKind(
     title="Rectangle",
     plural="rectangles",
     has_fields=_has_fields,
+    geometry_fields=("x", "y", "width", "height", "rotation"),
     read=_read,
     write=_write,
     teaches=Teaches.BOX,

@@ -102,6 +102,29 @@ def test_other_shapes_give_a_box_and_a_mask(shape, box, area_px):
     assert (mask.left_px, mask.top_px) == (found[0], found[1])
 
 
+@pytest.mark.parametrize(
+    ("dragged", "usual"),
+    [
+        pytest.param(rectangle(40, 60, -30, -40), rectangle(10, 20, 30, 40), id="up and left"),
+        pytest.param(rectangle(40, 20, -30, 40), rectangle(10, 20, 30, 40), id="left"),
+        pytest.param(rectangle(10, 60, 30, -40), rectangle(10, 20, 30, 40), id="up"),
+        # Turned by 30 degrees, 20 % to the left of the corner is (-34.6, -20) px.
+        pytest.param(
+            rectangle(50, 50, -20, 30, rotation=30), rectangle(32.68, 30, 20, 30, rotation=30), id="turned"
+        ),
+        pytest.param(ellipse(radius_x=-10), ellipse(), id="radius x"),
+        pytest.param(ellipse(radius_y=-30, rotation=20), ellipse(rotation=20), id="radius y, turned"),
+        pytest.param(ellipse(radius_x=-10, radius_y=-30), ellipse(), id="both radii"),
+    ],
+)
+def test_what_was_dragged_up_or_to_the_left_is_the_same_region(dragged, usual):
+    (box, mask), (usual_box, usual_mask) = draw_region([dragged], SIZE), draw_region([usual], SIZE)
+    np.testing.assert_allclose(box, usual_box, atol=0.1)
+    assert (mask is None) == (usual_mask is None)
+    if mask is not None:
+        np.testing.assert_array_equal(mask.full(SIZE), usual_mask.full(SIZE))
+
+
 @pytest.mark.parametrize("size", [ImageSize(400, 200), ImageSize(100, 50), ImageSize(200, 150)], ids=str)
 def test_shapes_are_drawn_at_the_size_of_the_decoded_image(size):
     mask = square_mask(SIZE, 40, 20, 120, 70)
@@ -150,7 +173,7 @@ GOOD_RLE = encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))
     ("shape", "reason"),
     [
         pytest.param(rectangle(width=0), "zero_area", id="no width"),
-        pytest.param(rectangle(height=-3), "zero_area", id="negative height"),
+        pytest.param(rectangle(width=-0.0), "zero_area", id="no width, below zero"),
         pytest.param(rectangle(width=0.01, height=0.01), "zero_area", id="speck"),
         pytest.param(rectangle(x=150), "outside_image", id="right of the image"),
         pytest.param(rectangle(y=-41), "outside_image", id="above the image"),
@@ -165,7 +188,6 @@ GOOD_RLE = encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))
         pytest.param(rectangle(120, 20, 10, 10, rotation=45), "outside_image", id="rotated, outside"),
         pytest.param(rectangle(20, 20, 1e-4, 30, rotation=40), "zero_area", id="rotated hairline"),
         pytest.param(ellipse(radius_x=0), "zero_area", id="flat ellipse"),
-        pytest.param(ellipse(radius_y=-1), "zero_area", id="negative radius"),
         pytest.param(ellipse(x=300), "outside_image", id="ellipse outside"),
         pytest.param(ellipse(rotation=[]), "bad_geometry", id="ellipse rotation"),
         pytest.param(polygon(), "bad_geometry", id="no points"),

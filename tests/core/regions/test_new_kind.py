@@ -53,6 +53,7 @@ SQUARE = RegionKind(
     title="Square",
     plural="squares",
     has_fields=lambda value: "half" in value,
+    geometry_fields=("middle", "half"),
     read=lambda value, recorded_size: SquareShape(*value["middle"], read_number(value, "half")),
     write=write_square,
     teaches=Teaches.BOX,

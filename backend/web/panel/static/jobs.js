@@ -8,6 +8,8 @@ import { store, subscribe } from "./store.js";
 
 const SHOW_ENDED_S = 86_400;
 const LOG_EVERY_MS = 3000;
+/** Reasons under which regions are counted that a training did learn from. */
+const ONLY_ODD = new Set(["shared_id"]);
 const announced = new Map();
 const logs = new Map();
 let askingToStop = null;
@@ -103,12 +105,13 @@ function progressBar(label, value, most) {
   return bar;
 }
 
+/** What was left out, and what was learned from although it is odd, by reason. */
 function unusable(reasons) {
   const entries = Object.entries(reasons ?? {});
   if (!entries.length) return null;
-  const total = entries.reduce((sum, [, number]) => sum + number, 0);
+  const leftOut = entries.reduce((sum, [reason, number]) => (ONLY_ODD.has(reason) ? sum : sum + number), 0);
   return h("details", { dataset: { part: "unusable" } },
-    h("summary", { "data-name": "unusable" }, `${plural(total, "region")} could not be used`),
+    h("summary", { "data-name": "unusable" }, leftOut ? `${plural(leftOut, "region")} could not be used` : "Odd labels were used"),
     h("ul", {}, ...entries.map(([reason, number]) => h("li", {}, `${number} × ${reason}`))));
 }
 

@@ -11,7 +11,9 @@ export function resultsOfPage(results, page) {
   );
 }
 
-/** Join results that share an id (a plain shape and its labels) and return regions; what cannot be drawn is left out. */
+/** Join what belongs together (a plain shape and its labels) and return regions; what cannot be drawn is left out.
+
+    Results of one id are one region, unless they lie elsewhere: converters give one id to many shapes. */
 export function toRegions(results, source, imageWidth, imageHeight) {
   const frame = {
     width: imageWidth,
@@ -23,16 +25,33 @@ export function toRegions(results, source, imageWidth, imageHeight) {
   results.forEach((result, number) => {
     if (!result || typeof result.value !== "object" || result.value === null) return;
     const id = String(result.id ?? `unnamed-${number}`);
-    const region = byId.get(id) || { id, source, frame, label: null, score: null, kind: null, shape: null };
+    if (!byId.has(id)) byId.set(id, []);
+    const region = regionOf(result, byId.get(id), { id, source, frame });
     region.label = region.label ?? firstLabel(result.value);
     region.score = region.score ?? (typeof result.score === "number" ? result.score : null);
-    if (region.shape === null) {
-      region.kind = kindOf(result.value) ?? null;
-      region.shape = region.kind?.outline(result, frame) ?? null;
-    }
-    byId.set(id, region);
   });
-  return [...byId.values()].filter((region) => region.shape !== null);
+  return [...byId.values()].flat().filter((region) => region.shape !== null);
+}
+
+/** Return the region that a result belongs to, of those of its id; if there is none, a new one is added to them. */
+function regionOf(result, regions, common) {
+  const { value } = result;
+  const kind = kindOf(value) ?? null;
+  const shape = kind?.outline(result, common.frame) ?? null;
+  const known = shape === null ? regions.at(-1) : regions.find((region) => region.shape === null || liesAlike(region, kind, value));
+  const region = known ?? { ...common, label: null, score: null, shape: null };
+  if (region.shape === null) Object.assign(region, { kind, shape, value });
+  if (!known) regions.push(region);
+  return region;
+}
+
+function liesAlike(region, kind, value) {
+  return region.kind === kind && kind.fields.every((name) => isEqual(region.value[name] ?? 0, value[name] ?? 0));
+}
+
+function isEqual(one, other) {
+  if (!Array.isArray(one) || !Array.isArray(other)) return one === other;
+  return one.length === other.length && one.every((item, number) => isEqual(item, other[number]));
 }
 
 function firstLabel(value) {

@@ -8,6 +8,7 @@ const HIGHLIGHTED_ALPHA = 0.85;
 export const brush = {
   name: "brush",
   isPainted: true,
+  fields: ["rle"],
   fits: (value) => Array.isArray(value.rle),
   outline: ({ value, original_width: width, original_height: height }) => ({
     rle: value.rle, width, height, area: null, bitmap: null, anchor: null,

@@ -7,6 +7,7 @@ const RAD = Math.PI / 180;
 export const ellipse = {
   name: "ellipse",
   isPainted: false,
+  fields: ["x", "y", "radiusX", "radiusY", "rotation"],
   fits: (value) => Number.isFinite(value.radiusX),
   outline({ value }, { x, y }) {
     if (![value.x, value.y, value.radiusY].every(Number.isFinite)) return null;

@@ -3,6 +3,7 @@
    Each module exports one object:
      name                       "polygon", as the list of regions says it
      isPainted                  whether the switch for masks shows it, not that for shapes
+     fields                     those of a value that say where a region lies
      fits(value)                whether a result's value has the fields by which the editor tells this kind
      outline(result, frame)     the shape to draw in pixels of the image shown, built once: {anchor: [x, y] or null, ...};
                                 null where the value makes none. frame: {width, height, x(percent), y(percent)}

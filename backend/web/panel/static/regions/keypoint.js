@@ -8,6 +8,7 @@ const USUAL_WIDTH_PCT = 0.3;
 export const keyPoint = {
   name: "keypoint",
   isPainted: false,
+  fields: ["x", "y"],
   fits: (value) => Number.isFinite(value.x) && !("height" in value) && !("radiusX" in value),
   outline({ value }, { x, y }) {
     if (!Number.isFinite(value.y)) return null;

@@ -5,6 +5,7 @@ import { drawPath, shapeThrough } from "./path.js";
 export const polygon = {
   name: "polygon",
   isPainted: false,
+  fields: ["points"],
   fits: (value) => Array.isArray(value.points),
   outline({ value }, { x, y }) {
     const points = value.points.filter((point) => Array.isArray(point) && point.every(Number.isFinite));

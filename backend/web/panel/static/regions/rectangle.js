@@ -7,6 +7,7 @@ const RAD = Math.PI / 180;
 export const rectangle = {
   name: "rectangle",
   isPainted: false,
+  fields: ["x", "y", "width", "height", "rotation"],
   fits: (value) => Number.isFinite(value.height) && !("radiusX" in value),
   outline({ value }, { x, y }) {
     if (![value.x, value.y, value.width].every(Number.isFinite)) return null;
