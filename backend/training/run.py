@@ -53,7 +53,7 @@ from backend.training.judging.calibration import (
 )
 from backend.training.judging.holdout import split_by_task, split_late
 from backend.training.judging.metrics import average_precision, precision_recall, scored_hits, scores_by_label
-from backend.training.processes.launch import Learned, learn_in_processes, process_count
+from backend.training.launch import Learned, learn_in_processes, process_count
 from backend.training.progress import StagedObserver
 from backend.training.prompts.tuning import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for

@@ -28,8 +28,8 @@ from prometheus_client.registry import Collector
 
 from backend.errors import BackendError
 from backend.service.engine.engine import Engine
+from backend.service.jobs.memory import memory_use
 from backend.service.ports import JobQueue, JobRecord
-from backend.service.upkeep.memory import memory_use
 
 PREFIX = "lsb"
 LATENCY_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 45, 90)

@@ -4,9 +4,9 @@ import io
 
 from PIL import Image
 
-from backend.infra.images.addresses import AddressRules
 from backend.infra.images.download import Downloader
 from backend.infra.images.fetcher import ImageFetcher
+from backend.infra.network.addresses import AddressRules
 
 
 def png(colour=(10, 20, 30)):

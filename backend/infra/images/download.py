@@ -28,7 +28,6 @@ from backend.errors import (
     ImageTooLarge,
     LabelStudioError,
 )
-from backend.infra.images.addresses import AddressRules, GuardedAdapter
 from backend.infra.images.reference import (
     address_on_label_studio,
     checked_url,
@@ -39,6 +38,7 @@ from backend.infra.images.reference import (
     shown,
 )
 from backend.infra.labelstudio.token import LabelStudioToken
+from backend.infra.network.addresses import AddressRules, GuardedAdapter
 from backend.service.ports import ImageAccess
 
 MAX_REDIRECTS = 5

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.errors import ImageDecodeError
-from backend.infra.images.addresses import AddressRules
 from backend.infra.images.cache import ImageCache
 from backend.infra.images.decode import decode_rgb
 from backend.infra.images.download import Downloader
 from backend.infra.images.reference import is_text
+from backend.infra.network.addresses import AddressRules
 from backend.service.ports import CacheUse, ImageAccess
 from backend.settings import Settings
 

@@ -13,8 +13,8 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from backend.errors import AddressRefused, LabelStudioAuthError, LabelStudioError, LabelStudioGone
-from backend.infra.images.addresses import AddressRules, GuardedAdapter
 from backend.infra.labelstudio.token import REFUSED, LabelStudioToken
+from backend.infra.network.addresses import AddressRules, GuardedAdapter
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from backend.errors import NotFoundError, QueueError
+from backend.service.jobs.memory import memory_use
 from backend.service.ports import JobQueue, JobRecord, Json
-from backend.service.upkeep.memory import memory_use
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, unquote
 import pytest
 
 from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
-from backend.infra.images.addresses import AddressRules
 from backend.infra.images.cache import ImageCache
 from backend.infra.images.fetcher import ImageFetcher, cache_key
+from backend.infra.network.addresses import AddressRules
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.http_server import Answer

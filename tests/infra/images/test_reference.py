@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import FetchError, ImageNotFound
-from backend.infra.images.addresses import AddressRules
 from backend.infra.images.download import Downloader
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.images.reference import decode_data_uri, resolve_reference
+from backend.infra.network.addresses import AddressRules
 from backend.service.ports import ImageAccess
 
 ACCESS = ImageAccess(hostname="http://ls:8080/", token="t", task_id=5)

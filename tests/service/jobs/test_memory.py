@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from backend.service.upkeep.memory import memory_use
+from backend.service.jobs.memory import memory_use
 
 
 def fake_torch(*, has_gpu, reserved):

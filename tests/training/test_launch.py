@@ -7,19 +7,19 @@ import torch
 
 from backend.errors import NotEnoughData, OutOfMemory, TrainingError, VersionError
 from backend.nn.detector.predictor import load_predictor
+from backend.training import launch as processes
 from backend.training import run
 from backend.training.detector.batches import BatchPlan
 from backend.training.detector.peers import ALONE, World
 from backend.training.inputs import TrainingInputs, TrainingPaused
-from backend.training.parameters import TrainingParams
-from backend.training.processes import launch as processes
-from backend.training.processes.launch import (
+from backend.training.launch import (
     learn_in_processes,
     process_count,
     read_inputs,
     read_messages,
     say,
 )
+from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
 from backend.training.run import train_version
 from tests.learning_scenes import Observer, sample

@@ -1,4 +1,4 @@
-"""One of the processes that share a training: torchrun starts `-m backend.training.processes.peer FOLDER`."""
+"""One of the processes that share a training: torchrun starts `-m backend.training.peer FOLDER`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from backend.errors import BackendError
 from backend.training.detector.peers import World, join, leave
 from backend.training.inputs import EpochReport, TrainingPaused
-from backend.training.processes.launch import end_with_parent, read_inputs, read_stop, say
+from backend.training.launch import end_with_parent, read_inputs, read_stop, say
 from backend.training.run import learn_detector
 
 

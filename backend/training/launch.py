@@ -222,7 +222,7 @@ def _torchrun(folder: Path, count: int, log: int) -> Iterator[subprocess.Popen[b
         *(sys.executable, "-m", "torch.distributed.run"),
         *("--nnodes=1", f"--nproc-per-node={count}", "--max-restarts=0"),
         *("--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--local-addr=localhost"),
-        *("-m", "backend.training.processes.peer", str(folder)),
+        *("-m", "backend.training.peer", str(folder)),
     ]
     process = subprocess.Popen(
         command,
