@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -152,26 +154,143 @@ def test_third_party_packages_stay_where_they_belong(name: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-# Inside backend.core: room -> the rooms that it may import besides itself.
-CORE_ROOMS: dict[str, set[str]] = {
-    "geometry": set(),
-    "regions": {"geometry"},
-    "labelstudio": {"geometry", "regions"},
-    "prompting": {"geometry", "labelstudio"},
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms of a package: which of its rooms each may import, and the modules beside the rooms.
+
+    below: modules that every room may import. above: modules that join the rooms; no room may import them.
+    """
+
+    arrows: dict[str, set[str]]
+    below: frozenset[str] = frozenset()
+    above: frozenset[str] = frozenset()
+
+
+ROOMS = {
+    "backend.core": Rooms(
+        {
+            "geometry": set(),
+            "regions": {"geometry"},
+            "labelstudio": {"geometry", "regions"},
+            "prompting": {"geometry", "labelstudio"},
+        }
+    ),
+    "backend.nn": Rooms({"runtime": set(), "detector": {"runtime"}, "prompts": {"runtime"}}),
+    "backend.training": Rooms(
+        {"judging": set(), "detector": {"judging"}, "prompts": {"detector", "judging"}},
+        below=frozenset({"inputs", "parameters", "progress", "recipe"}),
+        above=frozenset({"card", "launch", "peer", "run"}),
+    ),
+    "backend.service": Rooms(
+        {
+            "projects": set(),
+            "engine": {"projects"},
+            "versions": {"engine", "projects"},
+            "jobs": {"versions"},
+            "predicting": {"engine", "jobs", "projects"},
+            "smart_tools": {"engine", "projects"},
+            "upkeep": {"engine", "jobs", "predicting", "projects"},
+            "learning": {"engine", "jobs", "predicting", "projects", "upkeep", "versions"},
+            "checks": {"projects", "versions"},
+            # What only the panel needs: no other room may import it.
+            "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},
+        },
+        below=frozenset({"ports"}),
+        above=frozenset({"backend"}),
+    ),
+    "backend.infra": Rooms(
+        {
+            "machine": set(),
+            "network": set(),
+            "queue": set(),
+            "store": set(),
+            "labelstudio": {"network"},
+            "images": {"labelstudio", "network"},
+        }
+    ),
+    "backend.web": Rooms(
+        {"labelstudio": set(), "panel": set()},
+        below=frozenset(
+            {"answer_models", "json_bodies", "logs", "operations", "parameter_schema", "problems", "security"}
+        ),
+        above=frozenset({"app", "gunicorn_hooks", "metrics", "openapi"}),
+    ),
+}
+
+# What a room may not know of other packages, though its package may.
+_LEARNING = {"backend.training", "backend.nn"}
+_PANEL = {"backend.service.panel", "backend.service.checks"}
+NOT_KNOWN: dict[str, set[str]] = {
+    "backend.service.engine": {"backend.training", "backend.nn.detector", "backend.nn.prompts"},
+    "backend.service.smart_tools": {"backend.training", "backend.nn.detector"},
+    "backend.service.jobs": _LEARNING,
+    "backend.service.predicting": _LEARNING,
+    "backend.service.upkeep": _LEARNING,
+    "backend.service.checks": _LEARNING,
+    "backend.service.panel": _LEARNING,
+    "backend.service.versions": {"backend.nn"},
+    "backend.web.labelstudio": _PANEL,
+    "backend.bootstrap.backend": _PANEL,
+    "backend.bootstrap.jobs": _PANEL,
+    "backend.worker": _PANEL,
+    "model": _PANEL,
 }
 
 
-def test_the_rooms_of_core_import_one_way() -> None:
+def _place(name: str) -> tuple[str, str]:
+    """Return package and room of a module, or the module's own name where it stands beside the rooms."""
+    parts = name.split(".")
+    return ".".join(parts[:2]), parts[2] if len(parts) > 2 else ""
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_every_room_has_its_arrows_stated(package: str) -> None:
+    rooms = ROOMS[package]
+    stated = {"", *rooms.arrows, *rooms.below, *rooms.above}
+    unknown = {room for name in MODULES if _part(name) == package for room in [_place(name)[1]]} - stated
+    assert not unknown, f"say in ROOMS what these of {package} may import: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if _part(name) in ROOMS))
+def test_rooms_import_only_what_they_may(name: str) -> None:
+    package, room = _place(name)
+    rooms = ROOMS[package]
+    if room in rooms.above:
+        return
+    may = rooms.below if room in rooms.below else {room, *rooms.arrows.get(room, ()), *rooms.below}
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
+        for imported, line in _imports(name, MODULES[name])
+        if imported in MODULES and _place(imported)[0] == package and _place(imported)[1] not in may
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("place", sorted(NOT_KNOWN))
+def test_a_room_knows_nothing_of_what_is_not_its_business(place: str) -> None:
     wrong = [
         f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
         for name in MODULES
-        if name.startswith("backend.core.")
+        if _is_within(name, {place})
         for imported, line in _imports(name, MODULES[name])
-        if imported.startswith("backend.core.")
-        and (room := imported.split(".")[2]) != name.split(".")[2]
-        and room not in CORE_ROOMS[name.split(".")[2]]
+        if _is_within(imported, NOT_KNOWN[place])
     ]
+    assert any(_is_within(name, {place}) for name in MODULES)
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    arrows: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        here = ".".join(_place(name)).rstrip(".")
+        for imported, _ in _imports(name, path):
+            there = ".".join(_place(imported)).rstrip(".")
+            if imported in MODULES and there != here:
+                arrows.setdefault(here, set()).add(there)
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as exc:
+        pytest.fail(f"a circle: {' <- '.join(exc.args[1])}")
 
 
 def test_core_knows_no_images_from_elsewhere_and_no_clock() -> None:

@@ -13,6 +13,7 @@ from backend.web.labelstudio import routes as labelstudio
 from backend.web.labelstudio.model_class import ModelClass, ModelClassLoader
 from backend.web.logs import register_request_log
 from backend.web.metrics import register_metrics
+from backend.web.openapi import build_document
 from backend.web.panel.blueprint import create_blueprints
 from backend.web.problems import register_problems
 from backend.web.security import register_security
@@ -36,7 +37,7 @@ def create_app(
     register_metrics(app, backend.engine, backend.jobs.queue)
     register_security(app, backend.settings.basic_auth)
     app.register_blueprint(labelstudio.create_blueprint(backend, loader))
-    for blueprint in create_blueprints(backend, panel):
+    for blueprint in create_blueprints(backend, panel, build_document):
         app.register_blueprint(blueprint)
     return app
 

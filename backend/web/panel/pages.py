@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as AnyResponse
 
-from backend.web.openapi import build_document
+from backend.service.ports import Json
 
 _PACKAGE = "labelstudio-learning-backend"
 _STATIC = Path(__file__).parent / "static"
@@ -20,8 +21,11 @@ _MODULES = sorted(
 )
 
 
-def pages_blueprint() -> Blueprint:
-    """Return the routes of the page; the page itself asks the API for everything it shows."""
+def pages_blueprint(describe: Callable[[str], Json]) -> Blueprint:
+    """Return the routes of the page; the page itself asks the API for everything it shows.
+
+    describe: makes the OpenAPI document of a release; called when it is first asked for.
+    """
     blueprint = Blueprint(
         "panel_pages",
         __name__,
@@ -29,7 +33,7 @@ def pages_blueprint() -> Blueprint:
         static_folder="static",
         static_url_path="/panel/static",
     )
-    document = cache(lambda: build_document(_version()))
+    document = cache(lambda: describe(_version()))
 
     @blueprint.get("/panel")
     def page() -> str:
