@@ -23,8 +23,6 @@ from backend.nn.detector.predictor import load_predictor
 from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.status import describe_job
 from backend.service.jobs.summary import summarize_job
-from backend.service.learning.train import request_training, run_training
-from backend.service.predicting.background import run_predictions
 from backend.service.projects.projects import AutoTrain
 from backend.training.run import train_version
 from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, make_services
@@ -127,8 +125,8 @@ def test_a_training_may_start_from_a_version(services):
     params = {"start_from": version, "backbone": "test_efficientnet"}
     config = services.projects.connection(ONLY_BOXES).label_config
     task = {"id": 1, "data": {"image": "1.png"}, "annotations": [{"id": 1, "result": []}]}
-    job_id = request_training(services, ONLY_BOXES, label_config=config, params=params, tasks=[task])
-    run_training(services, claimed(services, "train", job_id))
+    job_id = services.backend.trainings.request(ONLY_BOXES, label_config=config, params=params, tasks=[task])
+    services.run(claimed(services, "train", job_id))
     assert services.train.inputs[0].start_folder.name == version
 
 
@@ -173,7 +171,7 @@ def test_job_records_are_read(queue):
 
 def test_a_queued_training_runs(services):
     job = job_of(services.queue, WITH_MASKS, "train", "queued")
-    outcome = run_training(services, claimed(services, "train", job.job_id))
+    outcome = services.run(claimed(services, "train", job.job_id))
     assert outcome.status == "finished"
     inputs = services.train.inputs[0]
     assert len(inputs.samples) == 24
@@ -182,7 +180,7 @@ def test_a_queued_training_runs(services):
 
 def test_queued_predictions_run_with_their_password(services):
     job = job_of(services.queue, WITH_MASKS, "predict", "queued")
-    assert run_predictions(services, claimed(services, "predict", job.job_id)).status == "finished"
+    assert services.run(claimed(services, "predict", job.job_id)).status == "finished"
     access = services.images.asked[0][1]
     assert (access.login, access.password) == ("reader", "opensesame")
     assert {item["task"] for item in services.connect("", "").pushed} == {23, 24}
@@ -205,7 +203,7 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(services):
         observer.on_epoch = told
         return train_version(inputs, observer)
 
-    outcome = run_training(replace(services, train=train), claimed(services, "train", job.job_id))
+    outcome = replace(services, train=train).run(claimed(services, "train", job.job_id))
     assert outcome.status == "finished"
     assert epochs == [3, 4]
     assert [point["epoch"] for point in outcome.details["curve"]] == [1, 2, 3, 4]
