@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+from backend.core.labelstudio.repeater import Repeater
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import KINDS, kind_of_type
 from backend.errors import LabelConfigError
@@ -23,13 +24,23 @@ MAX_CONFIG_CHARS = 1_000_000
 class ImageTag:
     """An `<Image>`: task data key of its picture (`value="$image"`) or list of pictures (`valueList`).
 
-    template: the attribute as written where it is more than one variable (`"https://host/$name"`).
+    template: the attribute as written where it is more than one variable (`"https://host/$name"`). repeater:
+    the one it stands in; all texts then hold its index flag.
     """
 
     name: str
     value_key: str
     is_list: bool = False
     template: str | None = None
+    repeater: Repeater | None = None
+
+    def at(self, index: int) -> ImageTag:
+        """Return the tag as it stands for one item of its repeater."""
+        if self.repeater is None:
+            return self
+        name, value_key = (self.repeater.filled(text, index) for text in (self.name, self.value_key))
+        template = None if self.template is None else self.repeater.filled(self.template, index)
+        return replace(self, name=name, value_key=value_key, template=template, repeater=None)
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class ControlTag:
     result_type: `type` of its results, that of the kind's labels tag, or that of its plain tag when it is
     paired with the `<Labels>` named labels_tag. labels: as Label Studio stores them (alias before value).
     score_threshold: `model_score_threshold`; is_skipped: `model_skip`, no predictions in this tag.
+    repeater: the one it stands in; its names then hold the index flag. repeated_from: the name with the flag,
+    of a tag that stands for one item.
     """
 
     name: str
@@ -50,11 +63,31 @@ class ControlTag:
     smart: bool = True
     score_threshold: float | None = None
     is_skipped: bool = False
+    repeater: Repeater | None = None
+    repeated_from: str | None = None
+
+    @property
+    def written_name(self) -> str:
+        """The name as the labeling config has it, under which settings of the tag are kept."""
+        return self.repeated_from or self.name
 
     @property
     def is_learned(self) -> bool:
         """Whether regions of its labels are learned and predicted."""
         return self.kind.is_learned and not self.is_skipped
+
+    def at(self, index: int) -> ControlTag:
+        """Return the tag as it stands for one item of its repeater."""
+        if self.repeater is None:
+            return self
+        return replace(
+            self,
+            name=self.repeater.filled(self.name, index),
+            to_name=self.repeater.filled(self.to_name, index),
+            labels_tag=None if self.labels_tag is None else self.repeater.filled(self.labels_tag, index),
+            repeater=None,
+            repeated_from=self.name,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,16 +125,36 @@ class LabelConfig:
         return _unique(label for control in self.controls for label in control.labels)
 
     def control(self, name: str) -> ControlTag | None:
-        """Return the control tag of that name, or None."""
-        return next((control for control in self.controls if control.name == name), None)
+        """Return the control tag of that name, or None; one of a repeater by the name of any item's."""
+        for control in self.controls:
+            if control.name == name:
+                return control
+            index = None if control.repeater is None else control.repeater.index_in(control.name, name)
+            if index is not None:
+                return control.at(index)
+        return None
 
     def image(self, name: str) -> ImageTag | None:
-        """Return the image tag of that name, or None."""
-        return next((image for image in self.images if image.name == name), None)
+        """Return the image tag of that name, or None; one of a repeater by the name of any item's."""
+        for image in self.images:
+            if image.name == name:
+                return image
+            index = None if image.repeater is None else image.repeater.index_in(image.name, name)
+            if index is not None:
+                return image.at(index)
+        return None
 
     def controls_for_image(self, name: str) -> tuple[ControlTag, ...]:
         """Return the control tags that draw on the image tag of that name, in order."""
-        return tuple(control for control in self.controls if control.to_name == name)
+        found: list[ControlTag] = []
+        for control in self.controls:
+            repeater = control.repeater
+            index = None if repeater is None else repeater.index_in(control.to_name, name)
+            if index is not None:
+                found.append(control.at(index))
+            elif control.to_name == name:
+                found.append(control)
+        return tuple(found)
 
     def stored_label(self, label: str) -> str:
         """Return the name under which Label Studio stores a label given by value or alias."""
@@ -126,7 +179,8 @@ def parse_label_config(xml: str, kinds: tuple[RegionKind, ...] = KINDS) -> Label
 @lru_cache(maxsize=32)  # every request brings the config, and a server sees few different ones
 def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     tags = _read_tags(xml, kinds)
-    images = {tag.name: _image_tag(tag) for tag in reversed(tags) if tag.lower == "image" and tag.name}
+    image_tags = {tag.name: tag for tag in reversed(tags) if tag.lower == "image" and tag.has_own_name}
+    images = {name: _image_tag(tag) for name, tag in image_tags.items()}
     plain_labels = {tag.to_name: tag for tag in reversed(tags) if tag.lower == LABELS_SUFFIX and tag.name}
     controls: list[ControlTag] = []
     colors: dict[str, str] = {}
@@ -134,7 +188,8 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     others: list[_Tag] = []
     for tag in tags:
         kind = kind_of_type(tag.lower, kinds)
-        if kind is None or not tag.name or tag.to_name not in images:
+        image = image_tags.get(tag.to_name)
+        if kind is None or not tag.has_own_name or image is None or image.repeater != tag.repeater:
             others.append(tag)
             continue
         labels_tag = tag if tag.lower == kind.labels_tag else plain_labels.get(tag.to_name)
@@ -178,13 +233,16 @@ class _Label:
 class _Tag:
     """An element with a part to play.
 
-    lower: its tag in lower case; written: as it stands. labels: those below it, by stored name.
+    lower: its tag in lower case; written: as it stands. labels: those below it, by stored name. repeater: the
+    innermost that it stands in; is_nested: whether there is another around that.
     """
 
     lower: str
     written: str
     attributes: dict[str, str]
     labels: dict[str, _Label]
+    repeater: Repeater | None = None
+    is_nested: bool = False
 
     @property
     def name(self) -> str:
@@ -193,6 +251,13 @@ class _Tag:
     @property
     def to_name(self) -> str:
         return self.attributes.get("toname", "")
+
+    @property
+    def has_own_name(self) -> bool:
+        """Whether the tag has a name, and one for each item of its repeater; never in one inside another."""
+        if self.repeater is None:
+            return bool(self.name)
+        return self.repeater.index_flag in self.name and not self.is_nested
 
 
 class _NoDoctypeBuilder(ElementTree.TreeBuilder):
@@ -205,12 +270,16 @@ class _NoDoctypeBuilder(ElementTree.TreeBuilder):
 def _read_tags(xml: str, kinds: Sequence[RegionKind]) -> list[_Tag]:
     """Return images, control tags and `<Labels>` in document order; one pass, however they are nested."""
     tags: list[_Tag] = []
-    waiting: list[tuple[ElementTree.Element, _Tag | None]] = [(_parse_xml(xml), None)]
+    waiting: list[tuple[ElementTree.Element, _Tag | None, tuple[Repeater, ...]]] = [
+        (_parse_xml(xml), None, ())
+    ]
     while waiting:
-        element, owner = waiting.pop()
+        element, owner, repeaters = waiting.pop()
         lower = element.tag.lower() if isinstance(element.tag, str) else ""
         attributes = {name.lower(): value for name, value in element.attrib.items()}
-        if lower == "label" and owner is not None:
+        if lower == "repeater":
+            repeaters = (*repeaters, Repeater.of(attributes))
+        elif lower == "label" and owner is not None:
             value = attributes.get("value", "")
             label = _Label(attributes.get("alias") or value, value, attributes.get("background", ""))
             if label.stored:
@@ -218,10 +287,11 @@ def _read_tags(xml: str, kinds: Sequence[RegionKind]) -> list[_Tag]:
         elif (
             lower == "image" or lower.endswith(LABELS_SUFFIX) or kind_of_type(lower, kinds)
         ) or "toname" in attributes:
-            tag = _Tag(lower, str(element.tag), attributes, {})
+            repeater = repeaters[-1] if repeaters else None
+            tag = _Tag(lower, str(element.tag), attributes, {}, repeater, is_nested=len(repeaters) > 1)
             tags.append(tag)
             owner = tag if lower.endswith(LABELS_SUFFIX) else owner
-        waiting.extend((child, owner) for child in reversed(element))
+        waiting.extend((child, owner, repeaters) for child in reversed(element))
     return tags
 
 
@@ -240,7 +310,8 @@ def _image_tag(tag: _Tag) -> ImageTag:
     value = (tag.attributes.get("valuelist") or tag.attributes.get("value") or "").strip()
     key = value.removeprefix("$")
     is_one_variable = "$" not in key and (value.startswith("$") or key.isidentifier())
-    return ImageTag(tag.name, key, is_list, template=None if is_one_variable else value)
+    template = None if is_one_variable else value
+    return ImageTag(tag.name, key, is_list, template=template, repeater=tag.repeater)
 
 
 def _control_tag(tag: _Tag, kind: RegionKind, labels: tuple[str, ...], labels_tag: _Tag | None) -> ControlTag:
@@ -256,6 +327,7 @@ def _control_tag(tag: _Tag, kind: RegionKind, labels: tuple[str, ...], labels_ta
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
         score_threshold=_score_threshold(tag.name, settings.get("model_score_threshold")),
         is_skipped=settings.get("model_skip", "").strip().lower() in ("true", "1", "yes"),
+        repeater=tag.repeater,
     )
 
 

@@ -49,7 +49,9 @@ def detections_to_results(
     for index in np.argsort(-detections.scores, kind="stable").tolist():
         label, score = labels[int(detections.label_indices[index])], float(detections.scores[index])
         takers = [
-            control for control in controls if label in control.labels and score >= thresholds[control.name]
+            control
+            for control in controls
+            if label in control.labels and score >= thresholds[control.written_name]
         ]
         if not takers:
             continue
