@@ -22,6 +22,7 @@ from backend.bootstrap.backend import shared_backend
 from backend.service.backend import Backend
 from backend.service.engine.pipeline import task_id_of
 from backend.service.predicting.answer import PredictRequest, config_of
+from backend.service.projects.documents import ImageCredentials
 from backend.service.projects.projects import key_of_project_object, parse_project_key
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class LearningBackend(LabelStudioMLBase):  # type: ignore[misc]
         if context:
             config = config_of(self._backend.projects, key, self._label_config)
             task = tasks[0] if tasks else {}
-            access = self._backend.connections.image_access(key, task_id_of(task), login, password)
+            access = self._backend.connections.image_access(
+                key, task_id_of(task), ImageCredentials(login, password)
+            )
             return [self._backend.smart_tools.answer(task, config, context, key, access)]
         request = PredictRequest(
             project=key,

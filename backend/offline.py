@@ -24,6 +24,7 @@ from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.local_queue import LocalHold, LocalJob
 from backend.service.jobs.requests import JobRequests, write_request
+from backend.service.learning.requests import TrainRequest
 from backend.service.ports import JobRecord, Json
 from backend.service.predicting.answer import config_of, log_untrained_labels
 from backend.service.projects.parameters import thresholds, training_params
@@ -46,16 +47,9 @@ def train_on_file(
     key = backend.projects.canonical(project)
     params = _parse_assignments(assignments)
     training_params(backend.projects, key, params)
-    request = {
-        "kind": jobs.TRAIN,
-        "project_key": key,
-        "label_config": _read_text(config_file),
-        "params": params,
-        "tasks": tasks,
-        "source": "command line",
-    }
+    request = TrainRequest(key, _read_text(config_file), params, tuple(tasks), source="command line")
     with tqdm(desc="starting", unit="image", disable=None) as bar:
-        path = write_request(backend.jobs.documents, request)
+        path = write_request(backend.jobs.documents, request.as_document())
         queue = LocalJob(jobs.TRAIN, key, path, lambda record: _show_training(bar, record))
         _stop_on_ctrl_c(queue)
         here = replace(backend, jobs=JobRequests(queue, backend.jobs.documents))

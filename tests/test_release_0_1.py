@@ -23,7 +23,7 @@ from backend.nn.detector.predictor import load_predictor
 from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.status import describe_job
 from backend.service.jobs.summary import summarize_job
-from backend.service.projects.projects import AutoTrain
+from backend.service.projects.documents import AutoTrain
 from backend.training.run import train_version
 from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, make_services
 
@@ -178,12 +178,17 @@ def test_a_queued_training_runs(services):
     assert (inputs.params.epochs, inputs.params.confidence_threshold) == (2, 0.2)
 
 
-def test_queued_predictions_run_with_their_password(services):
+def test_queued_predictions_run_with_their_password_which_then_leaves_their_request(services):
     job = job_of(services.queue, WITH_MASKS, "predict", "queued")
+    assert "opensesame" in json.dumps(services.documents.read(job.payload_path))
     assert services.run(claimed(services, "predict", job.job_id)).status == "finished"
     access = services.images.asked[0][1]
     assert (access.login, access.password) == ("reader", "opensesame")
     assert {item["task"] for item in services.connect("", "").pushed} == {23, 24}
+    assert "opensesame" not in json.dumps(services.documents.read(job.payload_path))
+    known = services.projects.connection(WITH_MASKS)
+    assert (known.image_credentials.login, known.image_credentials.password) == ("reader", "opensesame")
+    assert known.access_token == "0123456789abcdef"
 
 
 def test_an_interrupted_training_goes_on_after_its_last_epoch(services):

@@ -6,10 +6,12 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from backend.errors import NotFoundError
+from backend.errors import NotFoundError, StoreError
 from backend.service.ports import DocumentStore, JobQueue, JobRecord, Json
+
+_Request = TypeVar("_Request")
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,26 @@ class JobRequests:
             lambda path: self.queue.enqueue_training(project_key, path, follow_up=follow_up),
         )
 
-    def read(self, record: JobRecord) -> Json:
-        """Return the request of a job. Raises NotFoundError where it was cleared away."""
+    def read(self, record: JobRecord, parse: Callable[[Json], _Request]) -> _Request:
+        """Return the request of a job as `parse` reads its document.
+
+        Raises NotFoundError where it was cleared away, StoreError where it cannot be read.
+        """
         document = self.documents.read(record.payload_path)
         if document is None:
             raise NotFoundError(
                 f"the request of job {record.job_id} is gone ({record.payload_path}); start it anew"
             )
-        return document
+        try:
+            return parse(document)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise StoreError(
+                f"the request of job {record.job_id} cannot be read ({exc!r}); start it anew"
+            ) from exc
+
+    def rewrite(self, record: JobRecord, request: Mapping[str, Any]) -> None:
+        """Replace the request document of a job. Raises StoreError."""
+        self.documents.write(record.payload_path, request)
 
     def _submit(self, request: Mapping[str, Any], enqueue: Callable[[str], str]) -> str:
         path = write_request(self.documents, request)

@@ -11,19 +11,18 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 from backend.errors import BackendError, LabelStudioGone
 from backend.service.learning.requests import AUTOMATIC, TrainingRequests
 from backend.service.ports import ChangeCounts, Changes
 from backend.service.projects.connections import Connections
+from backend.service.projects.documents import AutoTrain
 from backend.service.projects.events import ANNOTATION_EVENTS, Hint
-from backend.service.projects.projects import AutoTrain, Projects, project_id
+from backend.service.projects.projects import Projects, project_id
 from backend.service.upkeep.retirement import Retirement
 
 logger = logging.getLogger(__name__)
 
-SEEN = "changes"
 READ_EVERY_S = 60.0
 _UPDATES = "ANNOTATION_UPDATED"
 
@@ -103,9 +102,9 @@ class AutoTrainer:
     def _train_if_changed(self, key: str, changes: Changes) -> str | None:
         project = self._connections.label_studio(key).project(project_id(key))
         annotations = project.get("total_annotations_number")
-        known = self._projects.read(key, SEEN) or {}
-        self._projects.write(key, SEEN, {"annotations": annotations})
-        if not changes.updates and annotations == known.get("annotations", _NEVER):
+        before = self._projects.annotations_seen(key)
+        self._projects.note_annotations_seen(key, annotations)
+        if not changes.updates and annotations is not None and annotations == before:
             logger.info("project %s: events came, but its annotations are as they were", key)
             return None
         config = project.get("label_config")
@@ -115,6 +114,3 @@ class AutoTrainer:
             follow_up=True,
             source=AUTOMATIC,
         )
-
-
-_NEVER: Any = object()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backend.core.labelstudio.label_config import parse_label_config
@@ -22,6 +22,47 @@ logger = logging.getLogger(__name__)
 
 AUTOMATIC = "automatic"
 """The source of a training that nobody pressed a button for."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a training was asked to do, as its request document says.
+
+    tasks: exported tasks as they came, None to fetch them when the training starts. params: those of this
+    training alone. requested_at: seconds since the epoch; None from the command line.
+    """
+
+    project_key: str
+    label_config: str | None
+    params: Json = field(default_factory=dict)
+    tasks: tuple[Any, ...] | None = None
+    source: str = "request"
+    requested_at: float | None = None
+
+    def as_document(self) -> Json:
+        """Return the document that `from_document` reads."""
+        return {
+            "kind": jobs.TRAIN,
+            "project_key": self.project_key,
+            "label_config": self.label_config,
+            "params": self.params,
+            "tasks": None if self.tasks is None else list(self.tasks),
+            "source": self.source,
+            "requested_at": self.requested_at,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> TrainRequest:
+        """Read a request document. Raises KeyError, TypeError or ValueError where it is something else."""
+        tasks, xml, asked_at = document["tasks"], document["label_config"], document.get("requested_at")
+        return cls(
+            project_key=str(document["project_key"]),
+            label_config=None if xml is None else str(xml),
+            params=dict(document["params"]),
+            tasks=None if tasks is None else tuple(tasks),
+            source=str(document.get("source", "request")),
+            requested_at=None if asked_at is None else float(asked_at),
+        )
 
 
 @dataclass(frozen=True)
@@ -53,16 +94,10 @@ class TrainingRequests:
         params = dict(params or {})
         if not follow_up:
             self._check(key, label_config, params)
-        document = {
-            "kind": jobs.TRAIN,
-            "project_key": key,
-            "label_config": label_config,
-            "params": params,
-            "tasks": None if tasks is None else list(tasks),
-            "source": source,
-            "requested_at": self.now(),
-        }
-        job_id = self.jobs.submit_training(key, document, follow_up=follow_up)
+        request = TrainRequest(
+            key, label_config, params, None if tasks is None else tuple(tasks), source, self.now()
+        )
+        job_id = self.jobs.submit_training(key, request.as_document(), follow_up=follow_up)
         self.projects.remember(key, label_config=label_config)
         logger.info("project %s: training is queued as job %s (%s)", key, job_id, source)
         return job_id

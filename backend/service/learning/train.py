@@ -26,7 +26,7 @@ from backend.service.engine.batching_queue import NetworkLane
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
-from backend.service.learning.requests import AUTOMATIC
+from backend.service.learning.requests import AUTOMATIC, TrainRequest
 from backend.service.learning.samples import Gathered, gather_samples, labels_digest
 from backend.service.learning.start import resolve_start, start_folder
 from backend.service.ports import CheckpointStore, ImageSource, Json, VersionStore
@@ -90,14 +90,14 @@ class Trainings:
 
         Raises BackendError with the reason why not; whatever served before serves on.
         """
-        request = self.jobs.read(job.record)
-        key = str(request["project_key"])
+        request = self.jobs.read(job.record, TrainRequest.from_document)
+        key = request.project_key
         published = _published_by(self.models.store, key, job)
         if published is not None:
             return JobOutcome(jobs.FINISHED, published, job.details)
-        params, origins = training_params(self.projects, key, request["params"])
+        params, origins = training_params(self.projects, key, request.params)
         params = resolve_start(self.models, key, params)
-        tasks, xml = self._tasks_and_config(job, key, request)
+        tasks, xml = self._tasks_and_config(job, request)
         config = parse_label_config(xml)
         origins = threshold_origins(origins, config)
         job.details["params"] = {
@@ -106,7 +106,7 @@ class Trainings:
         job.report(at_once=True)
         self.projects.remember(key, label_config=xml)
         digest = labels_digest(tasks, xml)
-        if request.get("source") == AUTOMATIC:
+        if request.source == AUTOMATIC:
             newest = _trained_on(self.models.store, key, digest)
             if newest is not None:
                 # Events come without a password: whoever sends them may cause this look, not a training.
@@ -165,10 +165,12 @@ class Trainings:
         if self.learning.checkpoints is not None:
             self.learning.checkpoints.drop(job.job_id)
 
-    def _tasks_and_config(self, job: RunningJob, key: str, request: Json) -> tuple[list[Json], str]:
+    def _tasks_and_config(self, job: RunningJob, request: TrainRequest) -> tuple[list[Json], str]:
         """Return the annotated tasks and the labeling config, from the request or else from Label Studio."""
-        tasks, xml = request["tasks"], request["label_config"]
-        if tasks is None:
+        key, xml = request.project_key, request.label_config
+        if request.tasks is not None:
+            tasks = list(request.tasks)
+        else:
             job.progress["step"] = "fetching annotations"
             job.report(at_once=True)
             label_studio = self.connections.label_studio(key)
@@ -251,7 +253,7 @@ class Trainings:
 
     def _predict_everything(self, job: RunningJob, key: str) -> None:
         """Have the whole project predicted if that is switched on, or was done with an older version."""
-        wanted = self.projects.settings(key).predict_after_training or self.projects.read(key, "served")
+        wanted = self.projects.settings(key).predict_after_training or self.projects.served(key)
         if not wanted or not self.connections.is_complete(key):
             return
         try:

@@ -16,6 +16,7 @@ from backend.service.engine.pipeline import Pipeline, Work, task_id_of
 from backend.service.ports import AfterTask, Json, WaitingRoom
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
+from backend.service.projects.documents import ImageCredentials
 from backend.service.projects.parameters import Thresholds, thresholds
 from backend.service.projects.projects import Projects
 
@@ -42,6 +43,11 @@ class PredictRequest:
     password: str | None = field(default=None, repr=False)
     is_label_studio: bool = False
     received: float = field(default_factory=time.monotonic)
+
+    @property
+    def image_credentials(self) -> ImageCredentials:
+        """What came for the host of the project's images."""
+        return ImageCredentials(self.login or None, self.password or None)
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,29 @@ class TaskPredictions:
         limits = thresholds(self.projects, key, request.params, config)
         if not request.tasks:
             return []
+        self._remember_credentials(key, request)
         with self.waiting_room.entered():
             entries = self._entries(request, key, config, limits)
         if len(request.tasks) == 1:  # somebody has opened it, and may point at something in it next
             task = request.tasks[0]
-            access = self.connections.image_access(key, task_id_of(task), request.login, request.password)
+            access = self.connections.image_access(key, task_id_of(task), request.image_credentials)
             self.after_task(key, task, config, access)
         return entries
+
+    def _remember_credentials(self, key: str, request: PredictRequest) -> None:
+        """Keep the project's credentials for its images, which jobs need too and nobody sends them.
+
+        Label Studio sends them with every call, so its call without any takes the old ones away.
+        """
+        came = request.image_credentials
+        if not came and not request.is_label_studio:
+            return
+        if came == self.projects.connection(key).image_credentials:
+            return
+        try:
+            self.projects.remember(key, image_credentials=came)
+        except StoreError as exc:  # this call can go on with what came
+            logger.error("project %s: the credentials of its images could not be kept: %s", key, exc)
 
     def _entries(
         self,
@@ -96,9 +118,7 @@ class TaskPredictions:
             config=config,
             tasks=request.tasks,
             thresholds=limits,
-            access=lambda task_id: self.connections.image_access(
-                key, task_id, request.login, request.password
-            ),
+            access=lambda task_id: self.connections.image_access(key, task_id, request.image_credentials),
             is_bulk=len(request.tasks) > 1,
         )
         task_id = task_id_of(request.tasks[0])
@@ -167,15 +187,7 @@ class TaskPredictions:
             )
             return
         try:
-            self.background.finish(
-                work.project_key,
-                version,
-                tasks,
-                request.label_config,
-                request.params,
-                request.login,
-                request.password,
-            )
+            self.background.finish(work.project_key, version, tasks, request.label_config, request.params)
         except (QueueError, StoreError) as exc:
             logger.error("project %s: %d tasks get no prediction: %s", work.project_key, len(tasks), exc)
 

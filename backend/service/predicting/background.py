@@ -17,6 +17,7 @@ from backend.service.jobs.requests import JobRequests
 from backend.service.ports import Json, LabelStudio
 from backend.service.predicting.parts import Parts
 from backend.service.predicting.pushing import Pushing
+from backend.service.predicting.requests import BackgroundRequest, with_credentials_of_earlier_releases
 from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import thresholds
 from backend.service.projects.projects import Projects, project_id
@@ -47,10 +48,10 @@ class BackgroundPredictions:
         Raises LabelStudioError (what was computed is kept, and the job goes on when Label Studio is back),
         VersionError, LabelConfigError.
         """
-        request = self.jobs.read(job.record)
-        key = str(request["project_key"])
+        request = self._read(job)
+        key = request.project_key
         label_studio = self.connections.label_studio(key)
-        pushing = Pushing(self.jobs.documents, job, label_studio, key, str(request["version"]), self.now)
+        pushing = Pushing(self.jobs.documents, job, label_studio, key, request.version, self.now)
         try:
             return self._predict_and_push(job, request, label_studio, pushing)
         except LabelStudioGone:
@@ -59,7 +60,7 @@ class BackgroundPredictions:
             wish = job.stop_or_pause()
             if wish not in (None, "pause"):
                 return JobOutcome(jobs.STOPPED, details=job.details)
-            if "part_of" in request:
+            if request.part_of is not None:
                 raise  # the job that shared its tasks takes them back
             count = pushing.keep()
             if wish == "pause":
@@ -68,29 +69,35 @@ class BackgroundPredictions:
                 f"{exc} Predictions kept: {count}; the job goes on by itself when Label Studio answers again."
             ) from exc
 
+    def _read(self, job: RunningJob) -> BackgroundRequest:
+        """Return the job's request.
+
+        Earlier releases wrote the project's login and password for image hosts into it: these go to the
+        project's connection, and out of the document.
+        """
+        request, credentials = self.jobs.read(job.record, with_credentials_of_earlier_releases)
+        if credentials:
+            known = self.projects.connection(request.project_key).image_credentials
+            self.projects.remember(request.project_key, image_credentials=known or credentials)
+            self.jobs.rewrite(job.record, request.as_document())
+        return request
+
     def _predict_and_push(
-        self, job: RunningJob, request: Json, label_studio: LabelStudio, pushing: Pushing
+        self, job: RunningJob, request: BackgroundRequest, label_studio: LabelStudio, pushing: Pushing
     ) -> JobOutcome:
-        key = str(request["project_key"])
+        key = request.project_key
         pushing.push_kept()
-        predictor = self.versions.predictor(key, request["version"])
+        predictor = self.versions.predictor(key, request.version)
         if predictor is None:
             raise VersionError(
-                f"version {request['version']} of project {key} is gone; retrieve predictions anew"
+                f"version {request.version} of project {key} is gone; retrieve predictions anew"
             )
-        xml = request.get("label_config") or str(label_studio.project(project_id(key))["label_config"])
+        xml = request.label_config or str(label_studio.project(project_id(key))["label_config"])
         config = parse_label_config(xml)
-        limits = thresholds(self.projects, key, request.get("params") or {}, config)
-        login, password = request.get("login"), request.get("password")
-        work = Work(
-            key,
-            config,
-            (),
-            limits,
-            lambda task_id: self.connections.image_access(key, task_id, login, password),
-        )
+        limits = thresholds(self.projects, key, request.params, config)
+        work = Work(key, config, (), limits, lambda task_id: self.connections.image_access(key, task_id))
         parts = Parts(self.jobs, job, request)
-        tasks = parts.share(pushing.unpredicted(_tasks_of(request, label_studio, key)), xml)
+        tasks = parts.share(pushing.unpredicted(_tasks_of(request, label_studio)), xml)
         while tasks:
             for start in range(0, len(tasks), TASKS_AT_ONCE):
                 chunk = tasks[start : start + TASKS_AT_ONCE]
@@ -106,8 +113,7 @@ class BackgroundPredictions:
             parts.stop()
             return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, predictor.version)
         pushing.show(parts)
-        is_whole = request.get("tasks") is None and request.get("task_ids") is None
-        if is_whole and not pushing.failed and self.sets_model_version:
+        if request.is_whole_project and not pushing.failed and self.sets_model_version:
             self._serve_everywhere(label_studio, key, predictor)
             job.details["set_model_version"] = predictor.version
         job.report(at_once=True)
@@ -118,16 +124,15 @@ class BackgroundPredictions:
         if self.versions.current(key) != predictor.version:
             return  # another version was activated meanwhile; its own job will do this
         label_studio.set_model_version(project_id(key), predictor.version)
-        self.projects.write(key, "served", {"version": predictor.version})
+        self.projects.note_served(key, predictor.version)
         logger.info("project %s: Label Studio's model version is now %s", key, predictor.version)
 
 
-def _tasks_of(request: Json, label_studio: LabelStudio, key: str) -> Iterable[Json]:
-    if request.get("tasks") is not None:
-        return list(request["tasks"])
-    tasks = label_studio.iterate_tasks(project_id(key))
-    wanted = request.get("task_ids")
-    if wanted is None:
+def _tasks_of(request: BackgroundRequest, label_studio: LabelStudio) -> Iterable[Json]:
+    if request.tasks is not None:
+        return list(request.tasks)
+    tasks = label_studio.iterate_tasks(project_id(request.project_key))
+    if request.task_ids is None:
         return tasks
-    chosen = set(wanted)
+    chosen = set(request.task_ids)
     return (task for task in tasks if task["id"] in chosen)

@@ -42,7 +42,7 @@ class NewTasks:
             if now - self._predicted_at.get(key, float("-inf")) < PREDICT_EVERY_S:
                 continue
             self._waiting.discard(key)
-            if self._projects.read(key, "served") is None:
+            if self._projects.served(key) is None:
                 continue
             self._predicted_at[key] = now
             job_id = self._background.predict_project(key)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from backend.errors import BackendError, QueueError
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import JobRecord, Json
+from backend.service.predicting.requests import BackgroundRequest
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _ALONE_WORKERS = 2  # one that trains and this one
 class Parts:
     """The parts of one running job."""
 
-    def __init__(self, requests: JobRequests, job: RunningJob, request: Mapping[str, Any]) -> None:
+    def __init__(self, requests: JobRequests, job: RunningJob, request: BackgroundRequest) -> None:
         self._requests = requests
         self._queue = requests.queue
         self._job = job
@@ -41,20 +41,14 @@ class Parts:
 
     def share(self, tasks: Sequence[Json], label_config: str) -> list[Json]:
         """Queue all but the first part of the tasks for others; return that."""
-        if len(tasks) <= 2 * TASKS_PER_PART or "part_of" in self._request or not self._has_helpers():
+        if len(tasks) <= 2 * TASKS_PER_PART or self._request.part_of is not None or not self._has_helpers():
             return list(tasks)
         starts = range(TASKS_PER_PART, len(tasks), TASKS_PER_PART)
         for part in (tasks[start : start + TASKS_PER_PART] for start in starts):
             bare = [{"id": task["id"], "data": task.get("data")} for task in part]
-            document = {
-                **self._request,
-                "tasks": bare,
-                "task_ids": None,
-                "label_config": label_config,
-                "part_of": self._job.job_id,
-            }
+            request = self._request.part(bare, label_config, self._job.job_id)
             try:
-                job_id = self._requests.submit(jobs.PREDICT, self._job.record.project_key, document)
+                job_id = self._requests.submit(jobs.PREDICT, request.project_key, request.as_document())
             except QueueError as exc:
                 logger.warning("job %s: the rest is not shared: %s", self._job.job_id, exc)
                 shared = {task["id"] for part in self._tasks.values() for task in part}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from backend.errors import LabelStudioAuthError, LabelStudioError
 from backend.service.ports import ImageAccess, LabelStudio
+from backend.service.projects.documents import ImageCredentials
 from backend.service.projects.projects import Projects, project_id
 
 logger = logging.getLogger(__name__)
@@ -94,12 +95,14 @@ class Connections:
         self,
         project_key: str,
         task_id: int | None = None,
-        login: str | None = None,
-        password: str | None = None,
+        credentials: ImageCredentials | None = None,
     ) -> ImageAccess:
-        """Return what fetching a task's images may need."""
+        """Return what fetching a task's images may need; credentials: None for those that are remembered."""
         url, token = self._address(project_key)
-        return ImageAccess(hostname=url, token=token, task_id=task_id, login=login, password=password)
+        used = credentials or self._projects.connection(project_key).image_credentials
+        return ImageAccess(
+            hostname=url, token=token, task_id=task_id, login=used.login, password=used.password
+        )
 
     def _try(self, project_key: str) -> bool:
         try:

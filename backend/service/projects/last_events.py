@@ -12,7 +12,6 @@ from backend.service.projects.projects import Projects
 logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 60.0
-_DOCUMENT = "last_event"
 
 
 class LastEvents:
@@ -36,11 +35,10 @@ class LastEvents:
                 return
             self._noted[key] = now
         try:
-            self._projects.write(key, _DOCUMENT, {"at": now})
+            self._projects.note_event(key, now)
         except StoreError as exc:
             logger.warning("project %s: its last event could not be noted: %s", key, exc)
 
     def at(self, key: str) -> float | None:
         """Return when any process last heard of the project, None if never. Raises StoreError."""
-        document = self._projects.read(key, _DOCUMENT)
-        return None if document is None else float(document["at"])
+        return self._projects.last_event(key)

@@ -12,12 +12,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from backend.errors import ProjectKeyError
 from backend.service.ports import DocumentStore, Json
+from backend.service.projects.documents import Connection, Deletion, ImageCredentials, ProjectSettings
 from backend.service.projects.extra_params import parse_extra_params
 
 logger = logging.getLogger(__name__)
@@ -26,66 +27,6 @@ _KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 _CACHE_S = 3.0
 _CACHE_ENTRIES = 2000
 _TOUCH_EVERY_S = 60.0
-
-
-@dataclass(frozen=True)
-class Connection:
-    """What `/setup` brought for a project.
-
-    extra_params_problem: why the Extra params cannot be used, None where they can.
-    """
-
-    hostname: str | None = None
-    access_token: str | None = field(default=None, repr=False)
-    extra_params: Json = field(default_factory=dict)
-    extra_params_problem: str | None = None
-    label_config: str | None = None
-    last_seen: float = 0.0
-
-
-@dataclass(frozen=True)
-class AutoTrain:
-    """Train after so many new or changed annotations, once nobody has drawn for so long."""
-
-    annotations: int
-    quiet_minutes: float
-
-
-@dataclass(frozen=True)
-class ProjectSettings:
-    """What the panel saved for a project.
-
-    params: only the parameters that were saved. activation: "better" (a worse version waits as a candidate)
-    or "newest".
-    """
-
-    params: Json = field(default_factory=dict)
-    predict_after_training: bool = False
-    activation: str = "better"
-    auto_train: AutoTrain | None = None
-
-    def as_dict(self) -> Json:
-        """Return the JSON document that `from_dict` reads."""
-        auto = self.auto_train
-        return {
-            "params": self.params,
-            "predict_after_training": self.predict_after_training,
-            "activation": self.activation,
-            "auto_train": None
-            if auto is None
-            else {"annotations": auto.annotations, "quiet_minutes": auto.quiet_minutes},
-        }
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> ProjectSettings:
-        """Read a saved document; what it lacks has its default."""
-        auto = document.get("auto_train")
-        return cls(
-            params=dict(document.get("params") or {}),
-            predict_after_training=bool(document.get("predict_after_training", False)),
-            activation="newest" if document.get("activation") == "newest" else "better",
-            auto_train=AutoTrain(int(auto["annotations"]), float(auto["quiet_minutes"])) if auto else None,
-        )
 
 
 def parse_project_key(raw: Any) -> str:
@@ -172,7 +113,7 @@ class Projects:
     def connection(self, key: str) -> Connection:
         """Return what `/setup` brought, empty where it never came."""
         document = self._read(_path(key, "connection"))
-        return Connection(**document) if document else Connection()
+        return Connection.from_document(document) if document else Connection()
 
     def remember(
         self,
@@ -182,9 +123,11 @@ class Projects:
         access_token: str | None = None,
         label_config: str | None = None,
         extra_params: Any = ...,
+        image_credentials: ImageCredentials | None = None,
     ) -> Connection:
         """Keep what came; None leaves a value as it was, `...` leaves the Extra params as they were."""
-        if (self._read(_path(key, "deleted")) or {}).get("was_missing"):
+        deletion = self._deletion(key)
+        if deletion is not None and deletion.was_missing:
             self.restore(key)
         before = self.connection(key)
         after = replace(
@@ -192,6 +135,7 @@ class Projects:
             hostname=hostname or before.hostname,
             access_token=access_token or before.access_token,
             label_config=label_config or before.label_config,
+            image_credentials=before.image_credentials if image_credentials is None else image_credentials,
         )
         if extra_params is not ...:
             values, problem = parse_extra_params(extra_params)
@@ -202,31 +146,50 @@ class Projects:
         # An open Data Manager calls /setup all the time: an unchanged connection is written once a minute.
         if after != before or now - before.last_seen > _TOUCH_EVERY_S:
             after = replace(after, last_seen=now)
-            self._write(_path(key, "connection"), dict(after.__dict__))
+            self._write(_path(key, "connection"), after.as_document())
         return after
 
     def settings(self, key: str) -> ProjectSettings:
         """Return the saved settings of the project, defaults where none were saved."""
-        return ProjectSettings.from_dict(self._read(_path(key, "settings")) or {})
+        return ProjectSettings.from_document(self._read(_path(key, "settings")) or {})
 
     def save_settings(self, key: str, settings: ProjectSettings) -> None:
         """Replace the saved settings. Raises StoreError."""
-        self._write(_path(key, "settings"), settings.as_dict())
+        self._write(_path(key, "settings"), settings.as_document())
 
-    def read(self, key: str, name: str) -> Json | None:
-        """Return another document of the project, None where there is none."""
-        return self._read(_path(key, name))
+    def served(self, key: str) -> str | None:
+        """Return the version that Label Studio was last told to name, None where it never was."""
+        document = self._read(_path(key, "served"))
+        return None if document is None else str(document["version"])
 
-    def write(self, key: str, name: str, document: Json) -> None:
-        """Replace another document of the project. Raises StoreError."""
-        self._write(_path(key, name), document)
+    def note_served(self, key: str, version: str) -> None:
+        """Note which version Label Studio was told to name. Raises StoreError."""
+        self._write(_path(key, "served"), {"version": version})
+
+    def annotations_seen(self, key: str) -> int | None:
+        """Return how many annotations the project had when a change of them last led to a training."""
+        document = self._read(_path(key, "changes"))
+        return None if document is None else document["annotations"]
+
+    def note_annotations_seen(self, key: str, annotations: int | None) -> None:
+        """Note how many annotations the project has; None where that is not told. Raises StoreError."""
+        self._write(_path(key, "changes"), {"annotations": annotations})
+
+    def last_event(self, key: str) -> float | None:
+        """Return when an event of the project last came, seconds since the epoch. Raises StoreError."""
+        document = self._read(_path(key, "last_event"))
+        return None if document is None else float(document["at"])
+
+    def note_event(self, key: str, at: float) -> None:
+        """Note when an event of the project came. Raises StoreError."""
+        self._write(_path(key, "last_event"), {"at": at})
 
     def mark_deleted(self, key: str, *, was_missing: bool = False) -> None:
         """Note that a project is gone and drop its credentials; settings and versions stay for a while.
 
         was_missing: nobody deleted it here, so `remember` takes the mark away: whoever speaks of it has it.
         """
-        self._write(_path(key, "deleted"), {"deleted_at": self._clock(), "was_missing": was_missing})
+        self._write(_path(key, "deleted"), Deletion(self._clock(), was_missing).as_document())
         self._documents.delete(_path(key, "connection"))
         with self._lock:
             self._cache.pop(_path(key, "connection"), None)
@@ -237,8 +200,8 @@ class Projects:
 
     def deleted_at(self, key: str) -> float | None:
         """Return when a project was marked as gone, None where it is not."""
-        document = self._read(_path(key, "deleted"))
-        return None if document is None else float(document["deleted_at"])
+        deletion = self._deletion(key)
+        return None if deletion is None else deletion.deleted_at
 
     def forget(self, key: str) -> None:
         """Delete every document of a project."""
@@ -253,6 +216,10 @@ class Projects:
             self._documents.delete(_path(key, "deleted"))
             with self._lock:
                 self._cache.pop(_path(key, "deleted"), None)
+
+    def _deletion(self, key: str) -> Deletion | None:
+        document = self._read(_path(key, "deleted"))
+        return None if document is None else Deletion.from_document(document)
 
     def _join(self, short: str, key: str, joined: str | None) -> str:
         known = self.known()

@@ -9,8 +9,9 @@ from typing import Any
 from backend.errors import ParameterError
 from backend.nn.detector.backbone_catalog import validate_backbone
 from backend.service.ports import Json
+from backend.service.projects.documents import AutoTrain, ProjectSettings
 from backend.service.projects.parameters import FROM_EXTRA_PARAMS, FROM_PROJECT
-from backend.service.projects.projects import AutoTrain, Projects, ProjectSettings
+from backend.service.projects.projects import Projects
 from backend.training.parameters import (
     PARAMETER_NAMES,
     PARAMETERS,
@@ -47,7 +48,7 @@ def read_settings(projects: Projects, key: str) -> Json:
         problem = str(exc)
         params, origins = TrainingParams(), dict.fromkeys(PARAMETER_NAMES, "default")
     return {
-        "saved": saved.as_dict(),
+        "saved": saved.as_document(),
         "effective": params.as_dict(),
         "origins": origins,
         "problem": problem,

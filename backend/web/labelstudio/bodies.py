@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,8 +29,12 @@ def _empty_to_object(value: Any) -> Any:
     return {} if value is None else value
 
 
-def _empty_to_list(value: Any) -> Any:
-    return [] if value is None else value
+def _refuse_empty(tasks: list[Any]) -> list[Any]:
+    if not tasks:
+        raise ValueError(
+            "a list of at least one labelled task, or be left out to learn from what Label Studio has"
+        )
+    return tasks
 
 
 class _Body(BaseModel):
@@ -63,11 +68,10 @@ _PREDICT_PARAMS = {
     },
 }
 PredictParamsObject = Annotated[_Params, WithJsonSchema(_PREDICT_PARAMS)]
-ObjectList = Annotated[
+LabelledTasks = Annotated[
     list[JsonObject],
-    Field(max_length=MOST_TASKS),
-    BeforeValidator(_empty_to_list),
-    WithJsonSchema({"type": ["array", "null"], "items": {"type": "object"}, "maxItems": MOST_TASKS}),
+    Field(max_length=MOST_TASKS, json_schema_extra={"minItems": 1}),
+    AfterValidator(_refuse_empty),
 ]
 
 
@@ -99,10 +103,10 @@ class PredictBody(_Body):
 
 
 class TrainBody(_Body):
-    """`/train`; no annotations means: fetch them."""
+    """`/train`; without annotations they are fetched. An empty list is a mistake of the caller."""
 
     project: ProjectId
-    annotations: ObjectList = Field(default_factory=list)
+    annotations: LabelledTasks | None = None
     label_config: StrictStr | None = None
     params: TrainParams = Field(default_factory=dict)
 
@@ -186,4 +190,6 @@ def _is_type_name(part: Any) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, str | int | float | bool) or value is None:
         return repr(value)[:_SHOWN_CHARS]
+    if value == []:
+        return "an empty list"
     return {"dict": "an object", "list": "a list"}.get(type(value).__name__, type(value).__name__)

@@ -96,7 +96,7 @@ def create_blueprint(backend: Backend, model_class: ModelClassLoader) -> Bluepri
             key,
             label_config=body.label_config,
             params=body.params,
-            tasks=body.annotations or None,
+            tasks=body.annotations,
         )
         return json_response({"job": job_id}, 201)
 

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from backend.errors import ImageDecodeError, LabelStudioAuthError, QueueError
+from backend.errors import ImageDecodeError, LabelStudioAuthError, QueueError, StoreError
 from backend.service.engine.pipeline import MOST_WAITING_IMAGES
 from backend.service.predicting.answer import PredictRequest
-from backend.service.projects.projects import ProjectSettings
+from backend.service.projects.documents import ProjectSettings
 from tests.fakes import (
     RECTANGLES,
     FakeImages,
@@ -189,6 +189,28 @@ def test_a_label_that_is_gone_is_not_predicted_and_a_new_one_is_reported(tmp_pat
     entry = services.backend.predictions.predict(request(1, label_config=config))[0]
     assert [region["value"]["rectanglelabels"] for region in entry["result"]] == [["Cat"]]
     assert "has not been trained on Horse" in caplog.text
+
+
+def test_jobs_know_the_credentials_that_came_last_and_their_requests_hold_none(tmp_path):
+    images = FakeImages({f"{k}.png": picture() for k in range(1, 41)}, seconds=0.05)
+    settings = {"predict_deadline_s": 0.2, "label_studio_url": "http://ls", "label_studio_api_key": "k"}
+    services = make(tmp_path, images=images, settings=settings)
+    services.backend.predictions.predict(request(*range(1, 41), login="ann", password="opensesame"))
+    (job,) = services.queue.records(KEY)
+    assert "opensesame" not in services.documents.content[job.payload_path]
+    assert services.backend.connections.image_access(KEY, 1).password == "opensesame"
+    services.backend.predictions.predict(request(1))  # a script that says nothing of them
+    assert services.backend.connections.image_access(KEY, 1).login == "ann"
+    services.backend.predictions.predict(request(1, is_label_studio=True))  # taken out of the project
+    assert services.backend.connections.image_access(KEY, 1).login is None
+
+
+def test_credentials_that_cannot_be_kept_still_serve_their_call(tmp_path):
+    services = make(tmp_path)
+    services.documents.failure = StoreError("the disk is full")
+    [entry] = services.backend.predictions.predict(request(1, login="ann", password="opensesame"))
+    assert entry["result"]
+    assert services.images.asked[0][1].password == "opensesame"
 
 
 def test_credentials_of_the_project_go_with_the_images(tmp_path):

@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import ProjectKeyError
+from backend.service.projects.documents import AutoTrain, ProjectSettings
 from backend.service.projects.projects import (
-    AutoTrain,
     Projects,
-    ProjectSettings,
     key_of_project_object,
     parse_project_key,
     project_id,

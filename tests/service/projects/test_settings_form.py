@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from backend.service.projects.documents import ProjectSettings
 from backend.service.projects.parameters import FROM_EXTRA_PARAMS, FROM_PROJECT
-from backend.service.projects.projects import Projects, ProjectSettings
+from backend.service.projects.projects import Projects
 from backend.service.projects.settings_form import (
     SettingsRefused,
     change_settings,

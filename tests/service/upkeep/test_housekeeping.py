@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from backend.errors import LabelStudioError, QueueError
-from backend.service.projects.projects import AutoTrain, ProjectSettings
+from backend.service.projects.documents import AutoTrain, ProjectSettings
 from tests.fakes import RECTANGLES, FakeLabelStudio, add_version, make_services
 
 KEY = "7.1763750000"
@@ -164,7 +164,7 @@ def test_new_tasks_are_predicted_where_the_whole_project_was(services, keeping, 
     now[0] += 10
     keeping.tick()
     assert services.queue.jobs == {}
-    services.projects.write(KEY, "served", {"version": "v1"})
+    services.projects.note_served(KEY, "v1")
     for _ in range(5):
         services.backend.events.note("TASKS_CREATED", PROJECT)
     now[0] += 100

@@ -5,7 +5,7 @@ import pytest
 
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.label_config import parse_label_config
-from backend.service.projects.projects import ProjectSettings
+from backend.service.projects.documents import ProjectSettings
 from backend.service.versions.activation import LEAST_HELD_OUT, decide_activation, held_out_tasks, judge
 from backend.training.inputs import TrainingSample
 from backend.training.parameters import TrainingParams

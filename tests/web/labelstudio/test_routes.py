@@ -157,6 +157,17 @@ def test_train_queues_and_names_the_job(client):
     assert (second.status_code, second.json["job"]) == (409, job)
 
 
+def test_train_without_annotations_is_queued_and_an_empty_list_of_them_refused(client):
+    empty = {"project": KEY, "label_config": RECTANGLES, "annotations": []}
+    answer = client.post("/train", json=empty)
+    assert (answer.status_code, answer.json["field"]) == (400, "annotations")
+    assert "at least one labelled task" in answer.json["error"]
+    assert "got an empty list" in answer.json["error"]
+    assert client.services.queue.jobs == {}
+    for body in ({**empty, "annotations": None}, {"project": "8", "label_config": RECTANGLES}):
+        assert client.post("/train", json=body).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("params", "field", "words"),
     [
@@ -173,7 +184,7 @@ def test_train_queues_and_names_the_job(client):
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_train_refuses_parameters_naming_field_range_and_value(client, params, field, words):
-    body = {"project": KEY, "label_config": RECTANGLES, "annotations": [], "params": params}
+    body = {"project": KEY, "label_config": RECTANGLES, "params": params}
     answer = client.post("/train", data=json.dumps(body), content_type="application/json")
     assert (answer.status_code, answer.json["field"]) == (400, field)
     for word in words:
@@ -325,6 +336,7 @@ def test_a_body_that_is_no_request_is_refused_in_plain_words(client, path, body)
         ("/predict", {"tasks": [], "project": KEY, "params": []}, "params"),
         ("/predict", {"tasks": [], "project": KEY, "params": {"context": 5}}, "context"),
         ("/train", {"project": KEY, "annotations": {}}, "annotations"),
+        ("/train", {"project": KEY, "annotations": []}, "annotations"),
         ("/train", {"project": KEY, "annotations": ["x"]}, "annotations.0"),
         ("/setup", {"project": KEY, "hostname": 5}, "hostname"),
         ("/stop", {"job": 5}, "job"),
