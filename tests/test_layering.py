@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -96,8 +97,13 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def _imports(name: str, path: Path) -> Iterator[tuple[str, int]]:
-    """Yield (dotted name, line) of everything a module imports, inside functions as well."""
+@cache
+def _imports(name: str, path: Path) -> tuple[tuple[str, int], ...]:
+    """Return (dotted name, line) of everything a module imports, inside functions as well."""
+    return tuple(_read_imports(name, path))
+
+
+def _read_imports(name: str, path: Path) -> Iterator[tuple[str, int]]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
