@@ -21,9 +21,9 @@ from backend.bootstrap.web import build_housekeeping, build_panel
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.errors import ImageNotFound, LabelStudioGone
 from backend.service.backend import Backend
-from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.engine import Engine
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import Pipeline
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
@@ -321,8 +321,8 @@ class FakeServices:
     queue: Any
     images: Any
     projects: Projects
-    versions: Versions
-    network: NetworkLane
+    versions: LoadedVersions
+    batching: BatchingQueue
     connect: Callable[[str, str], Any]
     train: Any
     interactive: Any
@@ -356,7 +356,7 @@ class FakeServices:
 
     @cached_property
     def models(self) -> Models:
-        """Versions, stored and loaded."""
+        """LoadedVersions, stored and loaded."""
         return Models(self.store, self.versions)
 
     @cached_property
@@ -367,7 +367,7 @@ class FakeServices:
     @cached_property
     def engine(self) -> Engine:
         """Images and the network."""
-        return Engine(self.images, self.network, Pipeline(self.images, self.network))
+        return Engine(self.images, self.batching, Pipeline(self.images, self.batching))
 
     @cached_property
     def panel(self) -> Panel:
@@ -405,7 +405,7 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
     predictor = changes.pop("predictor", None) or FakePredictor()
     label_studio = changes.pop("label_studio", None) or FakeLabelStudio()
     projects = Projects(documents)
-    network = NetworkLane()
+    batching = BatchingQueue()
 
     def load(version_folder: Path) -> FakePredictor:
         loaded = copy.copy(predictor)
@@ -419,8 +419,8 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
         "queue": FakeQueue(),
         "images": images,
         "projects": projects,
-        "versions": Versions(store, load, is_retired=projects.is_deleted),
-        "network": network,
+        "versions": LoadedVersions(store, load, is_retired=projects.is_deleted),
+        "batching": batching,
         "connect": lambda url, token: label_studio,
         "train": FakeTrain(),
         "interactive": FakeInteractive(),

@@ -18,7 +18,7 @@ from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import RqJobQueue
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
-from backend.infra.store.versions import Versions as StoredVersions
+from backend.infra.store.versions import StoredVersions
 from backend.nn.detector.predictor import load_predictor
 from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.status import describe_job

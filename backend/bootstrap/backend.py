@@ -22,11 +22,11 @@ from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import RqJobQueue
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
-from backend.infra.store.versions import Versions as StoredVersions
+from backend.infra.store.versions import StoredVersions
 from backend.service.backend import Backend, InteractiveAnswers
-from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, NetworkLane, Streams
+from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue, Streams
 from backend.service.engine.engine import Engine
-from backend.service.engine.loaded_versions import Predictor, Versions
+from backend.service.engine.loaded_versions import LoadedVersions, Predictor
 from backend.service.engine.pipeline import Pipeline
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.requests import TrainingRequests
@@ -69,7 +69,7 @@ def build_backend(settings: Settings) -> Backend:
 
         return CoreStreams.for_device(resolve_device(settings.device), MOST_IMAGES_AT_ONCE)
 
-    network = NetworkLane(open_streams)
+    batching = BatchingQueue(open_streams)
 
     def load(folder: Path) -> Predictor:
         from backend.nn.detector.predictor import load_predictor
@@ -114,7 +114,7 @@ def build_backend(settings: Settings) -> Backend:
             url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
         )
 
-    versions = Versions(store, load, prepare_loading, is_retired=projects.is_deleted)
+    versions = LoadedVersions(store, load, prepare_loading, is_retired=projects.is_deleted)
     connections = Connections(
         projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
     )
@@ -122,22 +122,22 @@ def build_backend(settings: Settings) -> Backend:
     prepared = PreparedImages(
         images,
         versions,
-        network,
+        batching,
         load_segmenter_here,
         store.local_folder,
         SharedEncodings(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
         embedder=None if settings.sam_model_dir is None else embedder_of(settings.sam_model_dir),
     )
-    ahead = EncodeAhead(prepared, network, waiting_room, connections.label_studio)
+    ahead = EncodeAhead(prepared, batching, waiting_room, connections.label_studio)
     return join_backend(
         settings,
         projects=projects,
         connections=connections,
         models=Models(store, versions),
         jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
-        engine=Engine(images, network, Pipeline(images, network)),
-        smart_tools=Interactive(prepared, versions, network, waiting_room, followed_by=ahead.follow),
+        engine=Engine(images, batching, Pipeline(images, batching)),
+        smart_tools=Interactive(prepared, versions, batching, waiting_room, followed_by=ahead.follow),
         waiting_room=waiting_room,
         after_task=ahead.follow,
     )
@@ -199,8 +199,8 @@ def with_image_folder(
         max_bytes=settings.image_max_bytes,
         max_pixels=settings.image_max_pixels,
     )
-    network = backend.engine.network
-    return replace(backend, engine=Engine(images, network, Pipeline(images, network))), images
+    batching = backend.engine.batching
+    return replace(backend, engine=Engine(images, batching, Pipeline(images, batching))), images
 
 
 @lru_cache(maxsize=1)

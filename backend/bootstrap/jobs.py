@@ -57,7 +57,7 @@ def build_trainings(
         models=backend.models,
         jobs=backend.jobs,
         images=backend.engine.images,
-        network=backend.engine.network,
+        batching=backend.engine.batching,
         learning=learning,
         background=BackgroundRequests(backend.jobs, backend.models.loaded),
         now=backend.now,

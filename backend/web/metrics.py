@@ -86,8 +86,8 @@ def register_metrics(app: Flask, engine: Engine, queue: JobQueue) -> None:
     """Count every request and serve `/metrics`."""
     metrics = WebMetrics()
     growing = [
-        _Growing(metrics.images, lambda: engine.network.images_done),
-        _Growing(metrics.busy, lambda: engine.network.seconds_busy),
+        _Growing(metrics.images, lambda: engine.batching.images_done),
+        _Growing(metrics.busy, lambda: engine.batching.seconds_busy),
         _Growing(metrics.cached.labels("hit"), lambda: engine.images.cache_use().hits),
         _Growing(metrics.cached.labels("miss"), lambda: engine.images.cache_use().misses),
     ]

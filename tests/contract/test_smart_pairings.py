@@ -110,7 +110,7 @@ def ask(tmp_path):
         prepared = PreparedImages(
             services.images,
             services.versions,
-            services.network,
+            services.batching,
             lambda folder: Disc(),
             services.store.local_folder,
             FakeEncodingFiles(),
@@ -119,7 +119,7 @@ def ask(tmp_path):
         interactive = Interactive(
             prepared,
             services.versions,
-            services.network,
+            services.batching,
             services.waiting_room,
             followed_by=services.after_task,
             answer_within_s=60.0,
@@ -218,7 +218,7 @@ def real_services(folder):
     prepared = PreparedImages(
         images,
         fakes.versions,
-        fakes.network,
+        fakes.batching,
         lambda folder: RedInside(),
         fakes.store.local_folder,
         SharedEncodings(folder / "encodings", 1 << 24),
@@ -226,6 +226,6 @@ def real_services(folder):
     )
     room = MachineWaitingRoom(folder / "waiting")
     interactive = Interactive(
-        prepared, fakes.versions, fakes.network, room, followed_by=fakes.after_task, answer_within_s=60.0
+        prepared, fakes.versions, fakes.batching, room, followed_by=fakes.after_task, answer_within_s=60.0
     )
     return make_services(folder, images=images, interactive=interactive)

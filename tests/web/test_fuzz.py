@@ -16,7 +16,7 @@ from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import RqJobQueue
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
-from backend.infra.store.versions import Versions
+from backend.infra.store.versions import StoredVersions
 from backend.web.openapi import OPERATIONS
 from tests.panel_fakes import KEY, make_panel_services
 from tests.web.conftest import StubModel
@@ -38,7 +38,7 @@ def client(tmp_path_factory):
             folder,
             queue=RqJobQueue(redis.url),
             documents=JsonDocuments(objects),
-            store=Versions(objects, folder / "cache"),
+            store=StoredVersions(objects, folder / "cache"),
         )
         app = services.app(lambda: StubModel)
         app.testing = False

@@ -53,7 +53,7 @@ def new_version_name() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
-class Versions:
+class StoredVersions:
     """The VersionStore of `backend.service.ports`.
 
     cache_folder: where versions of a remote store are unpacked, at most cache_bytes of them. keep_versions:

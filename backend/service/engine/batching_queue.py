@@ -1,4 +1,4 @@
-"""One lane to the network for all threads of a process.
+"""The one way to the network for all threads of a process.
 
 Networks use every core by themselves, so running two at once only makes both slower (and every thread that
 calls into them keeps its own pool of workers). What comes alone gets the whole machine. Where more waits, it
@@ -37,7 +37,7 @@ MOST_LATER_IMAGES = 128
 
 
 @dataclass(frozen=True)
-class Cut:
+class DetectionLimits:
     """What the network keeps: from which score, up to which overlap, and whether masks are wanted."""
 
     confidence_threshold: float
@@ -64,21 +64,21 @@ class _Waiting:
     rank: int
     turn: int
     predictor: ImagePredictor = field(compare=False)
-    cut: Cut = field(compare=False)
+    limits: DetectionLimits = field(compare=False)
     images: Sequence[RgbImage] = field(compare=False)
     future: Future[list[Detections]] = field(compare=False)
     input_size: ImageSize | None = field(compare=False)
 
     @property
-    def group(self) -> tuple[ImagePredictor, Cut, ImageSize | None]:
+    def group(self) -> tuple[ImagePredictor, DetectionLimits, ImageSize | None]:
         """What images of one batch have in common."""
-        return self.predictor, self.cut, self.input_size
+        return self.predictor, self.limits, self.input_size
 
 
-class NetworkLane:
+class BatchingQueue:
     """Hands batches to predictors in a thread of its own, which starts with the first image.
 
-    open_streams: called once, with the first batch; without it everything runs in the lane's own thread.
+    open_streams: called once, with the first batch; without it everything runs in the queue's own thread.
     """
 
     def __init__(
@@ -96,7 +96,12 @@ class NetworkLane:
         self.seconds_busy = 0.0
 
     def submit(
-        self, predictor: ImagePredictor, images: Sequence[RgbImage], cut: Cut, *, is_bulk: bool = False
+        self,
+        predictor: ImagePredictor,
+        images: Sequence[RgbImage],
+        limits: DetectionLimits,
+        *,
+        is_bulk: bool = False,
     ) -> Future[list[Detections]]:
         """Queue images of one request; the future holds one Detections per image, in order.
 
@@ -105,17 +110,17 @@ class NetworkLane:
         future: Future[list[Detections]] = Future()
         input_size = predictor.input_size(images[0]) if images else None
         with self._condition:
-            item = _Waiting(int(is_bulk), next(self._turns), predictor, cut, images, future, input_size)
+            item = _Waiting(int(is_bulk), next(self._turns), predictor, limits, images, future, input_size)
             self._waiting.append(item)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="network-lane", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="batching-queue", daemon=True)
                 self._thread.start()
             self._condition.notify()
         return future
 
     def call(self, work: Callable[[], Any], *, is_bulk: bool = False) -> Future[Any]:
         """Run another use of the network (an encoding for a smart tool) in its turn."""
-        return self.submit(_Call(work), (), _NO_CUT, is_bulk=is_bulk)
+        return self.submit(_Call(work), (), _NO_LIMITS, is_bulk=is_bulk)
 
     @property
     def is_idle(self) -> bool:
@@ -184,7 +189,7 @@ class NetworkLane:
                 first.future.set_result(first.predictor.work())
                 return
             images = [image for item in batch for image in item.images]
-            found = _predict_in_pieces(first.predictor, images, first.cut)
+            found = _predict_in_pieces(first.predictor, images, first.limits)
         except Exception as exc:
             if len(batch) == 1:
                 first.future.set_exception(exc)
@@ -202,7 +207,7 @@ class NetworkLane:
 
     def _run_alone(self, item: _Waiting) -> None:
         try:
-            item.future.set_result(_predict_in_pieces(item.predictor, list(item.images), item.cut))
+            item.future.set_result(_predict_in_pieces(item.predictor, list(item.images), item.limits))
         except Exception as exc:
             item.future.set_exception(exc)
 
@@ -239,23 +244,25 @@ class _Call:
         raise AssertionError("a call is never batched")
 
 
-_NO_CUT = Cut(confidence_threshold=1.0, nms_threshold=1.0)
+_NO_LIMITS = DetectionLimits(confidence_threshold=1.0, nms_threshold=1.0)
 
 
-def _predict_in_pieces(predictor: ImagePredictor, images: list[RgbImage], cut: Cut) -> list[Detections]:
+def _predict_in_pieces(
+    predictor: ImagePredictor, images: list[RgbImage], limits: DetectionLimits
+) -> list[Detections]:
     """Predict, in halves where the memory does not suffice (a training may share the device)."""
     try:
         return predictor.predict(
             images,
-            confidence_threshold=cut.confidence_threshold,
-            nms_threshold=cut.nms_threshold,
-            with_masks=cut.with_masks,
-            max_regions=cut.max_regions,
+            confidence_threshold=limits.confidence_threshold,
+            nms_threshold=limits.nms_threshold,
+            with_masks=limits.with_masks,
+            max_regions=limits.max_regions,
         )
     except (RuntimeError, MemoryError) as exc:
         if not is_out_of_memory(exc) or len(images) < 2:
             raise
         logger.warning("out of memory with %d images at once; trying halves", len(images))
     middle = len(images) // 2
-    first_half = _predict_in_pieces(predictor, images[:middle], cut)
-    return first_half + _predict_in_pieces(predictor, images[middle:], cut)
+    first_half = _predict_in_pieces(predictor, images[:middle], limits)
+    return first_half + _predict_in_pieces(predictor, images[middle:], limits)

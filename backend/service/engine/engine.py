@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.pipeline import Pipeline
 from backend.service.ports import ImageSource
 
@@ -14,5 +14,5 @@ class Engine:
     """What every prediction of this process goes through; all threads share it."""
 
     images: ImageSource
-    network: NetworkLane
+    batching: BatchingQueue
     pipeline: Pipeline

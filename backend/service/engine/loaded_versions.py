@@ -67,7 +67,7 @@ class Predictor(ImagePredictor, Protocol):
         """Return the mask of what a box was drawn around, both in the orig frame."""
 
 
-class Versions:
+class LoadedVersions:
     """Knows each project's current version and keeps the last used predictors in memory.
 
     A request holds on to the predictor it was given, so activating another version drops nothing. The store

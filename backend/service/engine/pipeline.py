@@ -1,8 +1,8 @@
 """Tasks in, predictions out: images fetched and decoded, network and results at the same time.
 
-One thread (the caller's) directs. Fetching runs ahead in a few threads as far as memory allows, the network
-runs in the process's lane, and detections become regions in one more thread. The caller gets each task as
-soon as its last image is done.
+One thread (the caller's) directs. Fetching runs ahead in a few threads as far as memory allows, images wait
+for the network in the process's batching queue, and detections become regions in one more thread. The caller
+gets each task as soon as its last image is done.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import detections_to_results, make_prediction
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, RequestError
-from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, Cut, NetworkLane, RgbImage
+from backend.service.engine.batching_queue import (
+    MOST_IMAGES_AT_ONCE,
+    BatchingQueue,
+    DetectionLimits,
+    RgbImage,
+)
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.ports import ImageAccess, ImageSource, Json
 from backend.service.projects.parameters import Thresholds
@@ -97,9 +102,9 @@ def task_id_of(task: Mapping[str, Any]) -> int | None:
 class Pipeline:
     """Predicts tasks with the collaborators of one process; every `run` is independent of the others."""
 
-    def __init__(self, images: ImageSource, lane: NetworkLane) -> None:
+    def __init__(self, images: ImageSource, batching: BatchingQueue) -> None:
         self._images = images
-        self._lane = lane
+        self._batching = batching
         self._latest = math.inf
 
     def run(self, work: Work, predictor: Predictor, deadline: float | None = None) -> Iterator[Answered]:
@@ -108,7 +113,7 @@ class Pipeline:
         def seconds_left() -> float:
             return min(math.inf if deadline is None else deadline, self._latest) - time.monotonic()
 
-        run = _Run(self._images, self._lane, work, predictor, seconds_left)
+        run = _Run(self._images, self._batching, work, predictor, seconds_left)
         yield from run.broken
         if len(run.to_fetch) == 1:
             yield from run.one()
@@ -129,17 +134,17 @@ class _Run:
     def __init__(
         self,
         images: ImageSource,
-        lane: NetworkLane,
+        batching: BatchingQueue,
         work: Work,
         predictor: Predictor,
         seconds_left: Callable[[], float],
     ) -> None:
         self.images = images
-        self.lane = lane
+        self.batching = batching
         self.work = work
         self.predictor = predictor
         self.seconds_left = seconds_left
-        self.cut = Cut(work.thresholds.lowest_confidence, work.thresholds.nms)
+        self.limits = DetectionLimits(work.thresholds.lowest_confidence, work.thresholds.nms)
         self.to_fetch: deque[_Page] = deque()
         self.tasks: dict[int, _Task] = {}
         self.broken: list[Answered] = []
@@ -169,7 +174,7 @@ class _Run:
             exc_info=error if is_ours else None,
         )
 
-    # -- one image: no threads but the lane's -------------------------------------------------------------
+    # -- one image: no threads but the queue's ------------------------------------------------------------
 
     def one(self) -> Iterator[Answered]:
         page = self.to_fetch.popleft()
@@ -228,7 +233,7 @@ class _Run:
             encoder.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, image: RgbImage) -> Future[list[Detections]]:
-        return self.lane.submit(self.predictor, [image], self.cut, is_bulk=self.work.is_bulk)
+        return self.batching.submit(self.predictor, [image], self.limits, is_bulk=self.work.is_bulk)
 
     def _fetch(self, page: _Page, events: queue.SimpleQueue[_Event]) -> None:
         try:

@@ -22,7 +22,7 @@ from backend.errors import (
     TrainingStopped,
     VersionError,
 )
-from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
@@ -80,7 +80,7 @@ class Trainings:
     models: Models
     jobs: JobRequests
     images: ImageSource
-    network: NetworkLane
+    batching: BatchingQueue
     learning: Learning
     background: BackgroundRequests
     now: Callable[[], float] = time.time
@@ -225,7 +225,7 @@ class Trainings:
             job.details["stopped_by"] = outcome.stopped_early_by
         decision = decide_activation(
             self.models,
-            self.network,
+            self.batching,
             key,
             outcome.folder,
             inputs.samples,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.errors import ConflictError
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.ports import Json
 from backend.service.predicting.answer import PredictRequest, TaskPredictions
 from backend.service.projects.connections import Connections
@@ -17,7 +17,7 @@ class OnePrediction:
     """Predicts a task as `/predict` does, with the labeling config that Label Studio has now."""
 
     connections: Connections
-    versions: Versions
+    versions: LoadedVersions
     predictions: TaskPredictions
 
     def predict(self, key: str, task: Json, lowest_score: float) -> Json | None:

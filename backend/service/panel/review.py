@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.errors import ConflictError, NotFoundError, RequestError
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.panel.held_predictions import HeldPredictions
 from backend.service.ports import DocumentStore, Json, LabelStudio
 from backend.service.projects.connections import Connections
@@ -42,7 +42,7 @@ class Review:
         held: HeldPredictions,
         documents: DocumentStore,
         connections: Connections,
-        versions: Versions,
+        versions: LoadedVersions,
         predict: Predict,
         index: TaskIndex,
         clock: Callable[[], float] = time.time,

@@ -11,7 +11,7 @@ from typing import Any
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError, QueueError, StoreError
 from backend.service.engine.double_calls import OverlappingCalls
-from backend.service.engine.loaded_versions import Predictor, Versions
+from backend.service.engine.loaded_versions import LoadedVersions, Predictor
 from backend.service.engine.pipeline import Pipeline, Work, task_id_of
 from backend.service.ports import AfterTask, Json, WaitingRoom
 from backend.service.predicting.requests import BackgroundRequests
@@ -60,7 +60,7 @@ class TaskPredictions:
 
     projects: Projects
     connections: Connections
-    versions: Versions
+    versions: LoadedVersions
     pipeline: Pipeline
     background: BackgroundRequests
     waiting_room: WaitingRoom

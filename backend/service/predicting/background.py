@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelStudioError, LabelStudioGone, VersionError
-from backend.service.engine.loaded_versions import Predictor, Versions
+from backend.service.engine.loaded_versions import LoadedVersions, Predictor
 from backend.service.engine.pipeline import Pipeline, Work
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
@@ -36,7 +36,7 @@ class BackgroundPredictions:
 
     projects: Projects
     connections: Connections
-    versions: Versions
+    versions: LoadedVersions
     pipeline: Pipeline
     jobs: JobRequests
     sets_model_version: bool

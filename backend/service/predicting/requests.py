@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.errors import NotFoundError, StoreError, VersionError
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import task_id_of
 from backend.service.jobs import jobs
 from backend.service.jobs.requests import JobRequests
@@ -91,7 +91,7 @@ class BackgroundRequests:
     """Queues predictions; `backend.service.predicting.background` runs them."""
 
     jobs: JobRequests
-    versions: Versions
+    versions: LoadedVersions
 
     def finish(
         self,

@@ -29,8 +29,8 @@ from backend.core.labelstudio.prompts import (
 )
 from backend.core.labelstudio.task_pages import task_pages
 from backend.errors import AnnotationError, BackendError
-from backend.service.engine.batching_queue import NetworkLane
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.batching_queue import BatchingQueue
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
 from backend.service.smart_tools.prepared_images import PreparedImages
 
@@ -58,8 +58,8 @@ class Interactive:
     def __init__(
         self,
         prepared: PreparedImages,
-        versions: Versions,
-        lane: NetworkLane,
+        versions: LoadedVersions,
+        batching: BatchingQueue,
         waiting_room: WaitingRoom,
         *,
         followed_by: AfterTask,
@@ -69,7 +69,7 @@ class Interactive:
         """Join the collaborators; followed_by is told of each task for which there was an answer."""
         self._prepared = prepared
         self._versions = versions
-        self._lane = lane
+        self._batching = batching
         self._waiting_room = waiting_room
         self._followed_by = followed_by
         self._answer_within_s = answer_within_s
@@ -156,7 +156,7 @@ class Interactive:
         label_index = ready.labels.index(request.label) if request.label in ready.labels else None
         answers = []
         for prompts in objects:
-            turn = self._lane.call(
+            turn = self._batching.call(
                 partial(ready.segmenter.segment, ready.encoding, prompts, label_index, ready.detector)
             )
             found: SegmentedObject | None = turn.result(timeout=max(0.0, deadline - time.monotonic()))

@@ -3,7 +3,7 @@
 After a prompt or a prediction for one task, its own image comes first, then the next unlabelled tasks of its
 project, listed through Label Studio's API. Their images are encoded one by one, each only after no web
 process of the machine had anybody waiting for a moment. A newer wish replaces an older one; a request that
-comes in meanwhile passes ahead in the network's lane.
+comes in meanwhile goes first in the batching queue.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.errors import BackendError, ProjectKeyError
-from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.pipeline import task_id_of
 from backend.service.ports import ImageAccess, Json, LabelStudio, WaitingRoom
 from backend.service.projects.projects import project_id
@@ -50,7 +50,7 @@ class EncodeAhead:
     def __init__(
         self,
         prepared: PreparedImages,
-        lane: NetworkLane,
+        batching: BatchingQueue,
         waiting_room: WaitingRoom,
         label_studio: Callable[[str], LabelStudio],
         *,
@@ -59,7 +59,7 @@ class EncodeAhead:
     ) -> None:
         """label_studio: gives the API by project key."""
         self._prepared = prepared
-        self._lane = lane
+        self._batching = batching
         self._waiting_room = waiting_room
         self._label_studio = label_studio
         self._idle_s = idle_s
@@ -116,7 +116,7 @@ class EncodeAhead:
                 if self._wish is not None:
                     return False
             idle_s = self._waiting_room.seconds_empty()
-            if self._lane.is_idle and idle_s >= self._idle_s:
+            if self._batching.is_idle and idle_s >= self._idle_s:
                 return True
             time.sleep(max(0.02, min(self._idle_s - idle_s, 0.2)))
         return False

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from backend.core.geometry.instances import FloatArray
 from backend.core.labelstudio.prompts import HINT_LIMITS
-from backend.service.engine.batching_queue import NetworkLane, RgbImage
-from backend.service.engine.loaded_versions import NOT_TRAINED, Predictor, Versions
+from backend.service.engine.batching_queue import BatchingQueue, RgbImage
+from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions, Predictor
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
 from backend.service.smart_tools.encodings import EncodingCache, EncodingKey, Sized
 
@@ -86,8 +86,8 @@ class PreparedImages:
     def __init__(
         self,
         images: ImageSource,
-        versions: Versions,
-        lane: NetworkLane,
+        versions: LoadedVersions,
+        batching: BatchingQueue,
         load_segmenter: LoadSegmenter,
         version_folder: Callable[[str, str], Path],
         files: EncodingFiles,
@@ -101,7 +101,7 @@ class PreparedImages:
         """
         self._images = images
         self._versions = versions
-        self._lane = lane
+        self._batching = batching
         self._load_segmenter = load_segmenter
         self._version_folder = version_folder
         self._embedder = embedder
@@ -136,7 +136,7 @@ class PreparedImages:
     def warm_up(self) -> None:
         """Load the general network and run it once, before the first annotator waits for it."""
         segmenter = self._segmenter("", None).result()
-        self._lane.call(segmenter.warm_up).result()
+        self._batching.call(segmenter.warm_up).result()
 
     def _encoding(
         self,
@@ -154,10 +154,10 @@ class PreparedImages:
             detections = maps = features = None
             if predictor is not None:
                 look = partial(predictor.look, image, **HINT_LIMITS)
-                detections, maps = self._lane.call(look, is_bulk=is_bulk).result()
+                detections, maps = self._batching.call(look, is_bulk=is_bulk).result()
             if self._embedder is not None:
                 embed = partial(self._embedder.embed, image)
-                features = self._lane.call(embed, is_bulk=is_bulk).result()
+                features = self._batching.call(embed, is_bulk=is_bulk).result()
             return encode_image(image, detections, maps, features)
 
         version = NOT_TRAINED if predictor is None else predictor.version

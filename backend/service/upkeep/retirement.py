@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from backend.errors import LabelStudioError, LabelStudioGone
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.jobs.requests import JobRequests
 from backend.service.predicting.pushing import drop_kept
 from backend.service.projects.connections import Connections
@@ -23,7 +23,7 @@ class Retirement:
 
     projects: Projects
     connections: Connections
-    versions: Versions
+    versions: LoadedVersions
     jobs: JobRequests
 
     def delete(self, key: str, *, was_missing: bool = False) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from backend.core.geometry.instances import Detections
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, FetchError
-from backend.service.engine.batching_queue import Cut, NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue, DetectionLimits
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.ports import Json
 from backend.service.versions.models import Models
@@ -55,7 +55,7 @@ def held_out_tasks(samples: Sequence[TrainingSample]) -> list[int]:
 
 def decide_activation(
     models: Models,
-    network: NetworkLane,
+    batching: BatchingQueue,
     key: str,
     folder: Path,
     samples: Sequence[TrainingSample],
@@ -87,7 +87,7 @@ def decide_activation(
         champion = models.loaded.predictor(key, current)
         assert champion is not None
         challenger = models.loaded.load_folder(folder)
-        return _compare(network, current, champion, challenger, chosen, labels, params)
+        return _compare(batching, current, champion, challenger, chosen, labels, params)
     except BackendError as exc:
         logger.warning("project %s: no comparison with version %s: %s", key, current, exc)
         return Decision(True, f"it serves without comparison: {exc}")
@@ -137,7 +137,7 @@ def _tags(config: LabelConfig) -> set[tuple[str, str, str, tuple[str, ...]]]:
 
 
 def _compare(
-    network: NetworkLane,
+    batching: BatchingQueue,
     current: str,
     champion: Predictor,
     challenger: Predictor,
@@ -147,7 +147,7 @@ def _compare(
 ) -> Decision:
     before: list[Counts] = []
     after: list[Counts] = []
-    cut = Cut(params.confidence_threshold, params.nms_threshold, with_masks=False)
+    limits = DetectionLimits(params.confidence_threshold, params.nms_threshold, with_masks=False)
     for start in range(0, len(samples), _IMAGES_AT_ONCE):
         batch, images = [], []
         for sample in samples[start : start + _IMAGES_AT_ONCE]:
@@ -157,7 +157,7 @@ def _compare(
             except FetchError as exc:
                 logger.warning("task %s is left out of the comparison: %s", sample.task_id, exc)
         for predictor, counts in ((champion, before), (challenger, after)):
-            found = network.submit(predictor, images, cut, is_bulk=True).result() if images else []
+            found = batching.submit(predictor, images, limits, is_bulk=True).result() if images else []
             for sample, detections in zip(batch, found, strict=True):
                 counts.append(_count(_relabelled(detections, predictor.labels, labels), sample, len(labels)))
     if len(before) < LEAST_HELD_OUT:

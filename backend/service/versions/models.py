@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.service.engine.loaded_versions import Versions
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.ports import VersionStore
 
 
@@ -13,4 +13,4 @@ class Models:
     """store: every published version, for all processes. loaded: what this process serves."""
 
     store: VersionStore
-    loaded: Versions
+    loaded: LoadedVersions

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.store.objects import STAGING_FOLDER, FolderStore, open_object_store
-from backend.infra.store.versions import POINTER_TTL_S, REPORTED_FOR_S, Versions, new_version_name
+from backend.infra.store.versions import POINTER_TTL_S, REPORTED_FOR_S, StoredVersions, new_version_name
 
 LABELS = ["a", "b"]
 CARD = {"architecture": {"backbone": "resnet18", "label_count": 2, "image_size_px": 416}, "labels": LABELS}
@@ -39,11 +39,11 @@ def objects(request, tmp_path):
 
 @pytest.fixture
 def store(objects, tmp_path, clock):
-    return Versions(objects, tmp_path / "cache", keep_versions=2, clock=clock)
+    return StoredVersions(objects, tmp_path / "cache", keep_versions=2, clock=clock)
 
 
 def replica(objects, tmp_path, clock):
-    return Versions(objects, tmp_path / "cache-of-another", keep_versions=2, clock=clock)
+    return StoredVersions(objects, tmp_path / "cache-of-another", keep_versions=2, clock=clock)
 
 
 def trained(tmp_path, content=WEIGHTS, prompt=None):
@@ -266,7 +266,7 @@ class TestMoving:
 
 def test_a_full_disk_while_publishing_leaves_the_old_version_serving(tmp_path):
     objects = FolderStore(tmp_path / "store")
-    store = Versions(objects, tmp_path / "cache")
+    store = StoredVersions(objects, tmp_path / "cache")
     publish(store, tmp_path, "v1")
     folder = trained(tmp_path, save({"w": np.zeros(100_000, np.float32)}))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -287,7 +287,7 @@ def test_a_full_disk_while_publishing_leaves_the_old_version_serving(tmp_path):
 
 def test_the_cache_of_a_remote_store_is_bounded(tmp_path):
     objects = open_object_store(f"memory://{tmp_path.name}")
-    store = Versions(objects, tmp_path / "cache", keep_versions=9, cache_bytes=3 * len(WEIGHTS))
+    store = StoredVersions(objects, tmp_path / "cache", keep_versions=9, cache_bytes=3 * len(WEIGHTS))
     for number in range(5):
         publish(store, tmp_path, f"v{number}")
         store.local_folder(KEY, f"v{number}")
@@ -298,7 +298,7 @@ def test_the_cache_of_a_remote_store_is_bounded(tmp_path):
 
 def test_a_copy_damaged_on_this_disk_is_fetched_again(tmp_path):
     objects = open_object_store(f"memory://{tmp_path.name}")
-    store = Versions(objects, tmp_path / "cache")
+    store = StoredVersions(objects, tmp_path / "cache")
     publish(store, tmp_path, "v1")
     copy = store.local_folder(KEY, "v1") / "weights.safetensors"
     for rubbish in (WEIGHTS[:-1] + b"?", WEIGHTS[:-9], b""):
@@ -309,8 +309,8 @@ def test_a_copy_damaged_on_this_disk_is_fetched_again(tmp_path):
 
 def test_threads_that_want_the_same_remote_version_all_get_it(tmp_path):
     objects = open_object_store(f"memory://{tmp_path.name}")
-    publish(Versions(objects, tmp_path / "a"), tmp_path, "v1")
-    store, folders = Versions(objects, tmp_path / "b"), []
+    publish(StoredVersions(objects, tmp_path / "a"), tmp_path, "v1")
+    store, folders = StoredVersions(objects, tmp_path / "b"), []
     threads = [
         threading.Thread(target=lambda: folders.append(store.local_folder(KEY, "v1"))) for _ in range(8)
     ]
@@ -323,7 +323,7 @@ def test_threads_that_want_the_same_remote_version_all_get_it(tmp_path):
 
 
 def test_an_unchanged_version_is_hashed_once(tmp_path):
-    store = Versions(FolderStore(tmp_path / "store"), tmp_path / "cache")
+    store = StoredVersions(FolderStore(tmp_path / "store"), tmp_path / "cache")
     publish(store, tmp_path, "v1")
     folder = store.local_folder(KEY, "v1")
     stat = (folder / "weights.safetensors").stat()

@@ -12,7 +12,7 @@ from backend.errors import StoreError, VersionError
 from backend.infra.store.checkpoint_copies import CheckpointCopies
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
-from backend.infra.store.versions import Versions
+from backend.infra.store.versions import StoredVersions
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 CARD = {"architecture": {"backbone": "resnet18", "label_count": 1}, "labels": ["a"]}
@@ -57,8 +57,8 @@ def test_objects_and_documents(objects, tmp_path):
 def test_versions_travel_between_machines_that_share_no_disk(objects, tmp_path):
     weights = save({"w": np.arange(5000, dtype=np.float32)})
     (tmp_path / "weights.safetensors").write_bytes(weights)
-    trainer = Versions(objects, tmp_path / "trainer")
-    web = Versions(open_object_store(objects.location), tmp_path / "web")
+    trainer = StoredVersions(objects, tmp_path / "trainer")
+    web = StoredVersions(open_object_store(objects.location), tmp_path / "web")
     trainer.publish("7", "v1", tmp_path, CARD, activate=True)
     assert web.current("7") == "v1"
     assert (web.local_folder("7", "v1") / "weights.safetensors").read_bytes() == weights
@@ -69,7 +69,7 @@ def test_versions_travel_between_machines_that_share_no_disk(objects, tmp_path):
     assert [card["version"] for card in web.list("7")] == ["v1"]
     objects.put_bytes("projects/7/versions/v1/weights.safetensors", weights[:-1] + b"?")
     with pytest.raises(VersionError, match="SHA-256"):
-        Versions(objects, tmp_path / "late").local_folder("7", "v1")
+        StoredVersions(objects, tmp_path / "late").local_folder("7", "v1")
 
 
 def test_a_checkpoint_travels_to_another_machine(objects, tmp_path):

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from backend.core.geometry.instances import ImageSize
-from backend.service.engine.batching_queue import MOST_LATER_IMAGES, Cut, NetworkLane
+from backend.service.engine.batching_queue import MOST_LATER_IMAGES, BatchingQueue, DetectionLimits
 from tests.fakes import FakePredictor, picture
 
-CUT = Cut(0.3, 0.4)
+LIMITS = DetectionLimits(0.3, 0.4)
 
 
 class Gate(FakePredictor):
-    """Holds the lane with its first batch until it is opened, so that others have to wait."""
+    """Holds the queue with its first batch until it is opened, so that others have to wait."""
 
     def __init__(self):
         super().__init__()
@@ -30,18 +30,18 @@ class Gate(FakePredictor):
 
 @pytest.fixture
 def held():
-    lane, gate = NetworkLane(), Gate()
-    first = lane.submit(gate, [picture()], CUT)
+    batching, gate = BatchingQueue(), Gate()
+    first = batching.submit(gate, [picture()], LIMITS)
     assert gate.entered.wait(5)
-    yield lane, gate
+    yield batching, gate
     gate.opened.set()
     first.result(5)
 
 
 def test_requests_share_a_batch_of_bounded_size(held):
-    lane, gate = held
+    batching, gate = held
     predictor = FakePredictor()
-    futures = [lane.submit(predictor, [picture(10 + k)], CUT) for k in range(20)]
+    futures = [batching.submit(predictor, [picture(10 + k)], LIMITS) for k in range(20)]
     gate.opened.set()
     for k, future in enumerate(futures):
         [found] = future.result(5)
@@ -65,20 +65,22 @@ class Shaped(FakePredictor):
 
 
 def test_images_of_one_input_size_go_together(held):
-    lane, gate = held
+    batching, gate = held
     predictor = Shaped()
     widths = [30, 20] * 8
-    futures = [lane.submit(predictor, [picture(width)], CUT, is_bulk=True) for width in widths]
+    futures = [batching.submit(predictor, [picture(width)], LIMITS, is_bulk=True) for width in widths]
     gate.opened.set()
     assert [future.result(5)[0].size.width for future in futures] == widths
     assert predictor.widths == [[30] * 8, [20] * 8]
 
 
 def test_fuller_batches_of_long_requests_go_first(held):
-    lane, gate = held
+    batching, gate = held
     predictor, other = Shaped(), Shaped()
-    futures = [lane.submit(predictor, [picture(width)], CUT, is_bulk=True) for width in (20, 30, 40, 40)]
-    futures += [lane.submit(other, [picture(50)], CUT, is_bulk=True) for _ in range(3)]
+    futures = [
+        batching.submit(predictor, [picture(width)], LIMITS, is_bulk=True) for width in (20, 30, 40, 40)
+    ]
+    futures += [batching.submit(other, [picture(50)], LIMITS, is_bulk=True) for _ in range(3)]
     gate.opened.set()
     for future in futures:
         future.result(5)
@@ -87,10 +89,12 @@ def test_fuller_batches_of_long_requests_go_first(held):
 
 
 def test_a_rare_shape_does_not_wait_for_ever(held):
-    lane, gate = held
+    batching, gate = held
     predictor = Shaped()
-    rare = lane.submit(predictor, [picture(20)], CUT, is_bulk=True)
-    futures = [lane.submit(predictor, [picture(30)], CUT, is_bulk=True) for _ in range(MOST_LATER_IMAGES + 2)]
+    rare = batching.submit(predictor, [picture(20)], LIMITS, is_bulk=True)
+    futures = [
+        batching.submit(predictor, [picture(30)], LIMITS, is_bulk=True) for _ in range(MOST_LATER_IMAGES + 2)
+    ]
     gate.opened.set()
     for future in (rare, *futures):
         future.result(5)
@@ -98,9 +102,9 @@ def test_a_rare_shape_does_not_wait_for_ever(held):
 
 
 def test_what_is_not_part_of_a_long_request_goes_in_its_turn(held):
-    lane, gate = held
+    batching, gate = held
     predictor = Shaped()
-    futures = [lane.submit(predictor, [picture(width)], CUT) for width in (20, 30, 30)]
+    futures = [batching.submit(predictor, [picture(width)], LIMITS) for width in (20, 30, 30)]
     gate.opened.set()
     for future in futures:
         future.result(5)
@@ -108,12 +112,12 @@ def test_what_is_not_part_of_a_long_request_goes_in_its_turn(held):
 
 
 def test_other_thresholds_or_versions_do_not_share(held):
-    lane, gate = held
+    batching, gate = held
     one, other = FakePredictor(), FakePredictor()
     futures = [
-        lane.submit(one, [picture()], CUT),
-        lane.submit(one, [picture()], Cut(0.9, 0.4)),
-        lane.submit(other, [picture()], CUT),
+        batching.submit(one, [picture()], LIMITS),
+        batching.submit(one, [picture()], DetectionLimits(0.9, 0.4)),
+        batching.submit(other, [picture()], LIMITS),
     ]
     gate.opened.set()
     for future in futures:
@@ -123,24 +127,25 @@ def test_other_thresholds_or_versions_do_not_share(held):
 
 
 def test_single_images_pass_long_requests(held):
-    lane, gate = held
+    batching, gate = held
     done = []
     bulk, single = FakePredictor(), FakePredictor()
     for predictor, is_bulk in ((bulk, True), (single, False)):
-        future = lane.submit(predictor, [picture()], CUT, is_bulk=is_bulk)
+        future = batching.submit(predictor, [picture()], LIMITS, is_bulk=is_bulk)
         future.add_done_callback(lambda _, predictor=predictor: done.append(predictor))
         last = future
     gate.opened.set()
     last.result(5)
-    lane.call(lambda: None, is_bulk=True).result(5)
+    batching.call(lambda: None, is_bulk=True).result(5)
     assert done == [single, bulk]
 
 
 def test_an_error_costs_only_the_request_that_has_it(held):
-    lane, gate = held
+    batching, gate = held
     predictor = FakePredictor()
     predictor.failure = lambda images: ValueError("odd") if any(i.shape[1] == 7 for i in images) else None
-    good, bad = lane.submit(predictor, [picture()], CUT), lane.submit(predictor, [picture(7)], CUT)
+    good = batching.submit(predictor, [picture()], LIMITS)
+    bad = batching.submit(predictor, [picture(7)], LIMITS)
     gate.opened.set()
     assert len(good.result(5)) == 1
     with pytest.raises(ValueError, match="odd"):
@@ -148,31 +153,31 @@ def test_an_error_costs_only_the_request_that_has_it(held):
 
 
 def test_who_gave_up_is_not_predicted(held):
-    lane, gate = held
+    batching, gate = held
     predictor = FakePredictor()
-    future = lane.submit(predictor, [picture()], CUT)
+    future = batching.submit(predictor, [picture()], LIMITS)
     assert future.cancel()
     gate.opened.set()
-    lane.call(lambda: None, is_bulk=True).result(5)
+    batching.call(lambda: None, is_bulk=True).result(5)
     assert predictor.batches == []
 
 
 def test_other_work_runs_in_its_turn_and_raises_to_its_caller():
-    lane = NetworkLane()
-    assert lane.call(lambda: 7).result(5) == 7
+    batching = BatchingQueue()
+    assert batching.call(lambda: 7).result(5) == 7
 
     def fail():
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        lane.call(fail).result(5)
-    assert lane.call(lambda: 8).result(5) == 8
+        batching.call(fail).result(5)
+    assert batching.call(lambda: 8).result(5) == 8
 
 
 def test_a_network_that_raises_torchs_own_error_is_asked_in_halves():
     predictor = FakePredictor()
     predictor.failure = lambda images: torch.OutOfMemoryError("no memory left") if len(images) > 2 else None
-    found = NetworkLane().submit(predictor, [picture(k) for k in range(10, 18)], CUT).result(5)
+    found = BatchingQueue().submit(predictor, [picture(k) for k in range(10, 18)], LIMITS).result(5)
     assert [each.size.width for each in found] == list(range(10, 18))
     assert predictor.batches == [8, 4, 2, 2, 4, 2, 2]
 
@@ -207,41 +212,41 @@ class Watched(FakePredictor):
 
 
 @pytest.fixture
-def streaming() -> Iterator[tuple[NetworkLane, Watched]]:
-    """A lane of two streams, one of which is held."""
+def streaming() -> Iterator[tuple[BatchingQueue, Watched]]:
+    """A queue of two streams, one of which is held."""
     streams, watched = Threads(), Watched()
-    lane = NetworkLane(lambda: streams)
+    batching = BatchingQueue(lambda: streams)
     gate = Gate()
-    alone = lane.submit(
-        gate, [picture()], CUT
-    )  # in the lane's own thread, so that the next two wait together
+    alone = batching.submit(
+        gate, [picture()], LIMITS
+    )  # in the queue's own thread, so that the next two wait together
     assert gate.entered.wait(5)
-    held = lane.submit(watched, [picture(7)], CUT)
-    other = lane.submit(watched, [picture(8)], CUT)
+    held = batching.submit(watched, [picture(7)], LIMITS)
+    other = batching.submit(watched, [picture(8)], LIMITS)
     gate.opened.set()
     alone.result(5)
     other.result(5)
     assert watched.entered.wait(5)
-    yield lane, watched
+    yield batching, watched
     watched.opened.set()
     held.result(5)
     streams.pool.shutdown()
 
 
 def test_a_stream_that_is_done_does_not_wait_for_the_other(streaming):
-    lane, watched = streaming
+    batching, watched = streaming
     for k in range(3):
-        assert lane.submit(watched, [picture(20 + k)], CUT).result(5)[0].size.width == 20 + k
+        assert batching.submit(watched, [picture(20 + k)], LIMITS).result(5)[0].size.width == 20 + k
     assert not watched.opened.is_set()
-    assert not lane.is_idle
+    assert not batching.is_idle
 
 
 def test_no_stream_takes_more_than_its_share_of_what_waits():
     streams, gate, predictor = Threads(), Gate(), FakePredictor()
-    lane = NetworkLane(lambda: streams)
-    first = lane.submit(gate, [picture()], CUT)
+    batching = BatchingQueue(lambda: streams)
+    first = batching.submit(gate, [picture()], LIMITS)
     assert gate.entered.wait(5)
-    futures = [lane.submit(predictor, [picture(10 + k)], CUT, is_bulk=True) for k in range(10)]
+    futures = [batching.submit(predictor, [picture(10 + k)], LIMITS, is_bulk=True) for k in range(10)]
     gate.opened.set()
     first.result(5)
     assert [future.result(5)[0].size.width for future in futures] == list(range(10, 20))
@@ -251,13 +256,13 @@ def test_no_stream_takes_more_than_its_share_of_what_waits():
 
 
 def test_what_comes_alone_has_the_machine_to_itself(streaming):
-    lane, watched = streaming
+    batching, watched = streaming
     watched.opened.set()
-    while not lane.is_idle:
+    while not batching.is_idle:
         time.sleep(0.01)
-    lane.submit(watched, [picture()], CUT).result(5)
-    assert watched.threads[-1] == "network-lane"
-    assert {name.split("_")[0] for name in watched.threads[:-1]} <= {"stream", "network-lane"}
+    batching.submit(watched, [picture()], LIMITS).result(5)
+    assert watched.threads[-1] == "batching-queue"
+    assert {name.split("_")[0] for name in watched.threads[:-1]} <= {"stream", "batching-queue"}
     assert any(name.startswith("stream") for name in watched.threads)
 
 
@@ -265,17 +270,17 @@ def test_without_streams_it_goes_on_in_one_thread():
     def fail():
         raise RuntimeError("no such device")
 
-    found = NetworkLane(fail).submit(FakePredictor(), [picture(12)], CUT).result(5)
+    found = BatchingQueue(fail).submit(FakePredictor(), [picture(12)], LIMITS).result(5)
     assert found[0].size.width == 12
 
 
 def test_seconds_of_streams_that_run_together_count_once(streaming):
-    lane, watched = streaming
-    also_held = lane.submit(watched, [picture(7)], CUT)
+    batching, watched = streaming
+    also_held = batching.submit(watched, [picture(7)], LIMITS)
     time.sleep(0.3)
     watched.opened.set()
     also_held.result(5)
-    while not lane.is_idle:
+    while not batching.is_idle:
         time.sleep(0.01)
-    assert 0.3 < lane.seconds_busy < time.perf_counter() - watched.began
-    assert lane.images_done == 4
+    assert 0.3 < batching.seconds_busy < time.perf_counter() - watched.began
+    assert batching.images_done == 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import VersionError
-from backend.service.engine.loaded_versions import NOT_TRAINED, Versions
+from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from tests.fakes import FakePredictor, FakeVersionStore
 
 KEY = "7.1"
@@ -35,7 +35,7 @@ class Loader:
 
 
 def test_before_any_training(store):
-    versions = Versions(store, Loader())
+    versions = LoadedVersions(store, Loader())
     assert versions.reported(KEY) == NOT_TRAINED
     assert versions.predictor(KEY) is None
 
@@ -43,7 +43,7 @@ def test_before_any_training(store):
 def test_a_predictor_is_loaded_once_for_all_threads(store):
     publish(store, "v1")
     load = Loader(seconds=0.1)
-    versions, found = Versions(store, load), []
+    versions, found = LoadedVersions(store, load), []
     threads = [threading.Thread(target=lambda: found.append(versions.predictor(KEY))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -56,7 +56,7 @@ def test_a_predictor_is_loaded_once_for_all_threads(store):
 def test_another_version_is_noticed_and_the_old_one_lives_on_for_who_has_it(store):
     now = [0.0]
     publish(store, "v1")
-    versions = Versions(store, Loader(), clock=lambda: now[0])
+    versions = LoadedVersions(store, Loader(), clock=lambda: now[0])
     old = versions.predictor(KEY)
     publish(store, "v2")
     assert versions.current(KEY) == "v1"
@@ -67,7 +67,7 @@ def test_another_version_is_noticed_and_the_old_one_lives_on_for_who_has_it(stor
 
 def test_a_change_made_here_is_seen_at_once(store):
     publish(store, "v1")
-    versions = Versions(store, Loader())
+    versions = LoadedVersions(store, Loader())
     assert versions.current(KEY) == "v1"
     publish(store, "v2")
     versions.look_again(KEY)
@@ -79,7 +79,7 @@ def test_a_damaged_version_gives_way_to_the_newest_good_one(store, caplog):
         publish(store, version)
     load = Loader()
     load.damaged = {"v3"}
-    versions = Versions(store, load)
+    versions = LoadedVersions(store, load)
     assert versions.predictor(KEY).version == "v2"
     assert versions.reported(KEY) == "v2"
     assert "v3 cannot be loaded: weights are damaged" in caplog.text
@@ -89,7 +89,7 @@ def test_nothing_serves_where_every_version_is_damaged(store):
     publish(store, "v1")
     load = Loader()
     load.damaged = {"v1"}
-    versions = Versions(store, load)
+    versions = LoadedVersions(store, load)
     assert versions.predictor(KEY) is None
     assert versions.reported(KEY) == NOT_TRAINED
 
@@ -97,7 +97,7 @@ def test_nothing_serves_where_every_version_is_damaged(store):
 def test_a_version_asked_for_by_name_must_load(store):
     publish(store, "v1")
     with pytest.raises(VersionError):
-        Versions(store, Loader()).predictor(KEY, "v404")
+        LoadedVersions(store, Loader()).predictor(KEY, "v404")
 
 
 def test_an_error_of_the_loader_becomes_a_version_error(store):
@@ -107,14 +107,14 @@ def test_an_error_of_the_loader_becomes_a_version_error(store):
         raise KeyError("backbone")
 
     with pytest.raises(VersionError, match="backbone"):
-        Versions(store, load).predictor(KEY, "v1")
+        LoadedVersions(store, load).predictor(KEY, "v1")
 
 
 def test_only_the_last_used_stay_in_memory(store):
     for key in ("1", "2", "3"):
         publish(store, "v1", key)
     load = Loader()
-    versions = Versions(store, load, most_loaded=2)
+    versions = LoadedVersions(store, load, most_loaded=2)
     for key in ("1", "2", "1", "3", "1", "2"):
         versions.predictor(key)
     assert len(versions.loaded()) == 2
@@ -123,7 +123,7 @@ def test_only_the_last_used_stay_in_memory(store):
 
 def test_a_retired_project_serves_nothing(store):
     publish(store, "v1")
-    assert Versions(store, Loader(), is_retired=lambda key: key == KEY).current(KEY) is None
+    assert LoadedVersions(store, Loader(), is_retired=lambda key: key == KEY).current(KEY) is None
 
 
 def test_a_predictor_is_ready_at_once_while_another_version_is_loaded(store):
@@ -135,7 +135,7 @@ def test_a_predictor_is_ready_at_once_while_another_version_is_loaded(store):
         return FakePredictor(version=folder.name)
 
     now = [0.0]
-    versions = Versions(store, load, clock=lambda: now[0])
+    versions = LoadedVersions(store, load, clock=lambda: now[0])
     assert versions.ready_predictor(KEY, 30) is None
     publish(store, "v1")
     now[0] += 10
@@ -150,7 +150,7 @@ def test_a_predictor_is_ready_at_once_while_another_version_is_loaded(store):
 
 def test_nothing_is_ready_in_time_where_the_only_version_takes_longer(store):
     may_load = threading.Event()
-    versions = Versions(store, lambda folder: may_load.wait(30) and FakePredictor(version=folder.name))
+    versions = LoadedVersions(store, lambda folder: may_load.wait(30) and FakePredictor(version=folder.name))
     publish(store, "v1")
     assert versions.ready_predictor(KEY, 0.05) is None
     may_load.set()
@@ -162,6 +162,6 @@ def test_a_damaged_version_is_passed_over_when_one_is_wanted_at_once(store):
     load.damaged.add("v2")
     publish(store, "v1")
     publish(store, "v2")
-    versions = Versions(store, load)
+    versions = LoadedVersions(store, load)
     assert versions.ready_predictor(KEY, 30).version == "v1"
     assert versions.reported(KEY) == "v1"

@@ -13,7 +13,7 @@ from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.errors import VersionError
 from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
-from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.prepared_images import PreparedImages
@@ -74,11 +74,11 @@ class CountingSegmenter:
 
 def make(predictor=None, images=None, load=None, answer_within_s=60.0, followed_by=None) -> Interactive:
     """Return the real thing over fakes; by default with more time than a busy machine can need."""
-    versions, lane = FakeVersions(predictor), NetworkLane()
+    versions, batching = FakeVersions(predictor), BatchingQueue()
     prepared = PreparedImages(
         images or FakeImages({"scene.png": scene()}),
         versions,
-        lane,
+        batching,
         load or load_segmenter,
         lambda key, version: Path("/nonexistent"),
         FakeEncodingFiles(),
@@ -87,7 +87,7 @@ def make(predictor=None, images=None, load=None, answer_within_s=60.0, followed_
     return Interactive(
         prepared,
         versions,
-        lane,
+        batching,
         FakeWaitingRoom(),
         followed_by=followed_by or (lambda key, task, config, access: None),
         answer_within_s=answer_within_s,

@@ -8,7 +8,7 @@ import pytest
 
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelStudioError
-from backend.service.engine.batching_queue import NetworkLane
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.encode_ahead import EncodeAhead
 from tests.fakes import FakeWaitingRoom
@@ -59,10 +59,10 @@ def task(task_id: int, labelled: bool = False) -> dict:
     }
 
 
-def ahead_of(label_studio, lane=None, room=None, **more):
+def ahead_of(label_studio, batching=None, room=None, **more):
     prepared = FakePrepared()
     ahead = EncodeAhead(
-        prepared, lane or NetworkLane(), room or FakeWaitingRoom(), lambda key: label_studio, **more
+        prepared, batching or BatchingQueue(), room or FakeWaitingRoom(), lambda key: label_studio, **more
     )
     return ahead, prepared
 
@@ -97,10 +97,10 @@ def test_nothing_is_prepared_while_somebody_waits():
 
 
 def test_a_busy_network_is_left_alone():
-    lane = NetworkLane()
+    batching = BatchingQueue()
     release = threading.Event()
-    busy = lane.call(lambda: release.wait(5))
-    ahead, prepared = ahead_of(FakeLabelStudio([task(k) for k in range(1, 9)]), lane=lane, idle_s=0.0)
+    busy = batching.call(lambda: release.wait(5))
+    ahead, prepared = ahead_of(FakeLabelStudio([task(k) for k in range(1, 9)]), batching=batching, idle_s=0.0)
     ahead.follow(KEY, task(1), CONFIG, ACCESS)
     time.sleep(0.3)
     assert prepared.prepared == []

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from backend.nn.prompts.segmenter import encode_image
-from backend.service.engine.batching_queue import NetworkLane
-from backend.service.engine.loaded_versions import NOT_TRAINED, Versions
+from backend.service.engine.batching_queue import BatchingQueue
+from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.prepared_images import Embedder, Prepared, PreparedImages
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
@@ -28,11 +28,11 @@ def make(
     tmp_path, *, load=None, images=None, files=None, memory_bytes=64 << 20, load_segmenter=None, embedder=None
 ):
     store = FakeVersionStore(tmp_path)
-    versions = Versions(store, load or (lambda folder: FakePredictor(version=folder.name)))
+    versions = LoadedVersions(store, load or (lambda folder: FakePredictor(version=folder.name)))
     prepared = PreparedImages(
         images or AnyImage(),
         versions,
-        NetworkLane(),
+        BatchingQueue(),
         load_segmenter or (lambda folder: f"segmenter of {folder.name if folder else 'all'}"),
         store.local_folder,
         files or FakeEncodingFiles(),

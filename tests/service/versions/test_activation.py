@@ -39,7 +39,7 @@ def decide(services, tmp_path, samples=SAMPLES, labels=LABELS, config=RECTANGLES
     folder.mkdir(exist_ok=True)
     return decide_activation(
         services.models,
-        services.network,
+        services.batching,
         KEY,
         folder,
         samples,
