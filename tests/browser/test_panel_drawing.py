@@ -148,3 +148,21 @@ def test_shapes_that_share_an_id_are_all_drawn_and_a_plain_shape_with_its_labels
     expected = sum(filled(corners * [WIDTH / 100, HEIGHT / 100]) for corners in places) > 0
     drawn = drawn_mask(panel)
     assert (drawn & expected).sum() / (drawn | expected).sum() > 0.94
+
+
+def test_every_label_of_a_region_is_named(panel, label_studio):
+    value = {"x": 10, "y": 20, "width": 20, "height": 20, "rotation": 0, "labels": ["Cell"]}
+    results = [
+        {
+            **region("rectangle", "Cell", "r", value),
+            "type": "labels",
+            "from_name": tag,
+            "value": value | {"labels": names},
+        }
+        for tag, names in (("kind", ["Cell"]), ("state", ["Debris", "Tissue"]))
+    ]
+    label_studio.create_annotation(2, results)
+    panel.locator("#next").click()
+    expect(panel.locator("#regions-summary")).to_have_text("1 region shown", timeout=10_000)
+    panel.locator("#regions-summary").click()
+    expect(panel.locator("#regions li")).to_contain_text("Cell, Debris, Tissue, rectangle")

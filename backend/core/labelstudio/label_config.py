@@ -7,15 +7,14 @@ to case, stores a label's `alias` instead of its `value` where there is one, and
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+from backend.core.labelstudio.config_xml import WrittenTag, config_error, read_tags
 from backend.core.labelstudio.repeater import Repeater
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import KINDS, kind_of_type
-from backend.errors import LabelConfigError
 
 MAX_CONFIG_CHARS = 1_000_000
 
@@ -44,11 +43,25 @@ class ImageTag:
 
 
 @dataclass(frozen=True)
+class LabelGroup:
+    """The labels that a region takes from one tag: a control tag's own, or those of a `<Labels>` beside it.
+
+    tag: under whose name they are written. labels: as Label Studio stores them (alias before value).
+    takes_several: `choice="multiple"`, one region may have more than one. is_skipped: its own `model_skip`.
+    """
+
+    tag: str
+    labels: tuple[str, ...]
+    takes_several: bool = False
+    is_skipped: bool = False
+
+
+@dataclass(frozen=True)
 class ControlTag:
     """A tag that draws regions on one image.
 
-    result_type: `type` of its results, that of the kind's labels tag, or that of its plain tag when it is
-    paired with the `<Labels>` named labels_tag. labels: as Label Studio stores them (alias before value).
+    result_type: `type` of its results, that of the kind's labels tag or that of its plain tag.
+    groups: its own labels, or for a plain tag those of each `<Labels>` of its image (kind and state, say).
     score_threshold: `model_score_threshold`; is_skipped: `model_skip`, no predictions in this tag.
     repeater: the one it stands in; its names then hold the index flag. repeated_from: the name with the flag,
     of a tag that stands for one item.
@@ -57,9 +70,8 @@ class ControlTag:
     name: str
     kind: RegionKind
     to_name: str
-    labels: tuple[str, ...]
+    groups: tuple[LabelGroup, ...]
     result_type: str
-    labels_tag: str | None = None
     smart: bool = True
     score_threshold: float | None = None
     is_skipped: bool = False
@@ -72,9 +84,34 @@ class ControlTag:
         return self.repeated_from or self.name
 
     @property
-    def is_learned(self) -> bool:
-        """Whether regions of its labels are learned and predicted."""
-        return self.kind.is_learned and not self.is_skipped
+    def is_plain(self) -> bool:
+        """Whether its labels are written as results of their own, under the names of their groups."""
+        return self.result_type == self.kind.name
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that its regions may have; unique, in order."""
+        return _unique(label for group in self.groups for label in group.labels)
+
+    @cached_property
+    def learned_labels(self) -> tuple[str, ...]:
+        """Those of its labels that are learned and predicted; unique, in order."""
+        if self.is_skipped or not self.kind.is_learned:
+            return ()
+        return _unique(label for group in self.groups if not group.is_skipped for label in group.labels)
+
+    @cached_property
+    def takes_several(self) -> bool:
+        """Whether one region may have more than one label."""
+        return len(self.groups) > 1 or any(group.takes_several for group in self.groups)
+
+    def group_of(self, label: str, others: Sequence[str] = ()) -> LabelGroup | None:
+        """Return the group under which a region that has other labels takes this one; None if it cannot."""
+        if label in others:
+            return None
+        groups = (group for group in self.groups if label in group.labels)
+        free = (group for group in groups if group.takes_several or not set(others) & set(group.labels))
+        return next(free, None)
 
     def at(self, index: int) -> ControlTag:
         """Return the tag as it stands for one item of its repeater."""
@@ -84,7 +121,7 @@ class ControlTag:
             self,
             name=self.repeater.filled(self.name, index),
             to_name=self.repeater.filled(self.to_name, index),
-            labels_tag=None if self.labels_tag is None else self.repeater.filled(self.labels_tag, index),
+            groups=tuple(replace(group, tag=self.repeater.filled(group.tag, index)) for group in self.groups),
             repeater=None,
             repeated_from=self.name,
         )
@@ -117,7 +154,7 @@ class LabelConfig:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Labels to learn and predict: of every tag that is learned; unique, in order."""
-        return _unique(label for control in self.controls if control.is_learned for label in control.labels)
+        return _unique(label for control in self.controls for label in control.learned_labels)
 
     @cached_property
     def all_labels(self) -> tuple[str, ...]:
@@ -156,6 +193,18 @@ class LabelConfig:
                 found.append(control)
         return tuple(found)
 
+    def controls_with_labels_of(self, name: str) -> tuple[ControlTag, ...]:
+        """Return the control tags whose regions have labels written under a tag of that name, in order."""
+        found: list[ControlTag] = []
+        for control in self.controls:
+            repeater = control.repeater
+            tags = [group.tag for group in control.groups]
+            indices = [] if repeater is None else [repeater.index_in(tag, name) for tag in tags]
+            index = next((index for index in indices if index is not None), None)
+            if index is not None or name in tags:
+                found.append(control if index is None else control.at(index))
+        return tuple(found)
+
     def stored_label(self, label: str) -> str:
         """Return the name under which Label Studio stores a label given by value or alias."""
         return label if label in self.all_labels else self.aliases.get(label, label)
@@ -164,44 +213,46 @@ class LabelConfig:
 def parse_label_config(xml: str, kinds: tuple[RegionKind, ...] = KINDS) -> LabelConfig:
     """Read a labeling config.
 
-    A plain tag (`<Rectangle>`) is paired with the first `<Labels>` of the same image. Labels that come from
+    A plain tag is paired with every `<Labels>` of the same image. Labels that come from
     the task's data are not known here. Document type declarations are refused: nothing is fetched, no entity
     grows.
     Raises LabelConfigError: not XML, too long, a bad `model_score_threshold`, or no labels for an image.
     """
     if not isinstance(xml, str) or not xml.strip():
-        raise _error("the labeling config is empty; wanted its XML, <View>...</View>")
+        raise config_error("the labeling config is empty; wanted its XML, <View>...</View>")
     if len(xml) > MAX_CONFIG_CHARS:
-        raise _error(f"the labeling config has {len(xml)} characters, at most {MAX_CONFIG_CHARS} are read")
+        raise config_error(
+            f"the labeling config has {len(xml)} characters, at most {MAX_CONFIG_CHARS} are read"
+        )
     return _parse_cached(xml, kinds)
 
 
 @lru_cache(maxsize=32)  # every request brings the config, and a server sees few different ones
 def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
-    tags = _read_tags(xml, kinds)
+    tags = read_tags(xml, kinds)
     image_tags = {tag.name: tag for tag in reversed(tags) if tag.lower == "image" and tag.has_own_name}
     images = {name: _image_tag(tag) for name, tag in image_tags.items()}
-    plain_labels = {tag.to_name: tag for tag in reversed(tags) if tag.lower == LABELS_SUFFIX and tag.name}
+    labels_tags = [tag for tag in tags if tag.lower == LABELS_SUFFIX and tag.name and tag.labels]
     controls: list[ControlTag] = []
     colors: dict[str, str] = {}
     aliases: dict[str, str] = {}
-    others: list[_Tag] = []
+    others: list[WrittenTag] = []
     for tag in tags:
         kind = kind_of_type(tag.lower, kinds)
         image = image_tags.get(tag.to_name)
         if kind is None or not tag.has_own_name or image is None or image.repeater != tag.repeater:
             others.append(tag)
             continue
-        labels_tag = tag if tag.lower == kind.labels_tag else plain_labels.get(tag.to_name)
-        labels = labels_tag.labels if labels_tag else {}
-        for label in labels.values():
+        is_plain = tag.lower == kind.name
+        sources = [other for other in labels_tags if other.to_name == tag.to_name] if is_plain else [tag]
+        for label in (label for source in sources for label in source.labels.values()):
             if label.color:
                 colors.setdefault(label.stored, label.color)
             if label.value and label.value != label.stored:
                 aliases.setdefault(label.value, label.stored)
-        controls.append(_control_tag(tag, kind, tuple(labels), labels_tag))
+        controls.append(_control_tag(tag, kind, sources))
     if not any(control.labels for control in controls):
-        raise _error(_no_labels_message(images, kinds))
+        raise config_error(_no_labels_message(images, kinds))
     return LabelConfig(
         images=tuple(reversed(images.values())),
         controls=tuple(controls),
@@ -212,9 +263,9 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     )
 
 
-def _other_tags(tags: Iterable[_Tag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:
+def _other_tags(tags: Iterable[WrittenTag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:
     """Return what is left alone; a `<Labels>` that names the shapes of a plain tag is not."""
-    paired = {control.labels_tag for control in controls}
+    paired = {group.tag for control in controls for group in control.groups}
     return tuple(
         OtherTag(tag.name, tag.written, tag.to_name)
         for tag in tags
@@ -222,90 +273,7 @@ def _other_tags(tags: Iterable[_Tag], controls: Iterable[ControlTag]) -> tuple[O
     )
 
 
-@dataclass(frozen=True)
-class _Label:
-    stored: str
-    value: str
-    color: str
-
-
-@dataclass(frozen=True)
-class _Tag:
-    """An element with a part to play.
-
-    lower: its tag in lower case; written: as it stands. labels: those below it, by stored name. repeater: the
-    innermost that it stands in; is_nested: whether there is another around that.
-    """
-
-    lower: str
-    written: str
-    attributes: dict[str, str]
-    labels: dict[str, _Label]
-    repeater: Repeater | None = None
-    is_nested: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.attributes.get("name", "")
-
-    @property
-    def to_name(self) -> str:
-        return self.attributes.get("toname", "")
-
-    @property
-    def has_own_name(self) -> bool:
-        """Whether the tag has a name, and one for each item of its repeater; never in one inside another."""
-        if self.repeater is None:
-            return bool(self.name)
-        return self.repeater.index_flag in self.name and not self.is_nested
-
-
-class _NoDoctypeBuilder(ElementTree.TreeBuilder):
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise _error(
-            f"the labeling config has a document type declaration (<!DOCTYPE {name[:40]}>); remove it"
-        )
-
-
-def _read_tags(xml: str, kinds: Sequence[RegionKind]) -> list[_Tag]:
-    """Return images, control tags and `<Labels>` in document order; one pass, however they are nested."""
-    tags: list[_Tag] = []
-    waiting: list[tuple[ElementTree.Element, _Tag | None, tuple[Repeater, ...]]] = [
-        (_parse_xml(xml), None, ())
-    ]
-    while waiting:
-        element, owner, repeaters = waiting.pop()
-        lower = element.tag.lower() if isinstance(element.tag, str) else ""
-        attributes = {name.lower(): value for name, value in element.attrib.items()}
-        if lower == "repeater":
-            repeaters = (*repeaters, Repeater.of(attributes))
-        elif lower == "label" and owner is not None:
-            value = attributes.get("value", "")
-            label = _Label(attributes.get("alias") or value, value, attributes.get("background", ""))
-            if label.stored:
-                owner.labels.setdefault(label.stored, label)
-        elif (
-            lower == "image" or lower.endswith(LABELS_SUFFIX) or kind_of_type(lower, kinds)
-        ) or "toname" in attributes:
-            repeater = repeaters[-1] if repeaters else None
-            tag = _Tag(lower, str(element.tag), attributes, {}, repeater, is_nested=len(repeaters) > 1)
-            tags.append(tag)
-            owner = tag if lower.endswith(LABELS_SUFFIX) else owner
-        waiting.extend((child, owner, repeaters) for child in reversed(element))
-    return tags
-
-
-def _parse_xml(xml: str) -> ElementTree.Element:
-    parser = ElementTree.XMLParser(target=_NoDoctypeBuilder())
-    try:
-        parser.feed(xml.strip().lstrip("\ufeff"))
-        root: ElementTree.Element = parser.close()
-    except (ElementTree.ParseError, ValueError) as exc:
-        raise _error(f"the labeling config is not valid XML: {exc}") from exc
-    return root
-
-
-def _image_tag(tag: _Tag) -> ImageTag:
+def _image_tag(tag: WrittenTag) -> ImageTag:
     is_list = bool(tag.attributes.get("valuelist"))
     value = (tag.attributes.get("valuelist") or tag.attributes.get("value") or "").strip()
     key = value.removeprefix("$")
@@ -314,21 +282,38 @@ def _image_tag(tag: _Tag) -> ImageTag:
     return ImageTag(tag.name, key, is_list, template=template, repeater=tag.repeater)
 
 
-def _control_tag(tag: _Tag, kind: RegionKind, labels: tuple[str, ...], labels_tag: _Tag | None) -> ControlTag:
-    # What a plain tag does not say about the model, the `<Labels>` beside it may.
-    settings = {**(labels_tag.attributes if labels_tag else {}), **tag.attributes}
+def _control_tag(tag: WrittenTag, kind: RegionKind, sources: Sequence[WrittenTag]) -> ControlTag:
+    """Return a control tag; sources: where its labels stand, itself or every `<Labels>` beside a plain tag.
+
+    What a plain tag does not say about the model, the `<Labels>` beside it may.
+    """
+    thresholds = (source.attributes.get("model_score_threshold") for source in (tag, *sources))
+    own_skip = tag.attributes.get("model_skip")
+    groups = tuple(
+        LabelGroup(
+            source.name,
+            tuple(source.labels),
+            takes_several=source.attributes.get("choice", "").strip().lower() == "multiple",
+            is_skipped=own_skip is None and _is_true(source.attributes.get("model_skip", "")),
+        )
+        for source in sources
+        if source.labels
+    )
     return ControlTag(
         name=tag.name,
         kind=kind,
         to_name=tag.to_name,
-        labels=labels,
+        groups=groups,
         result_type=tag.lower,
-        labels_tag=None if labels_tag is None or labels_tag is tag else labels_tag.name,
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
-        score_threshold=_score_threshold(tag.name, settings.get("model_score_threshold")),
-        is_skipped=settings.get("model_skip", "").strip().lower() in ("true", "1", "yes"),
+        score_threshold=_score_threshold(tag.name, next((text for text in thresholds if text), None)),
+        is_skipped=_is_true(own_skip or "") or (bool(groups) and all(group.is_skipped for group in groups)),
         repeater=tag.repeater,
     )
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in ("true", "1", "yes")
 
 
 def _score_threshold(control_name: str, text: str | None) -> float | None:
@@ -339,7 +324,7 @@ def _score_threshold(control_name: str, text: str | None) -> float | None:
     except ValueError:
         threshold = -1.0
     if not 0.0 <= threshold <= 1.0:
-        raise _error(
+        raise config_error(
             f"model_score_threshold of {control_name!r} must be a number from 0 to 1, got {text[:40]!r}"
         )
     return threshold
@@ -359,10 +344,6 @@ def _no_labels_message(images: Iterable[str], kinds: Sequence[RegionKind]) -> st
 def _any_of(names: Iterable[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def _error(message: str) -> LabelConfigError:
-    return LabelConfigError(message, field="label_config")
 
 
 def _unique(labels: Iterable[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backend.core.geometry.boxes import box_iou
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
@@ -17,6 +18,8 @@ from backend.core.regions.kind import LABELS_SUFFIX, FoundObject
 ID_LENGTH = 10
 ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 DECIMALS_SCORE = 5
+SAME_OBJECT_IOU = 0.7
+"""Detections of different labels that overlap so far are one object, where a tag takes several labels."""
 
 Json = dict[str, Any]
 
@@ -38,42 +41,71 @@ def detections_to_results(
 
     labels: the predictor's, in the order of label_indices; one that no tag has any more is passed over.
     thresholds: lowest score by name of the control tag, one for each tag of the image. Tags that are not
-    learned get nothing; tags of a kind that needs a mask only get objects that have one.
+    learned get nothing; tags of a kind that needs a mask only get objects that have one. Where a tag takes
+    several labels for one region, detections of one object are one region, with the best one's score.
     """
-    controls = [
-        control
-        for control in config.controls_for_image(page.image_tag)
-        if control.labels and control.is_learned
-    ]
+    names = [labels[index] for index in detections.label_indices.tolist()]
+    wanted: dict[int, list[tuple[ControlTag, list[str]]]] = {}
+    for control in config.controls_for_image(page.image_tag):
+        for index, its_labels in _regions_of_tag(control, detections, names, thresholds):
+            wanted.setdefault(index, []).append((control, its_labels))
     results: list[Json] = []
-    for index in np.argsort(-detections.scores, kind="stable").tolist():
-        label, score = labels[int(detections.label_indices[index])], float(detections.scores[index])
-        takers = [
-            control
-            for control in controls
-            if label in control.labels and score >= thresholds[control.written_name]
-        ]
-        if not takers:
-            continue
-        mask = detections.masks[index]
+    for index in _best_first(detections):
+        mask = detections.masks[index] if index in wanted else None
         cleaned = clean_patch(mask) if mask is not None else None
-        for control in takers:
+        for control, its_labels in wanted.get(index, ()):
             results += region_for_object(
                 control,
-                label,
+                its_labels,
                 detections.size,
                 detections.boxes_xyxy_px[index],
                 cleaned,
-                score,
+                float(detections.scores[index]),
                 page,
                 rng=rng,
             )
     return results
 
 
+def _best_first(detections: Detections) -> list[int]:
+    order: list[int] = np.argsort(-detections.scores, kind="stable").tolist()
+    return order
+
+
+def _regions_of_tag(
+    control: ControlTag, detections: Detections, names: Sequence[str], thresholds: Mapping[str, float]
+) -> list[tuple[int, list[str]]]:
+    """Return what a tag shows: of each region the index of its best detection, and its labels, best first."""
+    learned = set(control.learned_labels)
+    if not learned:
+        return []
+    threshold = thresholds[control.written_name]
+    shown = [
+        index
+        for index in _best_first(detections)
+        if names[index] in learned and float(detections.scores[index]) >= threshold
+    ]
+    if not control.takes_several:
+        return [(index, [names[index]]) for index in shown]
+    iou = box_iou(detections.boxes_xyxy_px, detections.boxes_xyxy_px)
+    regions: list[tuple[int, list[str]]] = []
+    for index in shown:
+        holders = [
+            (iou[index, best], place)
+            for place, (best, its_labels) in enumerate(regions)
+            if iou[index, best] >= SAME_OBJECT_IOU and control.group_of(names[index], its_labels)
+        ]
+        if holders:
+            _, place = max(holders, key=lambda holder: (holder[0], -holder[1]))
+            regions[place][1].append(names[index])
+        else:
+            regions.append((index, [names[index]]))
+    return regions
+
+
 def region_for_object(
     control: ControlTag,
-    label: str | None,
+    labels: Sequence[str],
     size: ImageSize,
     box_xyxy_px: FloatArray | None,
     mask: MaskPatch | None,
@@ -83,11 +115,11 @@ def region_for_object(
     rng: np.random.Generator,
     region_id: str | None = None,
 ) -> list[Json]:
-    """Return one object as results of a control tag: one, or two of one id for a tag with `<Labels>`.
+    """Return one object as results of a control tag: one, and for a plain tag one more for each label group.
 
-    box_xyxy_px [4]: None means the mask's own. mask: taken as it is (see `masks.clean_patch`). label None
-    makes a region without label. Empty list where the tag's kind cannot show the object: it needs a mask that
-    is not there, or nothing lies inside the image.
+    box_xyxy_px [4]: None means the mask's own. mask: taken as it is (see `masks.clean_patch`). No labels make
+    a region without label. Empty list where the tag's kind cannot show the object: it needs a mask that is
+    not there, or nothing lies inside the image.
     """
     if box_xyxy_px is None and mask is not None:
         box_xyxy_px = patch_box(mask)
@@ -106,15 +138,23 @@ def region_for_object(
     }
     if page.item_index is not None:
         common["item_index"] = page.item_index
-    stored = [] if label is None else [label]
-    if control.result_type == control.kind.labels_tag:
-        value = {**geometry, control.result_type: stored}
-        return [{**common, "from_name": control.name, "type": control.result_type, "value": value}]
-    results = [{**common, "from_name": control.name, "type": control.result_type, "value": geometry}]
-    if control.labels_tag is not None and stored:
-        value = {**geometry, LABELS_SUFFIX: stored}
-        results.append({**common, "from_name": control.labels_tag, "type": LABELS_SUFFIX, "value": value})
-    return results
+    drawn: Json = {**common, "from_name": control.name, "type": control.result_type, "value": geometry}
+    if not control.is_plain:
+        return [{**drawn, "value": {**geometry, control.result_type: list(labels)}}]
+    return [drawn] + [
+        {**common, "from_name": tag, "type": LABELS_SUFFIX, "value": {**geometry, LABELS_SUFFIX: its_labels}}
+        for tag, its_labels in _labels_by_group(control, labels).items()
+    ]
+
+
+def _labels_by_group(control: ControlTag, labels: Sequence[str]) -> dict[str, list[str]]:
+    """Return the labels of a region by the `<Labels>` under which each is written."""
+    by_tag: dict[str, list[str]] = {}
+    for number, label in enumerate(labels):
+        group = control.group_of(label, labels[:number])
+        if group is not None:
+            by_tag.setdefault(group.tag, []).append(label)
+    return by_tag
 
 
 def make_prediction(results: Sequence[Json], score: float, model_version: str) -> Json:

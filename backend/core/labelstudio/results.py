@@ -163,7 +163,7 @@ def _type_by_tag(result: Result, value_kind: RegionKind | None, config: LabelCon
     control = config.control(name)
     if control is not None:
         return control.result_type
-    if any(control.labels_tag == name for control in config.controls):
+    if config.controls_with_labels_of(name):
         return LABELS_SUFFIX
     other = next((tag for tag in config.others if tag.name == name), None)
     if other is not None:
@@ -177,8 +177,9 @@ def _to_name(part: _Part, config: LabelConfig) -> str:
     to_name = part.result.get("to_name")
     if to_name is not None:
         return str(to_name)
-    tags = (tag for tag in config.controls if part.from_name in (tag.name, tag.labels_tag))
-    return next((tag.to_name for tag in tags), "")
+    control = config.control(part.from_name)
+    others = config.controls_with_labels_of(part.from_name) if control is None else (control,)
+    return others[0].to_name if others else ""
 
 
 def _shapes_of_one_id(parts: Sequence[_Part]) -> list[_ShapeParts]:
@@ -263,7 +264,7 @@ def _place(part: _Part, kind: RegionKind, config: LabelConfig) -> tuple[str, str
     if (
         control is None
     ):  # labels whose own shape is missing: the plain tag that they belong to would have drawn it
-        control = next((tag for tag in config.controls if tag.labels_tag == name and tag.kind is kind), None)
+        control = next((tag for tag in config.controls_with_labels_of(name) if tag.kind is kind), None)
     if control is None or part.result.get("to_name", control.to_name) != control.to_name:
         raise UnusableRegion("unknown_control")
     item_index = part.result.get("item_index") or 0

@@ -181,7 +181,8 @@ class Interactive:
     ) -> list[Json]:
         with self._lock:
             rng = np.random.default_rng(self._rng.integers(2**63))
-        return region_for_object(control, label, size, None, found.mask, found.score, page.page, rng=rng)
+        labels = () if label is None else (label,)
+        return region_for_object(control, labels, size, None, found.mask, found.score, page.page, rng=rng)
 
 
 def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:

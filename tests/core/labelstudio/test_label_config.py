@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.core.labelstudio.label_config import ControlTag, ImageTag, parse_label_config
+from backend.core.labelstudio.label_config import ControlTag, ImageTag, LabelGroup, parse_label_config
 from backend.core.regions.kinds import kind_of_type
 from backend.errors import LabelConfigError
 
@@ -20,7 +20,10 @@ def rectangles(attributes="", labels=CAT_DOG):
 @pytest.mark.parametrize("kind", ["Rectangle", "Ellipse", "Polygon", "Brush", "KeyPoint"])
 def test_a_labels_tag_draws_its_own_labels(kind):
     control = config(f'<{kind}Labels name="c" toName="img">{CAT_DOG}</{kind}Labels>').control("c")
-    assert control == ControlTag("c", kind_of_type(kind), "img", ("Cat", "Dog"), f"{kind.lower()}labels")
+    assert control == ControlTag(
+        "c", kind_of_type(kind), "img", (LabelGroup("c", ("Cat", "Dog")),), f"{kind.lower()}labels"
+    )
+    assert control.labels == ("Cat", "Dog") and not control.is_plain
 
 
 @pytest.mark.parametrize("kind", ["Rectangle", "Ellipse", "Polygon", "Brush", "KeyPoint"])
@@ -28,8 +31,9 @@ def test_a_labels_tag_draws_its_own_labels(kind):
 def test_a_plain_tag_is_paired_with_the_labels_of_its_image(kind, labels_first):
     tags = [f'<{kind} name="c" toName="img"/>', f'<Labels name="lab" toName="img">{CAT_DOG}</Labels>']
     parsed = config(*(reversed(tags) if labels_first else tags))
-    control = ControlTag("c", kind_of_type(kind), "img", ("Cat", "Dog"), kind.lower(), labels_tag="lab")
-    assert parsed.controls == (control,)
+    group = LabelGroup("lab", ("Cat", "Dog"))
+    assert parsed.controls == (ControlTag("c", kind_of_type(kind), "img", (group,), kind.lower()),)
+    assert parsed.controls[0].is_plain
 
 
 def test_labels_of_another_object_are_not_paired():
@@ -38,19 +42,56 @@ def test_labels_of_another_object_are_not_paired():
         '<Brush name="b" toName="img"/><Text name="txt" value="$text"/>',
         '<Labels name="lab" toName="txt"><Label value="Name" alias="N" background="red"/></Labels>',
     )
-    assert parsed.control("b").labels_tag is None
+    assert parsed.control("b").groups == ()
     assert parsed.labels == ("Cat", "Dog")
     assert parsed.aliases == {} and parsed.colors == {"Dog": "#00ff00"}
 
 
-def test_of_two_labels_tags_the_first_is_paired():
+def test_a_plain_tag_is_paired_with_every_labels_tag_of_its_image():
     parsed = config(
         '<Rectangle name="r" toName="img"/>',
         '<Labels name="kind" toName="img"><Label value="Car"/></Labels>',
         '<Labels name="tone" toName="img"><Label value="Red"/></Labels>',
     )
-    assert parsed.control("r").labels_tag == "kind"
-    assert parsed.labels == ("Car",)
+    assert [(group.tag, group.labels) for group in parsed.control("r").groups] == [
+        ("kind", ("Car",)),
+        ("tone", ("Red",)),
+    ]
+    assert parsed.labels == ("Car", "Red") and parsed.others == ()
+
+
+def test_of_two_labels_tags_one_may_be_skipped():
+    parsed = config(
+        '<Rectangle name="r" toName="img"/>',
+        '<Labels name="kind" toName="img"><Label value="Car"/></Labels>',
+        '<Labels name="tone" toName="img" model_skip="true"><Label value="Red"/></Labels>',
+    )
+    control = parsed.control("r")
+    assert (control.labels, control.learned_labels, control.is_skipped) == (("Car", "Red"), ("Car",), False)
+    assert parsed.labels == ("Car",) and parsed.all_labels == ("Car", "Red")
+
+
+@pytest.mark.parametrize(
+    ("choice", "several"),
+    [("multiple", True), ("Multiple", True), ("single", False), ("", False)],
+)
+def test_several_labels_of_one_group_are_taken_where_the_tag_says_so(choice, several):
+    control = config(rectangles(f'choice="{choice}"')).control("rect")
+    assert control.takes_several == several
+    assert (control.group_of("Dog", ["Cat"]) is not None) == several
+    assert control.group_of("Dog") and not control.group_of("Dog", ["Dog"]) and not control.group_of("Bird")
+
+
+def test_two_groups_give_one_label_each():
+    control = config(
+        '<Rectangle name="r" toName="img"/>',
+        '<Labels name="kind" toName="img"><Label value="Car"/><Label value="Bus"/></Labels>',
+        '<Labels name="tone" toName="img" choice="multiple">',
+        '<Label value="Red"/><Label value="Old"/></Labels>',
+    ).control("r")
+    assert control.takes_several
+    assert control.group_of("Red", ["Car"]).tag == "tone" and control.group_of("Old", ["Car", "Red"])
+    assert control.group_of("Bus", ["Red", "Car"]) is None
 
 
 def test_several_controls_and_images():

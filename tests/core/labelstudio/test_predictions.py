@@ -244,13 +244,110 @@ def test_the_sdk_accepts_every_region(xml):
         assert region["type"] == "labels" or not errors
 
 
+# Several labels of one object
+
+
+def kind_and_state(tag="Rectangle", states='choice="multiple"'):
+    return parse_label_config(
+        f"""<View><Image name="img" value="$image"/><{tag} name="shape" toName="img"/>
+        <Labels name="kind" toName="img"><Label value="Car"/><Label value="Bus"/></Labels>
+        <Labels name="state" toName="img" {states}><Label value="Dirty"/><Label value="Wet"/></Labels>
+        </View>"""
+    )
+
+
+SEVERAL = ("Car", "Bus", "Dirty", "Wet")
+CAT_DOG = '<Label value="Cat"/><Label value="Dog"/>'
+HERE, NEARBY, ELSEWHERE = (50, 30, 110, 70), (52, 31, 111, 71), (120, 30, 180, 70)
+
+
+def several(*rows):
+    """Rows of (box, score, label); every object has a mask."""
+    return detections(*[(box, score, SEVERAL.index(label), disc()) for box, score, label in rows])
+
+
+def labels_by_region(found):
+    """Return for each id its labels by the tag under which they are written."""
+    regions = {}
+    for result in found:
+        by_name = regions.setdefault(result["id"], {})
+        key = result["type"] if result["type"].endswith("labels") else None
+        if key:
+            by_name[result["from_name"]] = result["value"][key]
+    return list(regions.values())
+
+
+@pytest.mark.parametrize("tag", ["Rectangle", "Ellipse", "Polygon", "Brush"])
+def test_labels_of_two_tags_are_on_one_region_each_under_its_own(tag):
+    found = results(several((HERE, 0.9, "Car"), (NEARBY, 0.8, "Dirty")), kind_and_state(tag), SEVERAL)
+    assert [(r["from_name"], r["type"]) for r in found] == [
+        ("shape", tag.lower()), ("kind", "labels"), ("state", "labels")
+    ]  # fmt: skip
+    assert labels_by_region(found) == [{"kind": ["Car"], "state": ["Dirty"]}]
+    assert {r["score"] for r in found} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("rows", "regions"),
+    [
+        pytest.param(
+            [(HERE, 0.9, "Car"), (NEARBY, 0.8, "Bus")], [{"kind": ["Car"]}, {"kind": ["Bus"]}], id="exclusive"
+        ),
+        pytest.param(
+            [(HERE, 0.9, "Dirty"), (HERE, 0.8, "Wet"), (NEARBY, 0.7, "Bus")],
+            [{"kind": ["Bus"], "state": ["Dirty", "Wet"]}],
+            id="two of one tag",
+        ),
+        pytest.param(
+            [(HERE, 0.9, "Car"), (ELSEWHERE, 0.8, "Dirty")],
+            [{"kind": ["Car"]}, {"state": ["Dirty"]}],
+            id="two objects",
+        ),
+        pytest.param(
+            [(HERE, 0.9, "Car"), (NEARBY, 0.85, "Car"), (NEARBY, 0.5, "Wet")],
+            [{"kind": ["Car"]}, {"kind": ["Car"], "state": ["Wet"]}],
+            id="the nearest object",
+        ),
+        pytest.param(
+            [(HERE, 0.9, "Car"), (HERE, 0.2, "Dirty")], [{"kind": ["Car"]}], id="below the threshold"
+        ),
+    ],
+)
+def test_which_labels_come_together(rows, regions):
+    assert labels_by_region(results(several(*rows), kind_and_state(), SEVERAL)) == regions
+
+
+@pytest.mark.parametrize("tag", ["RectangleLabels", "EllipseLabels", "PolygonLabels", "BrushLabels"])
+@pytest.mark.parametrize(
+    ("choice", "expected"), [("multiple", [["Cat", "Dog"]]), ("single", [["Cat"], ["Dog"]])]
+)
+def test_a_tag_that_takes_several_labels_shows_them_on_one_region(tag, choice, expected):
+    config = parse_label_config(
+        f"""<View><Image name="img" value="$image"/>
+        <{tag} name="c" toName="img" choice="{choice}">{CAT_DOG}</{tag}></View>"""
+    )
+    found = results(detections((HERE, 0.9, 0, disc()), (NEARBY, 0.8, 1, disc())), config)
+    assert [region["value"][tag.lower()] for region in found] == expected
+
+
+@pytest.mark.parametrize("tag", ["Rectangle", "Ellipse", "Polygon", "Brush"])
+def test_several_labels_are_read_back_as_one_region(tag):
+    config = kind_and_state(tag)
+    found = results(several((HERE, 0.9, "Car"), (HERE, 0.8, "Dirty"), (HERE, 0.7, "Wet")), config, SEVERAL)
+    task = {"data": {"image": "a"}, "annotations": [{"id": 1, "result": found}]}
+    annotated = annotated_task(task, config)
+    assert [region.labels for region in annotated.pages[0].regions] == [("Car", "Dirty", "Wet")]
+    assert not annotated.unusable
+
+
 # One object in one tag, as the smart tools answer
 
 
 def one(control_name, label="Cat", box=(50, 30, 110, 70), mask=None, score=0.5, config=ALL, **more):
     box_px = None if box is None else np.array(box, dtype=np.float32)
     control = config.control(control_name)
-    return region_for_object(control, label, SIZE, box_px, mask, score, PAGE, rng=rng(), **more)
+    labels = () if label is None else (label,)
+    return region_for_object(control, labels, SIZE, box_px, mask, score, PAGE, rng=rng(), **more)
 
 
 def test_the_box_of_an_object_may_come_from_its_mask():

@@ -56,7 +56,7 @@ def test_tags_are_found_under_the_names_of_each_item():
     assert (control.name, control.to_name, control.written_name) == ("labels_11", "page_11", "labels_{{idx}}")
     assert config.control("labels_x") is None and config.control("labels_{{idx}}") is config.controls[0]
     assert [tag.name for tag in config.controls_for_image("page_3")] == ["labels_3", "round_3"]
-    assert config.controls_for_image("page_3")[1].labels_tag == "kind_3"
+    assert config.controls_for_image("page_3")[1].groups[0].tag == "kind_3"
     assert config.image("page_3").value_key == "pages[3].url" and config.image("side_3") is None
 
 

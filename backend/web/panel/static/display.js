@@ -2,7 +2,7 @@
 
 import { byId, fill, h, swatch } from "./dom.js";
 import { plural, score } from "./format.js";
-import { isShown } from "./regions.js";
+import { isShown, labelText } from "./regions.js";
 import { colorOf, store, subscribe, update } from "./store.js";
 import { overlay } from "./viewer.js";
 
@@ -43,6 +43,6 @@ function drawRegions() {
   fill(byId("regions"), ...shown.slice(0, MOST_LISTED).map((region) =>
     h("li", { onpointerenter: () => overlay.highlight(region.id), onpointerleave: () => overlay.highlight(null) },
       swatch(region.color),
-      h("span", { class: "clip" }, `${region.label ?? "no label"}, ${region.kind.describe(region.shape)}`),
+      h("span", { class: "clip" }, `${labelText(region)}, ${region.kind.describe(region.shape)}`),
       h("span", { class: "number" }, region.source === "annotation" ? "annotation" : score(region.score)))));
 }

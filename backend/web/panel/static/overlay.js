@@ -1,6 +1,6 @@
 /* Draws the regions over the image. Nothing is decoded or built while drawing: a slider step costs one redraw. */
 
-import { isShown } from "./regions.js";
+import { isShown, labelText } from "./regions.js";
 import { rgbOf } from "./regions/masks.js";
 import { colorOf, store } from "./store.js";
 
@@ -25,7 +25,7 @@ export class Overlay {
     const generation = this.generation;
     this.regions = regions;
     for (const region of regions) {
-      region.color = region.label === null ? "#7a8296" : colorOf(region.label);
+      region.color = region.labels.length ? colorOf(region.labels[0]) : "#7a8296";
       region.text = textOf(region);
       region.textColor = readableOn(region.color);
       if (region.kind.prepare) this.prepare(region, generation);
@@ -111,7 +111,7 @@ export class Overlay {
 }
 
 function textOf(region) {
-  const label = region.label ?? "no label";
+  const label = labelText(region);
   return region.score === null ? label : `${label} ${region.score.toFixed(2)}`;
 }
 

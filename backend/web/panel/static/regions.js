@@ -27,7 +27,7 @@ export function toRegions(results, source, imageWidth, imageHeight) {
     const id = String(result.id ?? `unnamed-${number}`);
     if (!byId.has(id)) byId.set(id, []);
     const region = regionOf(result, byId.get(id), { id, source, frame });
-    region.label = region.label ?? firstLabel(result.value);
+    region.labels.push(...labelsOf(result.value).filter((label) => !region.labels.includes(label)));
     region.score = region.score ?? (typeof result.score === "number" ? result.score : null);
   });
   return [...byId.values()].flat().filter((region) => region.shape !== null);
@@ -39,7 +39,7 @@ function regionOf(result, regions, common) {
   const kind = kindOf(value) ?? null;
   const shape = kind?.outline(result, common.frame) ?? null;
   const known = shape === null ? regions.at(-1) : regions.find((region) => region.shape === null || liesAlike(region, kind, value));
-  const region = known ?? { ...common, label: null, score: null, shape: null };
+  const region = known ?? { ...common, labels: [], score: null, shape: null };
   if (region.shape === null) Object.assign(region, { kind, shape, value });
   if (!known) regions.push(region);
   return region;
@@ -54,11 +54,14 @@ function isEqual(one, other) {
   return one.length === other.length && one.every((item, number) => isEqual(item, other[number]));
 }
 
-function firstLabel(value) {
-  for (const [name, content] of Object.entries(value)) {
-    if (name.endsWith(LABELS) && Array.isArray(content) && typeof content[0] === "string") return content[0];
-  }
-  return null;
+function labelsOf(value) {
+  const [, names] = Object.entries(value).find(([key, content]) => key.endsWith(LABELS) && Array.isArray(content)) ?? [];
+  return (names ?? []).filter((name) => typeof name === "string");
+}
+
+/** Return the labels of a region in words. */
+export function labelText(region) {
+  return region.labels.join(", ") || "no label";
 }
 
 /** Whether the display settings let a region through; one without a score is always shown. */
