@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.errors import VersionError
+from backend.errors import ConflictError, NotFoundError, VersionError
 
 Json = dict[str, Any]
+CARD = "card.json"
 
 
 class FakeDocuments:
@@ -36,7 +40,9 @@ class FakeDocuments:
         self.content.pop(path, None)
 
     def list(self, prefix: str) -> list[str]:
-        return sorted(path for path in self.content if path.startswith(prefix))
+        folder = f"{prefix.rstrip('/')}/" if prefix else ""
+        below = sorted(path for path in self.content if path.startswith(folder))
+        return [path for path in below if path.endswith(".json") and "/versions/" not in f"/{path}"]
 
 
 class FakeVersionStore:
@@ -49,6 +55,7 @@ class FakeVersionStore:
         self.pinned: set[tuple[str, str]] = set()
         self.failure: Exception | None = None
         self.damaged: list[str] = []
+        self._imports = itertools.count(1)
 
     def problems(self):
         return list(self.damaged)
@@ -57,17 +64,21 @@ class FakeVersionStore:
         if self.failure is not None:
             raise self.failure
         target = self.folder / project_key / version
-        if folder is not None and Path(folder).exists():
+        if Path(folder).exists():
             shutil.copytree(folder, target, dirs_exist_ok=True)
         else:
             target.mkdir(parents=True, exist_ok=True)
         self.cards[project_key, version] = {**copy.deepcopy(dict(card)), "version": version}
-        if activate or project_key not in self.serving:
+        if activate:
             self.serving[project_key] = version
 
     def list(self, project_key):
         cards = [
-            {**card, "pinned": key in self.pinned, "is_current": self.serving.get(key[0]) == key[1]}
+            {
+                **copy.deepcopy(card),
+                "pinned": key in self.pinned,
+                "is_current": self.serving.get(key[0]) == key[1],
+            }
             for key, card in self.cards.items()
             if key[0] == project_key
         ]
@@ -87,25 +98,40 @@ class FakeVersionStore:
     def card(self, project_key, version):
         if (project_key, version) not in self.cards:
             raise VersionError(f"project {project_key} has no version {version}")
-        return self.cards[project_key, version]
+        return copy.deepcopy(self.cards[project_key, version])
 
     def set_pinned(self, project_key, version, pinned):
+        self.card(project_key, version)
         (self.pinned.add if pinned else self.pinned.discard)((project_key, version))
 
     def delete(self, project_key, version):
+        if (project_key, version) not in self.cards:
+            raise NotFoundError(f"project {project_key} has no version {version}")
         if self.serving.get(project_key) == version:
-            raise VersionError(f"version {version} serves; activate another one first")
-        self.cards.pop((project_key, version))
+            raise ConflictError(f"version {version} serves now; activate another one before deleting it")
+        del self.cards[project_key, version]
+        self.pinned.discard((project_key, version))
 
     def delete_all(self, project_key):
         self.serving.pop(project_key, None)
         self.cards = {key: card for key, card in self.cards.items() if key[0] != project_key}
+        self.pinned = {key for key in self.pinned if key[0] != project_key}
 
     def export_file(self, project_key, version, target):
-        target.write_text(json.dumps(self.card(project_key, version)))
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr(CARD, json.dumps(self.card(project_key, version)))
+            for path in self.local_folder(project_key, version).iterdir():
+                archive.write(path, path.name)
         return target
 
     def import_file(self, project_key, source, *, activate):
-        card = json.loads(source.read_text())
-        self.publish(project_key, card["version"], None, card, activate=activate)
-        return card["version"]
+        try:
+            with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as folder:
+                card = json.loads(archive.read(CARD))
+                archive.extractall(folder, [name for name in archive.namelist() if name != CARD])
+                version = f"imported-{next(self._imports)}"
+                card["imported_from"] = card["version"]
+                self.publish(project_key, version, Path(folder), card, activate=activate)
+        except zipfile.BadZipFile as exc:
+            raise VersionError("the model file is no archive") from exc
+        return version

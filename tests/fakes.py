@@ -58,21 +58,26 @@ class FakeImages:
         self.images: dict[str, Any] = dict(images or {})
         self.seconds = seconds
         self.asked: list[tuple[str, ImageAccess]] = []
+        self.cached: set[str] = set()
+        self._use = CacheUse()
 
     def load_rgb(self, reference: str, access: ImageAccess) -> np.ndarray:
         self.asked.append((reference, access))
         if self.seconds:
             time.sleep(self.seconds)
+        is_cached = self.is_cached(reference, access)
+        self._use = CacheUse(self._use.hits + is_cached, self._use.misses + (not is_cached))
         found = self.images.get(reference, ImageNotFound(f"there is no image {reference}"))
         if isinstance(found, Exception):
             raise found
+        self.cached.add(reference)
         return found
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
-        return reference in self.images
+        return reference in self.cached
 
     def cache_use(self) -> CacheUse:
-        return CacheUse(hits=len(self.asked) // 2, misses=len(self.asked) - len(self.asked) // 2)
+        return self._use
 
 
 class FakePredictor:
@@ -130,6 +135,7 @@ class FakeLabelStudio:
         self.failures: list[Exception] = []
         self.is_gone = False
         self.rows_read = 0
+        self._ids = itertools.count(1)
 
     def project(self, project_id: int) -> Json:
         self._check()
@@ -161,6 +167,8 @@ class FakeLabelStudio:
     ) -> set[int]:
         self._check()
         found = {item["task"] for item in self.pushed if item["model_version"] == model_version}
+        if among is not None and not among:
+            return set()
         if among is not None:
             found = {task_id for task_id in found if min(among) <= task_id <= max(among)}
         self.rows_read += len(found)
@@ -168,8 +176,10 @@ class FakeLabelStudio:
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         self._check()
-        self.pushed.extend(predictions)
-        return len(predictions)
+        known = {task["id"] for task in self.known_tasks}
+        stored = [{"id": next(self._ids), **item} for item in predictions if item["task"] in known]
+        self.pushed.extend(stored)
+        return len(stored)
 
     def set_model_version(self, project_id: int, model_version: str) -> None:
         self._check()

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from backend.core.regions.brush_rle import encode_brush_rle
-from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError
+from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError, LabelStudioGone
 from backend.service.ports import ImageAccess, JobRecord
 from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, FakeQueue, FakeServices, make_services
 
@@ -51,7 +51,6 @@ class FakePanelLabelStudio(FakeLabelStudio):
         self.hooks: list[Json] = []
         self.edits = 0
         self.seconds = 0.0
-        self._ids = itertools.count(1)
 
     def _check(self) -> None:
         if self.seconds:
@@ -99,7 +98,10 @@ class FakePanelLabelStudio(FakeLabelStudio):
 
     def prediction_scores(self, project_id: int) -> dict[int, float]:
         self._check()
-        return {item["task"]: item["score"] for item in self.pushed}
+        scores: dict[int, list[float]] = {}
+        for item in self.pushed:
+            scores.setdefault(item["task"], []).append(item["score"])
+        return {task_id: sum(found) / len(found) for task_id, found in scores.items()}
 
     def annotations(self, task_id: int) -> list[Json]:
         self._check()
@@ -120,13 +122,10 @@ class FakePanelLabelStudio(FakeLabelStudio):
 
     def delete_annotation(self, annotation_id: int) -> None:
         self._check()
+        if all(item["id"] != annotation_id for items in self.annotations_by_task.values() for item in items):
+            raise LabelStudioGone(f"there is no annotation {annotation_id}")
         for items in self.annotations_by_task.values():
             items[:] = [item for item in items if item["id"] != annotation_id]
-
-    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
-        self._check()
-        self.pushed.extend({"id": next(self._ids), **item} for item in predictions)
-        return len(predictions)
 
     def delete_predictions(self, prediction_ids: Iterable[int]) -> None:
         self._check()
@@ -165,7 +164,6 @@ class DrawnImages(FakeImages):
     def __init__(self, width: int = 640, height: int = 480) -> None:
         super().__init__()
         self.size_wh = (width, height)
-        self.cached: set[str] = set()
 
     def load_rgb(self, reference: str, access: ImageAccess) -> np.ndarray:
         digits = reference.rpartition("_")[2].partition(".")[0]
@@ -173,9 +171,6 @@ class DrawnImages(FakeImages):
             raise ImageNotFound(f"there is no image {reference}")
         self.cached.add(reference)
         return draw_cells(int(digits), *self.size_wh)
-
-    def is_cached(self, reference: str, access: ImageAccess) -> bool:
-        return reference in self.cached
 
 
 def draw_cells(seed: int, width: int = 640, height: int = 480) -> np.ndarray:

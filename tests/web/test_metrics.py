@@ -25,13 +25,14 @@ def read(client):
 
 def test_requests_latencies_and_images_are_counted(client):
     add_version(client.services, KEY)
-    tasks = [{"id": k, "data": {"image": f"{k}.png"}} for k in (1, 2, 3)]
-    client.post("/predict", json={"tasks": tasks, "project": KEY, "label_config": RECTANGLES})
+    for numbers in ((1, 2), (2,)):
+        tasks = [{"id": k, "data": {"image": f"{k}.png"}} for k in numbers]
+        client.post("/predict", json={"tasks": tasks, "project": KEY, "label_config": RECTANGLES})
     client.get("/nothing-there")
     found = read(client)
     labels = (("method", "POST"), ("route", "/predict"), ("status", "200"))
-    assert found[("lsb_requests_total", *labels)] == 1
-    assert found["lsb_request_seconds_count", ("route", "/predict")] == 1
+    assert found[("lsb_requests_total", *labels)] == 2
+    assert found["lsb_request_seconds_count", ("route", "/predict")] == 2
     assert found["lsb_images_predicted_total",] == 3
     assert found["lsb_image_cache_requests_total", ("result", "hit")] == 1
     assert found["lsb_image_cache_requests_total", ("result", "miss")] == 2
@@ -52,7 +53,7 @@ def test_the_queue_and_its_jobs_are_shown(client):
     assert found["lsb_training_loss", ("job", job), ("project", KEY)] == 0.25
     labels = (("job", job), ("kind", "train"), ("memory", "device"), ("project", KEY))
     assert ("lsb_job_memory_bytes", *labels) not in found
-    client.services.queue.update(job, status="started")
+    client.services.queue.start(job)
     assert read(client)[("lsb_job_memory_bytes", *labels)] == 1_000_000
 
 

@@ -211,7 +211,7 @@ def test_start_training_queues_and_a_second_gets_the_follow_up(client):
     assert first.status_code == 201
     job = first.json["job"]
     assert client.services.queue.record(job).project_key == KEY
-    client.services.queue.update(job, status="started")
+    client.services.queue.labels_taken(job)
     followers = {client.post("/webhook", json=start_training()).json["job"] for _ in range(3)}
     assert len(followers) == 1
     assert followers != {job}
@@ -267,8 +267,9 @@ def test_validate(client):
 def test_duplicate_model_copies_what_serves(client):
     add_version(client.services, KEY, "v1")
     body = {"project_src": KEY, "project_dst": "8.5"}
-    assert client.post("/duplicate_model", json=body).json == {"model_version": "v1"}
-    assert client.services.versions.current("8.5") == "v1"
+    copied = client.post("/duplicate_model", json=body).json["model_version"]
+    assert client.services.versions.current("8.5") == copied
+    assert client.services.store.card("8.5", copied)["imported_from"] == "v1"
     assert client.post("/duplicate_model", json={"project_src": "9", "project_dst": "8.5"}).status_code == 409
 
 

@@ -1,3 +1,5 @@
+"""What every ChangeCounts does: the one on Redis, and the one in memory."""
+
 import pytest
 
 from backend.errors import QueueError
