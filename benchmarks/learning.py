@@ -77,17 +77,16 @@ def load_samples(root: Path, name: str, split: str, limit: int | None = None):
 
 
 def score(detections, samples, label_count, has_masks):
+    from backend.core.geometry.matching import match_at_half_iou, scored_hits
+    from backend.nn.detector.heads.average_precision import box_average_precision, mask_average_precision
     from backend.training.judging.calibration import expected_calibration_error
-    from backend.training.judging.metrics import (
-        average_precision,
-        match_at_half_iou,
-        precision_recall,
-        scored_hits,
-    )
+    from backend.training.judging.metrics import precision_recall
 
     targets = [s.target for s in samples]
     known = all(m is not None for t in targets for m in t.masks)
-    out = dict(average_precision(detections, targets, label_count, with_masks=has_masks and known))
+    out = box_average_precision(detections, targets, label_count)
+    if has_masks and known:
+        out.update(mask_average_precision(detections, targets, label_count))
     precision, recall = precision_recall(detections, targets, 0.30)
     scores, _, hits, _ = scored_hits(detections, targets)
     kept = scores >= 0.30
@@ -102,9 +101,7 @@ def score(detections, samples, label_count, has_masks):
     for label in range(label_count):
         mine = [only(d, label) for d in detections]
         theirs = [only_target(t, label) for t in targets]
-        out[f"map50_label{label}"] = average_precision(mine, theirs, label_count, with_masks=False)[
-            "box_map50"
-        ]
+        out[f"map50_label{label}"] = box_average_precision(mine, theirs, label_count)["box_map50"]
     if has_masks and known:
         by_label = semantic_iou(detections, targets, label_count)
         out["iou"] = np.nanmean(by_label)
@@ -168,8 +165,7 @@ def semantic_iou(detections, targets, label_count, cut=0.30):
 def score_along(every, samples, image_size_px, label_count):
     """Have every loop score the validation images now and then too; return where the rows will stand."""
     from backend.training.detector.images import load_images
-    from backend.training.detector.loop import TrainingLoop, predict_images
-    from backend.training.judging.metrics import average_precision
+    from backend.training.detector.loop import TrainingLoop, measured, predict_images
 
     images = load_images(samples, image_size_px, Path(tempfile.mkdtemp()), should_stop=lambda: False).images
     judge, rows = TrainingLoop._judge, []
@@ -177,12 +173,8 @@ def score_along(every, samples, image_size_px, label_count):
     def judge_both(loop, epoch):
         held_out = judge(loop, epoch)
         if (epoch + 1) % every == 0:
-            scores = average_precision(
-                predict_images(loop.ema_predictor(), images),
-                [image.target for image in images],
-                label_count,
-                with_masks=loop.network.architecture.has_masks,
-            )
+            found = predict_images(loop.ema_predictor(), images)
+            scores = measured(loop.heads, found, images, label_count)
             both = {"held_out": held_out, "validation": scores}
             both = {side: {k: round(v, 4) for k, v in named.items()} for side, named in both.items()}
             rows.append({"epoch": epoch + 1, **both})
@@ -280,7 +272,7 @@ def main():
     rate_low = len(images) / (time.time() - started)
     scored_at_default = predictor.predict(images, confidence_threshold=0.30, nms_threshold=0.4)
     found = [replace(f, image_score=d.image_score) for f, d in zip(found, scored_at_default, strict=True)]
-    has_masks = outcome.card["architecture"]["has_masks"]
+    has_masks = "masks" in outcome.card["architecture"]["heads"]
     scored = boxes_from_masks(found) if has_masks else found
     row = {
         "name": name,

@@ -18,8 +18,11 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from backend.nn.detector.network import Architecture, InstanceNetwork
-from backend.training.detector.start_weights import SHIPPED_BACKBONE, start_from_scenes
+from backend.nn.detector.architecture import Architecture
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.network import InstanceNetwork
+from backend.training.detector.start_weights import SHIPPED_START, start_from_scenes
 from benchmarks.learning import SETS
 from benchmarks.learning_ablation import RESULTS
 
@@ -33,7 +36,7 @@ VARIANTS: dict[str, tuple[bool, dict]] = {
 
 def write_backbone(path: Path, image_size_px: int) -> None:
     """Write the backbone that learned from drawn scenes under timm's names."""
-    network = InstanceNetwork(Architecture(SHIPPED_BACKBONE, image_size_px, 1, has_masks=True))
+    network = InstanceNetwork(Architecture(SHIPPED_START.backbone, image_size_px, 1, (BOXES, MASKS)))
     start_from_scenes(network)
     save_file({k: v.contiguous() for k, v in network.backbone.body.state_dict().items()}, path)
 
@@ -49,7 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     where = f"{args.set}, first {args.first}, {args.image_size} px"
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / f"{SHIPPED_BACKBONE}.safetensors"
+        weights = Path(folder) / f"{SHIPPED_START.backbone}.safetensors"
         write_backbone(weights, args.image_size)
         for name, (is_pretrained, recipe) in VARIANTS.items():
             command = [sys.executable, "-m", "benchmarks.learning", "--data", str(args.data)]

@@ -78,7 +78,7 @@ def main() -> None:
         card = json.loads((version / CARD_FILE).read_text())
         if not card["held_out_images"]:
             parser.error(f"{version.name} held no image back: its scores cannot be fitted again")
-        has_masks = card["architecture"]["has_masks"]
+        has_masks = "masks" in load_predictor(version).architecture.head_names
         maps = {
             "stored": ScoreMap.from_card(card["score_map"]),
             "fitted_now": refit(version, card, samples),

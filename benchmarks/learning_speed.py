@@ -22,10 +22,12 @@ from benchmarks.live_service import append_result
 
 
 def training_rates(root, name, steps):
-    from backend.nn.detector.network import Architecture, InstanceNetwork
+    from backend.nn.detector.architecture import Architecture
+    from backend.nn.detector.heads.catalog import HEADS
+    from backend.nn.detector.network import InstanceNetwork
     from backend.nn.runtime.precision import is_bf16_faster
     from backend.training.detector.batches import BatchLoader, plan_epoch, sampling_weights
-    from backend.training.detector.images import has_any_mask, load_images
+    from backend.training.detector.images import load_images
     from backend.training.detector.loop import LearningData, TrainingLoop
     from backend.training.parameters import TrainingParams
     from backend.training.recipe import Augmentation, recipe_for
@@ -34,15 +36,16 @@ def training_rates(root, name, steps):
     images = load_images(samples, 416, Path(tempfile.mkdtemp())).images
     recipe = recipe_for(TrainingParams(), len(images), starts_trained=False, augmentation=Augmentation())
     labels = tuple(config.labels)
-    has_masks = has_any_mask(images)
+    taught = [image.target for image in images]
+    heads = tuple(head for head in HEADS if head.is_wanted(TrainingParams().as_dict(), taught))
     data = LearningData(images, [], np.ones(len(labels), np.float32), sampling_weights(images, len(labels)))
 
     class Quiet:
-        on_epoch = on_warning = staticmethod(lambda *_: None)
+        on_epoch = on_judging = on_warning = staticmethod(lambda *_: None)
         stop_requested = staticmethod(lambda: None)
 
     loop = TrainingLoop(
-        InstanceNetwork(Architecture("resnet18", 416, len(labels), has_masks)),
+        InstanceNetwork(Architecture("resnet18", 416, len(labels), heads)),
         labels, data, recipe, Quiet(), device="cpu", use_bf16=is_bf16_faster("cpu"), seed=0,
         checkpoint_folder=Path(tempfile.mkdtemp()), fingerprint="",
     )  # fmt: skip
@@ -50,7 +53,7 @@ def training_rates(root, name, steps):
         images, recipe, epoch=recipe.epochs - 10, seed=0, batch_size=8, is_square=False,
         sampling_weights=data.sampling_weights,
     )[:steps]  # fmt: skip
-    loader = BatchLoader(images, recipe.augmentation, len(labels), has_masks=has_masks)
+    loader = BatchLoader(images, recipe.augmentation, len(labels), heads)
     loop.network.train()
     ready = list(loader.batches(plans))
     count = sum(len(b.images) for b in ready)
@@ -111,7 +114,7 @@ def prediction_rates(root, name, version):
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
-        run_side_by_side(predictor._run, batches, torch.get_num_threads())
+        run_side_by_side(predictor.run, batches, torch.get_num_threads())
         best = min(best, time.perf_counter() - started)
     out["bare_network_images_per_s"] = round(len(images) / best, 1)
     for cut in (0.3, 0.01):
@@ -127,31 +130,32 @@ def prediction_rates(root, name, version):
 def ready_batches(predictor, images, most):
     """Return the images as the network's inputs, uint8 [N, H, W, 3], `most` of one shape together."""
     from backend.core.geometry.letterbox import Letterbox
-    from backend.nn.detector.predictor import _batches_of_one_shape, net_size
+    from backend.nn.detector.predictor import batches_of_one_shape, net_size
 
     sizes = [ImageSize(image.shape[1], image.shape[0]) for image in images]
     boxes = [Letterbox.fit(size, net_size(size, predictor.architecture)) for size in sizes]
     return [
         torch.from_numpy(np.stack([boxes[i].image_to_net(images[i]) for i in batch]))
-        for batch in _batches_of_one_shape(boxes, most)
+        for batch in batches_of_one_shape(boxes, most)
     ]
 
 
 def prediction_profile(root, name, version):
     """Return the share of each part in predicting all validation images on one thread, four at a time.
 
-    The first pass warms up. Parts as in `Predictor._predict_batch`, with reading the file before and Label
+    The first pass warms up. Parts as in `Predictor.predict`, with reading the file before and Label
     Studio's results (RLE, polygons) after.
     """
     from backend.core.geometry.letterbox import Letterbox
     from backend.core.labelstudio.annotations import annotated_task
     from backend.core.labelstudio.predictions import detections_to_results
-    from backend.nn.detector.predictor import _Cuts, _size_of, load_predictor, net_size
+    from backend.nn.detector.heads.head import Found, Request
+    from backend.nn.detector.predictor import load_predictor, net_size
     from backend.nn.runtime.threads import one_thread
 
     samples, config, tasks = load_samples(root, name, "val")
     predictor = load_predictor(version)
-    has_masks = predictor.architecture.has_masks
+    request = Request(0.3, 0.4)
     thresholds = {control.name: 0.3 for control in config.controls}
     rng = np.random.default_rng(0)
     with one_thread():
@@ -167,26 +171,24 @@ def prediction_profile(root, name, version):
             for first in range(0, len(samples), 4):
                 group = [s.load_rgb() for s in samples[first : first + 4]]
                 took("reading and decoding")
-                sizes = [net_size(_size_of(image), predictor.architecture) for image in group]
-                boxes = [Letterbox.fit(_size_of(i), s) for i, s in zip(group, sizes, strict=True)]
+                originals = [ImageSize(image.shape[1], image.shape[0]) for image in group]
+                sizes = [net_size(size, predictor.architecture) for size in originals]
+                boxes = [Letterbox.fit(*pair) for pair in zip(originals, sizes, strict=True)]
                 for size in set(sizes):
                     mine = [k for k, other in enumerate(sizes) if other == size]
                     net_input = torch.from_numpy(np.stack([boxes[k].image_to_net(group[k]) for k in mine]))
                     took("letterbox")
-                    maps = predictor._run(net_input)
+                    outputs = predictor.run(net_input)
                     took("network")
-                    chosen = [predictor._choose(_Cuts(0.3, 0.4, 100), maps, row) for row in range(len(mine))]
-                    took("choosing candidates")
-                    masks = [None] * len(mine)
-                    if has_masks:
-                        masks = predictor._mask_logits(maps, [kept for kept, _ in chosen])
-                        took("object masks in the network")
-                    for row, k in enumerate(mine):
-                        kept, image_score = chosen[row]
-                        found = predictor._finish(kept, image_score, boxes[k], masks[row])
-                        took("boxes and masks in the image's pixels")
+                    found = [Found.nothing(boxes[k]) for k in mine]
+                    for head, serving in predictor.serving.items():
+                        found = head.decode(serving, outputs, found, request)
+                        took(head.name)
+                    for one, k in zip(found, mine, strict=True):
                         page = annotated_task(tasks[first + k], config).pages[0].page
-                        detections_to_results(found, predictor.labels, config, page, thresholds, rng)
+                        detections_to_results(
+                            one.detections(), predictor.labels, config, page, thresholds, rng
+                        )
                         took("results of Label Studio")
     total = sum(spent.values())
     return {

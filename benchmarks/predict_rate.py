@@ -26,8 +26,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.nn.detector.heads.masks.decoding import Candidates
-from backend.nn.detector.predictor import BATCH_SIZE, Predictor, _Cuts, load_predictor
+from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.letterbox import Letterbox
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.head import Found, Request
+from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.predictor import BATCH_SIZE, Predictor, load_predictor
 from backend.nn.runtime.threads import run_side_by_side
 from backend.service.engine.batching_queue import Cut
 from backend.training.parameters import TrainingParams
@@ -100,12 +104,16 @@ def main() -> None:
     append_result("predict_rate", row)
 
 
+Piece = tuple[torch.Tensor, list[FloatArray]]
+"""Images as the network takes them, and in each the boxes whose masks are wanted."""
+
+
 class BareNetwork:
     """The network of a version alone, its inputs ready."""
 
     def __init__(self, predictor: Predictor, images: list[np.ndarray], confidence_threshold: float) -> None:
         self._predictor = predictor
-        self._cuts = _Cuts(confidence_threshold, TrainingParams.nms_threshold, Cut.max_regions)
+        self._request = Request(confidence_threshold, TrainingParams.nms_threshold, Cut.max_regions)
         self._streams = torch.get_num_threads()
         self._full = self._with_boxes(ready_batches(predictor, images, BATCH_SIZE))
         self._shared = self._with_boxes(ready_batches(predictor, images, -(-BATCH_SIZE // self._streams)))
@@ -118,26 +126,28 @@ class BareNetwork:
         """
         ways: tuple[Callable[[], object], ...] = (
             lambda: [self._run(piece) for piece in self._full],
-            lambda: [self._predictor._run(images) for images, _ in self._full],
+            lambda: [self._predictor.run(images) for images, _ in self._full],
             lambda: run_side_by_side(self._run, self._shared, self._streams),
         )
         turns = [(first + k) % len(ways) for k in range(len(ways))]
         took = {way: _seconds(ways[way]) for way in turns}
         return tuple(took[way] for way in range(len(ways)))
 
-    def _with_boxes(self, batches: list[torch.Tensor]) -> list[tuple[torch.Tensor, list[Candidates]]]:
+    def _with_boxes(self, batches: list[torch.Tensor]) -> list[Piece]:
         pieces = []
         for images in batches:
-            maps = self._predictor._run(images)
-            kept = [self._predictor._choose(self._cuts, maps, row)[0] for row in range(len(images))]
-            pieces.append((images, kept))
+            maps = self._predictor.run(images)
+            size = ImageSize(images.shape[2], images.shape[1])
+            found = [Found.nothing(Letterbox.fit(size, size))] * len(images)
+            found = BOXES.decode(self._predictor.serving[BOXES], maps, found, self._request)
+            pieces.append((images, [one.boxes_net_xyxy_px for one in found]))
         return pieces
 
-    def _run(self, piece: tuple[torch.Tensor, list[Candidates]]) -> None:
+    def _run(self, piece: Piece) -> None:
         images, kept = piece
-        maps = self._predictor._run(images)
-        if self._predictor.architecture.has_masks:
-            self._predictor._mask_logits(maps, kept)
+        maps = self._predictor.run(images)
+        if MASKS in self._predictor.serving:
+            MASKS.mask_logits(self._predictor.serving[MASKS], maps, kept)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -22,8 +22,11 @@ import numpy as np
 import torch
 
 from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import normalisation_of
-from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.packed_weights import save_packed
 from backend.nn.runtime.precision import is_bf16_faster
 from backend.scenes.objects import KINDS
@@ -31,7 +34,7 @@ from backend.scenes.scene import make_scene
 from backend.training.detector.checkpoint import load_state
 from backend.training.detector.images import CachedImage, count_labels, label_weights
 from backend.training.detector.loop import LearningData, TrainingLoop
-from backend.training.detector.start_weights import SHIPPED_START_WEIGHTS
+from backend.training.detector.start_weights import SHIPPED_START
 from backend.training.inputs import EpochReport
 from backend.training.parameters import TrainingParams
 from backend.training.recipe import Augmentation, recipe_for
@@ -100,7 +103,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=SHIPPED_START_WEIGHTS)
+    parser.add_argument("--out", type=Path, default=SHIPPED_START.path)
     args = parser.parse_args()
     args.workdir.mkdir(parents=True, exist_ok=True)
 
@@ -116,7 +119,7 @@ def main() -> None:
     recipe = recipe_for(params, len(training), starts_trained=False, augmentation=Augmentation())
     mean, std = normalisation_of(params.backbone)
     network = InstanceNetwork(
-        Architecture(params.backbone, IMAGE_SIZE_PX, len(KINDS), has_masks=True, mean=mean, std=std)
+        Architecture(params.backbone, IMAGE_SIZE_PX, len(KINDS), (BOXES, MASKS), mean=mean, std=std)
     )
     data = LearningData(
         training=training,

@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 from backend.bootstrap.backend import build_backend
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import decode_brush_rle
+from backend.nn.detector.architecture import Architecture
+from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.score_map import ScoreMap
-from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.network import InstanceNetwork
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.tiny_sam import save_tiny_sam
@@ -72,7 +74,7 @@ def test_without_such_a_folder_no_features_are_kept(tmp_path):
 
 
 def test_after_the_warm_up_the_first_version_waits_for_no_library(tmp_path):
-    architecture = Architecture("resnet18", 96, 1, has_masks=False)
+    architecture = Architecture("resnet18", 96, 1, (BOXES,))
     save_file(InstanceNetwork(architecture).state_dict(), tmp_path / "weights.safetensors")
     card = {
         "architecture": architecture.as_card(),

@@ -185,7 +185,7 @@ ROOMS = {
     "backend.training": Rooms(
         {"judging": set(), "detector": {"judging"}, "prompts": {"detector", "judging"}},
         below=frozenset({"inputs", "parameters", "progress", "recipe"}),
-        above=frozenset({"card", "launch", "peer", "run"}),
+        above=frozenset({"card", "launch", "peer", "run", "verdict"}),
     ),
     "backend.service": Rooms(
         {
@@ -342,3 +342,18 @@ def test_importing_a_light_part_loads_nothing_heavy(part: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_a_head_knows_no_other_head() -> None:
+    """What two of them share stands beside their folders; only the catalogue knows all of them."""
+    heads = "backend.nn.detector.heads"
+    folders = {name.split(".")[4] for name in MODULES if name.startswith(heads) and name.count(".") == 5}
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
+        for name in MODULES
+        if _part(name) == "backend.nn" and name != f"{heads}.catalog"
+        for imported, line in _imports(name, MODULES[name])
+        for head in folders
+        if imported.startswith(f"{heads}.{head}.") and not name.startswith(f"{heads}.{head}.")
+    ]
+    assert not wrong, "\n".join(wrong)

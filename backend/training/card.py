@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.training.detector.images import LoadedImages, count_labels, empty_share, speck_shares
+from backend.training.detector.images import LoadedImages, count_labels
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
 from backend.training.detector.start_weights import Start
 from backend.training.inputs import TrainingInputs
 from backend.training.judging.calibration import OBJECTS_MIN, FittedTo
+from backend.training.verdict import Verdict
 
 
 def training_card(
@@ -17,20 +18,20 @@ def training_card(
     start: Start,
     loop: TrainingLoop,
     result: LoopResult,
-    fitted_to: FittedTo,
+    verdict: Verdict,
 ) -> dict[str, Any]:
     """Return what a version says of the training that `loop` ended with `result`, JSON-ready.
 
-    Without the fit of its scores and how good it is. `training_seconds` are seconds of the clock,
-    `best_epoch` and the epochs of `history` count from 1.
+    `training_seconds` are seconds of the clock, `best_epoch` and the epochs of `history` count from 1.
     """
     data = loop.data
     counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
     return {
         "architecture": loop.network.architecture.as_card(),
         "labels": list(inputs.labels),
-        "speck_shares": speck_shares([*data.learned, *data.held_out], len(inputs.labels)),
-        "empty_share": round(empty_share([*data.learned, *data.held_out]), 4),
+        **_readings(loop, verdict),
+        "metrics": verdict.metrics,
+        "per_class": verdict.by_label,
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,
         "params": inputs.params.as_dict(),
@@ -50,14 +51,24 @@ def training_card(
         "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
         "warnings": [
             *([start.warning] if start.warning else []),
-            *_notes(data, result, fitted_to),
+            *notes_of(data, result, verdict.fitted_to),
             *loop.state.warnings,
         ],
         "seed": inputs.seed,
     }
 
 
-def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:
+def _readings(loop: TrainingLoop, verdict: Verdict) -> dict[str, Any]:
+    """Return the entries of all heads; each has names of its own."""
+    entries: dict[str, Any] = {}
+    for head in loop.heads:
+        mine = head.card_entries(verdict.readings[head.name])
+        assert not entries.keys() & mine.keys(), f"{head.name} writes what another head has written"
+        entries.update(mine)
+    return entries
+
+
+def notes_of(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:
     """Return what a reader of the card should know of the images behind its scores."""
     notes = []
     unseen = len(data.learned) - len(result.learned)
@@ -66,18 +77,18 @@ def _notes(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[
     elif not data.held_out:
         notes.append("too few images to hold any back: all were learned from")
     new_objects = sum(len(image.target) for image in data.held_out)
-    if fitted_to == "held_out" and new_objects < OBJECTS_MIN:
+    if fitted_to is FittedTo.HELD_OUT and new_objects < OBJECTS_MIN:
         notes.append(
             f"only {new_objects} labelled objects are held back: scores are fitted to them and, above all, "
             "to images that were learned from, which flatters"
         )
-    elif fitted_to == "learned":
+    elif fitted_to is FittedTo.LEARNED:
         notes.append("scores are fitted to images that were learned from, which flatters")
-    elif fitted_to == "learned_and_late":
+    elif fitted_to is FittedTo.LEARNED_AND_LATE:
         notes.append(
             "scores are fitted to images that were learned from and to what was said of "
             f"{len(data.late)} while they were new"
         )
-    elif fitted_to == "nothing":
+    elif fitted_to is FittedTo.NOTHING:
         notes.append("too little was found to fit scores to: they mean what is expected of any network's")
     return notes

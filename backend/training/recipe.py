@@ -90,9 +90,8 @@ class Recipe:
     late_join: float = 0.6
     # The network's own opinion enters the assignment gradually.
     trust_full_from: float = 0.2
-    box_weight: float = 2.0
-    semantic_weight: float = 1.0
-    object_weight: float = 1.0
+    # How much a part of the loss counts; one that is not named counts once.
+    loss_weights: tuple[tuple[str, float], ...] = (("box", 2.0),)
     label_weight_max: float = 3.0
     # Epochs that are all surely worse than the best on the held-out part, as a share of all, that end it.
     patience_share: float = 0.4
@@ -100,9 +99,11 @@ class Recipe:
 
     def as_card(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        values = asdict(self)
-        values["betas"] = list(self.betas)
-        return values
+        return {**asdict(self), "betas": list(self.betas), "loss_weights": dict(self.loss_weights)}
+
+    def loss_weight(self, part: str) -> float:
+        """Return how much a part of the loss counts."""
+        return dict(self.loss_weights).get(part, 1.0)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -7,19 +7,20 @@ import json
 import logging
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from backend.core.geometry.instances import Detections
 from backend.errors import NotEnoughData, OutOfMemory, TrainingStopped
+from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import normalisation_of
-from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
-from backend.nn.detector.heads.score_map import ScoreMap
-from backend.nn.detector.network import Architecture, InstanceNetwork
-from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE, Predictor
+from backend.nn.detector.heads.catalog import HEADS
+from backend.nn.detector.heads.head import AnyHead
+from backend.nn.detector.network import InstanceNetwork
+from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE
 from backend.nn.runtime.precision import is_bf16_faster
 from backend.training.card import training_card
 from backend.training.detector.batches import sampling_weights
@@ -28,11 +29,10 @@ from backend.training.detector.images import (
     CachedImage,
     LoadedImages,
     count_labels,
-    has_any_mask,
     label_weights,
     load_images,
 )
-from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop, predict_images
+from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
 from backend.training.detector.peers import ALONE, World
 from backend.training.detector.pretrained import start_from_imagenet
 from backend.training.detector.start_weights import (
@@ -41,22 +41,13 @@ from backend.training.detector.start_weights import (
     start_from_version,
 )
 from backend.training.inputs import LearningObserver, TrainingInputs, TrainingObserver, TrainingOutcome
-from backend.training.judging.calibration import (
-    Calibration,
-    FittedTo,
-    expected_calibration_error,
-    expected_score_map,
-    fit_mask_cut,
-    fit_new_map,
-    fit_score_map,
-    sample_learned,
-)
 from backend.training.judging.holdout import split_by_task, split_late
-from backend.training.judging.metrics import average_precision, precision_recall, scored_hits, scores_by_label
 from backend.training.launch import Learned, learn_in_processes, process_count
+from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
 from backend.training.prompts.tuning import seconds_for, train_prompt_head
 from backend.training.recipe import Augmentation, Recipe, recipe_for
+from backend.training.verdict import judge
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +55,12 @@ VERSION_FOLDER = "version"
 CACHE_FOLDER = "images"
 
 
-def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> TrainingOutcome:
+def train_version(
+    inputs: TrainingInputs, observer: TrainingObserver, heads: tuple[AnyHead, ...] = HEADS
+) -> TrainingOutcome:
     """Train on the samples and return the folder of the new version.
 
+    heads: of which those are learned that the parameters and labels want.
     Goes on from the checkpoint in `inputs.workdir` if there is one of the same training.
     Raises the TrainingError family, VersionError for an unusable start version, ParameterError for an
     unusable backbone, and TrainingPaused when the observer asks for it.
@@ -76,9 +70,9 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     _seed_everything(inputs.seed)
     tunes = inputs.params.enable_segmentation
     told = StagedObserver(observer, seconds_for if tunes else _nothing)
-    loaded = _load(inputs, told)
+    loaded = _load(inputs, told, heads)
     _check_enough(inputs, loaded)
-    learned = _learn(inputs, loaded, told)
+    learned = _learn(inputs, loaded, told, heads)
     folder, card = learned.folder, learned.card
     if tunes:
         spent = time.monotonic() - started
@@ -91,7 +85,9 @@ def train_version(inputs: TrainingInputs, observer: TrainingObserver) -> Trainin
     return TrainingOutcome(folder, card, learned.metrics, learned.stopped_early_by)
 
 
-def _learn(inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObserver) -> Learned:
+def _learn(
+    inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObserver, heads: tuple[AnyHead, ...]
+) -> Learned:
     count = process_count(inputs, len(loaded.images))
     if count > 1:
         try:
@@ -99,23 +95,27 @@ def _learn(inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObser
         except OutOfMemory:
             # One that has no memory left cannot halve its batch while the others wait for its gradients.
             observer.on_warning(f"out of memory in one of {count} processes: going on in a single one")
-    learned = learn_detector(inputs, loaded, observer)
+    learned = learn_detector(inputs, loaded, observer, heads=heads)
     assert learned is not None
     return learned
 
 
 def learn_detector(
-    inputs: TrainingInputs, loaded: LoadedImages, observer: LearningObserver, world: World = ALONE
+    inputs: TrainingInputs,
+    loaded: LoadedImages,
+    observer: LearningObserver,
+    world: World = ALONE,
+    heads: tuple[AnyHead, ...] = HEADS,
 ) -> Learned | None:
     """Learn a detector and write its folder, alone or as one of several processes.
 
     Goes on from the checkpoint in `inputs.workdir`; None in all processes but the first. Raises as
     `train_version` does.
     """
-    architecture = _architecture(inputs, loaded.images)
+    architecture = _architecture(inputs, loaded.images, heads)
     network = InstanceNetwork(architecture)
     if network.backbone.needs_square:
-        architecture = Architecture.from_card({**architecture.as_card(), "canvas": "square"})
+        architecture = replace(architecture, canvas="square")
         network = InstanceNetwork(architecture)
     fingerprint = _fingerprint(inputs, architecture, loaded.task_ids)
     state = load_state(inputs.workdir, fingerprint)
@@ -153,21 +153,20 @@ def learn_detector(
     if not world.is_first:
         return None
     observer.on_judging()
-    fitted, metrics, by_label = _judge_best(loop, result, data, inputs)
-    card = training_card(inputs, loaded, start, loop, result, fitted.fitted_to)
+    verdict = judge(loop, result, inputs.params.confidence_threshold)
+    card = training_card(inputs, loaded, start, loop, result, verdict)
     card.update(
-        **fitted.as_card(),
-        metrics=metrics,
-        per_class=by_label,
         precision="bfloat16" if use_bf16 else "float32",
         memory_format="channels_last",
         processes=world.size,
     )
     folder = _write(inputs.workdir / VERSION_FOLDER, result, card)
-    return Learned(folder, card, metrics, result.stopped_early_by)
+    return Learned(folder, card, verdict.metrics, result.stopped_early_by)
 
 
-def _load(inputs: TrainingInputs, observer: StagedObserver) -> LoadedImages:
+def _load(
+    inputs: TrainingInputs, observer: StagedObserver, heads: tuple[AnyHead, ...] = HEADS
+) -> LoadedImages:
     if not inputs.samples:
         raise NotEnoughData("there is no annotated image to learn from; label some and train again")
     if not inputs.labels:
@@ -178,6 +177,7 @@ def _load(inputs: TrainingInputs, observer: StagedObserver) -> LoadedImages:
         inputs.workdir / CACHE_FOLDER,
         should_stop=lambda: observer.stop_requested() is not None,
         on_image=observer.loading,
+        heads=heads,
     )
     if observer.stop_requested() == "discard":
         raise TrainingStopped("the training was stopped while its images were read")
@@ -213,16 +213,31 @@ def _check_enough(inputs: TrainingInputs, loaded: LoadedImages) -> None:
         )
 
 
-def _architecture(inputs: TrainingInputs, images: list[CachedImage]) -> Architecture:
+def _architecture(
+    inputs: TrainingInputs, images: list[CachedImage], heads: tuple[AnyHead, ...]
+) -> Architecture:
     mean, std = normalisation_of(inputs.params.backbone)
     return Architecture(
         backbone=inputs.params.backbone,
         image_size_px=inputs.params.image_size,
         label_count=len(inputs.labels),
-        has_masks=inputs.params.enable_segmentation and has_any_mask(images),
+        heads=_wanted_heads(inputs.params, images, heads),
         mean=mean,
         std=std,
     )
+
+
+def _wanted_heads(
+    params: TrainingParams, images: list[CachedImage], heads: tuple[AnyHead, ...]
+) -> tuple[AnyHead, ...]:
+    taught = [image.target for image in images]
+    wanted = tuple(head for head in heads if head.is_wanted(params.as_dict(), taught))
+    if not wanted:
+        raise NotEnoughData(
+            "enable_detection is false, so only painted areas can be learned, and no region of these images "
+            "has a shape: draw some with the brush, as polygons or as ellipses, or switch enable_detection on"
+        )
+    return wanted
 
 
 def _start(inputs: TrainingInputs, network: InstanceNetwork) -> Start:
@@ -250,60 +265,6 @@ def _learning_data(
     )
 
 
-def _judge_best(
-    loop: TrainingLoop, result: LoopResult, data: LearningData, inputs: TrainingInputs
-) -> tuple[Calibration, dict[str, float], dict[str, dict[str, float]]]:
-    """Fit scores, and masks to the held-out images; return the fit, its metrics there, and those by label."""
-    loop.ema.load_state_dict(result.best_weights)
-    targets = [image.target for image in data.held_out]
-    has_masks = loop.network.architecture.has_masks
-    score_map, fitted_to = _fit_scores(loop, result, data)
-    if not data.held_out:
-        return Calibration(score_map, fitted_to), {}, {}
-
-    def predict(mask_cut_logit: float) -> list[Detections]:
-        predictor = Predictor(
-            loop.ema,
-            inputs.labels,
-            score_map,
-            device=inputs.device,
-            autocast=loop.use_bf16,
-            mask_cut_logit=mask_cut_logit,
-        )
-        return predict_images(predictor, data.held_out)
-
-    mask_cut_logit = fit_mask_cut(predict, targets) if has_masks else MASK_CUT_LOGIT
-    fitted = Calibration(score_map, fitted_to, mask_cut_logit)
-    found = predict(fitted.mask_cut_logit)
-    metrics = average_precision(found, targets, len(inputs.labels), with_masks=has_masks)
-    cut = inputs.params.confidence_threshold
-    precision, recall = precision_recall(found, targets, cut)
-    scores, _, hits, _ = scored_hits(found, targets)
-    kept = scores >= cut
-    metrics.update(
-        precision=precision,
-        recall=recall,
-        calibration_error=expected_calibration_error(scores[kept], hits[kept]),
-    )
-    by_label = scores_by_label(found, targets, inputs.labels, cut)
-    return fitted, {name: round(value, 4) for name, value in metrics.items()}, by_label
-
-
-def _fit_scores(loop: TrainingLoop, result: LoopResult, data: LearningData) -> tuple[ScoreMap, FittedTo]:
-    """Fit scores to the images that were learned from and to those that are new, and say what there was."""
-    asked = sample_learned([image.target for image in result.learned])
-    learned = [result.learned[i] for i in asked]
-    found, found_new = (predict_images(loop.ema_predictor(), side) for side in (learned, data.held_out))
-    targets, new_targets = ([image.target for image in side] for side in (learned, data.held_out))
-    new_map = fit_new_map(found, targets, found_new, new_targets) if data.held_out else result.new_map
-    score_map = fit_score_map(found, targets, new_map)
-    if score_map is None:
-        return expected_score_map(), "nothing"
-    if new_map is None:
-        return score_map, "learned"
-    return score_map, "held_out" if data.held_out else "learned_and_late"
-
-
 def _write(folder: Path, result: LoopResult, card: dict[str, Any]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -329,7 +290,7 @@ def _fingerprint(inputs: TrainingInputs, architecture: Architecture, task_ids: l
     """Return a digest of what makes a checkpoint fit: same images, labels, parameters, network, seed."""
     content = json.dumps(
         [
-            architecture.as_card(),
+            architecture.as_first_card(),
             inputs.params.as_dict(),
             list(inputs.labels),
             list(task_ids),

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import backend.training.detector.loop as loop_module
-import backend.training.run as run_module
 from backend.errors import (
     FetchError,
     LossDiverged,
@@ -14,13 +13,12 @@ from backend.errors import (
     TrainingStopped,
     VersionError,
 )
-from backend.nn.detector.heads.score_map import ScoreMap
-from backend.nn.detector.network import InstanceNetwork
+from backend.nn.detector.heads.catalog import HEADS
 from backend.nn.detector.predictor import load_predictor, read_card
-from backend.training.inputs import Stage, TrainingInputs, TrainingPaused
-from backend.training.judging.calibration import expected_score_map
+from backend.training.inputs import Stage, TrainingInputs, TrainingPaused, TrainingSample
 from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
+from tests.learning_heads import ChoiceHead, DivergingBoxes, HungryBoxes, ScriptedBoxes, WatchingBoxes
 from tests.learning_scenes import Observer, sample, scene
 
 PARAMS = TrainingParams(epochs=2, image_size=224, pretrained=False, backbone="test_resnet", batch_size=4)
@@ -70,26 +68,15 @@ def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
     assert {"box_map50", "mask_map50", "precision", "recall"} <= set(outcome.metrics)
 
 
-def test_images_that_join_late_tell_what_is_new_and_teach_in_the_end(tmp_path, monkeypatch):
-    shown = []
-    plan = loop_module.plan_epoch
-    monkeypatch.setattr(
-        loop_module, "plan_epoch", lambda images, *a, **k: shown.append(len(images)) or plan(images, *a, **k)
-    )
-    asked, new_map, used = [], ScoreMap((-1.0, 1.0), (-2.0, 1.5)), []
-    monkeypatch.setattr(
-        loop_module,
-        "fit_new_map",
-        lambda _, learned, __, new: asked.append((len(learned), len(new))) or new_map,
-    )
-    monkeypatch.setattr(
-        run_module, "fit_score_map", lambda *args: used.append(args[-1]) or expected_score_map()
-    )
-    params = replace(PARAMS, epochs=5)
-    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(10)], params), Observer())
-    assert shown == [8, 8, 8, 10, 10]
-    assert asked == [(8, 2)]
-    assert used == [new_map]
+def test_images_that_join_late_teach_in_the_end(tmp_path):
+    watching = WatchingBoxes()
+    samples = [sample(i) for i in range(10)]
+    samples = [replace(s, target=replace(s.target, extras={"boxes": [i]})) for i, s in enumerate(samples)]
+    inputs = inputs_for(tmp_path, samples, replace(PARAMS, epochs=5))
+    outcome = train_version(inputs, Observer(), heads=(watching,))
+    per_epoch = len(watching.seen) // 5
+    shown = [frozenset().union(*watching.seen[e * per_epoch : (e + 1) * per_epoch]) for e in range(5)]
+    assert [len(images) for images in shown] == [8, 8, 8, 10, 10]
     assert outcome.card["training_images"] == 10
     assert outcome.card["late_images"] == 2
     assert outcome.card["held_out_images"] == 0
@@ -123,50 +110,11 @@ def test_a_single_epoch_waits_for_nobody(tmp_path):
     assert "all were learned from" in outcome.card["warnings"][0]
 
 
-@pytest.mark.parametrize(
-    ("images", "from_new", "from_learned", "said"),
-    [
-        (22, ScoreMap(), ScoreMap(), ["only 4 labelled objects are held back"]),
-        (22, None, ScoreMap(), ["scores are fitted to images that were learned from, which flatters"]),
-        (22, None, None, ["too little was found to fit scores"]),
-        (10, ScoreMap(), ScoreMap(), ["all were learned from", "what was said of 2 while they were new"]),
-        (10, None, ScoreMap(), ["all were learned from", "learned from, which flatters"]),
-        (10, None, None, ["all were learned from", "too little was found to fit scores"]),
-    ],
-)
-def test_the_card_says_which_images_the_scores_are_fitted_to(
-    tmp_path, monkeypatch, images, from_new, from_learned, said
-):
-    monkeypatch.setattr(run_module, "fit_score_map", lambda *_: from_learned)
-    asked = []
-    for module in (run_module, loop_module):
-        monkeypatch.setattr(
-            module,
-            "fit_new_map",
-            lambda learned, _, new, __: asked.append((len(learned), len(new))) or from_new,
-        )
-    params = replace(PARAMS, epochs=2)
-    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(images)], params), Observer())
-    warnings = outcome.card["warnings"]
-    assert len(warnings) == len(said)
-    assert all(words in warning for words, warning in zip(said, warnings, strict=True))
-    assert asked == [(20, 2) if images == 22 else (8, 2)]
-
-
-def test_where_enough_objects_are_held_back_the_card_says_nothing_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.training.card.OBJECTS_MIN", 4)
-    monkeypatch.setattr(run_module, "fit_new_map", lambda *_: ScoreMap())
-    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
-    assert outcome.card["warnings"] == []
-
-
 def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
-    def last_epoch_kept(folder, fitness_by_epoch):
-        told = iter([*fitness_by_epoch, fitness_by_epoch[-1]])
-        monkeypatch.setattr(loop_module, "average_precision", lambda *_, **__: {"box_map": next(told)})
-        params = replace(PARAMS, epochs=4)
-        samples = [sample(i) for i in range(20)]
-        return train_version(inputs_for(tmp_path / folder, samples, params), Observer()).card["best_epoch"]
+    def last_epoch_kept(folder, box_map_by_epoch):
+        inputs = inputs_for(tmp_path / folder, [sample(i) for i in range(20)], replace(PARAMS, epochs=4))
+        heads = (ScriptedBoxes(box_map_by_epoch),)
+        return train_version(inputs, Observer(), heads).card["best_epoch"]
 
     # Four objects are held out here, of which one found by luck makes a quarter.
     monkeypatch.setattr(loop_module, "EARLY_SHARE", 0.0)
@@ -209,7 +157,8 @@ def test_odd_data_trains(tmp_path, kwargs):
     outcome = train_version(
         inputs_for(tmp_path, [sample(i, **kwargs) for i in range(2)], replace(PARAMS, epochs=1)), Observer()
     )
-    assert outcome.card["architecture"]["has_masks"] is kwargs.get("with_masks", True)
+    masks = ["masks"] if kwargs.get("with_masks", True) else []
+    assert outcome.card["architecture"]["heads"] == ["boxes", *masks]
 
 
 def test_background_images_teach_too(tmp_path):
@@ -231,7 +180,7 @@ def test_segmentation_switched_off_gives_no_masks(tmp_path):
     found = load_predictor(outcome.folder).predict(
         [scene(0)[0]], confidence_threshold=0.01, nms_threshold=0.4
     )
-    assert outcome.card["architecture"]["has_masks"] is False
+    assert outcome.card["architecture"]["heads"] == ["boxes"]
     assert set(found[0].masks) <= {None}
 
 
@@ -296,42 +245,25 @@ CPU_OUT_OF_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: yo
 GPU_OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
-def hungry_forward(fits, error=CPU_OUT_OF_MEMORY):
-    forward = InstanceNetwork.forward
-
-    def run(self, images):
-        if self.training and len(images) > fits:
-            raise error
-        return forward(self, images)
-
-    return run
-
-
 @pytest.mark.parametrize("error", [CPU_OUT_OF_MEMORY, GPU_OUT_OF_MEMORY], ids=["cpu", "gpu"])
-def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(InstanceNetwork, "forward", hungry_forward(2, error))
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, error):
     observer = Observer()
-    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(4)]), observer)
+    inputs = inputs_for(tmp_path, [sample(i) for i in range(4)])
+    outcome = train_version(inputs, observer, heads=(HungryBoxes(2, error),))
     assert outcome.card["batch_size"] == 2
     assert any("halved to 2" in w for w in observer.warnings)
     assert outcome.card["images_seen"] == 8
 
 
-def test_out_of_memory_at_one_image_says_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(InstanceNetwork, "forward", hungry_forward(fits=0))
+def test_out_of_memory_at_one_image_says_memory(tmp_path):
     with pytest.raises(OutOfMemory, match="memory"):
-        train_version(inputs_for(tmp_path, [sample(0)]), Observer())
+        heads = (HungryBoxes(0, CPU_OUT_OF_MEMORY),)
+        train_version(inputs_for(tmp_path, [sample(0)]), Observer(), heads)
 
 
-def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, monkeypatch):
-    losses = InstanceNetwork.losses
-
-    def broken(self, *args, **kwargs):
-        return {**losses(self, *args, **kwargs), "class": torch.tensor(float("nan"), requires_grad=True)}
-
-    monkeypatch.setattr(InstanceNetwork, "losses", broken)
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
     with pytest.raises(LossDiverged, match="learning_rate"):
-        train_version(inputs_for(tmp_path, [sample(0)]), Observer())
+        train_version(inputs_for(tmp_path, [sample(0)]), Observer(), heads=(DivergingBoxes(),))
 
 
 def test_a_version_can_be_the_start_and_labels_go_by_name(tmp_path):
@@ -348,3 +280,39 @@ def test_a_start_version_with_another_backbone_is_refused(tmp_path):
         train_version(
             replace(inputs_for(tmp_path / "b", [sample(0)], params), start_folder=first.folder), Observer()
         )
+
+
+def test_a_head_that_the_backend_has_never_seen_trains_predicts_and_is_judged(tmp_path):
+    def picture(task_id):
+        """One of two choices: dark pictures, and bright ones."""
+        image, target = scene(task_id)
+        choice = task_id % 2
+        image = np.clip(image.astype(int) + 120 * choice, 0, 255).astype(np.uint8)
+        target = replace(target, extras={"choice": choice})
+        return TrainingSample(task_id, lambda: image, target)
+
+    heads = (*HEADS, ChoiceHead())
+    params = replace(PARAMS, epochs=6, learning_rate=0.01)
+    inputs = inputs_for(tmp_path, [picture(i) for i in range(20)], params)
+    outcome = train_version(inputs, Observer(), heads)
+    assert outcome.card["architecture"]["heads"] == ["boxes", "masks", "choice"]
+    assert outcome.card["choice_names"] == ["dark", "bright"]
+    assert {"choice_accuracy", "box_map50", "mask_map50"} <= set(outcome.metrics)
+    predictor = load_predictor(outcome.folder, heads=heads)
+    images = [picture(i).load_rgb() for i in range(40, 46)]
+    found = predictor.predict(images, confidence_threshold=0.01, nms_threshold=0.4)
+    assert [one.extras["choice"] for one in found] == ["dark", "bright"] * 3
+    assert any(len(one) for one in found)
+    with pytest.raises(VersionError, match="no head named choice"):
+        load_predictor(outcome.folder)
+
+
+def test_a_new_head_can_be_learned_alone(tmp_path):
+    target = replace(scene(0)[1], extras={"choice": 0})
+    one = replace(sample(0), target=target)
+    heads = (ChoiceHead(),)
+    outcome = train_version(inputs_for(tmp_path, [one]), Observer(), heads)
+    (found,) = load_predictor(outcome.folder, heads=heads).predict(
+        [one.load_rgb()], confidence_threshold=0.3, nms_threshold=0.4
+    )
+    assert len(found) == 0 and found.extras["choice"] in ("dark", "bright")

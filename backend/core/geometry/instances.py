@@ -6,7 +6,9 @@ boxes half-open (width is x2 - x1).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +78,8 @@ class Detections:
     boxes_xyxy_px float32 [N, 4], x2 > x1 and y2 > y1; scores float32 [N] in 0..1; label_indices int64 [N]
     into the predictor's labels; masks N patches, None where the network gives no mask.
     image_score: how well the whole image is likely to be solved, 0..1; low means worth labelling.
+    has_boxes: False where no box was learned: objects are then connected parts of a label's painted area, and
+    their boxes only bound them. extras: what further heads found in the image, by the name of the head.
     """
 
     size: ImageSize
@@ -84,6 +88,8 @@ class Detections:
     label_indices: IntArray
     masks: tuple[MaskPatch | None, ...]
     image_score: float = 0.0
+    has_boxes: bool = True
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks)
@@ -99,7 +105,8 @@ class TrainingTarget:
     """What one annotated image teaches.
 
     boxes_xyxy_px float32 [N, 4]; label_indices int64 [N]; masks N patches, None where the shape inside the
-    box is unknown (a plain rectangle teaches no mask). N = 0 teaches background.
+    box is unknown (a plain rectangle teaches no mask). N = 0 teaches background. extras: what the image
+    teaches further heads, by the name of the head; plain values that JSON could hold.
     """
 
     size: ImageSize
@@ -107,6 +114,7 @@ class TrainingTarget:
     label_indices: IntArray
     masks: tuple[MaskPatch | None, ...]
     region_ids: tuple[str, ...] = field(default=())
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks)

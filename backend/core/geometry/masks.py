@@ -100,6 +100,33 @@ def count_parts(bits: BoolArray) -> int:
     return int(cv2.connectedComponents(_as_uint8(bits), connectivity=8)[0]) - 1
 
 
+def connected_parts(bits: BoolArray) -> list[MaskPatch]:
+    """Return the parts of a mask [h, w] that touch nowhere, not even at a corner, each cut to its pixels."""
+    number_of, areas = _parts(bits, connectivity=8)
+    parts = (tight_patch(number_of == number, 0, 0) for number in range(1, len(areas)))
+    return [part for part in parts if part is not None]
+
+
+def patch_iou(a: MaskPatch, b: MaskPatch) -> float:
+    """Return the intersection over union of two masks of one image; 0 where both are empty."""
+    left, top = max(a.left_px, b.left_px), max(a.top_px, b.top_px)
+    right = min(a.left_px + a.bits.shape[1], b.left_px + b.bits.shape[1])
+    bottom = min(a.top_px + a.bits.shape[0], b.top_px + b.bits.shape[0])
+    if right <= left or bottom <= top:
+        return 0.0
+    seen_a, seen_b = (
+        patch.bits[top - patch.top_px : bottom - patch.top_px, left - patch.left_px : right - patch.left_px]
+        for patch in (a, b)
+    )
+    shared = int(np.count_nonzero(seen_a & seen_b))
+    return shared / max(a.area_px + b.area_px - shared, 1)
+
+
+def patch_to_alpha(patch: MaskPatch) -> npt.NDArray[np.uint8]:
+    """Return the window of a mask as 0 and 255, uint8 [h, w], which OpenCV can resize."""
+    return patch.bits.astype(np.uint8) * np.uint8(255)
+
+
 def _has_holes(bits: BoolArray) -> bool:
     outside = cv2.copyMakeBorder(_as_uint8(~bits), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     return int(cv2.connectedComponents(outside, connectivity=4)[0]) > 2

@@ -1,10 +1,9 @@
-"""Images in, objects in the images' own pixels out: the border between arrays and tensors."""
+"""Images in, what the heads find in the images' own pixels out: the border between arrays and tensors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,12 @@ from backend.core.geometry.instances import Detections, FloatArray, ImageSize, M
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.mask_maps import MaskMaps
 from backend.errors import ParameterError, VersionError
+from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.fuse import fuse_normalisation
-from backend.nn.detector.heads.masks.decoding import (
-    MASK_CUT_LOGIT,
-    SPECK_SHARE,
-    Candidates,
-    object_mask,
-    select_candidates,
-)
-from backend.nn.detector.heads.masks.module import MASK_STRIDE, mask_windows
-from backend.nn.detector.heads.score_map import ScoreMap, expected_f1
-from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.heads.catalog import HEADS
+from backend.nn.detector.heads.head import AnyHead, Found, Request, Serving
+from backend.nn.detector.heads.semantic import MASK_STRIDE
+from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.precision import in_channels_last, is_bf16_faster
 from backend.nn.runtime.threads import run_side_by_side
 
@@ -37,13 +31,8 @@ STRIDE_MAX = 32
 BATCH_SIZE = 8
 # One thread prepares or finishes images while the other feeds the accelerator; more would fill its memory.
 ACCELERATOR_WORKERS = 2
-# Candidates down to here count as objects that may have been missed when an image is scored.
-SCORE_FLOOR = 0.05
-# Where calibrated scores are meant to be cut: the default confidence threshold.
-DEFAULT_CUT = 0.30
 # A box that holds no place likelier than this to show the label holds nothing to outline.
 LEAST_PEAK_LOGIT = 0.0
-_HALF_MAX = 6e4  # a little below float16's largest number
 
 Image = npt.NDArray[np.uint8]
 
@@ -55,31 +44,34 @@ class Predictor:
         self,
         network: InstanceNetwork,
         labels: Sequence[str],
-        score_map: ScoreMap,
+        readings: Mapping[str, Any] | None = None,
         *,
         version: str = "",
         device: str = "cpu",
         autocast: bool = False,
-        speck_shares: Sequence[float] = (),
-        mask_cut_logit: float = MASK_CUT_LOGIT,
-        empty_share: float = 0.5,
     ) -> None:
         """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
 
-        speck_shares (per label; empty for the usual share) and mask_cut_logit: as in `object_mask`;
-        empty_share: as in `expected_f1`.
+        readings: how to read the outputs of a head, by its name; heads without one are read as is usual.
         """
         self.labels = tuple(labels)
         self.version = version
         self.architecture = network.architecture
         self._network = network
-        self._score_map = score_map
         self._device = torch.device(device)
         self._autocast = autocast
-        self._mask_cut_logit = mask_cut_logit
-        self._empty_share = empty_share
-        self._speck_shares = tuple(speck_shares) or (SPECK_SHARE,) * len(self.labels)
         self._dtype = next(network.parameters()).dtype
+        known = readings or {}
+        self.serving = {
+            head: Serving(
+                network.module_of(head),
+                known.get(head.name) or head.reading((), len(self.labels)),
+                self._device,
+                self._dtype,
+                autocast,
+            )
+            for head in network.architecture.heads
+        }
 
     def input_size(self, image: Image) -> ImageSize:
         """Return the size that an image [H, W, 3] has as the network's input."""
@@ -94,20 +86,19 @@ class Predictor:
         with_masks: bool = True,
         max_regions: int = 100,
     ) -> list[Detections]:
-        """Return the objects of each image, uint8 [H, W, 3] RGB, in the order of the images."""
+        """Return what is found in each image, uint8 [H, W, 3] RGB, in the order of the images."""
         if not images:
             return []
         letterboxes = [Letterbox.fit(_size_of(image), self.input_size(image)) for image in images]
-        cuts = _Cuts(confidence_threshold, nms_threshold, max_regions)
-        wants_masks = with_masks and self._network.segmentation_head is not None
+        request = Request(confidence_threshold, nms_threshold, max_regions, with_masks)
 
         def answer(batch: list[int]) -> list[Detections]:
-            return self._predict_batch(
-                [images[i] for i in batch], [letterboxes[i] for i in batch], cuts, wants_masks
-            )
+            boxes = [letterboxes[i] for i in batch]
+            outputs = self.outputs([images[i] for i in batch], boxes)
+            return [found.detections() for found in self.decode(outputs, boxes, request)]
 
         workers = torch.get_num_threads() if self._device.type == "cpu" else ACCELERATOR_WORKERS
-        batches = _batches_of_one_shape(letterboxes, batch_size_for(len(images), workers))
+        batches = batches_of_one_shape(letterboxes, batch_size_for(len(images), workers))
         answers = run_side_by_side(answer, batches, workers)
         found = {
             i: d
@@ -121,16 +112,12 @@ class Predictor:
     ) -> tuple[Detections, MaskMaps | None]:
         """Return the objects of one image and what `mask_in_box` needs; None where no masks were learned."""
         letterbox = Letterbox.fit(_size_of(image), self.input_size(image))
-        maps = self._run(torch.from_numpy(letterbox.image_to_net(image)[None]))
-        kept, score = self._choose(_Cuts(confidence_threshold, nms_threshold, max_regions), maps, 0)
-        if self._network.segmentation_head is None:
-            return self._finish(kept, score, letterbox, None), None
-        detections = self._finish(kept, score, letterbox, self._mask_logits(maps, [kept])[0])
-        fine, coarse, semantic = (
-            maps[name][0].float().clamp(-_HALF_MAX, _HALF_MAX).cpu().numpy().astype(np.float16)
-            for name in ("fine", "coarse", "semantic")
-        )
-        return detections, MaskMaps(letterbox.net_size, fine, coarse, semantic)
+        outputs = self.outputs([image], [letterbox])
+        request = Request(confidence_threshold, nms_threshold, max_regions)
+        (found,) = self.decode(outputs, [letterbox], request)
+        keeping = next((head for head in self.serving if head.keeps_maps), None)
+        maps = None if keeping is None else keeping.kept_maps(outputs, letterbox.net_size)
+        return found.detections(), maps
 
     def mask_in_box(
         self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
@@ -140,11 +127,8 @@ class Predictor:
         maps: of `look` on the same image, which is `size` large. label_index: None for the label that is
         likeliest within the box.
         """
-        head = self._network.segmentation_head
-        assert head is not None
         letterbox = Letterbox.fit(size, maps.net_size)
-        scale_x, scale_y = letterbox.scale_xy
-        box = box_xyxy_px.astype(np.float32) * np.array([scale_x, scale_y] * 2, dtype=np.float32)
+        box = letterbox.boxes_to_net(box_xyxy_px.astype(np.float32)[None])[0]
         left, top, right, bottom = (int(v) for v in np.round(box / MASK_STRIDE))
         rows = slice(max(top, 0), max(bottom, top + 1, 0))
         columns = slice(max(left, 0), max(right, left + 1, 0))
@@ -155,131 +139,44 @@ class Predictor:
             label_index = int(inside.astype(np.float32).mean(axis=(1, 2)).argmax())
         if inside[label_index].max() < LEAST_PEAK_LOGIT:
             return None
-        windows = [mask_windows(torch.from_numpy(box[None]).to(self._device))]
-        fine, coarse = (
-            torch.from_numpy(values[None]).to(self._device, self._dtype)
-            for values in (maps.fine, maps.coarse)
-        )
-        with torch.inference_mode(), self._precision():
-            residual = head.window_residuals(fine, coarse, windows, dtype=self._dtype)
-        return object_mask(
-            maps.semantic[label_index].astype(np.float32),
-            residual[0].cpu().numpy(),
-            windows[0][0].cpu().numpy(),
-            letterbox,
-            speck_share=self._speck_shares[label_index],
-            cut_logit=self._mask_cut_logit,
-        )
+        head, serving = next((h, s) for h, s in self.serving.items() if h.keeps_maps)
+        return head.mask_in_box(serving, maps, letterbox, box, label_index)
 
-    def _predict_batch(
-        self, images: Sequence[Image], letterboxes: Sequence[Letterbox], cuts: _Cuts, wants_masks: bool
-    ) -> list[Detections]:
-        """Return the objects of images whose letterboxes have one net size."""
+    def outputs(self, images: Sequence[Image], letterboxes: Sequence[Letterbox]) -> dict[str, torch.Tensor]:
+        """Return what the network makes of images whose letterboxes have one net size."""
         prepared = [box.image_to_net(image) for box, image in zip(letterboxes, images, strict=True)]
-        maps = self._run(torch.from_numpy(np.stack(prepared)))
-        chosen = [self._choose(cuts, maps, row) for row in range(len(images))]
-        masks: Sequence[_MaskLogits | None] = [None] * len(images)
-        if wants_masks:
-            masks = self._mask_logits(maps, [kept for kept, _ in chosen])
-        return [
-            self._finish(kept, score, letterbox, mask_logits)
-            for (kept, score), letterbox, mask_logits in zip(chosen, letterboxes, masks, strict=True)
-        ]
+        return self.run(torch.from_numpy(np.stack(prepared)))
 
-    def _run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        with torch.inference_mode(), self._precision():
-            net_input = self._network.normalise(images.to(self._device, non_blocking=True))
-            maps = self._network(net_input.to(self._dtype))
-        cells = ("class_logits", "boxes_xyxy_px")
-        return {k: v.float().cpu() if k in cells else v for k, v in maps.items()}
+    def run(self, net_images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what the network makes of letterboxed images, uint8 [N, H, W, 3]."""
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast),
+        ):
+            net_input = self._network.normalise(net_images.to(self._device, non_blocking=True))
+            outputs: dict[str, torch.Tensor] = self._network(net_input.to(self._dtype))
+        return outputs
 
-    def _choose(self, cuts: _Cuts, maps: dict[str, torch.Tensor], row: int) -> tuple[Candidates, float]:
-        """Return the objects of one image to report, in the net frame, and the image's score."""
-        found = select_candidates(
-            maps["class_logits"][row].numpy(),
-            maps["boxes_xyxy_px"][row].numpy(),
-            self._score_map,
-            score_floor=min(SCORE_FLOOR, cuts.confidence),
-            nms_threshold=cuts.nms,
-        )
-        # The same however deep one asks, so that scores of different requests can be sorted together.
-        counted = found.scores[found.scores >= SCORE_FLOOR]
-        image_score = expected_f1(counted, max(cuts.confidence, DEFAULT_CUT), self._empty_share)
-        return found.take(found.scores >= cuts.confidence).take(slice(cuts.max_regions)), image_score
-
-    def _mask_logits(self, maps: dict[str, torch.Tensor], kept: Sequence[Candidates]) -> list[_MaskLogits]:
-        """Compute the object masks of a batch at once: one image alone would not fill the processor."""
-        head = self._network.segmentation_head
-        assert head is not None
-        with torch.inference_mode(), self._precision():
-            boxes = [torch.from_numpy(k.boxes_xyxy_px).to(self._device) for k in kept]
-            windows = [mask_windows(b) for b in boxes]
-            residuals = head.window_residuals(maps["fine"], maps["coarse"], windows, dtype=self._dtype)
-            semantic = maps["semantic"].float().cpu().numpy()
-            parts = residuals.cpu().split([len(k) for k in kept])
-        return [
-            _MaskLogits(s, w.cpu().numpy(), r.numpy())
-            for s, w, r in zip(semantic, windows, parts, strict=True)
-        ]
-
-    def _finish(
-        self, kept: Candidates, image_score: float, letterbox: Letterbox, mask_logits: _MaskLogits | None
-    ) -> Detections:
-        """Bring the objects of one image into its own pixels; what lies in the padding is dropped."""
-        boxes = letterbox.boxes_to_orig(kept.boxes_xyxy_px)
-        inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
-        masks: tuple[MaskPatch | None, ...] = (None,) * len(inside)
-        if mask_logits is not None:
-            masks = tuple(
-                object_mask(
-                    mask_logits.semantic[kept.label_indices[k]],
-                    mask_logits.residuals[k],
-                    mask_logits.windows_xyxy_px[k],
-                    letterbox,
-                    speck_share=self._speck_shares[kept.label_indices[k]],
-                    cut_logit=self._mask_cut_logit,
-                )
-                for k in inside
-            )
-        kept = kept.take(inside)
-        return Detections(letterbox.size, boxes[inside], kept.scores, kept.label_indices, masks, image_score)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast)
+    def decode(
+        self, outputs: Mapping[str, torch.Tensor], letterboxes: Sequence[Letterbox], request: Request
+    ) -> list[Found]:
+        """Return what all heads find in each image of a batch."""
+        found = [Found.nothing(letterbox) for letterbox in letterboxes]
+        for head, serving in self.serving.items():
+            found = head.decode(serving, outputs, found, request)
+        return found
 
 
-@dataclass(frozen=True)
-class _Cuts:
-    confidence: float
-    nms: float
-    max_regions: int
-
-
-@dataclass(frozen=True, eq=False)
-class _MaskLogits:
-    """Of one image: semantic [L, h, w], windows_xyxy_px [K, 4] in the net frame, residuals [K, 28, 28]."""
-
-    semantic: FloatArray
-    windows_xyxy_px: FloatArray
-    residuals: FloatArray
-
-
-def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
-    """Rebuild the predictor of a version folder from its weights and its card alone.
+def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...] = HEADS) -> Predictor:
+    """Rebuild the predictor of a version folder from its weights and its card alone; heads: those there are.
 
     Raises VersionError naming the file that is missing, damaged or does not fit.
     """
     card = read_card(folder)
     try:
-        architecture = Architecture.from_card(card["architecture"])
-        score_map = ScoreMap.from_card(card["score_map"])
+        architecture = Architecture.from_card(card["architecture"], heads)
         labels = tuple(str(label) for label in card["labels"])
-        speck_shares = tuple(float(share) for share in card.get("speck_shares", ()))
-        mask_cut_logit = float(card.get("mask_cut_logit", MASK_CUT_LOGIT))
-        # Versions from before this was counted keep the scores that they had.
-        empty_share = float(card.get("empty_share", 0.5))
-        if not 0 < empty_share < 1:
-            raise ValueError(f"empty_share must lie between 0 and 1, got {empty_share}")
+        readings = {head.name: head.reading_of(card, len(labels)) for head in architecture.heads}
         network = InstanceNetwork(architecture)
     except (KeyError, TypeError, ValueError, ParameterError) as exc:
         raise VersionError(f"{CARD_FILE} in {folder.name} does not describe a network: {exc!r}") from exc
@@ -290,16 +187,8 @@ def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
     if is_bf16_faster(device):
         network.to(torch.bfloat16)
         network.mean, network.std = network.mean.float(), network.std.float()
-    return Predictor(
-        network,
-        labels,
-        score_map,
-        version=str(card.get("version", folder.name)),
-        device=device,
-        speck_shares=speck_shares,
-        mask_cut_logit=mask_cut_logit,
-        empty_share=empty_share,
-    )
+    version = str(card.get("version", folder.name))
+    return Predictor(network, labels, readings, version=version, device=device)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -349,7 +238,7 @@ def batch_size_for(image_count: int, workers: int) -> int:
     return min(BATCH_SIZE, -(-image_count // workers))
 
 
-def _batches_of_one_shape(letterboxes: Sequence[Letterbox], most: int) -> list[list[int]]:
+def batches_of_one_shape(letterboxes: Sequence[Letterbox], most: int) -> list[list[int]]:
     """Return which images go together, large inputs first: what is left to the end should be short."""
     batches: list[list[int]] = []
     for i in sorted(range(len(letterboxes)), key=lambda i: _shape_of(letterboxes[i]), reverse=True):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from backend.core.geometry.instances import Detections
+from backend.core.geometry.matching import areas_of, match_at_half_iou
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, FetchError
 from backend.service.engine.batching_queue import BatchingQueue, DetectionLimits
@@ -24,7 +25,6 @@ from backend.service.ports import Json
 from backend.service.versions.models import Models
 from backend.training.inputs import TrainingSample
 from backend.training.judging.holdout import split_by_task
-from backend.training.judging.metrics import match_at_half_iou
 from backend.training.parameters import TrainingParams
 
 logger = logging.getLogger(__name__)
@@ -172,11 +172,12 @@ def _relabelled(detections: Detections, own: Sequence[str], labels: Sequence[str
 
 
 def _count(detections: Detections, sample: TrainingSample, label_count: int) -> Counts:
-    hits, _ = match_at_half_iou(detections, sample.target)
+    target = sample.target if detections.has_boxes else areas_of(sample.target)
+    hits, _ = match_at_half_iou(detections, target)
     counts = np.zeros((label_count, 3))
     counts[:, 0] = np.bincount(detections.label_indices[hits], minlength=label_count)
     counts[:, 1] = np.bincount(detections.label_indices, minlength=label_count)
-    counts[:, 2] = np.bincount(sample.target.label_indices, minlength=label_count)
+    counts[:, 2] = np.bincount(target.label_indices, minlength=label_count)
     return counts
 
 

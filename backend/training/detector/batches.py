@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from backend.core.geometry.instances import FloatArray, MaskPatch
-from backend.nn.detector.heads.boxes.losses import IGNORED
-from backend.nn.detector.heads.masks.module import MASK_STRIDE, OBJECT_MASK_SIDE, WINDOW_SCALE
-from backend.nn.detector.network import BatchTargets
-from backend.training.detector.images import CachedImage, mask_of
+from backend.core.geometry.instances import FloatArray
+from backend.nn.detector.heads.head import AnyHead, HeadTargets
+from backend.training.detector.images import CachedImage
 from backend.training.detector.schedule import SIZE_STEP_PX, longest_side_px
-from backend.training.detector.views import View, make_view
+from backend.training.detector.views import make_view
 from backend.training.recipe import Augmentation, Recipe
 
 BUILDING_THREADS = 2
 BATCHES_AHEAD = 3
-# Object masks per batch: a slide full of cells must not cost more than the rest of the step.
-WINDOWS_PER_BATCH = 96
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images uint8 [N, H, W, 3] and what they teach."""
+    """images uint8 [N, H, W, 3] and what they teach each head, by its name."""
 
     images: torch.Tensor
-    targets: BatchTargets
+    targets: Mapping[str, HeadTargets]
 
 
 @dataclass(frozen=True)
@@ -89,67 +83,17 @@ def build_batch(
     plan: BatchPlan,
     augmentation: Augmentation,
     label_count: int,
-    *,
-    has_masks: bool,
+    heads: Sequence[AnyHead],
 ) -> Batch:
     """Return the batch of a plan."""
     rng = np.random.default_rng(plan.seed)
     views = [
-        make_view(images, i, plan.size_hw, augmentation, rng, allow_mosaic=plan.allow_mosaic)
+        make_view(images, i, plan.size_hw, augmentation, rng, allow_mosaic=plan.allow_mosaic, heads=heads)
         for i in plan.indices
     ]
-    return collate(views, label_count, rng, has_masks=has_masks)
-
-
-def collate(views: Sequence[View], label_count: int, rng: np.random.Generator, *, has_masks: bool) -> Batch:
-    """Stack views of one size and turn their objects into targets."""
-    images = torch.from_numpy(np.stack([view.image for view in views]))
-    boxes = [torch.from_numpy(view.boxes_xyxy_px) for view in views]
-    labels = [torch.from_numpy(view.label_indices) for view in views]
-    if not has_masks:
-        return Batch(images, BatchTargets(boxes, labels))
-    windows, window_labels, window_masks = [], [], []
-    for view in views:
-        known = {k: mask for k, mask in enumerate(view.masks) if mask is not None}
-        mine = list(known)
-        if len(mine) > WINDOWS_PER_BATCH // len(views):
-            mine = rng.permutation(mine)[: WINDOWS_PER_BATCH // len(views)].tolist()
-        rects = [_jittered_window(view.boxes_xyxy_px[k], rng) for k in mine]
-        windows.append(torch.tensor(rects, dtype=torch.float32).reshape(-1, 4))
-        window_labels.append(torch.from_numpy(view.label_indices[mine].reshape(-1)))
-        window_masks += [_mask_in_window(known[k], rect) for k, rect in zip(mine, rects, strict=True)]
-    side = OBJECT_MASK_SIDE
-    stacked = np.stack(window_masks) if window_masks else np.zeros((0, side, side), dtype=np.float32)
-    semantic = np.stack([semantic_target(view, label_count) for view in views])
-    targets = BatchTargets(
-        boxes, labels, windows, window_labels, torch.from_numpy(stacked), torch.from_numpy(semantic)
-    )
-    return Batch(images, targets)
-
-
-def semantic_target(view: View, label_count: int) -> npt.NDArray[np.uint8]:
-    """Return uint8 [L, H / 4, W / 4]: 1 where at least half a cell is labelled, IGNORED inside boxes whose
-    shape is unknown, else 0.
-    """
-    height, width = view.image.shape[:2]
-    small = (width // MASK_STRIDE, height // MASK_STRIDE)
-    out = np.zeros((label_count, small[1], small[0]), dtype=np.uint8)
-    for label in np.unique(view.label_indices):
-        mine = np.flatnonzero(view.label_indices == label)
-        for k in mine:
-            if view.masks[k] is None:
-                x1, y1, x2, y2 = np.round(view.boxes_xyxy_px[k] / MASK_STRIDE).astype(int)
-                out[label, max(y1, 0) : y2 + 1, max(x1, 0) : x2 + 1] = IGNORED
-        known = [view.masks[k] for k in mine if view.masks[k] is not None]
-        if known:
-            union = np.zeros((height, width), dtype=np.uint8)
-            for mask in known:
-                rows, columns = mask.bits.shape
-                union[mask.top_px : mask.top_px + rows, mask.left_px : mask.left_px + columns] |= mask_of(
-                    mask
-                )
-            out[label][cv2.resize(union, small, interpolation=cv2.INTER_AREA) >= 128] = 1
-    return out
+    shown = [view.target for view in views]
+    targets = {head.name: head.targets(shown, label_count, rng) for head in heads}
+    return Batch(torch.from_numpy(np.stack([view.image for view in views])), targets)
 
 
 class BatchLoader:
@@ -160,14 +104,13 @@ class BatchLoader:
         images: Sequence[CachedImage],
         augmentation: Augmentation,
         label_count: int,
-        *,
-        has_masks: bool,
+        heads: Sequence[AnyHead],
     ) -> None:
-        """Serve views of these images."""
+        """Serve views of these images, and what they teach the heads."""
         self._images = images
         self._augmentation = augmentation
         self._label_count = label_count
-        self._has_masks = has_masks
+        self._heads = heads
 
     def batches(self, plans: Sequence[BatchPlan]) -> Generator[Batch, None, None]:
         """Yield one batch per plan; at most BATCHES_AHEAD wait."""
@@ -185,9 +128,7 @@ class BatchLoader:
                     future.cancel()
 
     def _build(self, plan: BatchPlan) -> Batch:
-        return build_batch(
-            self._images, plan, self._augmentation, self._label_count, has_masks=self._has_masks
-        )
+        return build_batch(self._images, plan, self._augmentation, self._label_count, self._heads)
 
 
 def sampling_weights(images: Sequence[CachedImage], label_count: int) -> FloatArray:
@@ -238,31 +179,3 @@ def _canvas_hw(group: Sequence[CachedImage], longest_px: int) -> tuple[int, int]
     shorter_px = max(2, int(np.ceil(shorter / SIZE_STEP_PX - 0.25))) * SIZE_STEP_PX
     shorter_px = min(shorter_px, longest_px)
     return (shorter_px, longest_px) if ratio >= 1 else (longest_px, shorter_px)
-
-
-def _jittered_window(box_xyxy_px: FloatArray, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Return a window about a box as a detector might find it: off by some, whole pixels."""
-    x1, y1, x2, y2 = (float(v) for v in box_xyxy_px)
-    width, height = x2 - x1, y2 - y1
-    centre_x = (x1 + x2) / 2 + width * 0.06 * rng.standard_normal()
-    centre_y = (y1 + y2) / 2 + height * 0.06 * rng.standard_normal()
-    half_w = width / 2 * WINDOW_SCALE * np.exp(0.12 * rng.standard_normal())
-    half_h = height / 2 * WINDOW_SCALE * np.exp(0.12 * rng.standard_normal())
-    left, top = round(centre_x - half_w), round(centre_y - half_h)
-    return left, top, max(left + 1, round(centre_x + half_w)), max(top + 1, round(centre_y + half_h))
-
-
-def _mask_in_window(mask: MaskPatch, window: tuple[int, int, int, int]) -> FloatArray:
-    """Return how much of each of 28 x 28 cells of a window a mask covers, float32 0..1."""
-    left, top, right, bottom = window
-    crop = np.zeros((bottom - top, right - left), dtype=np.uint8)
-    x1, y1 = max(left, mask.left_px), max(top, mask.top_px)
-    x2 = min(right, mask.left_px + mask.bits.shape[1])
-    y2 = min(bottom, mask.top_px + mask.bits.shape[0])
-    if x2 > x1 and y2 > y1:
-        bits = mask.bits[y1 - mask.top_px : y2 - mask.top_px, x1 - mask.left_px : x2 - mask.left_px]
-        crop[y1 - top : y2 - top, x1 - left : x2 - left] = bits.astype(np.uint8) * 255
-    side = OBJECT_MASK_SIDE
-    is_smaller = crop.shape[0] > side or crop.shape[1] > side
-    resized = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
-    return np.asarray(resized, dtype=np.float32) / np.float32(255)

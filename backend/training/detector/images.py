@@ -7,21 +7,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox
+from backend.core.geometry.placement import Placement, whole
 from backend.errors import FetchError
-from backend.nn.detector.heads.masks.decoding import CRUMB_SHARE, SPECK_SHARE
+from backend.nn.detector.heads.head import AnyHead, Piece
 from backend.training.inputs import TrainingSample
 
 logger = logging.getLogger(__name__)
 
-# A second part this large, relative to the largest, makes a mask one in parts.
-IN_PARTS_SHARE = 0.02
 MEMORY_LIMIT_BYTES = 1 << 30
 LOADING_THREADS = 4
 
@@ -59,17 +58,18 @@ def load_images(
     should_stop: Callable[[], bool] = lambda: False,
     on_image: Callable[[int, int], None] = lambda done, total: None,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    heads: Sequence[AnyHead] = (),
 ) -> LoadedImages:
     """Read every sample, shrink or enlarge it to `longest_side_px`, keep what exceeds memory in `folder`.
 
-    on_image: told after each image how many of how many are done.
+    on_image: told after each image how many of how many are done. heads: as in `to_training_size`.
     """
 
     def load(sample: TrainingSample) -> CachedImage | str:
         if should_stop():
             return "stopped"
         try:
-            return to_training_size(sample.load_rgb(), sample.target, longest_side_px)
+            return to_training_size(sample.load_rgb(), sample.target, longest_side_px, heads)
         except FetchError as exc:
             logger.warning("task %d: image left out of the training: %s", sample.task_id, exc)
             return f"task {sample.task_id}: {exc}"
@@ -94,12 +94,15 @@ def load_images(
 
 
 def to_training_size(
-    image: npt.NDArray[np.uint8], target: TrainingTarget, longest_side_px: int
+    image: npt.NDArray[np.uint8],
+    target: TrainingTarget,
+    longest_side_px: int,
+    heads: Sequence[AnyHead] = (),
 ) -> CachedImage:
     """Return an image and its target with the longer side at `longest_side_px`.
 
     The target may have been drawn on another size of the same image (Label Studio stores its own idea of the
-    size); both are brought to the same pixels.
+    size); both are brought to the same pixels. heads: say how what they learn beside objects follows.
     """
     height, width = image.shape[:2]
     scale = longest_side_px / max(height, width)
@@ -115,6 +118,7 @@ def to_training_size(
         boxes_xyxy_px=boxes[keep].astype(np.float32),
         label_indices=target.label_indices[keep],
         masks=tuple(mask for mask, kept in zip(masks, keep, strict=True) if kept),
+        extras=moved_extras([(CachedImage(image, target), whole(target.size, inner))], heads),
     )
     return CachedImage(image_box.image_to_net(image), moved)
 
@@ -134,35 +138,15 @@ def label_weights(counts: IntArray, weight_max: float) -> FloatArray:
     return np.clip(weights, 1.0, weight_max).astype(np.float32)
 
 
-def speck_shares(images: Sequence[CachedImage], label_count: int) -> list[float]:
-    """Return per label which parts of a mask are specks: hardly any where masks often come in parts."""
-    whole, in_parts = np.zeros(label_count), np.zeros(label_count)
-    for image in images:
-        for label, mask in zip(image.target.label_indices, image.target.masks, strict=True):
-            if mask is None:
-                continue
-            stats = cv2.connectedComponentsWithStats(mask.bits.astype(np.uint8), connectivity=8)[2]
-            areas = np.sort(stats[1:, cv2.CC_STAT_AREA])
-            is_in_parts = len(areas) > 1 and areas[-2] >= IN_PARTS_SHARE * areas[-1]
-            (in_parts if is_in_parts else whole)[label] += 1
-    often = in_parts >= 0.25 * np.maximum(in_parts + whole, 1)
-    return [CRUMB_SHARE if o and n else SPECK_SHARE for o, n in zip(often, in_parts, strict=True)]
-
-
-def empty_share(images: Sequence[CachedImage]) -> float:
-    """Return the share of images without objects that is to be expected among new ones: never 0, never 1."""
-    empty = sum(not len(image.target) for image in images)
-    return (empty + 0.5) / (len(images) + 1)
-
-
-def has_any_mask(images: Sequence[CachedImage]) -> bool:
-    """Tell whether the shape of at least one object is known."""
-    return any(mask is not None for image in images for mask in image.target.masks)
-
-
-def mask_of(patch: MaskPatch) -> npt.NDArray[np.uint8]:
-    """Return a patch's bits as 0 and 255, which OpenCV can resize."""
-    return patch.bits.astype(np.uint8) * np.uint8(255)
+def moved_extras(parts: Sequence[tuple[CachedImage, Placement]], heads: Sequence[AnyHead]) -> dict[str, Any]:
+    """Return what an image made of parts of images teaches beside objects, by the name of the head."""
+    return {
+        head.name: head.view_extra(
+            [Piece(image.target.extras.get(head.name), place) for image, place in parts]
+        )
+        for head in heads
+        if any(head.name in image.target.extras for image, _ in parts)
+    }
 
 
 def _moved_to_disk(cached: CachedImage, path: Path) -> CachedImage:

@@ -6,15 +6,17 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from backend.core.geometry.instances import Detections, FloatArray, IntArray
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
+from backend.nn.detector.heads.head import AnyHead, LossContext
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
@@ -33,7 +35,6 @@ from backend.training.detector.schedule import (
 from backend.training.detector.start_weights import weights_of
 from backend.training.inputs import EpochReport, LearningObserver, TrainingPaused
 from backend.training.judging.calibration import fit_new_map
-from backend.training.judging.metrics import average_precision
 from backend.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,9 @@ class TrainingLoop:
         self.labels, self.data, self.recipe, self.observer = labels, data, recipe, observer
         self.device, self.use_bf16, self.seed = torch.device(device), use_bf16, seed
         self.folder, self.fingerprint = checkpoint_folder, fingerprint
+        self.heads = network.architecture.heads
+        taught = [image.target for image in (*data.learned, *data.held_out)]
+        self.readings = {head.name: head.reading(taught, len(labels)) for head in self.heads}
         self.optimizer = _make_optimizer(network, recipe, self.device)
         self.state = TrainingState(batch_size=recipe.batch_size)
         self.label_weights = torch.from_numpy(data.label_weights).to(device)
@@ -235,7 +239,7 @@ class TrainingLoop:
             self._teaching(epoch),
             self.recipe.augmentation,
             len(self.labels),
-            has_masks=self.network.architecture.has_masks,
+            self.heads,
         )
 
     def _step(self, batch: Batch, epochs_done: float) -> float:
@@ -245,14 +249,18 @@ class TrainingLoop:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * factor
-        targets = batch.targets.to(self.device)
+        targets = {name: wanted.to(self.device) for name, wanted in batch.targets.items()}
         images = batch.images.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
             output = self._forward(self.network.normalise(images))
-        trust = assignment_trust(progress, self.recipe)
-        size_hw = (batch.images.shape[1], batch.images.shape[2])
-        parts = self.network.losses(output, targets, size_hw, self.label_weights, trust=trust)
-        loss = self._weigh(parts)
+        context = LossContext(
+            size_hw=(batch.images.shape[1], batch.images.shape[2]),
+            label_weights=self.label_weights,
+            trust=assignment_trust(progress, self.recipe),
+        )
+        parts = self.network.losses(output, targets, context)
+        weighed = (self.recipe.loss_weight(name) * part for name, part in parts.items())
+        loss = sum(weighed, start=torch.zeros((), device=self.device))
         value = self.world.mean(float(loss.detach()))
         if not math.isfinite(value):
             raise LossDiverged(
@@ -267,13 +275,6 @@ class TrainingLoop:
         self.state.step += 1
         self.state.images_seen += len(batch.images) * self.world.size
         return value
-
-    def _weigh(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
-        recipe = self.recipe
-        loss = parts["class"] + recipe.box_weight * parts["box"]
-        if "semantic" in parts:
-            loss = loss + recipe.semantic_weight * parts["semantic"] + recipe.object_weight * parts["object"]
-        return loss
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -311,12 +312,7 @@ class TrainingLoop:
         if is_early and (epoch + 1) % EARLY_EVERY and not is_last:
             return {}
         found = predict_images(self.ema_predictor(), self.data.held_out)
-        metrics = average_precision(
-            found,
-            [image.target for image in self.data.held_out],
-            len(self.labels),
-            with_masks=self.network.architecture.has_masks,
-        )
+        metrics = measured(self.heads, found, self.data.held_out, len(self.labels))
         fitness = float(np.mean(list(metrics.values())))
         if fitness >= self.state.best_fitness - self._surely_better:
             self.state.best_epoch, self.state.best_weights = epoch, weights_of(self.ema)
@@ -325,17 +321,22 @@ class TrainingLoop:
 
     def _ask_late_images(self) -> None:
         """Note what the network makes of the images that have not joined yet, beside those it knows."""
-        if not self.data.late or not self.world.is_first:
+        scored = scored_head(self.heads)
+        if not self.data.late or scored is None or not self.world.is_first:
             return
         sides = (self.data.training, self.data.late)
         (learned, new) = (predict_images(self.ema_predictor(), side) for side in sides)
-        (learned_targets, new_targets) = ([image.target for image in side] for side in sides)
+        (learned_targets, new_targets) = ([scored.as_found(image.target) for image in side] for side in sides)
         new_map = fit_new_map(learned, learned_targets, new, new_targets)
         self.state.new_map = new_map.as_card() if new_map else None
 
     def ema_predictor(self) -> Predictor:
         """Return a predictor over the averaged weights as they are now, with uncalibrated scores."""
-        return Predictor(self.ema, self.labels, ScoreMap(), device=str(self.device), autocast=self.use_bf16)
+        return self.predictor(self.readings)
+
+    def predictor(self, readings: Mapping[str, Any]) -> Predictor:
+        """Return a predictor over the averaged weights as they are now, read in this way."""
+        return Predictor(self.ema, self.labels, readings, device=str(self.device), autocast=self.use_bf16)
 
     def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
         left = self.recipe.epochs - epoch - 1
@@ -384,6 +385,22 @@ def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[
         confidence_threshold=EVALUATION_FLOOR,
         nms_threshold=EVALUATION_NMS,
     )
+
+
+def measured(
+    heads: Sequence[AnyHead], found: Sequence[Detections], images: Sequence[CachedImage], label_count: int
+) -> dict[str, float]:
+    """Return the measures of all heads by name."""
+    metrics: dict[str, float] = {}
+    for head in heads:
+        targets = [head.as_found(image.target) for image in images]
+        metrics.update(head.measure(found, targets, label_count))
+    return metrics
+
+
+def scored_head(heads: Sequence[AnyHead]) -> AnyHead | None:
+    """Return the head whose objects have scores, None where none has."""
+    return next((head for head in heads if head.has_scores), None)
 
 
 def _equal_count(counts: IntArray) -> float:

@@ -23,7 +23,13 @@ from torch import Tensor
 
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
-from backend.training.detector.start_weights import RANDOM, Start, start_from_scenes
+from backend.training.detector.start_weights import (
+    RANDOM,
+    SHIPPED_START,
+    DrawnStart,
+    Start,
+    start_from_scenes,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +153,12 @@ def start_from_imagenet(
     *,
     hub: Hub = Hub(),
     packages: Sequence[WeightPackage] = WEIGHT_PACKAGES,
+    drawn: DrawnStart = SHIPPED_START,
 ) -> Start:
     """Fill the backbone with ImageNet weights from the first source that has them.
 
     local_path: the file or folder of PRETRAINED_PATH, then no hub is asked. Where no source has weights, the
-    network starts from drawn scenes or at random, and the returned warning says why.
+    network starts from drawn scenes (`drawn`) or at random, and the returned warning says why.
     """
     name = network.architecture.backbone
     failures: list[str] = []
@@ -163,7 +170,7 @@ def start_from_imagenet(
             failures.append(str(exc).splitlines()[0][:200] if str(exc) else type(exc).__name__)
         else:
             return Start(origin=f"ImageNet weights from {origin}", has_learned=True)
-    instead = start_from_scenes(network)
+    instead = start_from_scenes(network, drawn)
     kind = "RANDOM WEIGHTS" if instead.origin == RANDOM else "NO PRETRAINED WEIGHTS"
     return Start(
         origin=f"{instead.origin} (pretrained weights could not be had)",

@@ -16,17 +16,21 @@ from backend.nn.runtime.packed_weights import load_packed
 
 logger = logging.getLogger(__name__)
 
-SHIPPED_START_WEIGHTS = Path(__file__).parents[2] / "nn" / "weights" / "start-resnet18.safetensors"
-"""Learned from generated scenes only; `scripts/train_start_weights.py` rebuilds them."""
-SHIPPED_BACKBONE = "resnet18"
 RANDOM = "random weights"
-# Rows of these belong to labels; all else is shared.
-LABEL_PARAMETERS = (
-    "detection_head.class_logits.weight",
-    "detection_head.class_logits.bias",
-    "segmentation_head.semantic_logits.weight",
-    "segmentation_head.semantic_logits.bias",
+
+
+@dataclass(frozen=True)
+class DrawnStart:
+    """Weights that a network with one backbone learned from drawn scenes."""
+
+    backbone: str
+    path: Path
+
+
+SHIPPED_START = DrawnStart(
+    "resnet18", Path(__file__).parents[2] / "nn" / "weights" / "start-resnet18.safetensors"
 )
+"""Learned from generated scenes only; `scripts/train_start_weights.py` rebuilds it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
     for name, value in own.items():
         if name not in stored:
             continue
-        if name in LABEL_PARAMETERS:
+        if name in network.label_parameters:
             for row, label in enumerate(labels):
                 if label in known and stored[name].shape[1:] == value.shape[1:]:
                     value[row] = stored[name][known.index(label)]
@@ -72,19 +76,19 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
     return Start(origin=f"version {card.get('version', folder.name)}", has_learned=True)
 
 
-def start_from_scenes(network: InstanceNetwork) -> Start:
+def start_from_scenes(network: InstanceNetwork, drawn: DrawnStart = SHIPPED_START) -> Start:
     """Fill a network with what the shipped one learned from drawn scenes; other backbones stay random.
 
     Every label starts as what all drawn things have in common.
     `has_learned` stays False: drawings are no photographs, and the backbone has to learn as fast as the rest.
     Raises VersionError for a damaged file.
     """
-    if network.architecture.backbone != SHIPPED_BACKBONE:
+    if network.architecture.backbone != drawn.backbone:
         return Start(origin=RANDOM)
-    stored = load_packed(SHIPPED_START_WEIGHTS)
+    stored = load_packed(drawn.path)
     own = network.state_dict()
     for name, value in own.items():
-        if name in LABEL_PARAMETERS and name in stored:
+        if name in network.label_parameters and name in stored:
             own[name] = stored[name].mean(dim=0).expand_as(value)
         elif name in stored and stored[name].shape == value.shape:
             own[name] = stored[name]

@@ -9,46 +9,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.geometry.instances import FloatArray, IntArray, MaskPatch
+from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.geometry.letterbox import PADDING_GREY
-from backend.training.detector.images import CachedImage, mask_of
+from backend.core.geometry.masks import patch_box, patch_to_alpha
+from backend.core.geometry.placement import Placement, Rect
+from backend.nn.detector.heads.head import AnyHead
+from backend.training.detector.images import CachedImage, moved_extras
 from backend.training.recipe import Augmentation
 
 Rng = np.random.Generator
-Rect = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """An image to train on, uint8 [H, W, 3], with its objects in its own pixels."""
-
-    image: npt.NDArray[np.uint8]
-    boxes_xyxy_px: FloatArray
-    label_indices: IntArray
-    masks: tuple[MaskPatch | None, ...]
 
 
 @dataclass(eq=False)
 class _Canvas:
-    """A view in the making."""
+    """A view in the making; parts: the images that were painted on it, and where."""
 
     image: npt.NDArray[np.uint8]
+    parts: list[tuple[CachedImage, Placement]] = field(default_factory=list)
     boxes: list[FloatArray] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     masks: list[MaskPatch | None] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Placement:
-    """Where an image lies on the canvas: size after scaling, corner, flips, and the part it may paint."""
-
-    width_px: int
-    height_px: int
-    left_px: int
-    top_px: int
-    flip_x: bool
-    flip_y: bool
-    clip: Rect
 
 
 def make_view(
@@ -59,8 +39,12 @@ def make_view(
     rng: Rng,
     *,
     allow_mosaic: bool,
-) -> View:
-    """Return one view of `images[index]`, possibly with parts of other images, of exactly `size_hw`."""
+    heads: Sequence[AnyHead] = (),
+) -> CachedImage:
+    """Return one view of `images[index]`, possibly with parts of other images, of exactly `size_hw`.
+
+    heads: say how what they learn beside objects follows the images.
+    """
     height, width = size_hw
     canvas = _Canvas(np.full((height, width, 3), PADDING_GREY, dtype=np.uint8))
     if allow_mosaic and len(images) > 1 and rng.random() < augmentation.mosaic:
@@ -72,13 +56,19 @@ def make_view(
         _paste_objects(canvas, images, augmentation, rng)
     image = _recolour(canvas.image, augmentation, rng)
     boxes = np.stack(canvas.boxes) if canvas.boxes else np.zeros((0, 4))
-    labels = np.asarray(canvas.labels, dtype=np.int64)
-    return View(image, boxes.astype(np.float32), labels, tuple(canvas.masks))
+    target = TrainingTarget(
+        ImageSize(width, height),
+        boxes.astype(np.float32),
+        np.asarray(canvas.labels, dtype=np.int64),
+        tuple(canvas.masks),
+        extras=moved_extras(canvas.parts, heads),
+    )
+    return CachedImage(image, target)
 
 
 def _place_freely(
     source: CachedImage, size_hw: tuple[int, int], augmentation: Augmentation, rng: Rng
-) -> _Placement:
+) -> Placement:
     height, width = size_hw
     # A prediction shows the longest side at the canvas's longest: zoom is relative to that.
     base = max(size_hw) / max(source.size.width, source.size.height)
@@ -86,7 +76,8 @@ def _place_freely(
     stretch = np.exp(rng.uniform(-augmentation.stretch, augmentation.stretch))
     scaled_w = max(1, round(source.size.width * base * zoom * stretch))
     scaled_h = max(1, round(source.size.height * base * zoom / stretch))
-    return _Placement(
+    return Placement(
+        source.size,
         scaled_w,
         scaled_h,
         _random_offset(width, scaled_w, rng),
@@ -129,7 +120,8 @@ def _paint_mosaic(
             max(1, round(source.size.width * scale)),
             max(1, round(source.size.height * scale)),
         )
-        placement = _Placement(
+        placement = Placement(
+            source.size,
             scaled_w,
             scaled_h,
             cell[0] + _random_offset(cell_w, scaled_w, rng),
@@ -141,25 +133,23 @@ def _paint_mosaic(
         _paint(canvas, source, placement, augmentation)
 
 
-def _paint(canvas: _Canvas, source: CachedImage, place: _Placement, augmentation: Augmentation) -> None:
-    left, top = max(place.left_px, place.clip[0]), max(place.top_px, place.clip[1])
-    right = min(place.left_px + place.width_px, place.clip[2])
-    bottom = min(place.top_px + place.height_px, place.clip[3])
+def _paint(canvas: _Canvas, source: CachedImage, place: Placement, augmentation: Augmentation) -> None:
+    left, top, right, bottom = visible = place.visible
     if right <= left or bottom <= top:
         return
+    canvas.parts.append((source, place))
     scaled = _resized(source.image, place.width_px, place.height_px)
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     canvas.image[top:bottom, left:right] = scaled[
         top - place.top_px : bottom - place.top_px, left - place.left_px : right - place.left_px
     ]
-    visible = (left, top, right, bottom)
-    boxes = _moved_boxes(source.target.boxes_xyxy_px, source, place)
+    boxes = place.boxes_to_canvas(source.target.boxes_xyxy_px)
     for box, label, mask in zip(boxes, source.target.label_indices, source.target.masks, strict=True):
         _add_object(
             canvas,
             box,
             int(label),
-            None if mask is None else _moved_mask(mask, source, place, visible),
+            None if mask is None else _moved_mask(mask, place, visible),
             mask is not None,
             visible,
             augmentation.visible_min,
@@ -177,7 +167,7 @@ def _add_object(
 ) -> None:
     clipped = np.clip(box, (visible[0], visible[1]) * 2, (visible[2], visible[3]) * 2)
     if has_mask and mask is not None:
-        clipped = _mask_box(mask)
+        clipped = patch_box(mask)
     sides = clipped[2:] - clipped[:2]
     whole = (box[2] - box[0]) * (box[3] - box[1])
     if (has_mask and mask is None) or sides.min() < 2 or sides.prod() < visible_min * whole:
@@ -187,33 +177,12 @@ def _add_object(
     canvas.masks.append(mask)
 
 
-def _moved_boxes(boxes: FloatArray, source: CachedImage, place: _Placement) -> FloatArray:
-    scale_x, scale_y = place.width_px / source.size.width, place.height_px / source.size.height
-    moved = boxes * np.array((scale_x, scale_y) * 2, dtype=np.float32)
-    if place.flip_x:
-        moved = np.stack(
-            [place.width_px - moved[:, 2], moved[:, 1], place.width_px - moved[:, 0], moved[:, 3]], axis=1
-        )
-    if place.flip_y:
-        moved = np.stack(
-            [moved[:, 0], place.height_px - moved[:, 3], moved[:, 2], place.height_px - moved[:, 1]], axis=1
-        )
-    return moved + np.array((place.left_px, place.top_px) * 2, dtype=np.float32)
-
-
-def _moved_mask(mask: MaskPatch, source: CachedImage, place: _Placement, visible: Rect) -> MaskPatch | None:
-    left, top, right, bottom = np.round(_moved_boxes(_mask_box(mask)[None], source, place)[0]).astype(int)
+def _moved_mask(mask: MaskPatch, place: Placement, visible: Rect) -> MaskPatch | None:
+    left, top, right, bottom = np.round(place.boxes_to_canvas(patch_box(mask)[None])[0]).astype(int)
     width, height = max(1, right - left), max(1, bottom - top)
-    bits = _resized(mask_of(mask), width, height) >= 128
+    bits = _resized(patch_to_alpha(mask), width, height) >= 128
     bits = bits[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     return _cut(bits, left, top, visible)
-
-
-def _mask_box(mask: MaskPatch) -> FloatArray:
-    """Return the corners of a mask's window, float32 [4]."""
-    rows, columns = mask.bits.shape
-    corners = (mask.left_px, mask.top_px, mask.left_px + columns, mask.top_px + rows)
-    return np.array(corners, dtype=np.float32)
 
 
 def _cut(bits: npt.NDArray[np.bool_], left: int, top: int, visible: Rect) -> MaskPatch | None:
@@ -246,15 +215,10 @@ def _paste_objects(
     place = _place_freely(source, (height, width), augmentation, rng)
     scaled = _resized(source.image, place.width_px, place.height_px)
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
-    visible = (
-        max(place.left_px, 0),
-        max(place.top_px, 0),
-        min(place.left_px + place.width_px, canvas.image.shape[1]),
-        min(place.top_px + place.height_px, canvas.image.shape[0]),
-    )
-    boxes = _moved_boxes(source.target.boxes_xyxy_px, source, place)
+    visible = place.visible
+    boxes = place.boxes_to_canvas(source.target.boxes_xyxy_px)
     for k in rng.permutation(known)[: int(rng.integers(1, 4))]:
-        mask = _moved_mask(source.target.masks[k], source, place, visible)
+        mask = _moved_mask(source.target.masks[k], place, visible)
         box = boxes[k]
         # An area that fills the canvas would bury everything else.
         if mask is None or mask.area_px > 0.3 * canvas.image.shape[0] * canvas.image.shape[1]:
@@ -264,7 +228,7 @@ def _paste_objects(
         from_rows = slice(rows.start - place.top_px, rows.stop - place.top_px)
         from_columns = slice(columns.start - place.left_px, columns.stop - place.left_px)
         # A soft edge, so that the network cannot learn the seam instead of the object.
-        alpha = cv2.blur(mask_of(mask), (3, 3)).astype(np.float32)[..., None] / 255
+        alpha = cv2.blur(patch_to_alpha(mask), (3, 3)).astype(np.float32)[..., None] / 255
         old = canvas.image[rows, columns].astype(np.float32)
         new = scaled[from_rows, from_columns].astype(np.float32)
         canvas.image[rows, columns] = (old + (new - old) * alpha).astype(np.uint8)
@@ -299,7 +263,7 @@ def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:
             if cut is None or cut.area_px < visible_min * mask.area_px:
                 continue
             rest = cut
-            box = _mask_box(cut)
+            box = patch_box(cut)
         canvas.boxes.append(box)
         canvas.labels.append(label)
         canvas.masks.append(rest)

@@ -11,15 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 
 from backend.core.geometry.instances import Detections, FloatArray, TrainingTarget
-from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
-from backend.nn.detector.heads.score_map import ScoreMap
-from backend.nn.detector.predictor import DEFAULT_CUT
-from backend.training.judging.metrics import matched_mask_ious, scored_hits
+from backend.core.geometry.matching import scored_hits
+from backend.nn.detector.heads.score_map import DEFAULT_CUT, ScoreMap
 
 OBJECTS_MIN = 8
 """Fewer objects than this say little."""
@@ -42,15 +41,20 @@ TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
 MAX_GAP = 0.04
 # So many new objects move the cut half of the way to where precision and recall meet among them.
 BALANCE_STRENGTH = 20
-MASK_CUTS = (-1.2, -0.8, 0.0, 0.4)
-"""Where masks may end instead of at MASK_CUT_LOGIT."""
 SURE_STANDARD_ERRORS = 2.0
-"""By how many standard errors another cut must be better on the held-out objects."""
+"""By how many standard errors another reading must be better on the held-out objects."""
 KNOTS = np.linspace(-4.0, 3.0, 29)
 
+Reading = TypeVar("Reading")
 
-FittedTo = Literal["held_out", "learned_and_late", "learned", "nothing"]
-"""Which images a score map was fitted to, the most telling first."""
+
+class FittedTo(Enum):
+    """Which images a score map was fitted to, the most telling first."""
+
+    HELD_OUT = "held_out"
+    LEARNED_AND_LATE = "learned_and_late"
+    LEARNED = "learned"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,6 @@ class Expected:
 # The raw score is an expected IoU, and an IoU of 0.5 is a hit: a steep curve, centred on 0.5.
 RAW_SCORES = Expected(EXPECTED_SLOPE, 0.0, SLOPE_STRENGTH, OFFSET_STRENGTH)
 LEARNED_SCORES = Expected(1.0, LEARNED_OFFSET, NEW_SLOPE_STRENGTH, NEW_OFFSET_STRENGTH)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How to read the network, and which images taught it: its scores, and where its masks end."""
-
-    score_map: ScoreMap
-    fitted_to: FittedTo
-    mask_cut_logit: float = MASK_CUT_LOGIT
-
-    def as_card(self) -> dict[str, Any]:
-        """Return JSON-ready values under the names that `load_predictor` reads."""
-        return {"score_map": self.score_map.as_card(), "mask_cut_logit": self.mask_cut_logit}
 
 
 def sample_learned(targets: Sequence[TrainingTarget]) -> list[int]:
@@ -177,32 +168,25 @@ def _curve(slope: float, offset: float) -> ScoreMap:
     return _strictly_rising(KNOTS, _with_tail(KNOTS, calibrated, TAIL_SLOPE))
 
 
-def fit_mask_cut(
-    predict: Callable[[float], Sequence[Detections]], targets: Sequence[TrainingTarget]
-) -> float:
-    """Return the logit at which to end masks: the one that surely fits the held-out objects best.
+def surest_reading(
+    usual: Reading, others: Sequence[Reading], fits: Callable[[Reading], list[float]]
+) -> Reading:
+    """Return the reading that surely fits the held-out objects best.
 
-    predict: gives the detections of the held-out images for a cut. Only objects that are found count. A few
-    dozen objects cannot tell neighbouring cuts apart, so the usual one stays unless the same objects gain by
-    another one clearly more than chance explains.
+    fits: how well each object is outlined by a reading, the same objects in the same order for all readings.
+    A few dozen objects cannot tell neighbouring readings apart, so the usual one stays unless the same
+    objects gain by another one clearly more than chance explains.
     """
-    usual = _mask_ious(predict(MASK_CUT_LOGIT), targets)
-    if len(usual) < OBJECTS_MIN:
-        return MASK_CUT_LOGIT
-    best_cut, best_gain = MASK_CUT_LOGIT, 0.0
-    for cut in MASK_CUTS:
-        # The cut moves no box: the same objects are found, in the same order.
-        gains = _mask_ious(predict(cut), targets) - usual
+    before = np.array(fits(usual))
+    if len(before) < OBJECTS_MIN:
+        return usual
+    best, best_gain = usual, 0.0
+    for other in others:
+        gains = np.array(fits(other)) - before
         gain, standard_error = float(gains.mean()), float(gains.std(ddof=1)) / math.sqrt(len(gains))
         if gain > max(best_gain, SURE_STANDARD_ERRORS * standard_error):
-            best_cut, best_gain = cut, gain
-    return best_cut
-
-
-def _mask_ious(detections: Sequence[Detections], targets: Sequence[TrainingTarget]) -> FloatArray:
-    """Return the mask IoU of every object that was found, float [N]."""
-    pairs = zip(detections, targets, strict=True)
-    return np.array([iou for found, target in pairs for iou in matched_mask_ious(found, target)], np.float32)
+            best, best_gain = other, gain
+    return best
 
 
 def _fit_logistic(

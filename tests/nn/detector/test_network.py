@@ -2,17 +2,28 @@ import pytest
 import torch
 
 from backend.errors import ParameterError
+from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import Backbone
 from backend.nn.detector.fuse import fuse_normalisation
+from backend.nn.detector.heads.areas.head import AREAS
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.boxes.losses import BoxTargets
+from backend.nn.detector.heads.head import LossContext
+from backend.nn.detector.heads.masks.head import MASKS
 from backend.nn.detector.heads.masks.module import mask_windows, sample_windows
-from backend.nn.detector.network import Architecture, BatchTargets, InstanceNetwork
+from backend.nn.detector.heads.masks.targets import MaskTargets
+from backend.nn.detector.network import InstanceNetwork
 
 SIZE_HW = (64, 96)
 
 
-def make_network(has_masks=True, backbone="test_resnet", label_count=2):
+def make_network(heads=(BOXES, MASKS)):
     torch.manual_seed(0)
-    return InstanceNetwork(Architecture(backbone, 96, label_count, has_masks))
+    return InstanceNetwork(Architecture("test_resnet", 96, 2, heads))
+
+
+def losses(network, output, targets, size_hw, trust):
+    return network.losses(output, targets, LossContext(size_hw, torch.ones(2), trust))
 
 
 def make_targets(boxes_per_image, size_hw=SIZE_HW):
@@ -23,7 +34,10 @@ def make_targets(boxes_per_image, size_hw=SIZE_HW):
     semantic = torch.zeros(len(boxes), 2, size_hw[0] // 4, size_hw[1] // 4, dtype=torch.uint8)
     if count:
         semantic[:, 0, 4:10, 4:10] = 1
-    return BatchTargets(boxes, labels, windows, labels, torch.rand(count, 28, 28).round(), semantic)
+    return {
+        "boxes": BoxTargets(boxes, labels),
+        "masks": MaskTargets(windows, labels, torch.rand(count, 28, 28).round(), semantic),
+    }
 
 
 def test_output_keys_and_shapes():
@@ -32,7 +46,13 @@ def test_output_keys_and_shapes():
     assert output["class_logits"].shape == (2, cells, 2)
     assert output["boxes_xyxy_px"].shape == (2, cells, 4)
     assert output["semantic"].shape == (2, 2, 16, 24)
-    assert "semantic" not in make_network(has_masks=False)(torch.randn(2, 3, *SIZE_HW))
+    assert "semantic" not in make_network(heads=(BOXES,))(torch.randn(2, 3, *SIZE_HW))
+
+
+def test_a_network_of_areas_has_nothing_of_boxes():
+    network = make_network(heads=(AREAS,))
+    assert set(network(torch.randn(2, 3, *SIZE_HW))) == {"fine", "semantic"}
+    assert not any("detection" in name or "object" in name for name in network.state_dict())
 
 
 def test_gradients_reach_every_parameter():
@@ -44,7 +64,7 @@ def test_gradients_reach_every_parameter():
     size_hw = (192, 192)
     output = network(torch.randn(2, 3, *size_hw))
     targets = make_targets([[[8, 8, 40, 40]], [[0, 0, 190, 190], [20, 20, 100, 110]]], size_hw)
-    sum(network.losses(output, targets, size_hw, torch.ones(2), trust=0.0).values()).backward()
+    sum(losses(network, output, targets, size_hw, trust=0.0).values()).backward()
     silent = [n for n, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert silent == []
     still = [n for n, p in network.named_parameters() if not p.grad.abs().sum()]
@@ -55,7 +75,7 @@ def test_gradients_reach_every_parameter():
 def test_images_without_objects_have_a_finite_loss(boxes):
     network = make_network().train()
     output = network(torch.randn(2, 3, *SIZE_HW))
-    parts = network.losses(output, make_targets(boxes), SIZE_HW, torch.ones(2), trust=1.0)
+    parts = losses(network, output, make_targets(boxes), SIZE_HW, trust=1.0)
     loss = sum(parts.values())
     assert torch.isfinite(loss)
     loss.backward()

@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from backend.core.geometry.instances import ImageSize
-from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.architecture import Architecture
+from backend.nn.detector.heads.boxes.head import BOXES, BoxReading
+from backend.nn.detector.heads.head import AnyHead
+from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
 from backend.training.judging.calibration import expected_score_map
 
@@ -14,13 +18,13 @@ SIZE = ImageSize(90, 60)
 IMAGE = np.random.default_rng(0).integers(0, 255, (SIZE.height, SIZE.width, 3), dtype=np.uint8)
 
 
-def predictor(*, has_masks: bool = True, semantic_bias: float = 1.0) -> Predictor:
+def predictor(heads: tuple[AnyHead, ...] = (BOXES, MASKS), semantic_bias: float = 1.0) -> Predictor:
     """Return an untrained network that takes every place for both labels, or for none."""
     torch.manual_seed(0)
-    network = InstanceNetwork(Architecture("test_resnet", 96, 2, has_masks)).eval().requires_grad_(False)
-    if has_masks:
+    network = InstanceNetwork(Architecture("test_resnet", 96, 2, heads)).eval().requires_grad_(False)
+    if MASKS in heads:
         torch.nn.init.constant_(network.segmentation_head.semantic_logits.bias, semantic_bias)
-    return Predictor(network, ("a", "b"), expected_score_map())
+    return Predictor(network, ("a", "b"), {"boxes": BoxReading(expected_score_map())})
 
 
 def test_images_of_all_proportions_in_one_call_get_what_each_gets_alone():
@@ -86,4 +90,4 @@ def test_beside_the_image_there_is_no_mask(box):
 
 
 def test_a_detector_of_boxes_keeps_no_maps():
-    assert predictor(has_masks=False).look(IMAGE, **LIMITS)[1] is None
+    assert predictor((BOXES,)).look(IMAGE, **LIMITS)[1] is None

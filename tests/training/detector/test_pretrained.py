@@ -7,17 +7,20 @@ import requests
 import torch
 from safetensors.torch import save_file
 
-import backend.training.detector.start_weights as start_weights
-from backend.nn.detector.network import Architecture, InstanceNetwork
+from backend.nn.detector.architecture import Architecture
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.packed_weights import save_packed
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 from backend.training.detector import pretrained
+from backend.training.detector.start_weights import DrawnStart
 
 ensure_torchvision_ops()
 
 
 def network(backbone="test_resnet"):
-    return InstanceNetwork(Architecture(backbone, 96, 2, has_masks=True))
+    return InstanceNetwork(Architecture(backbone, 96, 2, (BOXES, MASKS)))
 
 
 @pytest.fixture
@@ -101,25 +104,24 @@ def test_the_probe_is_bounded(monkeypatch):
 
 
 @pytest.fixture
-def drawn(tmp_path, monkeypatch):
+def drawn(tmp_path):
     """Shipped weights for the small test network, with three labels instead of two."""
     torch.manual_seed(5)
-    theirs = InstanceNetwork(Architecture("test_resnet", 96, 3, has_masks=True))
+    theirs = InstanceNetwork(Architecture("test_resnet", 96, 3, (BOXES, MASKS)))
     save_packed(theirs.state_dict(), tmp_path / "drawn.safetensors")
-    monkeypatch.setattr(start_weights, "SHIPPED_BACKBONE", "test_resnet")
-    monkeypatch.setattr(start_weights, "SHIPPED_START_WEIGHTS", tmp_path / "drawn.safetensors")
-    return theirs.state_dict()
+    return theirs.state_dict(), DrawnStart("test_resnet", tmp_path / "drawn.safetensors")
 
 
 def test_without_pretrained_weights_a_shipped_start_is_better_than_none(drawn, tmp_path):
     mine = network()
-    start = pretrained.start_from_imagenet(mine, tmp_path / "nothing-here")
+    stored, shipped = drawn
+    start = pretrained.start_from_imagenet(mine, tmp_path / "nothing-here", drawn=shipped)
     assert not start.has_learned
     assert "NO PRETRAINED WEIGHTS" in start.warning
     assert "drawn scenes" in start.origin
     name = "neck.laterals.0.0.weight"
-    step = float(drawn[name].abs().max()) / 127
-    torch.testing.assert_close(mine.state_dict()[name], drawn[name], rtol=0, atol=step)
+    step = float(stored[name].abs().max()) / 127
+    torch.testing.assert_close(mine.state_dict()[name], stored[name], rtol=0, atol=step)
 
 
 def renamed(weights):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from backend.core.geometry.instances import FloatArray
+from backend.core.geometry.instances import FloatArray, TrainingTarget
 
 LOGIT_LIMIT = 12.0
+DEFAULT_CUT = 0.30
+"""Where calibrated scores are meant to be cut: the default confidence threshold."""
+SCORE_FLOOR = 0.05
+"""Candidates down to here count as objects that may have been missed when an image is scored."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class ScoreMap:
         return cls(tuple(float(v) for v in raw), tuple(float(v) for v in calibrated))
 
 
+RAW_SCORES = ScoreMap()
+"""Scores as the network gives them."""
+
+
 def _interpolate(values: FloatArray, xs: tuple[float, ...], ys: tuple[float, ...]) -> FloatArray:
     out = np.interp(values, xs, ys)
     low_slope = (ys[1] - ys[0]) / (xs[1] - xs[0])
@@ -77,3 +85,19 @@ def expected_f1(scores: FloatArray, threshold: float, empty_share: float = 0.5) 
         empty, other = none_true * empty_share, (1 - none_true) * (1 - empty_share)
         return empty / (empty + other)
     return float(2 * kept.sum() / (len(kept) + wanted))
+
+
+def image_score(scores: FloatArray, confidence_threshold: float, empty_share: float) -> float:
+    """Return `expected_f1` of an image at a threshold, the default one at least.
+
+    scores [N]: of all candidates. The score is the same however deep one asks, so that images of different
+    requests can be sorted together.
+    """
+    counted = scores[scores >= SCORE_FLOOR]
+    return expected_f1(counted, max(confidence_threshold, DEFAULT_CUT), empty_share)
+
+
+def empty_share(targets: Sequence[TrainingTarget]) -> float:
+    """Return the share of images without objects that is to be expected among new ones: never 0, never 1."""
+    empty = sum(not len(target) for target in targets)
+    return round((empty + 0.5) / (len(targets) + 1), 4)

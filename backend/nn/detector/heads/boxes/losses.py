@@ -1,12 +1,33 @@
-"""What the network is punished for."""
+"""What boxes and their labels are punished for."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORED = 255
+from backend.nn.detector.heads.boxes.assignment import assign_task_aligned
+from backend.nn.detector.heads.boxes.module import all_anchor_points
+from backend.nn.detector.heads.head import LossContext
+from backend.nn.runtime.torchvision_ops import torchvision_ops
+
+
+@dataclass(frozen=True)
+class BoxTargets:
+    """The objects of a batch, image by image: boxes_xyxy_px [M_n, 4] in the net frame, labels int64 [M_n]."""
+
+    boxes_xyxy_px: list[Tensor]
+    labels: list[Tensor]
+
+    def to(self, device: torch.device) -> BoxTargets:
+        """Return the same on another device."""
+        boxes, labels = (
+            [t.to(device, non_blocking=True) for t in tensors]
+            for tensors in (self.boxes_xyxy_px, self.labels)
+        )
+        return BoxTargets(boxes, labels)
 
 
 def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor, *, alpha: float = 0.75) -> Tensor:
@@ -21,30 +42,36 @@ def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor, *, al
     return (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights).sum()
 
 
-def semantic_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return cross-entropy plus dice of semantic logits [N, L, h, w].
+def detection_losses(
+    logits: Tensor, boxes_xyxy_px: Tensor, targets: BoxTargets, context: LossContext
+) -> dict[str, Tensor]:
+    """Return `class` and `box`, both divided by the batch's summed quality (at least one).
 
-    targets uint8 [N, L, h, w]: 0, 1, or IGNORED where nobody knows. A zero that still reaches every logit
-    where all is unknown.
+    logits [N, P, L] and boxes [N, P, 4] in the net frame: as the module gives them.
     """
-    known = (targets != IGNORED).float()
-    wanted = (targets == 1).float()
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * known
-    scores = logits.sigmoid() * known
-    overlap = (scores * wanted).sum(dim=(0, 2, 3))
-    total = scores.sum(dim=(0, 2, 3)) + wanted.sum(dim=(0, 2, 3))
-    # A label absent from the batch has no shape to match; cross-entropy speaks for it.
-    present = (wanted.sum(dim=(0, 2, 3)) > 0).float()
-    dice = (1 - (2 * overlap + 1) / (total + 1)) * present
-    return entropy.sum() / known.sum().clamp(min=1) + dice.sum() / present.sum().clamp(min=1)
-
-
-def object_mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return cross-entropy plus dice of object masks [M, s, s] against coverage 0..1; zero for M = 0."""
-    if not len(logits):
-        return logits.sum()
-    entropy = F.binary_cross_entropy_with_logits(logits, targets)
-    scores = logits.sigmoid()
-    overlap = (scores * targets).sum(dim=(1, 2))
-    total = scores.square().sum(dim=(1, 2)) + targets.square().sum(dim=(1, 2))
-    return entropy + (1 - (2 * overlap + 1) / (total + 1)).mean()
+    points, strides = all_anchor_points(context.size_hw, logits.device)
+    wanted = torch.zeros_like(logits)
+    box_loss = boxes_xyxy_px.sum() * 0
+    total_quality = logits.new_zeros(())
+    scores = logits.detach().sigmoid()
+    giou_loss = torchvision_ops().generalized_box_iou_loss
+    for n, (object_boxes, object_labels) in enumerate(
+        zip(targets.boxes_xyxy_px, targets.labels, strict=True)
+    ):
+        found = assign_task_aligned(
+            scores[n],
+            boxes_xyxy_px[n].detach(),
+            points,
+            strides,
+            object_boxes,
+            object_labels,
+            trust=context.trust,
+        )
+        cells = torch.nonzero(found.object_of_cell >= 0)[:, 0]
+        owners, quality = found.object_of_cell[cells], found.quality[cells]
+        wanted[n, cells, object_labels[owners]] = quality
+        weights = quality * context.label_weights[object_labels[owners]]
+        box_loss = box_loss + (giou_loss(boxes_xyxy_px[n, cells], object_boxes[owners]) * weights).sum()
+        total_quality = total_quality + quality.sum()
+    norm = total_quality.clamp(min=1.0)
+    return {"class": varifocal_loss(logits, wanted, context.label_weights) / norm, "box": box_loss / norm}

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from backend.nn.detector.heads.head import Dimensions, FeatureMaps
+
 DETECTION_STRIDES = (8, 16, 32)
 
 
@@ -16,12 +18,13 @@ class DetectionHead(nn.Module):
     Source: RTMDet, arXiv 2212.07784, sec. 3.2 (shared convolutions, separate batch statistics).
     """
 
-    def __init__(self, channels: int, label_count: int, *, depth: int = 2, prior_score: float = 0.01) -> None:
+    def __init__(self, dimensions: Dimensions, *, depth: int = 2, prior_score: float = 0.01) -> None:
         super().__init__()
+        channels = dimensions.neck_channels
         levels = len(DETECTION_STRIDES)
         self.class_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(depth))
         self.box_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(depth))
-        self.class_logits = nn.Conv2d(channels, label_count, 1)
+        self.class_logits = nn.Conv2d(channels, dimensions.label_count, 1)
         self.box_logits = nn.Conv2d(channels, 4, 1)
         self._initialise(prior_score)
 
@@ -33,13 +36,13 @@ class DetectionHead(nn.Module):
         # A level looks for objects of about six cells: sides start three strides away.
         _set_bias(self.box_logits, math.log(3.0))
 
-    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return class logits [N, P, L] and boxes_xyxy_px [N, P, 4] in the net frame, float32.
+    def forward(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        """Return `class_logits` [N, P, L] and `boxes_xyxy_px` [N, P, 4] in the net frame, float32.
 
         P runs over levels (finest first), rows, columns, as in `anchor_points`.
         """
         logits, boxes = [], []
-        for level, (features, stride) in enumerate(zip(maps, DETECTION_STRIDES, strict=True)):
+        for level, (features, stride) in enumerate(zip(maps.fused, DETECTION_STRIDES, strict=True)):
             class_features = box_features = features
             for conv in self.class_tower:
                 class_features = conv(class_features, level)
@@ -49,7 +52,7 @@ class DetectionHead(nn.Module):
             sides = self.box_logits(box_features).flatten(2).transpose(1, 2).float()
             points = anchor_points(features.shape[-2:], stride, features.device)
             boxes.append(decode_ltrb(sides.clamp(max=6.0).exp(), points, stride))
-        return torch.cat(logits, dim=1), torch.cat(boxes, dim=1)
+        return {"class_logits": torch.cat(logits, dim=1), "boxes_xyxy_px": torch.cat(boxes, dim=1)}
 
 
 def _set_bias(conv: nn.Conv2d, value: float) -> None:

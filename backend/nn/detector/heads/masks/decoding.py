@@ -1,82 +1,25 @@
-"""From what the network says about one image to objects in the image's own pixels."""
+"""From the logits of one object to its mask in the image's own pixels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from backend.core.geometry.instances import BoolArray, FloatArray, IntArray, MaskPatch
+from backend.core.geometry.instances import BoolArray, FloatArray, MaskPatch, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox, linear_at
 from backend.core.geometry.masks import count_parts
 from backend.nn.detector.heads.masks.module import OBJECT_MASK_SIDE
-from backend.nn.detector.heads.score_map import ScoreMap
 
-# Candidates per image that enter suppression; more only cost time.
-MAX_CANDIDATES = 400
 # A part of an object smaller than this share of its largest part is a speck, unless the label's regions
 # usually come in parts (painted areas): then only crumbs are.
 SPECK_SHARE = 0.08
 CRUMB_SHARE = 0.005
+# A second part this large, relative to the largest, makes a mask one in parts.
+IN_PARTS_SHARE = 0.02
 # Where a mask ends, as a logit; below 0, since edges that the map cannot resolve come out too small.
 MASK_CUT_LOGIT = -0.4
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Objects of one image, best first: boxes_xyxy_px [K, 4] in the net frame, scores [K], labels [K]."""
-
-    boxes_xyxy_px: FloatArray
-    scores: FloatArray
-    label_indices: IntArray
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def take(self, keep: IntArray | BoolArray | slice) -> Candidates:
-        """Return some of them, in the order of `keep`."""
-        return Candidates(self.boxes_xyxy_px[keep], self.scores[keep], self.label_indices[keep])
-
-
-def select_candidates(
-    class_logits: FloatArray,
-    boxes_xyxy_px: FloatArray,
-    score_map: ScoreMap,
-    *,
-    score_floor: float,
-    nms_threshold: float,
-) -> Candidates:
-    """Return what the floor and suppression per label leave of class_logits [P, L] and boxes [P, 4]."""
-    cells, labels = np.nonzero(class_logits >= score_map.score_to_logit(score_floor))
-    logits = class_logits[cells, labels]
-    order = np.argsort(-logits, kind="stable")[:MAX_CANDIDATES]
-    cells, labels = cells[order], labels[order]
-    boxes = boxes_xyxy_px[cells]
-    is_proper = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)
-    candidates = Candidates(
-        boxes[is_proper].astype(np.float32),
-        score_map.logits_to_scores(logits[order])[is_proper],
-        labels[is_proper].astype(np.int64),
-    )
-    return candidates.take(suppress_per_label(candidates, nms_threshold))
-
-
-def suppress_per_label(candidates: Candidates, iou_threshold: float) -> IntArray:
-    """Return the indices kept by greedy suppression within each label; candidates come best first."""
-    if not len(candidates):
-        return np.zeros(0, dtype=np.int64)
-    # In float64, since labels are kept apart by moving their boxes apart.
-    boxes_xywh_px = candidates.boxes_xyxy_px.astype(np.float64)
-    boxes_xywh_px[:, 2:] -= boxes_xywh_px[:, :2]
-    kept = cv2.dnn.NMSBoxesBatched(
-        boxes_xywh_px.tolist(),
-        candidates.scores.tolist(),
-        candidates.label_indices.tolist(),
-        score_threshold=-1.0,  # none is left out for its score
-        nms_threshold=iou_threshold,
-    )
-    return np.sort(np.asarray(kept, dtype=np.int64))
 
 
 def object_mask(
@@ -126,3 +69,18 @@ def without_specks(mask: BoolArray, speck_share: float = SPECK_SHARE) -> BoolArr
     keep = areas >= speck_share * areas.max()
     keep[0] = False
     return keep[parts]
+
+
+def speck_shares(taught: Sequence[TrainingTarget], label_count: int) -> tuple[float, ...]:
+    """Return per label which parts of a mask are specks: hardly any where masks often come in parts."""
+    whole, in_parts = np.zeros(label_count), np.zeros(label_count)
+    for target in taught:
+        for label, mask in zip(target.label_indices, target.masks, strict=True):
+            if mask is None:
+                continue
+            stats = cv2.connectedComponentsWithStats(mask.bits.astype(np.uint8), connectivity=8)[2]
+            areas = np.sort(stats[1:, cv2.CC_STAT_AREA])
+            is_in_parts = len(areas) > 1 and areas[-2] >= IN_PARTS_SHARE * areas[-1]
+            (in_parts if is_in_parts else whole)[label] += 1
+    often = in_parts >= 0.25 * np.maximum(in_parts + whole, 1)
+    return tuple(CRUMB_SHARE if o and n else SPECK_SHARE for o, n in zip(often, in_parts, strict=True))

@@ -1,4 +1,4 @@
-"""The segmentation head: where each label is, and which pixels belong to one object.
+"""The module of masks: where each label is, and which pixels belong to one object.
 
 Two views of one fine map (stride 4) are added: semantic logits, sharp but blind to objects, and object
 logits, computed in the frame of one box, which tell a pedestrian from the neighbour that touches.
@@ -6,46 +6,33 @@ logits, computed in the frame of one box, which tell a pedestrian from the neigh
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.nn.detector.heads.head import Dimensions, FeatureMaps, Outputs
+from backend.nn.detector.heads.semantic import MASK_STRIDE, SemanticModule
 from backend.nn.detector.neck import ConvNormAct
 
-MASK_STRIDE = 4
 OBJECT_MASK_SIDE = 28
 # The window an object mask looks at, relative to its box: room to mend a box that is too tight.
 WINDOW_SCALE = 1.25
 
 
-class SegmentationHead(nn.Module):
+class MasksModule(SemanticModule):
     """Fine features, semantic logits and object logits."""
 
-    def __init__(
-        self, fine_channels: int, neck_channels: int, label_count: int, *, channels: int = 48
-    ) -> None:
-        super().__init__()
-        self.lateral = ConvNormAct(fine_channels, channels, kernel=1)
-        self.from_neck = ConvNormAct(neck_channels, channels, kernel=1)
-        self.fuse = ConvNormAct(channels, channels)
-        self.semantic_tower = ConvNormAct(channels, channels)
-        self.semantic_logits = nn.Conv2d(channels, label_count, 1)
-        self.context = ConvNormAct(neck_channels, channels, kernel=1)
+    def __init__(self, dimensions: Dimensions) -> None:
+        super().__init__(dimensions)
+        channels = dimensions.mask_channels
+        self.context = ConvNormAct(dimensions.neck_channels, channels, kernel=1)
         self.object_tower = ObjectMaskTower(2 * channels)
-        assert self.semantic_logits.bias is not None
-        nn.init.constant_(self.semantic_logits.bias, -math.log(9.0))
 
-    def forward(self, fine_map: Tensor, neck_maps: list[Tensor]) -> dict[str, Tensor]:
-        """Return `fine` [N, C, H/4, W/4], `coarse` [N, C, H/8, W/8], `semantic` logits [N, L, H/4, W/4]."""
-        coarse = self.from_neck(neck_maps[0])
-        up = F.interpolate(coarse, size=fine_map.shape[-2:], mode="bilinear", align_corners=False)
-        fine = self.fuse(self.lateral(fine_map) + up)
-        semantic = self.semantic_logits(self.semantic_tower(fine)).float()
-        return {"fine": fine, "coarse": self.context(neck_maps[0]), "semantic": semantic}
+    def forward(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        """Return what SemanticModule does, and `coarse` features [N, C, H/8, W/8]."""
+        return {**super().forward(maps), "coarse": self.context(maps.fused[0])}
 
-    def object_logits(self, maps: dict[str, Tensor], windows: list[Tensor], labels: list[Tensor]) -> Tensor:
+    def object_logits(self, maps: Outputs, windows: list[Tensor], labels: list[Tensor]) -> Tensor:
         """Return mask logits [M, 28, 28] of all windows, image by image, semantic logits included.
 
         windows: per image boxes_xyxy_px [K, 4] in the net frame, already widened by `mask_windows`;

@@ -1,75 +1,16 @@
 import numpy as np
 import pytest
 
-from backend.core.geometry.instances import Detections, ImageSize, MaskPatch, TrainingTarget
-from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
-from backend.training.detector.schedule import (
-    assignment_trust,
-    ema_decay,
-    learning_rate_factor,
-    longest_side_px,
-)
 from backend.training.judging.calibration import (
     expected_calibration_error,
     expected_score_map,
-    fit_mask_cut,
     fit_new_map,
     fit_score_map,
     sample_learned,
+    surest_reading,
 )
-from backend.training.judging.holdout import split_by_task, split_late
-from backend.training.judging.metrics import average_precision, precision_recall, scores_by_label
-from backend.training.parameters import TrainingParams
-from backend.training.recipe import Augmentation, recipe_for
-from tests.learning_scenes import scene
-
-SIZE = ImageSize(100, 100)
-
-
-def detections(boxes, scores, labels=None):
-    labels = np.zeros(len(boxes), np.int64) if labels is None else np.array(labels)
-    boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return Detections(SIZE, boxes, np.array(scores, np.float32), labels, (None,) * len(boxes))
-
-
-def target(boxes):
-    boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return TrainingTarget(SIZE, boxes, np.zeros(len(boxes), np.int64), (None,) * len(boxes))
-
-
-def test_perfect_detections_score_one():
-    _, truth = scene(1)
-    found = Detections(
-        truth.size, truth.boxes_xyxy_px, np.ones(2, np.float32), truth.label_indices, truth.masks
-    )
-    metrics = average_precision([found], [truth], 2, with_masks=True)
-    assert metrics == pytest.approx({"box_map": 1, "box_map50": 1, "mask_map": 1, "mask_map50": 1}, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("found", "truth"),
-    [(detections([], []), target([[0, 0, 9, 9]])), (detections([], []), target([]))],
-    ids=["nothing-found", "nothing-there"],
-)
-def test_nothing_scores_zero(found, truth):
-    assert average_precision([found], [truth], 1, with_masks=False) == {"box_map": 0.0, "box_map50": 0.0}
-
-
-def test_precision_and_recall_count_a_second_hit_as_wrong():
-    found = detections([[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], [0.9, 0.8, 0.1])
-    truth = target([[0, 0, 10, 10], [80, 80, 90, 90]])
-    assert precision_recall([found], [truth], 0.3) == (0.5, 0.5)
-    assert precision_recall([found], [truth], 0.95) == (0.0, 0.0)
-
-
-def test_scores_by_label_count_each_label_alone():
-    boxes = [[0, 0, 10, 10], [20, 20, 30, 30]]
-    truth = target(boxes)
-    found = detections(boxes, [0.9, 0.2])
-    by_label = scores_by_label([found], [truth], ["Cat", "Dog"], 0.3)
-    assert by_label["Cat"]["recall"] == 0.5 and by_label["Cat"]["precision"] == 1.0
-    assert by_label["Cat"]["objects"] == 2
-    assert by_label["Dog"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "objects": 0}
+from backend.training.judging.metrics import precision_recall
+from tests.learning_found import detections, target
 
 
 def overconfident(seed, count=300, slope=1.0, offset=-1.5):
@@ -270,105 +211,17 @@ def test_too_little_to_fit_leaves_what_is_expected_of_any_network():
     assert score_map.logits_to_scores(np.array([-2.0]))[0] > 0.005
 
 
-def masks_shortened(truth, rows_lost):
-    """Return detections that are right but for masks that lack their last rows, so many for each object."""
-    lost = iter(rows_lost)
-    return [
-        Detections(
-            t.size,
-            t.boxes_xyxy_px,
-            np.ones(len(t), np.float32),
-            t.label_indices,
-            tuple(MaskPatch(m.left_px, m.top_px, m.bits[: m.bits.shape[0] - next(lost)]) for m in t.masks),
-        )
-        for t in truth
-    ]
+def test_the_reading_is_the_one_that_fits_best():
+    fits = {"usual": [0.6, 0.7] * 6, "worse": [0.5, 0.6] * 6, "better": [0.7, 0.8] * 6}
+    assert surest_reading("usual", ["worse", "better"], fits.__getitem__) == "better"
 
 
-def test_the_mask_cut_is_the_one_that_fits_best():
-    truth = [scene(seed)[1] for seed in range(6)]
-    count = sum(len(t) for t in truth)
-
-    def predict(cut):
-        return masks_shortened(truth, [0 if cut == -0.8 else 4] * count)
-
-    assert fit_mask_cut(predict, truth) == -0.8
-    assert fit_mask_cut(lambda _: [detections([], [])] * 6, [target([])] * 6) == MASK_CUT_LOGIT
+def test_a_reading_that_is_better_by_chance_only_is_not_taken():
+    fits = {"usual": [0.6] * 12, "now better, now worse": [0.75, 0.5, 0.6] * 4}
+    assert surest_reading("usual", ["now better, now worse"], fits.__getitem__) == "usual"
 
 
-def test_a_mask_cut_that_is_better_by_chance_only_is_not_taken():
-    truth = [scene(seed)[1] for seed in range(6)]
-    count = sum(len(t) for t in truth)
-    now_better_now_worse = ([0, 3, 0] * count)[:count]
-
-    def predict(cut):
-        return masks_shortened(truth, [2] * count if cut == MASK_CUT_LOGIT else now_better_now_worse)
-
-    assert fit_mask_cut(predict, truth) == MASK_CUT_LOGIT
-
-
-@pytest.mark.parametrize(("count", "least", "most"), [(1, 0, 0), (19, 0, 0), (20, 2, 5), (1000, 70, 130)])
-def test_how_many_are_held_out(count, least, most):
-    training, held_out = split_by_task(list(range(count)))
-    assert least <= len(held_out) <= most
-    assert sorted(training + held_out) == list(range(count))
-
-
-@pytest.mark.parametrize(("count", "late"), [(1, 0), (7, 0), (8, 2), (10, 2), (19, 4), (20, 0), (500, 0)])
-def test_how_many_join_late(count, late):
-    first, joining = split_late(list(range(count)), [{0}] * count)
-    assert len(joining) == late
-    assert sorted(first + joining) == list(range(count))
-
-
-def test_a_task_of_many_pages_does_not_join_late_nor_the_only_one_that_shows_a_label():
-    for task in range(30):
-        pages = [task] * 6 + [100 + task, 200 + task, 300 + task, 400 + task]
-        first, joining = split_late(pages, [{0}] * 10)
-        assert set(range(6)) <= set(first)
-        assert len(joining) == 2
-        labels_shown = [{0, 1} if i == joining[0] else {0} for i in range(10)]
-        assert joining[0] not in split_late(pages, labels_shown)[1]
-
-
-def test_at_most_so_many_are_held_out():
-    assert len(split_by_task(list(range(5000)))[1]) == 200
-
-
-def test_a_task_keeps_its_side_whatever_joins_or_leaves_the_project():
-    def held_out_of(tasks):
-        return {tasks[i] for i in split_by_task(tasks)[1]}
-
-    first = list(range(300, 400))
-    grown = list(range(1000))
-    shrunk = list(range(350, 800, 2))
-    assert held_out_of(first) == held_out_of(grown) & set(first)
-    assert held_out_of(shrunk) == held_out_of(grown) & set(shrunk)
-
-
-def test_the_pages_of_a_task_stay_together():
-    ids = [i // 2 for i in range(80)]
-    _, held_out = split_by_task(ids)
-    tasks = {ids[i] for i in held_out}
-    assert all((ids[i] in tasks) == (i in held_out) for i in range(80))
-
-
-def test_learning_rate_warms_up_and_falls():
-    recipe = recipe_for(TrainingParams(), 100, starts_trained=False, augmentation=Augmentation())
-    factors = [learning_rate_factor(step, 600, recipe) for step in range(600)]
-    peak = int(np.argmax(factors))
-    assert factors[peak] == pytest.approx(1)
-    assert 10 < peak < 100
-    assert factors[-1] == pytest.approx(recipe.final_rate, abs=0.01)
-    assert recipe.final_rate < 1
-    assert all(np.diff(factors[peak:]) <= 0)
-
-
-def test_sizes_and_trust_rise_to_their_full_value():
-    recipe = recipe_for(TrainingParams(), 100, starts_trained=False, augmentation=Augmentation())
-    sizes = [longest_side_px(p, recipe) for p in np.linspace(0, 1, 21)]
-    assert sizes == sorted(sizes)
-    assert sizes[-1] == 416
-    assert assignment_trust(0, recipe) == 0
-    assert assignment_trust(0.9, recipe) == 1
-    assert 0 < ema_decay(0, 600, recipe) < ema_decay(599, 600, recipe) < 1
+def test_too_few_objects_tell_no_reading():
+    assert (
+        surest_reading("usual", ["better"], {"usual": [0.1] * 7, "better": [0.9] * 7}.__getitem__) == "usual"
+    )

@@ -1,0 +1,83 @@
+"""Which of the things found are right: found and drawn ones in pairs of one label that overlap by half."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.core.geometry.boxes import box_iou
+from backend.core.geometry.instances import (
+    BoolArray,
+    Detections,
+    FloatArray,
+    IntArray,
+    MaskPatch,
+    TrainingTarget,
+)
+from backend.core.geometry.masks import connected_parts, join_patches, patch_box, patch_iou
+
+HIT_IOU = 0.5
+
+
+def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[BoolArray, int]:
+    """Return whether each detection (best first) hits an unmatched object of its label; and how many are.
+
+    By the IoU of boxes, and by that of masks where no box was learned: target is then as `areas_of` gives it.
+    """
+    hits = np.zeros(len(detections), dtype=np.bool_)
+    taken = np.zeros(len(target), dtype=np.bool_)
+    iou = _box_ious(detections, target) if detections.has_boxes else _mask_ious(detections, target)
+    for i in range(len(detections)):
+        usable = (target.label_indices == detections.label_indices[i]) & ~taken & (iou[i] >= HIT_IOU)
+        if usable.any():
+            best = int(np.argmax(np.where(usable, iou[i], -1)))
+            taken[best], hits[i] = True, True
+    return hits, len(target)
+
+
+def scored_hits(
+    detections: Sequence[Detections], targets: Sequence[TrainingTarget]
+) -> tuple[FloatArray, IntArray, BoolArray, int]:
+    """Return scores, labels and hits of all detections, concatenated, and the number of objects."""
+    hits, objects = [], 0
+    for found, target in zip(detections, targets, strict=True):
+        mine, count = match_at_half_iou(found, target)
+        hits.append(mine)
+        objects += count
+    if not detections:
+        return np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_), 0
+    scores = np.concatenate([d.scores for d in detections])
+    labels = np.concatenate([d.label_indices for d in detections])
+    return scores, labels, np.concatenate(hits), objects
+
+
+def areas_of(target: TrainingTarget) -> TrainingTarget:
+    """Return a target whose objects are the connected parts of what each label covers.
+
+    Objects without a mask are left out: what they cover is not known.
+    """
+    parts: list[MaskPatch] = []
+    label_indices: list[int] = []
+    for label in np.unique(target.label_indices).tolist():
+        masks = [m for m, mine in zip(target.masks, target.label_indices, strict=True) if mine == label]
+        known = [mask for mask in masks if mask is not None]
+        found = connected_parts(join_patches(known).full(target.size)) if known else []
+        parts += found
+        label_indices += [label] * len(found)
+    boxes = np.array([patch_box(part) for part in parts], dtype=np.float32).reshape(-1, 4)
+    indices = np.array(label_indices, dtype=np.int64)
+    return TrainingTarget(target.size, boxes, indices, tuple(parts), extras=target.extras)
+
+
+def _box_ious(detections: Detections, target: TrainingTarget) -> FloatArray:
+    return box_iou(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+
+
+def _mask_ious(detections: Detections, target: TrainingTarget) -> FloatArray:
+    ious = np.zeros((len(detections), len(target)), dtype=np.float32)
+    for i, found in enumerate(detections.masks):
+        for k, drawn in enumerate(target.masks):
+            if found is not None and drawn is not None:
+                ious[i, k] = patch_iou(found, drawn)
+    return ious

@@ -1,0 +1,103 @@
+"""COCO's average precision of boxes and of masks, over the labels that occur."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backend.core.geometry.instances import (
+    BoolArray,
+    Detections,
+    FloatArray,
+    ImageSize,
+    MaskPatch,
+    TrainingTarget,
+)
+
+
+def box_average_precision(
+    found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int
+) -> dict[str, float]:
+    """Return `box_map` (mean over IoU 0.50 to 0.95) and `box_map50`; 0 where nothing occurs or is found."""
+    return _average_precision(found, targets, label_count, "box")
+
+
+def mask_average_precision(
+    found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int
+) -> dict[str, float]:
+    """Return `mask_map` and `mask_map50` likewise; nothing where the mask of any object is not known."""
+    if any(mask is None for target in targets for mask in target.masks):
+        return {}
+    return _average_precision(found, targets, label_count, "mask")
+
+
+def _average_precision(
+    found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int, name: str
+) -> dict[str, float]:
+    if not any(len(t) for t in targets) or not any(len(d) for d in found):
+        return {f"{name}_map": 0.0, f"{name}_map50": 0.0}
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    truth, guesses = _rows(found, targets, with_masks=name == "mask")
+    coco = COCO(
+        {
+            "images": [
+                {"id": i, "width": t.size.width, "height": t.size.height} for i, t in enumerate(targets)
+            ],
+            "annotations": truth,
+            "categories": [{"id": label, "name": str(label)} for label in range(label_count)],
+        }
+    )
+    kind = {"box": "bbox", "mask": "segm"}[name]
+    scored = COCOeval_faster(coco, coco.loadRes(guesses), kind, print_function=lambda *_: None)
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    return {
+        f"{name}_map": max(float(scored.stats[0]), 0.0),
+        f"{name}_map50": max(float(scored.stats[1]), 0.0),
+    }
+
+
+def _rows(
+    found: Sequence[Detections], targets: Sequence[TrainingTarget], *, with_masks: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    truth: list[dict[str, Any]] = []
+    guesses: list[dict[str, Any]] = []
+    for image_id, (mine, target) in enumerate(zip(found, targets, strict=True)):
+        for k in range(len(target)):
+            row = _row(image_id, target.boxes_xyxy_px[k], target.label_indices[k])
+            if with_masks:
+                bits = _full(target.masks[k], target.size)
+                row.update(segmentation=_coco_rle(bits), area=float(bits.sum()))
+            truth.append({**row, "id": len(truth) + 1, "iscrowd": 0})
+        for k in range(len(mine)):
+            row = _row(image_id, mine.boxes_xyxy_px[k], mine.label_indices[k])
+            if with_masks:
+                row["segmentation"] = _coco_rle(_full(mine.masks[k], target.size))
+            guesses.append({**row, "score": float(mine.scores[k])})
+    return truth, guesses
+
+
+def _row(image_id: int, box: FloatArray, label: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = (float(v) for v in box)
+    width, height = x2 - x1, y2 - y1
+    return {
+        "image_id": image_id,
+        "category_id": int(label),
+        "bbox": [x1, y1, width, height],
+        "area": width * height,
+    }
+
+
+def _full(mask: MaskPatch | None, size: ImageSize) -> BoolArray:
+    return np.zeros((size.height, size.width), np.bool_) if mask is None else mask.full(size)
+
+
+def _coco_rle(bits: BoolArray) -> dict[str, Any]:
+    from faster_coco_eval.core import mask as coco_mask
+
+    coco_rle: dict[str, Any] = coco_mask.encode(np.asfortranarray(bits.astype(np.uint8)))
+    return coco_rle

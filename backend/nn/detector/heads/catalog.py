@@ -1,0 +1,19 @@
+"""The heads there are. A new one is a folder beside this file, and a line here."""
+
+from __future__ import annotations
+
+from backend.nn.detector.heads.areas.head import AREAS
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.head import AnyHead
+from backend.nn.detector.heads.masks.head import MASKS
+
+HEADS: tuple[AnyHead, ...] = (BOXES, MASKS, AREAS)
+"""In the order in which they decode: a head sees what those before it found."""
+
+
+def heads_named(names: list[str], heads: tuple[AnyHead, ...] = HEADS) -> tuple[AnyHead, ...]:
+    """Return the heads of these names, in their own order. Raises ValueError for a name that none has."""
+    unknown = set(names) - {head.name for head in heads}
+    if unknown:
+        raise ValueError(f"this release has no head named {', '.join(sorted(unknown))}")
+    return tuple(head for head in heads if head.name in names)

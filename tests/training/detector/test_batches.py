@@ -1,0 +1,65 @@
+import pytest
+
+from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.masks.head import MASKS
+from backend.training.detector.batches import BatchLoader, build_batch, plan_epoch, sampling_weights
+from backend.training.detector.images import CachedImage
+from backend.training.recipe import Augmentation, Recipe
+from tests.learning_scenes import scene
+
+AUGMENTATION = Augmentation()
+IMAGES = [CachedImage(*scene(i)) for i in range(4)]
+RECIPE = Recipe(10, 2, 8, 0.002, 1.0, 96, AUGMENTATION)
+HEADS = (BOXES, MASKS)
+
+
+def plans(epoch=0, images=IMAGES, **kwargs):
+    settings = {"seed": 1, "batch_size": 2, "is_square": False, **kwargs}
+    weights = sampling_weights(images, 2)
+    return plan_epoch(images, RECIPE, epoch=epoch, sampling_weights=weights, **settings)
+
+
+def test_an_epoch_is_the_same_again_and_another_is_not():
+    assert plans(3) == plans(3)
+    assert plans(3) != plans(4)
+
+
+def test_an_epoch_shows_every_image():
+    shown = [i for plan in plans() for i in plan.indices]
+    assert set(shown) == {0, 1, 2, 3}
+    assert len(shown) == 8
+
+
+def test_canvases_are_multiples_of_the_stride_and_grow():
+    first, last = plans(0)[0].size_hw, plans(9)[0].size_hw
+    assert all(side % 32 == 0 for side in (*first, *last))
+    assert max(last) == 96
+    assert max(first) <= max(last)
+
+
+def test_portrait_and_landscape_do_not_share_a_batch():
+    images = [CachedImage(*scene(i, size_wh=(96, 48) if i % 2 else (48, 96))) for i in range(4)]
+    for plan in plans(images=images):
+        assert len({i % 2 for i in plan.indices}) == 1
+
+
+def test_a_batch_has_a_window_per_known_mask():
+    batch = build_batch(IMAGES, plans()[0], AUGMENTATION, 2, HEADS)
+    targets = batch.targets["masks"]
+    assert sum(map(len, targets.windows)) == len(targets.covered)
+    assert targets.semantic.shape[1:] == (2, batch.images.shape[1] // 4, batch.images.shape[2] // 4)
+    assert 0 <= targets.covered.min() <= targets.covered.max() <= 1
+
+
+def test_batches_come_in_the_order_of_their_plans():
+    loader = BatchLoader(IMAGES, AUGMENTATION, 2, HEADS)
+    all_plans = plans()
+    batches = list(loader.batches(all_plans))
+    assert [tuple(b.images.shape[1:3]) for b in batches] == [p.size_hw for p in all_plans]
+
+
+def test_images_with_rare_labels_are_drawn_more_often():
+    images = [CachedImage(*scene(i, count=1)) for i in range(9)] + [CachedImage(*scene(9, count=2))]
+    weights = sampling_weights(images, 2)
+    assert weights[9] > 1.5 * weights[0]
+    assert weights.mean() == pytest.approx(1)

@@ -1,0 +1,49 @@
+import pytest
+
+from backend.training.judging.holdout import split_by_task, split_late
+
+
+@pytest.mark.parametrize(("count", "least", "most"), [(1, 0, 0), (19, 0, 0), (20, 2, 5), (1000, 70, 130)])
+def test_how_many_are_held_out(count, least, most):
+    training, held_out = split_by_task(list(range(count)))
+    assert least <= len(held_out) <= most
+    assert sorted(training + held_out) == list(range(count))
+
+
+@pytest.mark.parametrize(("count", "late"), [(1, 0), (7, 0), (8, 2), (10, 2), (19, 4), (20, 0), (500, 0)])
+def test_how_many_join_late(count, late):
+    first, joining = split_late(list(range(count)), [{0}] * count)
+    assert len(joining) == late
+    assert sorted(first + joining) == list(range(count))
+
+
+def test_a_task_of_many_pages_does_not_join_late_nor_the_only_one_that_shows_a_label():
+    for task in range(30):
+        pages = [task] * 6 + [100 + task, 200 + task, 300 + task, 400 + task]
+        first, joining = split_late(pages, [{0}] * 10)
+        assert set(range(6)) <= set(first)
+        assert len(joining) == 2
+        labels_shown = [{0, 1} if i == joining[0] else {0} for i in range(10)]
+        assert joining[0] not in split_late(pages, labels_shown)[1]
+
+
+def test_at_most_so_many_are_held_out():
+    assert len(split_by_task(list(range(5000)))[1]) == 200
+
+
+def test_a_task_keeps_its_side_whatever_joins_or_leaves_the_project():
+    def held_out_of(tasks):
+        return {tasks[i] for i in split_by_task(tasks)[1]}
+
+    first = list(range(300, 400))
+    grown = list(range(1000))
+    shrunk = list(range(350, 800, 2))
+    assert held_out_of(first) == held_out_of(grown) & set(first)
+    assert held_out_of(shrunk) == held_out_of(grown) & set(shrunk)
+
+
+def test_the_pages_of_a_task_stay_together():
+    ids = [i // 2 for i in range(80)]
+    _, held_out = split_by_task(ids)
+    tasks = {ids[i] for i in held_out}
+    assert all((ids[i] in tasks) == (i in held_out) for i in range(80))
