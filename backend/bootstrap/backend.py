@@ -46,7 +46,7 @@ from backend.settings import Settings
 if TYPE_CHECKING:
     from backend.core.geometry.instances import FloatArray
     from backend.nn.prompts.sam import SamSegmenter
-    from backend.service.engine.batching_queue import RgbImage
+    from backend.service.engine.work_items import RgbImage
     from backend.service.smart_tools.prepared_images import Segmenter
 
 

@@ -26,13 +26,9 @@ from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import detections_to_results, make_prediction
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, RequestError
-from backend.service.engine.batching_queue import (
-    MOST_IMAGES_AT_ONCE,
-    BatchingQueue,
-    DetectionLimits,
-    RgbImage,
-)
+from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue
 from backend.service.engine.loaded_versions import Predictor
+from backend.service.engine.work_items import DetectionLimits, RgbImage
 from backend.service.ports import ImageAccess, ImageSource, Json
 from backend.service.projects.parameters import Thresholds
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from backend.core.geometry.instances import FloatArray
 from backend.core.labelstudio.prompts import HINT_LIMITS
-from backend.service.engine.batching_queue import BatchingQueue, RgbImage
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions, Predictor
+from backend.service.engine.work_items import RgbImage
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
 from backend.service.smart_tools.encodings import EncodingCache, EncodingKey, Sized
 

@@ -19,8 +19,9 @@ from backend.core.geometry.instances import Detections
 from backend.core.geometry.matching import areas_of, match_at_half_iou
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError, FetchError
-from backend.service.engine.batching_queue import BatchingQueue, DetectionLimits
+from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import Predictor
+from backend.service.engine.work_items import DetectionLimits
 from backend.service.ports import Json
 from backend.service.versions.models import Models
 from backend.training.inputs import TrainingSample

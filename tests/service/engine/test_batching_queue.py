@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from backend.core.geometry.instances import ImageSize
-from backend.service.engine.batching_queue import MOST_LATER_IMAGES, BatchingQueue, DetectionLimits
+from backend.service.engine.batching_queue import MOST_LATER_IMAGES, BatchingQueue
+from backend.service.engine.work_items import DetectionLimits
 from tests.fakes import FakePredictor, picture
 
 LIMITS = DetectionLimits(0.3, 0.4)
