@@ -7,7 +7,6 @@ if it is killed: on Linux each asks the kernel for SIGTERM when its parent is go
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import logging
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 from backend import INSTALL_LABEL_STUDIO_ML
+from backend.child_processes import end_with_parent
 from backend.errors import BackendError, SettingsError
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.service.jobs import jobs
@@ -41,7 +41,6 @@ GRACEFUL_S = 20
 # Longer than callers keep a silent connection: the server must not close it just when the next call comes.
 KEEP_ALIVE_S = 75
 REQUEST_LIMIT_S = 120  # Label Studio gives up after 100 s
-PR_SET_PDEATHSIG = 1
 # A network frees and wants the same large blocks at every layer. glibc would give them back to the system and
 # fetch them again page by page, in an arena for every thread; up to these sizes it keeps them, in one arena.
 KEEP_FREED_MEMORY = {
@@ -73,7 +72,7 @@ class Child:
             env=self.environ,
             cwd=ROOT,
             start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent,
         )
         self.started_at = time.monotonic()
         logger.info("%s runs as process %d", self.name, self.process.pid)
@@ -248,7 +247,3 @@ def memory_settings() -> dict[str, str]:
 def _memory_folder() -> str:
     """Return where gunicorn's heartbeat files cost no disk."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -223,6 +223,12 @@ class DocumentStore(Protocol):
         """Return the paths below a prefix."""
 
 
+ACTIVE = ("queued", "started")
+"""What a job's status is before its end."""
+ENDED = ("finished", "failed", "stopped")
+"""What a job's status is from its end on."""
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """One job as `/job_status` shows it; times are seconds since the epoch.
@@ -233,7 +239,7 @@ class JobRecord:
     job_id: str
     kind: str
     project_key: str
-    status: str  # queued, started, finished, failed, stopped
+    status: str  # one of ACTIVE or ENDED
     progress: Json = field(default_factory=dict)
     model_version: str | None = None
     error: str | None = None
@@ -242,6 +248,11 @@ class JobRecord:
     started_at: float | None = None
     ended_at: float | None = None
     payload_path: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether the job waits or runs."""
+        return self.status in ACTIVE
 
 
 @dataclass(frozen=True)

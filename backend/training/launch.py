@@ -12,7 +12,6 @@ They are started with torchrun and share nothing with the worker but a folder:
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ import numpy as np
 import torch
 
 from backend import errors
+from backend.child_processes import end_with_parent
 from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
@@ -45,7 +45,6 @@ END_WITHIN_S = 15.0
 LOG_LINES_SHOWN = 40
 # Fewer than these of a batch give a batch norm nothing to go by, and a process nothing to do.
 IMAGES_PER_PROCESS_MIN = 4
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def _torchrun(folder: Path, count: int, log: int) -> Iterator[subprocess.Popen[b
         stdout=log,
         stderr=log,
         start_new_session=True,
-        preexec_fn=end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent,
     )
     try:
         yield process
@@ -243,8 +242,3 @@ def _torchrun(folder: Path, count: int, log: int) -> Iterator[subprocess.Popen[b
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def end_with_parent() -> None:
-    """Let the kernel end this process when the one that started it is gone."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import torch
 
+from backend.child_processes import end_with_parent
 from backend.errors import BackendError
 from backend.training.detector.peers import World, join, leave
 from backend.training.inputs import EpochReport, TrainingPaused
-from backend.training.launch import end_with_parent, read_inputs, read_stop, say
+from backend.training.launch import read_inputs, read_stop, say
 from backend.training.run import learn_detector
 
 
 def main(folder: Path) -> int:
     """Learn this process's share; returns the exit status."""
-    if sys.platform == "linux":
-        end_with_parent()
+    end_with_parent()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     inputs, loaded = read_inputs(folder)
     torch.manual_seed(inputs.seed)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from backend.child_processes import end_with_parent
 from backend.errors import QueueError
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 # A unix socket's path must fit into 108 bytes, its terminating zero included (man 7 unix).
 MAX_SOCKET_PATH_BYTES = 100
-PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedRedis:
@@ -68,7 +65,7 @@ class EmbeddedRedis:
                 stderr=log,
                 # Ctrl-C reaches the whole foreground group; the supervisor ends Redis last, by itself.
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=end_with_parent,
             )
         assert self._process.stdin is not None
         with self._process.stdin as stdin:
@@ -195,7 +192,3 @@ def _impatient_client(socket_path: Path) -> redis.Redis:
     from redis.retry import Retry
 
     return redis.Redis(unix_socket_path=str(socket_path), socket_timeout=1.0, retry=Retry(NoBackoff(), 0))
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -29,12 +29,11 @@ from backend.infra.queue.records import (
     unknown_job,
 )
 from backend.infra.queue.tickets import live_worker_count, push_ticket, ticket_count
-from backend.service.ports import JobRecord
+from backend.service.ports import ENDED, JobRecord
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("train", "predict")
-ENDED = ("finished", "failed", "stopped")
 RECORD_TTL_S = 30 * 86_400
 LEASE_S = 30.0
 MAX_PICKUPS = 2

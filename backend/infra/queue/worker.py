@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +20,7 @@ from rq import Worker
 from rq.timeouts import JobTimeoutException
 from rq.utils import now as rq_now
 
+from backend.child_processes import end_with_parent
 from backend.errors import BackendError, QueueError
 from backend.infra.queue.rq_queue import LeaseLost, RqJobQueue
 from backend.infra.queue.tickets import SERIALIZER, ticket_queue
@@ -38,7 +37,6 @@ REGISTRIES_EVERY_S = 600
 MAX_RECONNECT_WAIT_S = 5.0
 PAUSE_LIMIT_S = 20.0
 END_RETRY_S = 900.0
-PR_SET_PDEATHSIG = 1
 EXIT_UNPAUSABLE = 75
 
 
@@ -199,8 +197,7 @@ class QueueWorker(Worker):
     def setup_work_horse_signals(self) -> None:
         """Let the job's process be told to pause when this worker dies, so that it is never orphaned."""
         super().setup_work_horse_signals()
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
 
     def handle_work_horse_killed(self, job: Any, retpid: int, ret_val: int, rusage: Any) -> None:
         """Queue the job of a killed process again at once; silence would be noticed only after the lease."""

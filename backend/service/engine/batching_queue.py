@@ -4,8 +4,8 @@ Networks use every core by themselves, so running two at once only makes both sl
 calls into them keeps its own pool of workers). What comes alone gets the whole machine. Where more waits, it
 goes to a few streams, which divide the cores among them and never wait for each other: a stream that is done
 takes the next images at once. Single images go before those of long requests, and images of different
-requests share a batch where version and limits agree. A network takes only equal shapes at once, so the images
-of a batch have one shape; of a long request's images, those go first that fill a batch.
+requests share a batch where version and limits agree. A network takes only equal shapes at once, so the
+images of a batch have one shape; of a long request's images, those go first that fill a batch.
 """
 
 from __future__ import annotations

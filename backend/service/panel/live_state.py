@@ -28,7 +28,6 @@ LOOK_AT_LABEL_STUDIO_EVERY_S = 15.0
 _LINGER_S = 30.0
 _FRESH_FOR_S = 1.0
 _JOBS_LOOKED_AT = 20
-ACTIVE = ("queued", "started")
 
 
 class TooManyWatchers(BackendError):
@@ -215,7 +214,7 @@ def job_view(record: JobRecord) -> Json:
     """Return a job as the API shows it."""
     view: dict[str, Any] = asdict(record)
     del view["payload_path"]
-    view["is_active"] = record.status in ACTIVE
+    view["is_active"] = record.is_active
     view["summary"] = summarize_job(record)
     return view
 

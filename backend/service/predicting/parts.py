@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 TASKS_PER_PART = 250
 LOOK_EVERY_S = 1.0
-ACTIVE = ("queued", "started")
 _ALONE_WORKERS = 2  # one that trains and this one
 
 
@@ -84,7 +83,7 @@ class Parts:
             if record.status == "queued":
                 self._queue.request_stop(job_id, mode="discard")
                 record = self._queue.record(job_id)
-            if record.status not in ACTIVE:
+            if not record.is_active:
                 left = self._close(record)
                 if left:
                     return left

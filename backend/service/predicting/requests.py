@@ -16,12 +16,10 @@ from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import task_id_of
 from backend.service.jobs import jobs
 from backend.service.jobs.requests import JobRequests
-from backend.service.ports import JobRecord, Json
+from backend.service.ports import ACTIVE, JobRecord, Json
 from backend.service.projects.documents import ImageCredentials
 
 logger = logging.getLogger(__name__)
-
-ACTIVE = ("queued", "started")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from backend.service.projects.projects import Projects, project_id
 
 logger = logging.getLogger(__name__)
 
-ACTIVE = ("queued", "started")
-
 
 @dataclass(frozen=True)
 class Retirement:
@@ -58,7 +56,7 @@ class Retirement:
     def _stop_jobs(self, key: str) -> list[str]:
         stopped = []
         for record in self.jobs.queue.records(key):
-            if record.status in ACTIVE:
+            if record.is_active:
                 self.jobs.queue.request_stop(record.job_id, mode="discard")
                 stopped.append(record.job_id)
         return stopped

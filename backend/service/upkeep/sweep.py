@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 KEEP_JOBS_S = 31 * 86_400.0  # a day longer than the records of jobs live
 KEEP_WORK_S = 86_400.0
 KEEP_DELETED_S = 30 * 86_400.0
-ENDED = ("finished", "failed", "stopped")
 _REQUEST = re.compile(r"jobs/(\d{8}-\d{6})-[0-9a-f]+/")
 
 
@@ -77,7 +76,7 @@ class Sweep:
                 logger.info("project %s: its versions are gone, a grace time after its deletion", key)
 
     def _has_ended(self, job_id: str) -> bool:
-        return self._is_forgotten(job_id) or self.jobs.queue.record(job_id).status in ENDED
+        return self._is_forgotten(job_id) or not self.jobs.queue.record(job_id).is_active
 
     def _is_forgotten(self, job_id: str) -> bool:
         try:
