@@ -218,7 +218,7 @@ ROOMS = {
     "backend.web": Rooms(
         {"labelstudio": set(), "panel": set()},
         below=frozenset(
-            {"answer_models", "json_bodies", "logs", "operations", "parameter_schema", "problems", "security"}
+            {"answer_models", "json_bodies", "logs", "parameter_schema", "problems", "routing", "security"}
         ),
         above=frozenset({"app", "gunicorn_hooks", "metrics", "openapi"}),
     ),
@@ -241,6 +241,17 @@ NOT_KNOWN: dict[str, set[str]] = {
     "backend.bootstrap.jobs": _PANEL,
     "backend.worker": _PANEL,
     "model": _PANEL,
+}
+
+
+# What belongs to a few places alone: it serves the panel, and nothing that Label Studio calls.
+ONLY_FOR: dict[str, set[str]] = {
+    "backend.service.panel": {
+        "backend.service.panel",
+        "backend.web.panel",
+        "backend.web.app",
+        "backend.bootstrap.web",
+    },
 }
 
 
@@ -283,6 +294,18 @@ def test_a_room_knows_nothing_of_what_is_not_its_business(place: str) -> None:
         if _is_within(imported, NOT_KNOWN[place])
     ]
     assert any(_is_within(name, {place}) for name in MODULES)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("place", sorted(ONLY_FOR))
+def test_a_room_for_a_few_is_imported_by_them_alone(place: str) -> None:
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{line} imports {imported}"
+        for name in MODULES
+        if not _is_within(name, ONLY_FOR[place])
+        for imported, line in _imports(name, MODULES[name])
+        if _is_within(imported, {place})
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -9,13 +9,14 @@ from flask import Flask
 from backend.service.backend import Backend
 from backend.service.panel.panel import Panel
 from backend.service.upkeep.housekeeping import Housekeeping
-from backend.web.labelstudio import routes as labelstudio
 from backend.web.labelstudio.model_class import ModelClass, ModelClassLoader
+from backend.web.labelstudio.routes import labelstudio_routes
 from backend.web.logs import register_request_log
-from backend.web.metrics import register_metrics
+from backend.web.metrics import count_requests
 from backend.web.openapi import build_document
-from backend.web.panel.blueprint import create_blueprints
+from backend.web.panel.routes import panel_routes
 from backend.web.problems import register_problems
+from backend.web.routing import Route, check_declared
 from backend.web.security import register_security
 
 
@@ -34,11 +35,15 @@ def create_app(
     loader = app.extensions["model_class"] = ModelClassLoader(load_model_class, housekeeping.start)
     register_problems(app)
     register_request_log(app)
-    register_metrics(app, backend.engine, backend.jobs.queue)
+    metrics = count_requests(app, backend.engine, backend.jobs.queue)
     register_security(app, backend.settings.basic_auth)
-    app.register_blueprint(labelstudio.create_blueprint(backend, loader))
-    for blueprint in create_blueprints(backend, panel, build_document):
-        app.register_blueprint(blueprint)
+    declared: list[Route] = []
+    app.extensions["routes"] = declared
+    panel_of_app = panel_routes(backend, panel, lambda release: build_document(release, declared))
+    for routes in (labelstudio_routes(backend, loader), *panel_of_app, metrics):
+        app.register_blueprint(routes.blueprint)
+        declared.extend(routes.declared)
+    check_declared(app, declared)
     return app
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from flask import Response, request
+from flask import Response
+from pydantic import BaseModel, ValidationError
 
 from backend.errors import RequestError
 
-
-def read_json() -> Any:
-    """Return the request's JSON, whatever content type it claims. Raises RequestError."""
-    return parse_json(request.get_data(cache=False))
+_SHOWN_CHARS = 80
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def parse_json(data: bytes) -> Any:
@@ -30,6 +29,37 @@ def parse_json(data: bytes) -> Any:
         raise RequestError("the body is nested too deeply") from exc
     except ValueError as exc:
         raise RequestError(f"the body is not JSON: {exc}") from exc
+
+
+def validated(model: type[_Model], raw: Any) -> _Model:
+    """Return what came as a model. Raises RequestError naming path and value of the first wrong field."""
+    if not isinstance(raw, dict):
+        raise RequestError(f"the body must be a JSON object, got {_shown(raw)}")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_context=False)[0]
+        path = ".".join(str(part) for part in first["loc"] if not _is_type_name(part))
+        if first["type"] == "missing":
+            raise RequestError(f"{path} is missing", field=path) from exc
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            raise RequestError(f"{path} is not known here; known are {known}", field=path) from exc
+        wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise RequestError(f"{path} must be {wanted}, got {_shown(first['input'])}", field=path) from exc
+
+
+def _is_type_name(part: Any) -> bool:
+    """Tell the union members that pydantic puts into a path (`project.int`) from real keys."""
+    return part in ("int", "str", "constrained-str", "constrained-int") or str(part).startswith("dict[")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | int | float | bool) or value is None:
+        return repr(value)[:_SHOWN_CHARS]
+    if value == []:
+        return "an empty list"
+    return {"dict": "an object", "list": "a list"}.get(type(value).__name__, type(value).__name__)
 
 
 def _finite(text: str) -> float | None:

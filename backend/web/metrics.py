@@ -13,7 +13,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Flask, Response, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -30,6 +30,7 @@ from backend.errors import BackendError
 from backend.service.engine.engine import Engine
 from backend.service.jobs.memory import memory_use
 from backend.service.ports import JobQueue, JobRecord
+from backend.web.routing import Routes
 
 PREFIX = "lsb"
 LATENCY_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 45, 90)
@@ -82,8 +83,8 @@ class WebMetrics:
         )
 
 
-def register_metrics(app: Flask, engine: Engine, queue: JobQueue) -> None:
-    """Count every request and serve `/metrics`."""
+def count_requests(app: Flask, engine: Engine, queue: JobQueue) -> Routes:
+    """Count every request of the app, and return the route that shows the numbers."""
     metrics = WebMetrics()
     growing = [
         _Growing(metrics.images, lambda: engine.batching.images_done),
@@ -114,10 +115,11 @@ def register_metrics(app: Flask, engine: Engine, queue: JobQueue) -> None:
         if g.pop("metrics_started", None) is not None:
             metrics.in_flight.dec()
 
-    routes = Blueprint("metrics", __name__)
+    routes = Routes("metrics", __name__, tag="pages")
 
-    @routes.get("/metrics")
-    def show() -> Response:
+    @routes.get("/metrics", content_type="text/plain")
+    def show_metrics() -> Response:
+        """Show the figures for Prometheus."""
         registry = metrics.registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
@@ -125,7 +127,7 @@ def register_metrics(app: Flask, engine: Engine, queue: JobQueue) -> None:
         text = generate_latest(registry) + generate_latest(_Shared(queue))
         return Response(text, mimetype=CONTENT_TYPE_LATEST)
 
-    app.register_blueprint(routes)
+    return routes
 
 
 class _Growing:

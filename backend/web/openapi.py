@@ -1,32 +1,28 @@
-"""The OpenAPI description, made from the tables of operations: every route stands there once.
+"""The OpenAPI description, drawn from the declarations that the routes were made from.
 
-The routes take their request models from the same classes, and tests compare the tables with the routes and
-every answer that they see with the description.
+Tests compare every answer that they see with it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.web.answer_models import Problem
-from backend.web.labelstudio.operations import LABELSTUDIO_OPERATIONS, PAGE_OPERATIONS
-from backend.web.operations import JSON_TYPE, Operation
-from backend.web.panel.operations import PANEL_OPERATIONS
-from backend.web.panel.requests import LARGEST_WHOLE_NUMBER
+from backend.web.routing import FILE_TYPE, JSON_TYPE, Route
 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 # By (model, mode); pydantic's own key type also names its dataclasses, of which there are none here.
 Refs = Mapping[Any, Json]
 
-OPERATIONS = (*LABELSTUDIO_OPERATIONS, *PANEL_OPERATIONS, *PAGE_OPERATIONS)
 _REF = "#/components/schemas/{model}"
-_PARAMETER = re.compile(r"{(\w+)}")
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+_LARGEST_WHOLE_NUMBER = 10**15 - 1
 _PROBLEMS: Mapping[int, str] = {
     400: "A value is missing, unknown, of the wrong type or out of range.",
     401: "The service's user and password are wanted.",
@@ -43,18 +39,16 @@ _PROBLEMS: Mapping[int, str] = {
     503: "The queue is away, or all live connections are taken.",
     507: "The store could not be read or written, or memory does not suffice.",
 }
-_OPEN_PROBLEMS = (500,)
-_GUARDED_PROBLEMS = (401, 429, 500)
-_BODY_PROBLEM = 413
-_OTHER_SITE = 403
+_OF_EVERY_ROUTE = (401, 429, 500)
 
 
-def build_document(version: str) -> Json:
-    """Return the OpenAPI 3.1 document of the whole service."""
-    refs, definitions = models_json_schema(_models(OPERATIONS), ref_template=_REF)
+def build_document(version: str, routes: Sequence[Route]) -> Json:
+    """Return the OpenAPI 3.1 document of these routes."""
+    refs, definitions = models_json_schema(_models(routes), ref_template=_REF)
     paths: dict[str, Json] = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, refs)
+    for route in routes:
+        path = _PARAMETER.sub(r"{\1}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _describe(route, refs)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -76,62 +70,50 @@ def build_document(version: str) -> Json:
     }
 
 
-def problems_of(operation: Operation) -> tuple[int, ...]:
-    """Return every status with which the operation may be refused, in order."""
-    common = _OPEN_PROBLEMS if operation.is_open else _GUARDED_PROBLEMS
-    has_body = operation.body is not None or operation.takes_file
-    body = (_BODY_PROBLEM,) if has_body else ()
-    other_site = () if operation.method == "GET" else (_OTHER_SITE,)
-    return tuple(sorted({*operation.problems, *common, *body, *other_site}))
-
-
-def _models(operations: Iterable[Operation]) -> list[tuple[type[BaseModel], Mode]]:
+def _models(routes: Sequence[Route]) -> list[tuple[type[BaseModel], Mode]]:
     """Return every model once: bodies as they are checked, answers as they are sent."""
     found: dict[tuple[type[BaseModel], Mode], None] = {(Problem, "serialization"): None}
-    for operation in operations:
-        if operation.body is not None:
-            found[operation.body, "validation"] = None
-        for model in (operation.answer, operation.problem, *operation.other_answers.values()):
+    for route in routes:
+        if route.body is not None:
+            found[route.body, "validation"] = None
+        for model in (route.answer, route.refusal, *route.other_answers.values()):
             if model is not None:
                 found[model, "serialization"] = None
     return list(found)
 
 
-def _describe(operation: Operation, refs: Refs) -> Json:
+def _describe(route: Route, refs: Refs) -> Json:
     described: Json = {
-        "summary": operation.summary,
-        "operationId": operation.name,
-        "tags": [operation.tag],
+        "summary": route.summary,
+        "operationId": route.name,
+        "tags": [route.tag],
     }
-    if operation.is_open:
+    if route.is_open:
         described["security"] = []
-    parameters = [_path_parameter(name) for name in _PARAMETER.findall(operation.path)]
-    parameters += [
-        {"name": name, "in": "query", "required": name in operation.required_query, "schema": dict(schema)}
-        for name, schema in operation.query.items()
-    ]
+    parameters = [_path_parameter(name) for name in _PARAMETER.findall(route.path)]
+    parameters += _query_parameters(route.query)
     if parameters:
         described["parameters"] = parameters
-    if operation.body is not None:
+    if route.body is not None:
         described["requestBody"] = {
-            "required": operation.needs_body,
-            "content": {JSON_TYPE: {"schema": dict(refs[operation.body, "validation"])}},
+            "required": route.needs_body,
+            "content": {JSON_TYPE: {"schema": dict(refs[route.body, "validation"])}},
         }
-    elif operation.takes_file:
+    elif route.takes_file:
         described["requestBody"] = {
             "required": True,
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {FILE_TYPE: {"schema": {"type": "string", "format": "binary"}}},
         }
-    described["responses"] = _responses(operation, refs)
+    described["responses"] = _responses(route, refs)
     return described
 
 
-def _responses(operation: Operation, refs: Refs) -> Json:
-    responses = {str(operation.status): _answer(operation.answer, operation.content_type, refs)}
-    for status, model in operation.other_answers.items():
+def _responses(route: Route, refs: Refs) -> Json:
+    responses = {str(route.status): _answer(route.answer, route.content_type, refs)}
+    for status, model in route.other_answers.items():
         responses[str(status)] = _answer(model, None if model is None else JSON_TYPE, refs)
-    for status in problems_of(operation):
-        model = Problem if status in _GUARDED_PROBLEMS else operation.problem
+    for status in route.problems:
+        model = Problem if status in _OF_EVERY_ROUTE else route.refusal
         responses[str(status)] = {
             "description": _PROBLEMS[status],
             "content": {JSON_TYPE: {"schema": dict(refs[model, "serialization"])}},
@@ -151,9 +133,34 @@ def _answer(model: type[BaseModel] | None, content_type: str | None, refs: Refs)
 
 _PATH_SCHEMAS: Mapping[str, Json] = {
     "key": {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,15})?$", "examples": ["7.1763750000"]},
-    "task_id": {"type": "integer", "minimum": 0, "maximum": LARGEST_WHOLE_NUMBER},
-    "page": {"type": "integer", "minimum": 0, "maximum": LARGEST_WHOLE_NUMBER},
+    "task_id": {"type": "integer", "minimum": 0, "maximum": _LARGEST_WHOLE_NUMBER},
+    "page": {"type": "integer", "minimum": 0, "maximum": _LARGEST_WHOLE_NUMBER},
 }
+
+
+def _query_parameters(model: type[BaseModel] | None) -> list[Json]:
+    if model is None:
+        return []
+    schema = model.model_json_schema()
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": _query_schema(entry),
+        }
+        for name, entry in schema["properties"].items()
+    ]
+
+
+def _query_schema(entry: Json) -> Json:
+    """Return the schema of a value in a query, where leaving it out is the only way to say null."""
+    said = {name: value for name, value in entry.items() if name != "title"}
+    if "anyOf" not in said:
+        return said
+    [value] = [member for member in said.pop("anyOf") if member != {"type": "null"}]
+    del said["default"]
+    return {**value, **said}
 
 
 def _path_parameter(name: str) -> Json:

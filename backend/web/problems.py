@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -43,7 +44,14 @@ RETRY_AFTER_S = 10
 
 def status_of(error: errors.BackendError) -> int:
     """Return the status of an error: that of its class, or of the nearest class above that the table has."""
-    return next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
+    return status_of_kind(type(error))
+
+
+def status_of_kind(kind: type[errors.BackendError] | type[HTTPException]) -> int:
+    """Return the status of a class of errors: its own where HTTP knows it, else that of the table."""
+    if issubclass(kind, HTTPException):
+        return kind.code or 500
+    return next(STATUS_BY_ERROR[parent] for parent in kind.__mro__ if parent in STATUS_BY_ERROR)
 
 
 def problem(status: int, message: str, **more: object) -> Response:
@@ -63,13 +71,16 @@ def register_problems(app: Flask) -> None:
 
 
 def _answer_backend_error(error: errors.BackendError) -> Response:
-    status = status_of(error)
+    return answer_error(error, status_of(error))
+
+
+def answer_error(error: errors.BackendError, status: int) -> Response:
+    """Return an error as an answer with a status, and log it."""
     log = logger.error if status >= 500 else logger.info
     log("%s %s: %d %s", request.method, request.path, status, error)
-    field = getattr(error, "field", None)
-    job = getattr(error, "job_id", None)
-    response = problem(status, str(error), field=field, job=job)
-    if isinstance(error, errors.QueueError):
+    said = {"field": "field", "errors": "errors", "job": "job_id"}
+    response = problem(status, str(error), **{name: getattr(error, of, None) for name, of in said.items()})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
@@ -77,7 +88,7 @@ def _answer_backend_error(error: errors.BackendError) -> Response:
 def _answer_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     message = error.description or error.name
-    if isinstance(error, RequestEntityTooLarge):
+    if isinstance(error, RequestEntityTooLarge) and message == RequestEntityTooLarge.description:
         limit = request.max_content_length
         message = (
             f"the body is larger than the limit of {limit} bytes; send fewer tasks, or raise MAX_BODY_BYTES"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -10,6 +12,8 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 
 from backend.web.openapi import build_document
+from backend.web.routing import Route
+from tests.fakes import make_services
 
 NOT_OF_AN_OPERATION = (405,)
 
@@ -62,4 +66,11 @@ def described_path(rule: str) -> str:
 @functools.cache
 def described() -> Any:
     """Return the description."""
-    return build_document("test")
+    return build_document("test", declared_routes())
+
+
+@functools.cache
+def declared_routes() -> tuple[Route, ...]:
+    """Return the declaration of every route."""
+    with tempfile.TemporaryDirectory() as folder:
+        return tuple(make_services(Path(folder)).app(lambda: None).extensions["routes"])

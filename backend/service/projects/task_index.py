@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
@@ -28,8 +28,10 @@ FIRST_PAGE = 100
 PAGE = 500
 MOST_PROJECTS = 16
 LARGEST_WINDOW = 1000
-FILTERS = ("all", "annotated", "predicted", "neither")
-SORTS = ("id", "-id", "score", "-score")
+Filter = Literal["all", "annotated", "predicted", "neither"]
+FILTERS: tuple[Filter, ...] = get_args(Filter)
+Sort = Literal["id", "-id", "score", "-score"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
 _REST_FACTOR = 4.0
 _LEAST_REST_S = 2.0
 _PATIENCE_S = 8.0
@@ -282,7 +284,7 @@ class _ProjectRows:
             return self._orders[show, sort]
 
     def counts(self) -> dict[str, int]:
-        counts = {show: len(self.ordered(show, "id")) for show in FILTERS}
+        counts: dict[str, int] = {show: len(self.ordered(show, "id")) for show in FILTERS}
         counts["all"] = max(counts["all"], self.total)
         return counts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -13,15 +13,12 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    ValidationError,
     WithJsonSchema,
 )
 
-from backend.errors import RequestError
 from backend.training.parameters import TrainingParams
 from backend.web.parameter_schema import threshold_schemas
 
-_SHOWN_CHARS = 80
 MOST_TASKS = 100_000
 
 
@@ -54,6 +51,7 @@ ProjectId = Annotated[
     ),
 ]
 """`7`, or `7.1763750000`: Label Studio's id and the project's creation in unix seconds."""
+ProjectText = Annotated[StrictStr, WithJsonSchema({"type": "string", "pattern": PROJECT_PATTERN})]
 JsonObject = dict[str, Any]
 _Params = Annotated[JsonObject, BeforeValidator(_empty_to_object)]
 TrainParams = Annotated[_Params, WithJsonSchema({"anyOf": [TrainingParams.schema(), {"type": "null"}]})]
@@ -151,6 +149,18 @@ class VersionsBody(_Body):
     project: ProjectId | None = None
 
 
+class VersionsQuery(_Body):
+    """The query of `/versions`; without a project, all."""
+
+    project: ProjectText | None = None
+
+
+class ProjectQuery(_Body):
+    """A query that names a project."""
+
+    project: ProjectText
+
+
 class ValidateBody(_Body):
     """`/validate`."""
 
@@ -162,34 +172,3 @@ class DuplicateBody(_Body):
 
     project_src: ProjectId
     project_dst: ProjectId
-
-
-Body = TypeVar("Body", bound=_Body)
-
-
-def parse_body(kind: type[Body], raw: Any) -> Body:
-    """Return the checked body. Raises RequestError naming the path of the first wrong field and what came."""
-    if not isinstance(raw, dict):
-        raise RequestError(f"the body must be a JSON object, got {_shown(raw)}")
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"] if not _is_type_name(part))
-        if first["type"] == "missing":
-            raise RequestError(f"{path} is missing", field=path) from exc
-        wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        raise RequestError(f"{path} must be {wanted}, got {_shown(first['input'])}", field=path) from exc
-
-
-def _is_type_name(part: Any) -> bool:
-    """Tell the union members that pydantic puts into a path (`project.int`) from real keys."""
-    return part in ("int", "str", "constrained-str", "constrained-int") or str(part).startswith("dict[")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str | int | float | bool) or value is None:
-        return repr(value)[:_SHOWN_CHARS]
-    if value == []:
-        return "an empty list"
-    return {"dict": "an object", "list": "a list"}.get(type(value).__name__, type(value).__name__)

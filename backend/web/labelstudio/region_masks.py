@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.core.regions.kinds import KINDS
+from backend.web.json_bodies import parse_json
 
 _FIELDS = [kind.bulky_field for kind in KINDS if kind.bulky_field is not None]
 _MASK = re.compile(rb'"(?:%b)"\s*:\s*\[' % "|".join(map(re.escape, _FIELDS)).encode())
@@ -38,6 +39,16 @@ def cut_masks(body: bytes) -> tuple[bytes, list[bytes]]:
         at = end
     parts.append(body[at:])
     return b"".join(parts), masks
+
+
+def parse_with_masks(body: bytes) -> Any:
+    """Return the JSON of a body in which only the prompts have their masks. Raises RequestError."""
+    content, masks = cut_masks(body)
+    parsed = parse_json(content)
+    params = parsed.get("params") if isinstance(parsed, dict) else None
+    if not masks or not isinstance(params, dict) or "context" not in params:
+        return parsed
+    return {**parsed, "params": {**params, "context": with_masks(params["context"], masks)}}
 
 
 def with_masks(context: Any, masks: list[bytes]) -> Any:

@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
-
+from backend.errors import NotFoundError, QueueError
 from backend.service.backend import Backend
 from backend.service.jobs.log import read_job_log
 from backend.service.panel.live_state import job_view
+from backend.service.ports import Json
 from backend.service.projects.projects import parse_project_key, project_id
 from backend.web.panel import job_schemas
-from backend.web.panel.requests import answer, read_body
+from backend.web.panel.refusals import CHANGES
+from backend.web.routing import NAMES_PROJECT, Routes
 
 _MOST_JOBS_LISTED = 100
+_OF_A_JOB = (NotFoundError, QueueError)
 
 
-def jobs_blueprint(backend: Backend) -> Blueprint:
+def jobs_routes(backend: Backend) -> Routes:
     """Return the routes of trainings, background predictions and their jobs."""
-    blueprint = Blueprint("panel_jobs", __name__)
+    routes = Routes("panel_jobs", __name__, tag="jobs", json_only=True)
     queue = backend.jobs.queue
 
     def canonical(key: str) -> str:
         return backend.projects.canonical(parse_project_key(key))
 
-    @blueprint.post("/api/projects/<key>/train")
-    def train(key: str) -> Response:
+    @routes.post(
+        "/api/projects/<key>/train",
+        tag="training",
+        answer=job_schemas.JobCreated,
+        status=201,
+        refuses=(*CHANGES, QueueError),
+    )
+    def train_project(key: str, body: job_schemas.TrainProjectBody) -> Json:
+        """Train Model: learn from the current annotations."""
         key = canonical(key)
-        body = read_body(request, job_schemas.TrainProjectBody)
         xml = str(backend.connections.label_studio(key).project(project_id(key))["label_config"])
         job_id = backend.trainings.request(key, label_config=xml, params=body.params, source="panel")
-        return answer(job_schemas.JobCreated, {"job": job_id}, 201)
+        return {"job": job_id}
 
-    @blueprint.post("/api/projects/<key>/predict-all")
-    def predict_all(key: str) -> Response:
+    @routes.post(
+        "/api/projects/<key>/predict-all",
+        tag="training",
+        answer=job_schemas.JobCreated,
+        status=201,
+        refuses=(*CHANGES, QueueError),
+    )
+    def predict_all(key: str) -> Json:
+        """Predict All: every task without a prediction of this version, in the background."""
         key = canonical(key)
         backend.connections.label_studio(key)  # refuses here what the worker would refuse later
-        return answer(job_schemas.JobCreated, {"job": backend.background.predict_project(key)}, 201)
+        return {"job": backend.background.predict_project(key)}
 
-    @blueprint.get("/api/projects/<key>/jobs")
-    def jobs(key: str) -> Response:
+    @routes.get("/api/projects/<key>/jobs", answer=job_schemas.JobList, refuses=(*NAMES_PROJECT, QueueError))
+    def list_jobs(key: str) -> Json:
+        """List the known jobs of a project, newest first."""
         records = queue.records(canonical(key), limit=_MOST_JOBS_LISTED)
-        return answer(job_schemas.JobList, {"jobs": [job_view(record) for record in records]})
+        return {"jobs": [job_view(record) for record in records]}
 
-    @blueprint.get("/api/jobs/<job_id>")
-    def job(job_id: str) -> Response:
-        return answer(job_schemas.Job, job_view(queue.record(job_id)))
+    @routes.get("/api/jobs/<job_id>", answer=job_schemas.Job, refuses=_OF_A_JOB)
+    def show_job(job_id: str) -> Json:
+        """Show a job."""
+        return job_view(queue.record(job_id))
 
-    @blueprint.get("/api/jobs/<job_id>/log")
-    def job_log(job_id: str) -> Response:
+    @routes.get("/api/jobs/<job_id>/log", answer=job_schemas.JobLog, refuses=_OF_A_JOB)
+    def show_job_log(job_id: str) -> Json:
+        """Show what was logged while a job ran."""
         queue.record(job_id)
-        return answer(job_schemas.JobLog, {"lines": read_job_log(backend.jobs.documents, job_id)})
+        return {"lines": read_job_log(backend.jobs.documents, job_id)}
 
-    @blueprint.post("/api/jobs/<job_id>/stop")
-    def stop(job_id: str) -> Response:
-        body = read_body(request, job_schemas.StopJobBody)
+    @routes.post("/api/jobs/<job_id>/stop", answer=job_schemas.Job, refuses=_OF_A_JOB)
+    def stop_job(job_id: str, body: job_schemas.StopJobBody) -> Json:
+        """Stop a job; a training keeps what it has learned so far, or discards it."""
         queue.request_stop(job_id, mode=body.mode)
-        return answer(job_schemas.Job, job_view(queue.record(job_id)))
+        return job_view(queue.record(job_id))
 
-    return blueprint
+    return routes

@@ -8,7 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, request, send_file
+from flask import Response, request, send_file
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from backend.errors import ConflictError, NotFoundError, ParameterError, VersionError
 from backend.nn.detector.backbone_catalog import catalog_families
@@ -16,30 +17,28 @@ from backend.service.backend import Backend
 from backend.service.panel.panel import Panel
 from backend.service.ports import Json
 from backend.service.projects.projects import parse_project_key
-from backend.service.projects.settings_form import SettingsRefused, change_settings, read_settings
+from backend.service.projects.settings_form import change_settings as save_settings
+from backend.service.projects.settings_form import read_settings
 from backend.service.versions.comparison import compare_versions
-from backend.web.panel import model_schemas
-from backend.web.panel.requests import answer, read_body, read_flag, read_text
-from backend.web.problems import problem
+from backend.web.panel import model_schemas, queries
+from backend.web.routing import FILE_TYPE, NAMES_PROJECT, Routes
 
 _CHUNK_BYTES = 1024 * 1024
 _ABANDONED_AFTER_S = 86_400.0
 
 
-def models_blueprint(backend: Backend, panel: Panel) -> Blueprint:
+def models_routes(backend: Backend, panel: Panel) -> Routes:
     """Return the routes of saved values, backbones and versions."""
-    blueprint = Blueprint("panel_models", __name__)
+    routes = Routes("panel_models", __name__, tag="versions", json_only=True)
     store, versions = backend.models.store, backend.models.loaded
 
     def canonical(key: str) -> str:
         return backend.projects.canonical(parse_project_key(key))
 
-    def changed(key: str, version: str, status: int = 200) -> Response:
+    def changed(key: str, version: str) -> Json:
         versions.look_again(key)
         panel.index.refresh(key)
-        return answer(
-            model_schemas.VersionChanged, {"version": version, "current": versions.current(key)}, status
-        )
+        return {"version": version, "current": versions.current(key)}
 
     def known_card(key: str, version: str) -> Json:
         try:
@@ -47,22 +46,29 @@ def models_blueprint(backend: Backend, panel: Panel) -> Blueprint:
         except VersionError as exc:
             raise NotFoundError(str(exc)) from exc
 
-    @blueprint.get("/api/projects/<key>/settings")
-    def settings(key: str) -> Response:
-        return answer(model_schemas.SettingsView, read_settings(backend.projects, canonical(key)))
+    @routes.get(
+        "/api/projects/<key>/settings",
+        tag="settings",
+        answer=model_schemas.SettingsView,
+        refuses=NAMES_PROJECT,
+    )
+    def show_settings(key: str) -> Json:
+        """Show saved values, the values a training would use now, and what each may be."""
+        return read_settings(backend.projects, canonical(key))
 
-    @blueprint.patch("/api/projects/<key>/settings")
-    def save_settings(key: str) -> Response:
-        key = canonical(key)
-        changes = read_body(request, model_schemas.SettingsBody).model_dump(exclude_unset=True)
-        return answer(model_schemas.SettingsView, change_settings(backend.projects, key, changes))
+    @routes.patch(
+        "/api/projects/<key>/settings",
+        tag="settings",
+        answer=model_schemas.SettingsView,
+        refuses=NAMES_PROJECT,
+    )
+    def change_settings(key: str, body: model_schemas.SettingsBody) -> Json:
+        """Save values as defaults of every later training; nothing is saved if one is wrong."""
+        return save_settings(backend.projects, canonical(key), body.model_dump(exclude_unset=True))
 
-    @blueprint.errorhandler(SettingsRefused)
-    def refused(error: SettingsRefused) -> Response:
-        return problem(400, str(error), field=error.field, errors=error.errors)
-
-    @blueprint.get("/api/backbones")
-    def backbones() -> Response:
+    @routes.get("/api/backbones", tag="settings", answer=model_schemas.Backbones)
+    def list_backbones() -> Json:
+        """List the backbones by family."""
         families = [
             {
                 "family": family,
@@ -73,39 +79,50 @@ def models_blueprint(backend: Backend, panel: Panel) -> Blueprint:
             }
             for family, entries in catalog_families().items()
         ]
-        return answer(model_schemas.Backbones, {"families": families})
+        return {"families": families}
 
-    @blueprint.get("/api/projects/<key>/versions")
-    def list_versions(key: str) -> Response:
+    @routes.get("/api/projects/<key>/versions", answer=model_schemas.VersionList, refuses=NAMES_PROJECT)
+    def list_versions(key: str) -> Json:
+        """List the cards of all model versions."""
         key = canonical(key)
-        return answer(
-            model_schemas.VersionList, {"versions": store.list(key), "current": versions.current(key)}
-        )
+        return {"versions": store.list(key), "current": versions.current(key)}
 
-    @blueprint.post("/api/projects/<key>/versions")
-    def import_version(key: str) -> Response:
+    @routes.post(
+        "/api/projects/<key>/versions",
+        takes_file=True,
+        answer=model_schemas.VersionChanged,
+        status=201,
+        refuses=(*NAMES_PROJECT, ConflictError, VersionError),
+        statuses={VersionError: 422},
+    )
+    def import_version(key: str, query: queries.ImportQuery) -> Json:
+        """Load Existing Model: take a saved file, check that it fits, and let it serve."""
         key = canonical(key)
-        activate = read_flag(request, "activate", True)
-        if request.mimetype != "application/octet-stream":
-            abort(problem(415, "send the model file as the body with Content-Type: application/octet-stream"))
+        if request.mimetype != FILE_TYPE:
+            raise UnsupportedMediaType(f"send the model file as the body with Content-Type: {FILE_TYPE}")
         with tempfile.TemporaryDirectory(prefix="import-", dir=_scratch(backend.settings.data_dir)) as folder:
             path = Path(folder) / "model"
             _save_body(path, backend.settings.max_model_bytes)
-            try:
-                version = store.import_file(key, path, activate=activate)
-            except VersionError as exc:
-                return problem(422, str(exc))
-        return changed(key, version, 201)
+            version = store.import_file(key, path, activate=query.activate)
+        return changed(key, version)
 
-    @blueprint.get("/api/projects/<key>/versions/compare")
-    def compare(key: str) -> Response:
+    @routes.get(
+        "/api/projects/<key>/versions/compare",
+        answer=model_schemas.Comparison,
+        refuses=(*NAMES_PROJECT, NotFoundError),
+    )
+    def compare_two_versions(key: str, query: queries.CompareQuery) -> Json:
+        """Compare two versions, class by class."""
         key = canonical(key)
-        before, after = read_text(request, "before"), read_text(request, "after")
-        comparison = compare_versions(known_card(key, before), known_card(key, after))
-        return answer(model_schemas.Comparison, comparison)
+        return compare_versions(known_card(key, query.before), known_card(key, query.after))
 
-    @blueprint.get("/api/projects/<key>/versions/<version>/file")
+    @routes.get(
+        "/api/projects/<key>/versions/<version>/file",
+        content_type=FILE_TYPE,
+        refuses=(*NAMES_PROJECT, NotFoundError),
+    )
     def export_version(key: str, version: str) -> Response:
+        """Save Trained Model: the version as one file."""
         key = canonical(key)
         known_card(key, version)
         with tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(backend.settings.data_dir)) as folder:
@@ -113,29 +130,41 @@ def models_blueprint(backend: Backend, panel: Panel) -> Blueprint:
             size_bytes = path.stat().st_size
             # The open file outlives its folder, so nothing is left behind however the download ends.
             file = path.open("rb")
-        response = send_file(
-            file, mimetype="application/octet-stream", as_attachment=True, download_name=path.name
-        )
+        response = send_file(file, mimetype=FILE_TYPE, as_attachment=True, download_name=path.name)
         response.content_length = size_bytes
         return response
 
-    @blueprint.post("/api/projects/<key>/versions/<version>/activate")
-    def activate_version(key: str, version: str) -> Response:
+    @routes.post(
+        "/api/projects/<key>/versions/<version>/activate",
+        answer=model_schemas.VersionChanged,
+        refuses=(*NAMES_PROJECT, NotFoundError, VersionError),
+    )
+    def activate_version(key: str, version: str) -> Json:
+        """Let a version serve."""
         key = canonical(key)
         known_card(key, version)
         store.activate(key, version)
         return changed(key, version)
 
-    @blueprint.put("/api/projects/<key>/versions/<version>/pin")
-    def pin_version(key: str, version: str) -> Response:
+    @routes.put(
+        "/api/projects/<key>/versions/<version>/pin",
+        answer=model_schemas.VersionChanged,
+        refuses=(*NAMES_PROJECT, NotFoundError),
+    )
+    def pin_version(key: str, version: str, body: model_schemas.PinBody) -> Json:
+        """Keep a version however old it gets."""
         key = canonical(key)
-        body = read_body(request, model_schemas.PinBody)
         known_card(key, version)
         store.set_pinned(key, version, body.pinned)
         return changed(key, version)
 
-    @blueprint.delete("/api/projects/<key>/versions/<version>")
-    def delete_version(key: str, version: str) -> Response:
+    @routes.delete(
+        "/api/projects/<key>/versions/<version>",
+        answer=model_schemas.VersionChanged,
+        refuses=(*NAMES_PROJECT, NotFoundError, ConflictError),
+    )
+    def delete_version(key: str, version: str) -> Json:
+        """Delete a version that does not serve."""
         key = canonical(key)
         known_card(key, version)
         if versions.current(key) == version:
@@ -143,7 +172,7 @@ def models_blueprint(backend: Backend, panel: Panel) -> Blueprint:
         store.delete(key, version)
         return changed(key, version)
 
-    return blueprint
+    return routes
 
 
 def _scratch(data_dir: Path) -> Path:
@@ -165,7 +194,9 @@ def _save_body(path: Path, most_bytes: int) -> None:
         while chunk := request.stream.read(_CHUNK_BYTES):
             written += len(chunk)
             if written > most_bytes:
-                abort(problem(413, f"a model file may have {most_bytes} bytes; raise MAX_MODEL_BYTES"))
+                raise RequestEntityTooLarge(
+                    f"a model file may have {most_bytes} bytes; raise MAX_MODEL_BYTES"
+                )
             file.write(chunk)
     if not written:
         raise ParameterError("the body is empty; send the saved model file", field="body")

@@ -7,138 +7,166 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from flask import Blueprint, Response, request
+from flask import Response
 
+from backend.errors import StoreError
 from backend.service.backend import Backend
 from backend.service.panel.live_state import LiveState, TooManyWatchers
 from backend.service.panel.page_images import EncodedImage
-from backend.service.panel.panel import Panel, list_projects, show_project
+from backend.service.panel.panel import Panel
+from backend.service.panel.panel import list_projects as known_projects
+from backend.service.panel.panel import show_project as project_head
 from backend.service.panel.training_images import training_images
 from backend.service.ports import Json
 from backend.service.projects.projects import parse_project_key
 from backend.service.projects.task_index import TaskRow, TaskWindow
-from backend.web.panel import job_schemas, model_schemas, task_schemas
-from backend.web.panel.requests import answer, read_body, read_int, read_seconds
-from backend.web.problems import problem
+from backend.web.panel import job_schemas, model_schemas, queries, task_schemas
+from backend.web.panel.refusals import CHANGES, READS, SHOWS_IMAGE
+from backend.web.routing import NAMES_PROJECT, Routes
 
 STREAM_S = 55.0
 _BEAT_S = 10.0
-_LONGEST_WAIT_S = 25.0
 _IMAGE_AGE_S = 3600
+_JPEG = "image/jpeg"
 
 
-def tasks_blueprint(backend: Backend, panel: Panel) -> Blueprint:
+def tasks_routes(backend: Backend, panel: Panel) -> Routes:
     """Return the routes below /api/projects that look at a project or work on one task."""
-    blueprint = Blueprint("panel_tasks", __name__)
+    routes = Routes("panel_tasks", __name__, tag="tasks", json_only=True)
 
     def canonical(key: str) -> str:
         return backend.projects.canonical(parse_project_key(key))
 
-    @blueprint.get("/api/projects")
-    def projects() -> Response:
-        return answer(task_schemas.ProjectList, list_projects(backend.projects, backend.connections))
+    @routes.get("/api/projects", tag="projects", answer=task_schemas.ProjectList, refuses=(StoreError,))
+    def list_projects() -> Json:
+        """List the projects, and what is missing to reach them."""
+        return known_projects(backend.projects, backend.connections)
 
-    @blueprint.get("/api/projects/<key>")
-    def project(key: str) -> Response:
-        view = show_project(backend.projects, backend.connections, canonical(key))
-        return answer(task_schemas.ProjectView, view)
+    @routes.get("/api/projects/<key>", tag="projects", answer=task_schemas.ProjectView, refuses=NAMES_PROJECT)
+    def show_project(key: str) -> Json:
+        """Show title, labels and control tags of a project."""
+        return project_head(backend.projects, backend.connections, canonical(key))
 
-    @blueprint.get("/api/projects/<key>/state")
-    def state(key: str) -> Response:
+    @routes.get("/api/projects/<key>/state", tag="projects", answer=job_schemas.State, refuses=NAMES_PROJECT)
+    def show_state(key: str, query: queries.StateQuery) -> Json:
+        """Show what happens now: jobs, workers, model, statistics; waits for a change if asked to."""
         key = canonical(key)
-        wait_s = read_seconds(request, "wait_s", _LONGEST_WAIT_S)
-        if wait_s and "since" in request.args:
-            since = read_int(request, "since", 0)
+        if query.wait_s and query.since is not None:
             try:
                 with panel.live.watching(key):
-                    panel.live.wait(key, since, wait_s)
+                    panel.live.wait(key, query.since, query.wait_s)
             except TooManyWatchers:
                 pass  # no place to wait in: the caller gets the state at once and asks again later
-        return answer(job_schemas.State, panel.live.state(key))
+        return panel.live.state(key)
 
-    @blueprint.get("/api/projects/<key>/events")
-    def events(key: str) -> Response:
-        key = canonical(key)
-        stream = _events(panel.live, key)
-        try:
-            first = next(stream)
-        except TooManyWatchers as exc:
-            response = problem(503, str(exc))
-            response.headers["Retry-After"] = "10"
-            return response
+    @routes.get(
+        "/api/projects/<key>/events",
+        tag="projects",
+        content_type="text/event-stream",
+        refuses=(*NAMES_PROJECT, TooManyWatchers),
+        statuses={TooManyWatchers: 503},
+    )
+    def stream_events(key: str) -> Response:
+        """Stream the same as server-sent events `state`, one a change; ends after a minute, connect again."""
+        stream = _events(panel.live, canonical(key))
+        first = next(stream)
         return Response(_after(first, stream), mimetype="text/event-stream", headers=_STREAM_HEADERS)
 
-    @blueprint.get("/api/projects/<key>/check")
-    def check_project(key: str) -> Response:
-        return answer(job_schemas.CheckReport, _report(panel, canonical(key)))
+    @routes.get(
+        "/api/projects/<key>/check", tag="projects", answer=job_schemas.CheckReport, refuses=NAMES_PROJECT
+    )
+    def check_project(key: str) -> Json:
+        """Check connection: every link of the chain, with the fix beside a broken one."""
+        return _report(panel, canonical(key))
 
-    @blueprint.get("/api/check")
-    def check_service() -> Response:
-        return answer(job_schemas.CheckReport, _report(panel, None))
+    @routes.get("/api/check", tag="projects", answer=job_schemas.CheckReport, refuses=(StoreError,))
+    def check_service() -> Json:
+        """Check connection: the links that need no project."""
+        return _report(panel, None)
 
-    @blueprint.get("/api/projects/<key>/tasks")
-    def tasks(key: str) -> Response:
-        offset = read_int(request, "offset", 0)
+    @routes.get("/api/projects/<key>/tasks", answer=task_schemas.TaskWindowView, refuses=READS)
+    def list_tasks(key: str, query: queries.TasksQuery) -> Json:
+        """List a part of the tasks, filtered and sorted."""
         window = panel.index.window(
-            canonical(key),
-            show=request.args.get("show", "all"),
-            sort=request.args.get("sort", "id"),
-            offset=offset,
-            limit=read_int(request, "limit", 100),
+            canonical(key), show=query.show, sort=query.sort, offset=query.offset, limit=query.limit
         )
-        return answer(task_schemas.TaskWindowView, _window_view(window, offset))
+        return _window_view(window, query.offset)
 
-    @blueprint.get("/api/projects/<key>/task-ids")
-    def task_ids(key: str) -> Response:
+    @routes.get("/api/projects/<key>/task-ids", answer=task_schemas.TaskIds, refuses=READS)
+    def list_task_ids(key: str, query: queries.FilterQuery) -> Json:
+        """List the ids of all tasks that pass a filter."""
         key = canonical(key)
-        ids = panel.index.ids(key, show=request.args.get("show", "all"))
-        return answer(task_schemas.TaskIds, {"task_ids": ids, "is_complete": panel.index.rows(key)[1]})
+        return {"task_ids": panel.index.ids(key, show=query.show), "is_complete": panel.index.rows(key)[1]}
 
-    @blueprint.get("/api/projects/<key>/training-images")
-    def list_training_images(key: str) -> Response:
-        offset, limit = read_int(request, "offset", 0), read_int(request, "limit", 100)
-        images = backend.engine.images
-        return answer(
-            model_schemas.TrainingImages,
-            training_images(panel.index, images, backend.connections, canonical(key), offset, limit),
-        )
+    @routes.get(
+        "/api/projects/<key>/training-images",
+        tag="training",
+        answer=model_schemas.TrainingImages,
+        refuses=READS,
+    )
+    def list_training_images(key: str, query: queries.WindowQuery) -> Json:
+        """List images with their state: loaded, labelled but not loaded, unlabelled."""
+        images, connections = backend.engine.images, backend.connections
+        return training_images(panel.index, images, connections, canonical(key), query.offset, query.limit)
 
-    @blueprint.get("/api/projects/<key>/tasks/<int:task_id>")
-    def task(key: str, task_id: int) -> Response:
-        return answer(task_schemas.TaskView, panel.review.view(canonical(key), task_id))
+    @routes.get("/api/projects/<key>/tasks/<int:task_id>", answer=task_schemas.TaskView, refuses=READS)
+    def show_task(key: str, task_id: int) -> Json:
+        """Show images, annotations and the prediction of a task."""
+        return panel.review.view(canonical(key), task_id)
 
-    @blueprint.get("/api/projects/<key>/tasks/<int:task_id>/images/<int:page>")
-    def image(key: str, task_id: int, page: int) -> Response:
+    @routes.get(
+        "/api/projects/<key>/tasks/<int:task_id>/images/<int:page>",
+        content_type=_JPEG,
+        refuses=SHOWS_IMAGE,
+    )
+    def show_image(key: str, task_id: int, page: int) -> Response:
+        """Send one image of a task, upright."""
         return _jpeg(panel.images.image(canonical(key), task_id, page))
 
-    @blueprint.get("/api/projects/<key>/tasks/<int:task_id>/thumbnails/<int:page>")
-    def thumbnail(key: str, task_id: int, page: int) -> Response:
+    @routes.get(
+        "/api/projects/<key>/tasks/<int:task_id>/thumbnails/<int:page>",
+        content_type=_JPEG,
+        refuses=SHOWS_IMAGE,
+    )
+    def show_thumbnail(key: str, task_id: int, page: int) -> Response:
+        """Send one image of a task, small."""
         return _jpeg(panel.images.thumbnail(canonical(key), task_id, page))
 
-    @blueprint.post("/api/projects/<key>/tasks/<int:task_id>/predict")
-    def predict(key: str, task_id: int) -> Response:
-        return answer(task_schemas.TaskView, panel.review.predict(canonical(key), task_id))
+    @routes.post(
+        "/api/projects/<key>/tasks/<int:task_id>/predict", answer=task_schemas.TaskView, refuses=CHANGES
+    )
+    def predict_task(key: str, task_id: int) -> Json:
+        """Predict Current: predict the task now, from a score of 0.10 up."""
+        return panel.review.predict(canonical(key), task_id)
 
-    @blueprint.post("/api/projects/<key>/tasks/<int:task_id>/accept")
-    def accept(key: str, task_id: int) -> Response:
-        body = read_body(request, task_schemas.AcceptBody)
+    @routes.post(
+        "/api/projects/<key>/tasks/<int:task_id>/accept", answer=task_schemas.Accepted, refuses=CHANGES
+    )
+    def accept_prediction(key: str, task_id: int, body: task_schemas.AcceptBody) -> Json:
+        """Accept Predictions: make an annotation of what was shown; 409 if any of it changed."""
         key = canonical(key)
         accepted = panel.review.accept(key, task_id, **body.model_dump())
         panel.project_changed(key)
-        return answer(task_schemas.Accepted, accepted)
+        return accepted
 
-    @blueprint.post("/api/projects/<key>/tasks/<int:task_id>/undo-accept")
-    def undo_accept(key: str, task_id: int) -> Response:
+    @routes.post(
+        "/api/projects/<key>/tasks/<int:task_id>/undo-accept", answer=task_schemas.TaskView, refuses=CHANGES
+    )
+    def undo_accept(key: str, task_id: int) -> Json:
+        """Delete the annotation that the last accept made, for ten minutes and unless it was edited."""
         key = canonical(key)
         view = panel.review.undo_accept(key, task_id)
         panel.project_changed(key)
-        return answer(task_schemas.TaskView, view)
+        return view
 
-    @blueprint.delete("/api/projects/<key>/tasks/<int:task_id>/predictions")
-    def clear(key: str, task_id: int) -> Response:
-        return answer(task_schemas.Cleared, panel.review.clear(canonical(key), task_id))
+    @routes.delete(
+        "/api/projects/<key>/tasks/<int:task_id>/predictions", answer=task_schemas.Cleared, refuses=CHANGES
+    )
+    def clear_predictions(key: str, task_id: int) -> Json:
+        """Clear Predictions: remove all predictions of the task, in Label Studio too."""
+        return panel.review.clear(canonical(key), task_id)
 
-    return blueprint
+    return routes
 
 
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -191,7 +219,7 @@ def _row_view(row: TaskRow) -> Json:
 
 
 def _jpeg(encoded: EncodedImage) -> Response:
-    response = Response(encoded.data, mimetype="image/jpeg")
+    response = Response(encoded.data, mimetype=_JPEG)
     response.cache_control.private = True
     response.cache_control.max_age = _IMAGE_AGE_S
     response.headers["X-Image-Size"] = f"{encoded.width}x{encoded.height}"

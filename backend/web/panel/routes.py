@@ -1,0 +1,24 @@
+"""Every route of the panel: its page and its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backend.service.backend import Backend
+from backend.service.panel.panel import Panel
+from backend.service.ports import Json
+from backend.web.panel.jobs import jobs_routes
+from backend.web.panel.models import models_routes
+from backend.web.panel.pages import pages_routes
+from backend.web.panel.tasks import tasks_routes
+from backend.web.routing import Routes
+
+
+def panel_routes(backend: Backend, panel: Panel, describe: Callable[[str], Json]) -> list[Routes]:
+    """Return the panel's routes; describe: makes the OpenAPI document of a release."""
+    return [
+        tasks_routes(backend, panel),
+        jobs_routes(backend),
+        models_routes(backend, panel),
+        pages_routes(describe),
+    ]
