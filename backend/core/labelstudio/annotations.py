@@ -19,6 +19,7 @@ from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, Tr
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.results import Region, read_regions
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
+from backend.core.labelstudio.twins import join_twins
 from backend.core.regions.kind import draw_together
 from backend.core.regions.unusable import UnusableRegion
 
@@ -100,7 +101,7 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
     read = read_regions(annotation["result"], config)
     unusable = Counter(read.unusable)
     unlearned: list[Region] = []
-    for region in read.regions:
+    for region in join_twins(read.regions):
         place = region.to_name, region.item_index
         if place not in by_page:
             unusable["unknown_page"] += 1
