@@ -108,15 +108,14 @@ def show_versions(settings: Settings, project: str | None) -> int:
     """Print the versions of one or all projects, newest first; the serving one is marked."""
     backend = build_backend(settings)
     keys = backend.projects.known() if project is None else [backend.projects.canonical(project)]
-    cards = [(key, card) for key in keys for card in backend.models.store.list(key)]
-    for key, card in cards:
-        mark = "*" if card["is_current"] else " "
-        counts, params = card.get("counts") or {}, card.get("params") or {}
+    versions = [(key, listed) for key in keys for listed in backend.models.store.list(key)]
+    for key, listed in versions:
+        card = listed.card
         print(
-            f"{mark} {key}  {card['version']}  {params.get('backbone', '?')}  "
-            f"{counts.get('images', '?')} images  {_short_metrics(card.get('metrics') or {})}"
+            f"{'*' if listed.is_current else ' '} {key}  {card.version}  {card.backbone or '?'}  "
+            f"{'?' if card.counts is None else card.counts.images} images  {_short_metrics(card.metrics)}"
         )
-    if not cards:
+    if not versions:
         print(f"no versions in {settings.store_location} yet; train one", file=sys.stderr)
     return 0
 
@@ -253,6 +252,5 @@ def _write_predictions(tasks: Sequence[Json], predictions: Sequence[Json | None]
     return 0
 
 
-def _short_metrics(metrics: Json) -> str:
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-    return " ".join(f"{name} {value:.3f}" for name, value in list(numbers.items())[:4])
+def _short_metrics(metrics: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in list(metrics.items())[:4])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from backend.core.versions.card import VersionCard, parse_card
 from backend.errors import ConflictError, NotFoundError, VersionError
+from backend.service.ports import ListedVersion
 
 Json = dict[str, Any]
 CARD = "card.json"
@@ -50,7 +52,7 @@ class FakeVersionStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.cards: dict[tuple[str, str], Json] = {}
+        self.cards: dict[tuple[str, str], VersionCard] = {}
         self.serving: dict[str, str] = {}
         self.pinned: set[tuple[str, str]] = set()
         self.failure: Exception | None = None
@@ -68,21 +70,17 @@ class FakeVersionStore:
             shutil.copytree(folder, target, dirs_exist_ok=True)
         else:
             target.mkdir(parents=True, exist_ok=True)
-        self.cards[project_key, version] = {**copy.deepcopy(dict(card)), "version": version}
+        self.cards[project_key, version] = replace(card, version=version)
         if activate:
             self.serving[project_key] = version
 
     def list(self, project_key):
-        cards = [
-            {
-                **copy.deepcopy(card),
-                "pinned": key in self.pinned,
-                "is_current": self.serving.get(key[0]) == key[1],
-            }
+        listed = [
+            ListedVersion(card, key in self.pinned, self.serving.get(key[0]) == key[1])
             for key, card in self.cards.items()
             if key[0] == project_key
         ]
-        return sorted(cards, key=lambda card: card["version"], reverse=True)
+        return sorted(listed, key=lambda one: one.card.version, reverse=True)
 
     def current(self, project_key):
         return self.serving.get(project_key)
@@ -98,7 +96,7 @@ class FakeVersionStore:
     def card(self, project_key, version):
         if (project_key, version) not in self.cards:
             raise VersionError(f"project {project_key} has no version {version}")
-        return copy.deepcopy(self.cards[project_key, version])
+        return self.cards[project_key, version]
 
     def set_pinned(self, project_key, version, pinned):
         self.card(project_key, version)
@@ -119,7 +117,7 @@ class FakeVersionStore:
 
     def export_file(self, project_key, version, target):
         with zipfile.ZipFile(target, "w") as archive:
-            archive.writestr(CARD, json.dumps(self.card(project_key, version)))
+            archive.writestr(CARD, json.dumps(self.card(project_key, version).as_json()))
             for path in self.local_folder(project_key, version).iterdir():
                 archive.write(path, path.name)
         return target
@@ -127,10 +125,10 @@ class FakeVersionStore:
     def import_file(self, project_key, source, *, activate):
         try:
             with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as folder:
-                card = json.loads(archive.read(CARD))
+                card = parse_card(archive.read(CARD))
                 archive.extractall(folder, [name for name in archive.namelist() if name != CARD])
                 version = f"imported-{next(self._imports)}"
-                card["imported_from"] = card["version"]
+                card = replace(card, imported_from=card.version)
                 self.publish(project_key, version, Path(folder), card, activate=activate)
         except zipfile.BadZipFile as exc:
             raise VersionError("the model file is no archive") from exc

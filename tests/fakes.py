@@ -19,6 +19,7 @@ from backend.bootstrap.backend import join_backend
 from backend.bootstrap.jobs import JobHandler, build_handlers
 from backend.bootstrap.web import build_housekeeping, build_panel
 from backend.core.geometry.instances import Detections, ImageSize
+from backend.core.versions.card import VersionCard
 from backend.errors import ImageNotFound, LabelStudioGone
 from backend.service.backend import Backend
 from backend.service.engine.batching_queue import BatchingQueue
@@ -449,6 +450,7 @@ def connections_to(label_studio: Any) -> Connections:
 def add_version(services: FakeServices, key: str, version: str = "v1", **card: Any) -> str:
     """Publish and activate a version, as a training would."""
     labels = ["Cat", "Dog"]
-    services.store.publish(key, version, Path("/nonexistent"), {"labels": labels, **card}, activate=True)
+    content = VersionCard.from_json({"labels": labels, **card})
+    services.store.publish(key, version, Path("/nonexistent"), content, activate=True)
     services.versions.look_again(key)
     return version

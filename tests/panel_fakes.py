@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from backend.core.regions.brush_rle import encode_brush_rle
+from backend.core.versions.card import VersionCard
 from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError, LabelStudioGone
 from backend.service.ports import ImageAccess, JobRecord
 from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, FakeQueue, FakeServices, make_services
@@ -356,7 +357,7 @@ def publish_version(services: FakeServices, version: str, **card: Any) -> None:
         "per_class": {"Cell": {"recall": 0.91, "f1": 0.9}, "Tissue": {"recall": 0.78, "f1": 0.8}},
         **card,
     }
-    services.store.publish(KEY, version, Path("/nonexistent"), content, activate=True)
+    services.store.publish(KEY, version, Path("/nonexistent"), VersionCard.from_json(content), activate=True)
     services.versions.look_again(KEY)
 
 

@@ -180,6 +180,7 @@ ROOMS = {
             "regions": {"geometry"},
             "labelstudio": {"geometry", "regions"},
             "prompting": {"geometry", "labelstudio"},
+            "versions": set(),
         }
     ),
     "backend.nn": Rooms({"runtime": set(), "detector": {"runtime"}, "prompts": {"runtime"}}),

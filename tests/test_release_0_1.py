@@ -73,7 +73,7 @@ def services(tmp_path, queue):
         documents=JsonDocuments(objects),
         store=StoredVersions(objects, tmp_path / "cache"),
         images=FakeImages(pictures()),
-        label_studio=FakeLabelStudio(),
+        label_studio=FakeLabelStudio({"id": k, "data": {"image": f"{k}.png"}} for k in range(1, 25)),
         queue=queue,
         settings={
             "data_dir": data,
@@ -212,4 +212,4 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(services):
     assert outcome.status == "finished"
     assert epochs == [3, 4]
     assert [point["epoch"] for point in outcome.details["curve"]] == [1, 2, 3, 4]
-    assert services.store.card(INTERRUPTED, outcome.model_version)["images_seen"] == 4 * 18
+    assert services.store.card(INTERRUPTED, outcome.model_version).facts["images_seen"] == 4 * 18

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.versions.card import VersionCard
 
 Json = dict[str, Any]
 Names = list[str]  # where a method of the class is called `list`
@@ -146,16 +147,29 @@ class LabelStudio(Protocol):
         """Return the project's webhooks (url, is_active, ...)."""
 
 
+@dataclass(frozen=True)
+class ListedVersion:
+    """A version among those of its project; is_pinned: it is kept however old it gets."""
+
+    card: VersionCard
+    is_pinned: bool
+    is_current: bool
+
+    def as_json(self) -> Json:
+        """Return its card with `pinned` and `is_current`, as the API shows it."""
+        return {**self.card.as_json(), "pinned": self.is_pinned, "is_current": self.is_current}
+
+
 class VersionStore(Protocol):
     """Model versions of all projects, one folder each, published whole or not at all."""
 
     def publish(
-        self, project_key: str, version: str, folder: Path, card: Mapping[str, Any], *, activate: bool
+        self, project_key: str, version: str, folder: Path, card: VersionCard, *, activate: bool
     ) -> None:
         """Store the files of `folder` and the card; make the version current if asked. Raises StoreError."""
 
-    def list(self, project_key: str) -> list[Json]:
-        """Return the cards of readable versions, newest first, with `version`, `pinned`, `is_current`."""
+    def list(self, project_key: str) -> list[ListedVersion]:
+        """Return the readable versions, newest first."""
 
     def current(self, project_key: str) -> str | None:
         """Return the version that serves now; falls back to the newest good one if that is damaged."""
@@ -166,7 +180,7 @@ class VersionStore(Protocol):
     def local_folder(self, project_key: str, version: str) -> Path:
         """Return a local folder with the version's files, verified. Raises VersionError."""
 
-    def card(self, project_key: str, version: str) -> Json:
+    def card(self, project_key: str, version: str) -> VersionCard:
         """Return the version's card. Raises VersionError."""
 
     def set_pinned(self, project_key: str, version: str, pinned: bool) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from backend.core.versions.card import VersionCard
 from backend.errors import VersionError
 
 Json = dict[str, Any]
@@ -86,12 +87,7 @@ def verify_folder(folder: Path, manifest: Mapping[str, tuple[int, str]]) -> None
         _compare(name, wanted, came)
 
 
-def parse_card(content: bytes) -> Json:
-    """Return a card that this program wrote. Raises VersionError where it is damaged."""
-    return _parse_json(CARD, content)
-
-
-def validate_card(content: bytes) -> Json:
+def validate_card(content: bytes) -> VersionCard:
     """Return a card from elsewhere if it describes labels and a network of sane size. Raises VersionError.
 
     Whether that network can be built, and fits the weights, is known when it is loaded.
@@ -113,7 +109,7 @@ def validate_card(content: bytes) -> Json:
     for name, value in architecture.items():
         if isinstance(value, int | float) and not 0 <= value <= MAX_ARCHITECTURE_NUMBER:
             raise VersionError(f"card.json has {name} {value}, at most {MAX_ARCHITECTURE_NUMBER} is accepted")
-    return card
+    return VersionCard.from_json(card)
 
 
 def validate_safetensors(name: str, stream: IO[bytes], length_bytes: int) -> None:
@@ -154,7 +150,7 @@ def write_archive(target: Path, version: str, files: Mapping[str, Path | bytes])
                 archive.write(content, name)
 
 
-def validate_archive(source: Path, max_bytes: int) -> Json:
+def validate_archive(source: Path, max_bytes: int) -> VersionCard:
     """Check a file made by `write_archive` from end to end, without unpacking it; return its card.
 
     Raises VersionError saying what is wrong: not such a file, too large, unknown or missing parts, damaged.
@@ -182,7 +178,7 @@ def extract_archive(source: Path, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _validate_open_archive(archive: zipfile.ZipFile, size_bytes: int) -> Json:
+def _validate_open_archive(archive: zipfile.ZipFile, size_bytes: int) -> VersionCard:
     entries = {entry.filename: entry for entry in archive.infolist()}
     if len(entries) != len(archive.infolist()) or not entries.keys() <= KNOWN_FILES | {MANIFEST}:
         came = ", ".join(sorted(entries))[:200]

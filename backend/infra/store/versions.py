@@ -15,10 +15,12 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from backend.core.versions.card import VersionCard, parse_card
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.store.objects import ObjectStore
 from backend.infra.store.version_cache import VersionCache, signature
@@ -28,16 +30,15 @@ from backend.infra.store.version_files import (
     MANIFEST,
     describe_files,
     extract_archive,
-    parse_card,
     parse_manifest,
     validate_archive,
     verify_folder,
     write_archive,
 )
+from backend.service.ports import ListedVersion
 
 logger = logging.getLogger(__name__)
 
-Json = dict[str, Any]
 Names = list[str]  # inside the class, `list` is the method
 PROJECT_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
@@ -82,7 +83,7 @@ class StoredVersions:
         self._damaged: dict[tuple[str, str], tuple[float, str]] = {}
 
     def publish(
-        self, project_key: str, version: str, folder: Path, card: Mapping[str, Any], *, activate: bool
+        self, project_key: str, version: str, folder: Path, card: VersionCard, *, activate: bool
     ) -> None:
         """Store the files of `folder` and the card as `version`; make it current if asked."""
         files: dict[str, Path | bytes] = {
@@ -93,16 +94,16 @@ class StoredVersions:
             self.activate(project_key, version)
         self._clear_old(project_key)
 
-    def list(self, project_key: str) -> list[Json]:
-        """Return the cards of all readable versions, newest first, with `version`, `pinned`, `is_current`."""
+    def list(self, project_key: str) -> list[ListedVersion]:
+        """Return all readable versions, newest first."""
         current = self.current(project_key)
         pinned = self._pinned(project_key)
-        cards = []
+        listed = []
         for version in self._names(project_key):
             with contextlib.suppress(VersionError):
-                marks = {"version": version, "pinned": version in pinned, "is_current": version == current}
-                cards.append(self.card(project_key, version) | marks)
-        return cards
+                card = self.card(project_key, version)
+                listed.append(ListedVersion(card, version in pinned, version == current))
+        return listed
 
     def current(self, project_key: str) -> str | None:
         """Return the version that serves now; the newest good one where that is missing or damaged."""
@@ -142,14 +143,14 @@ class StoredVersions:
             self._verify(project_key, version, folder)
         return folder
 
-    def card(self, project_key: str, version: str) -> Json:
+    def card(self, project_key: str, version: str) -> VersionCard:
         """Return the version's card."""
         content = self._objects.get_bytes(f"{_version_prefix(project_key, version)}/{CARD}")
         if content is None:
             raise VersionError(
                 f"project {project_key} has no version {version}; `versions` lists those it has"
             )
-        return parse_card(content)
+        return replace(parse_card(content), version=version)
 
     def set_pinned(self, project_key: str, version: str, pinned: bool) -> None:
         """Keep the version out of, or give it back to, the clearing of old ones."""
@@ -201,7 +202,7 @@ class StoredVersions:
         _project_prefix(project_key)
         card = self.inspect_file(source)
         version = new_version_name()
-        card |= {"imported_at": time.time(), "imported_from": card.get("version")}
+        card = replace(card, imported_at=time.time(), imported_from=card.version or None)
         with self._cache.temporary_folder() as folder:
             self._store(project_key, version, dict(extract_archive(source, folder)), card)
         if activate:
@@ -209,7 +210,7 @@ class StoredVersions:
         self._clear_old(project_key)
         return version
 
-    def inspect_file(self, source: Path) -> Json:
+    def inspect_file(self, source: Path) -> VersionCard:
         """Validate an exported file and return its card; nothing is stored. Raises VersionError."""
         try:
             return validate_archive(source, self._max_import_bytes)
@@ -231,12 +232,12 @@ class StoredVersions:
         return [name for name in self._objects.names("projects") if PROJECT_KEY.fullmatch(name)]
 
     def _store(
-        self, project_key: str, version: str, files: dict[str, Path | bytes], card: Mapping[str, Any]
+        self, project_key: str, version: str, files: dict[str, Path | bytes], card: VersionCard
     ) -> None:
         prefix = _version_prefix(project_key, version)
         # The card names its version, because that name goes into predictions, also of an imported model.
-        named = {**card, "version": version}
-        files[CARD] = json.dumps(named, ensure_ascii=False, indent=1).encode()
+        named = replace(card, version=version)
+        files[CARD] = json.dumps(named.as_json(), ensure_ascii=False, indent=1).encode()
         try:
             manifest = describe_files(version, files)
         except OSError as exc:

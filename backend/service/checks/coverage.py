@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig, OtherTag
+from backend.core.versions.card import VersionCard
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
 
 
-def coverage_checks(config: LabelConfig, card: Mapping[str, Any] | None) -> Iterator[Check]:
+def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[Check]:
     """Yield the checks of control tags and labels, one item for each.
 
     card: of the version that serves; None before any training.
     """
-    params = (card or {}).get("params") or {}
-    yield _controls(config, has_masks=bool(params.get("enable_segmentation", True)))
+    yield _controls(config, has_masks=card is None or card.learned_masks)
     yield _untrained(config) if card is None else _labels(config, card)
 
 
@@ -69,9 +68,9 @@ def _untrained(config: LabelConfig) -> Check:
     )
 
 
-def _labels(config: LabelConfig, card: Mapping[str, Any]) -> Check:
-    learned = tuple(card.get("labels") or ())
-    objects: Mapping[str, int] = (card.get("counts") or {}).get("regions_by_label") or {}
+def _labels(config: LabelConfig, card: VersionCard) -> Check:
+    learned = card.labels
+    objects = card.counts.regions_by_label if card.counts is not None else {}
     items = [_label_item(label, config, learned, objects) for label in config.all_labels]
     items += [
         Item(label, SKIPPED, "learned, but no longer in the config, so not predicted")

@@ -226,8 +226,8 @@ class LoadedVersions:
             return since is not None and self._clock() - since < _DAMAGED_FOR_S
 
     def _newest_good(self, project_key: str) -> str | None:
-        for card in self._store.list(project_key):
-            version = str(card["version"])
+        for listed in self._store.list(project_key):
+            version = listed.card.version
             if not self._is_damaged(project_key, version):
                 return version
         return None

@@ -16,6 +16,7 @@ from typing import Any
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.versions.card import LearnedCounts
 from backend.errors import (
     AddressRefused,
     AnnotationError,
@@ -27,7 +28,7 @@ from backend.errors import (
 )
 from backend.service.engine.pipeline import task_id_of
 from backend.service.jobs.jobs import RunningJob
-from backend.service.ports import ImageAccess, ImageSource, Json
+from backend.service.ports import ImageAccess, ImageSource
 from backend.service.projects.connections import Connections
 from backend.training.inputs import TrainingPaused, TrainingSample
 from backend.training.parameters import TrainingParams
@@ -51,7 +52,7 @@ class Gathered:
 
     samples: list[TrainingSample] = field(default_factory=list)
     unusable: Counter[str] = field(default_factory=Counter)
-    counts: Json = field(default_factory=dict)
+    counts: LearnedCounts = field(default_factory=LearnedCounts)
 
 
 def labels_digest(tasks: Sequence[Any], xml: str) -> str:
@@ -200,17 +201,17 @@ def _leave_if_asked(job: RunningJob, pool: ThreadPoolExecutor) -> None:
     raise TrainingStopped("the training was stopped before it had learned anything")
 
 
-def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequence[str]) -> Json:
+def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequence[str]) -> LearnedCounts:
     per_label: Counter[str] = Counter()
     masks = 0
     for sample in samples:
         per_label.update(labels[index] for index in sample.target.label_indices.tolist())
         masks += sum(mask is not None for mask in sample.target.masks)
-    return {
-        "tasks": len(tasks),
-        "images": len(samples),
-        "images_without_regions": sum(len(sample.target) == 0 for sample in samples),
-        "regions": sum(per_label.values()),
-        "masks": masks,
-        "regions_by_label": {label: per_label[label] for label in labels},
-    }
+    return LearnedCounts(
+        tasks=len(tasks),
+        images=len(samples),
+        images_without_regions=sum(len(sample.target) == 0 for sample in samples),
+        regions=sum(per_label.values()),
+        masks=masks,
+        regions_by_label={label: per_label[label] for label in labels},
+    )

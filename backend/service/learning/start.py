@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.versions.card import VersionCard
 from backend.errors import ParameterError, VersionError
 from backend.service.jobs.jobs import RunningJob
-from backend.service.ports import Json, VersionStore
+from backend.service.ports import VersionStore
 from backend.service.versions.models import Models
 from backend.training.parameters import CURRENT, SCRATCH, TrainingParams
 
@@ -32,17 +33,16 @@ def resolve_start(models: Models, key: str, params: TrainingParams) -> TrainingP
     return named
 
 
-def start_card(store: VersionStore, key: str, params: TrainingParams) -> Json:
+def start_card(store: VersionStore, key: str, params: TrainingParams) -> VersionCard:
     """Return the card of the version to start from. Raises ParameterError where it does not fit."""
     try:
         card = store.card(key, params.start_from)
     except VersionError as exc:
         raise ParameterError(f"start_from: {exc}", field="start_from") from exc
-    backbone = card.get("backbone") or (card.get("params") or {}).get("backbone")
-    if backbone != params.backbone:
+    if card.backbone != params.backbone:
         raise ParameterError(
-            f"start_from: version {params.start_from} has the backbone {backbone}, {params.backbone} was "
-            "asked for; take that backbone, or start from scratch",
+            f"start_from: version {params.start_from} has the backbone {card.backbone}, {params.backbone} "
+            "was asked for; take that backbone, or start from scratch",
             field="start_from",
         )
     return card
@@ -55,7 +55,7 @@ def start_folder(
     if params.start_from == SCRATCH:
         return None
     card = start_card(store, key, params)
-    new = [label for label in config.labels if label not in card.get("labels", ())]
+    new = [label for label in config.labels if label not in card.labels]
     if new:
         job.warn(f"version {params.start_from} does not know {', '.join(new)}; they are learned afresh")
     return store.local_folder(key, params.start_from)

@@ -7,11 +7,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.versions.card import VersionCard
 from backend.errors import (
     BackendError,
     LabelConfigError,
@@ -117,7 +118,7 @@ class Trainings:
                 return JobOutcome(jobs.FINISHED, newest, job.details)
 
         gathered = gather_samples(self.images, self.connections, job, key, config, tasks, params)
-        job.details["counts"] = gathered.counts
+        job.details["counts"] = gathered.counts.as_json()
         job.details["unusable"] = dict(gathered.unusable)
         job.report(at_once=True)
         if not gathered.samples:
@@ -202,25 +203,9 @@ class Trainings:
         origins: Mapping[str, str],
     ) -> str:
         version = new_version_name(self.now())
-        card = {
-            **outcome.card,
-            "version": version,
-            "project_key": key,
-            "job_id": job.job_id,
-            "created_at": self.now(),
-            "labels": list(inputs.labels),
-            "label_config": xml,
-            "labels_digest": digest,
-            "params": inputs.params.as_dict(),
-            "origins": dict(origins),
-            "counts": gathered.counts,
-            "unusable": dict(gathered.unusable),
-            "metrics": outcome.metrics,
-            "held_out_tasks": held_out_tasks(inputs.samples),
-        }
-        for warning in outcome.card.get("warnings", ()):
-            job.warn(str(warning))
-        card["warnings"] = job.details.get("warnings", [])
+        card = VersionCard.from_json(outcome.card)
+        for warning in card.warnings:
+            job.warn(warning)
         if outcome.stopped_early_by is not None:
             job.details["stopped_by"] = outcome.stopped_early_by
         decision = decide_activation(
@@ -237,9 +222,27 @@ class Trainings:
         job.details["activated"] = decision.activate
         job.details["activation_reason"] = decision.reason
         job.details["metrics"] = outcome.metrics
-        card["activation_reason"] = decision.reason
-        if decision.comparison:
-            job.details["comparison"] = card["comparison"] = decision.comparison
+        if decision.comparison is not None:
+            job.details["comparison"] = decision.comparison.as_json()
+        card = replace(
+            card,
+            version=version,
+            project_key=key,
+            job_id=job.job_id,
+            created_at=self.now(),
+            labels=inputs.labels,
+            label_config=xml,
+            labels_digest=digest,
+            params=inputs.params.as_dict(),
+            origins=origins,
+            counts=gathered.counts,
+            unusable=gathered.unusable,
+            metrics=outcome.metrics,
+            held_out_tasks=tuple(held_out_tasks(inputs.samples)),
+            warnings=tuple(job.details.get("warnings", ())),
+            activation_reason=decision.reason,
+            comparison=decision.comparison,
+        )
         job.report(at_once=True)
         job.lease.confirm()
         self.models.store.publish(key, version, outcome.folder, card, activate=decision.activate)
@@ -266,16 +269,14 @@ def _published_by(store: VersionStore, key: str, job: RunningJob) -> str | None:
     """Return the version that an earlier run of this job published before its worker died, if one did."""
     if not job.details.get("activation_reason"):
         return None
-    cards = store.list(key)
-    return next((str(card["version"]) for card in cards if card.get("job_id") == job.job_id), None)
+    cards = (listed.card for listed in store.list(key))
+    return next((card.version for card in cards if card.job_id == job.job_id), None)
 
 
 def _trained_on(store: VersionStore, key: str, digest: str) -> str | None:
     """Return the newest version if it learned from exactly these labels."""
-    newest = next(iter(store.list(key)), None)
-    if newest is None or newest.get("labels_digest") != digest:
-        return None
-    return str(newest["version"])
+    newest = next((listed.card for listed in store.list(key)), None)
+    return newest.version if newest is not None and newest.labels_digest == digest else None
 
 
 def _nothing_to_learn(gathered: Gathered, task_count: int) -> str:

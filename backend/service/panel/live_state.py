@@ -205,7 +205,11 @@ class LiveState:
         if version is None:
             return {"is_trained": False, "version": None, "card": None}
         try:
-            return {"is_trained": True, "version": version, "card": self._models.store.card(key, version)}
+            return {
+                "is_trained": True,
+                "version": version,
+                "card": self._models.store.card(key, version).as_json(),
+            }
         except BackendError as exc:
             return {"is_trained": True, "version": version, "card": None, "problem": str(exc)}
 

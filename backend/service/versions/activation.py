@@ -8,8 +8,8 @@ takes the newest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ import numpy as np
 from backend.core.geometry.instances import Detections
 from backend.core.geometry.matching import areas_of, match_at_half_iou
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.core.versions.card import ChampionComparison, F1Pair, VersionCard
 from backend.errors import BackendError, FetchError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.engine.work_items import DetectionLimits
-from backend.service.ports import Json
 from backend.service.versions.models import Models
 from backend.training.inputs import TrainingSample
 from backend.training.judging.holdout import split_by_task
@@ -45,7 +45,7 @@ class Decision:
 
     activate: bool
     reason: str
-    comparison: Json = field(default_factory=dict)
+    comparison: ChampionComparison | None = None
 
 
 def held_out_tasks(samples: Sequence[TrainingSample]) -> list[int]:
@@ -77,7 +77,7 @@ def decide_activation(
         obstacle = _obstacle(card, labels, config)
         if obstacle is not None:
             return Decision(True, f"it serves without comparison: {obstacle}")
-        common = set(card.get("held_out_tasks", ())) & set(held_out_tasks(samples))
+        common = set(card.held_out_tasks) & set(held_out_tasks(samples))
         chosen = [sample for sample in samples if sample.task_id in common]
         if len(chosen) < LEAST_HELD_OUT:
             return Decision(
@@ -102,31 +102,30 @@ def judge(before: Counts, after: Counts, labels: Sequence[str], champion: str) -
     drawn_old = _f1(before.sum(axis=1)[picks].sum(axis=1))
     drawn_new = _f1(after.sum(axis=1)[picks].sum(axis=1))
     share_worse = float(np.mean(drawn_new < drawn_old))
-    comparison = {
-        "champion": champion,
-        "images": len(before),
-        "f1_champion": round(float(old), 4),
-        "f1_challenger": round(float(new), 4),
-        "share_of_draws_worse": round(share_worse, 3),
-        "f1_by_label": {
-            label: {
-                "champion": round(float(_f1(before[:, k].sum(axis=0))), 4),
-                "challenger": round(float(_f1(after[:, k].sum(axis=0))), 4),
-            }
+    comparison = ChampionComparison(
+        champion,
+        images=len(before),
+        f1=_pair(old, new),
+        share_of_draws_worse=round(share_worse, 3),
+        f1_by_label={
+            label: _pair(_f1(before[:, k].sum(axis=0)), _f1(after[:, k].sum(axis=0)))
             for k, label in enumerate(labels)
         },
-    }
+    )
     figures = f"F1 {new:.3f} against {old:.3f} of {champion} on {len(before)} held-back images"
     if share_worse >= SURE_FROM:
         return Decision(False, f"it waits as a candidate, because it is worse: {figures}", comparison)
     return Decision(True, f"it is not worse: {figures}", comparison)
 
 
-def _obstacle(card: Mapping[str, Any], labels: Sequence[str], config: LabelConfig) -> str | None:
-    if set(card.get("labels", ())) != set(labels):
+def _pair(champion: Any, challenger: Any) -> F1Pair:
+    return F1Pair(round(float(champion), 4), round(float(challenger), 4))
+
+
+def _obstacle(card: VersionCard, labels: Sequence[str], config: LabelConfig) -> str | None:
+    if set(card.labels) != set(labels):
         return "the labels have changed"
-    before = card.get("label_config")
-    if not isinstance(before, str) or _tags(parse_label_config(before)) != _tags(config):
+    if card.label_config is None or _tags(parse_label_config(card.label_config)) != _tags(config):
         return "the control tags have changed"
     return None
 

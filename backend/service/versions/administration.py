@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import VersionError
-from backend.service.ports import Json, VersionStore
+from backend.service.ports import VersionStore
 from backend.service.projects.projects import Projects
 from backend.service.versions.models import Models
 
@@ -21,12 +21,8 @@ def list_versions(projects: Projects, store: VersionStore, project: Any = None) 
     Label Studio asks without naming one. Raises ProjectKeyError.
     """
     keys = projects.known() if project is None else [projects.canonical(project)]
-    cards: list[Json] = []
-    for key in keys:
-        if not projects.is_deleted(key):
-            cards.extend(store.list(key))
-    names = sorted((str(card["version"]) for card in cards), reverse=True)
-    return names
+    present = [key for key in keys if not projects.is_deleted(key)]
+    return sorted((listed.card.version for key in present for listed in store.list(key)), reverse=True)
 
 
 def duplicate_model(projects: Projects, models: Models, source: str, target: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from flask import Response, request, send_file
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
+from backend.core.versions.card import VersionCard
 from backend.errors import ConflictError, NotFoundError, ParameterError, VersionError
 from backend.nn.detector.backbone_catalog import catalog_families
 from backend.service.backend import Backend
@@ -40,7 +41,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
         panel.index.refresh(key)
         return {"version": version, "current": versions.current(key)}
 
-    def known_card(key: str, version: str) -> Json:
+    def known_card(key: str, version: str) -> VersionCard:
         try:
             return store.card(key, version)
         except VersionError as exc:
@@ -85,7 +86,8 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def list_versions(key: str) -> Json:
         """List the cards of all model versions."""
         key = canonical(key)
-        return {"versions": store.list(key), "current": versions.current(key)}
+        listed = [version.as_json() for version in store.list(key)]
+        return {"versions": listed, "current": versions.current(key)}
 
     @routes.post(
         "/api/projects/<key>/versions",
@@ -114,7 +116,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def compare_two_versions(key: str, query: queries.CompareQuery) -> Json:
         """Compare two versions, class by class."""
         key = canonical(key)
-        return compare_versions(known_card(key, query.before), known_card(key, query.after))
+        return compare_versions(known_card(key, query.before), known_card(key, query.after)).as_json()
 
     @routes.get(
         "/api/projects/<key>/versions/<version>/file",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from backend.core.versions.card import VersionCard
 from backend.errors import ConflictError, NotFoundError, VersionError
 from backend.infra.store.objects import open_object_store
-from backend.infra.store.versions import Versions
+from backend.infra.store.versions import StoredVersions
 from tests.fake_stores import FakeVersionStore
 from tests.infra.ports.version_files import CARD, WEIGHTS
 
@@ -18,7 +19,7 @@ def store(request, tmp_path):
     if request.param == "fake":
         return FakeVersionStore(tmp_path / "store")
     location = str(tmp_path / "store") if request.param == "folder" else f"memory://{tmp_path.name}"
-    return Versions(open_object_store(location), tmp_path / "cache", clock=_moving_clock())
+    return StoredVersions(open_object_store(location), tmp_path / "cache", clock=_moving_clock())
 
 
 def _moving_clock():
@@ -33,7 +34,7 @@ def publish(store, tmp_path):
         folder = tmp_path / "trained"
         folder.mkdir(exist_ok=True)
         (folder / "weights.safetensors").write_bytes(WEIGHTS)
-        store.publish(key, version, folder, CARD | card, activate=activate)
+        store.publish(key, version, folder, VersionCard.from_json(CARD | card), activate=activate)
 
     return publish
 
@@ -45,16 +46,18 @@ def test_without_versions(store):
 def test_a_published_version_serves_with_its_card_and_files(store, publish):
     publish("v1", map50=0.5)
     assert store.current(KEY) == "v1" and store.current(OTHER_KEY) is None
-    (card,) = store.list(KEY)
-    assert (card["version"], card["pinned"], card["is_current"], card["map50"]) == ("v1", False, True, 0.5)
-    assert store.card(KEY, "v1")["labels"] == CARD["labels"]
+    (listed,) = store.list(KEY)
+    assert (listed.card.version, listed.is_pinned, listed.is_current) == ("v1", False, True)
+    assert listed.card.facts["map50"] == 0.5
+    assert listed.as_json() == {**store.card(KEY, "v1").as_json(), "pinned": False, "is_current": True}
+    assert list(store.card(KEY, "v1").labels) == CARD["labels"]
     assert (store.local_folder(KEY, "v1") / "weights.safetensors").read_bytes() == WEIGHTS
 
 
 def test_versions_are_listed_newest_first(store, publish):
     for version in ("20260102-000000-aaaa", "20260103-000000-aaaa", "20260101-000000-aaaa"):
         publish(version)
-    assert [card["version"][7] for card in store.list(KEY)] == ["3", "2", "1"]
+    assert [listed.card.version[7] for listed in store.list(KEY)] == ["3", "2", "1"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -65,7 +68,7 @@ def test_a_candidate_does_not_serve_until_it_is_activated(store, publish, is_fir
     assert store.current(KEY) == (None if is_first else "v1")
     store.activate(KEY, "v2")
     assert store.current(KEY) == "v2"
-    assert {card["version"] for card in store.list(KEY) if card["is_current"]} == {"v2"}
+    assert {listed.card.version for listed in store.list(KEY) if listed.is_current} == {"v2"}
 
 
 @pytest.mark.parametrize("call", ["activate", "card", "local_folder"])
@@ -78,18 +81,18 @@ def test_an_unknown_version_is_refused(store, publish, call):
 
 def test_a_card_that_a_caller_changes_stays_as_it_was(store, publish):
     publish("v1")
-    store.card(KEY, "v1")["labels"].append("Mouse")
-    store.list(KEY)[0]["labels"].append("Mouse")
-    assert store.card(KEY, "v1")["labels"] == CARD["labels"]
+    store.card(KEY, "v1").as_json()["labels"].append("Mouse")
+    store.list(KEY)[0].as_json()["labels"].append("Mouse")
+    assert list(store.card(KEY, "v1").labels) == CARD["labels"]
 
 
 def test_pinning(store, publish):
     publish("v1"), publish("v2")
     store.set_pinned(KEY, "v1", True)
-    assert {card["version"]: card["pinned"] for card in store.list(KEY)} == {"v1": True, "v2": False}
+    assert {listed.card.version: listed.is_pinned for listed in store.list(KEY)} == {"v1": True, "v2": False}
     store.set_pinned(KEY, "v1", False)
     store.set_pinned(KEY, "v1", False)
-    assert not any(card["pinned"] for card in store.list(KEY))
+    assert not any(listed.is_pinned for listed in store.list(KEY))
     with pytest.raises(VersionError, match="v9"):
         store.set_pinned(KEY, "v9", True)
 
@@ -97,7 +100,7 @@ def test_pinning(store, publish):
 def test_deleting(store, publish):
     publish("v1"), publish("v2")
     store.delete(KEY, "v1")
-    assert [card["version"] for card in store.list(KEY)] == ["v2"]
+    assert [listed.card.version for listed in store.list(KEY)] == ["v2"]
     with pytest.raises(ConflictError, match="serves"):
         store.delete(KEY, "v2")
     with pytest.raises(NotFoundError, match="v1"):
@@ -121,9 +124,9 @@ def test_an_exported_version_can_be_imported_elsewhere(store, publish, tmp_path)
     assert target == tmp_path / "model.zip" and target.is_file()
     imported = store.import_file(OTHER_KEY, target, activate=False)
     assert store.current(OTHER_KEY) is None
-    assert [card["version"] for card in store.list(OTHER_KEY)] == [imported]
-    assert store.card(OTHER_KEY, imported)["map50"] == 0.5
-    assert store.card(OTHER_KEY, imported)["imported_from"] == "v1"
+    assert [listed.card.version for listed in store.list(OTHER_KEY)] == [imported]
+    assert store.card(OTHER_KEY, imported).facts["map50"] == 0.5
+    assert store.card(OTHER_KEY, imported).imported_from == "v1"
     again = store.import_file(OTHER_KEY, target, activate=True)
     assert again != imported and store.current(OTHER_KEY) == again
     assert (store.local_folder(OTHER_KEY, again) / "weights.safetensors").read_bytes() == WEIGHTS

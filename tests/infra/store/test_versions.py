@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from backend.core.versions.card import VersionCard
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.store.objects import STAGING_FOLDER, FolderStore, open_object_store
 from backend.infra.store.versions import POINTER_TTL_S, REPORTED_FOR_S, StoredVersions, new_version_name
@@ -56,16 +57,28 @@ def trained(tmp_path, content=WEIGHTS, prompt=None):
     return folder
 
 
+def card_with(**facts):
+    return VersionCard.from_json(CARD | facts)
+
+
 def publish(store, tmp_path, version, *, activate=True, key=KEY, **card):
-    store.publish(key, version, trained(tmp_path), CARD | card, activate=activate)
+    store.publish(key, version, trained(tmp_path), card_with(**card), activate=activate)
 
 
 def test_a_published_version_serves_and_is_listed(store, tmp_path):
     assert store.current(KEY) is None and store.list(KEY) == []
-    store.publish(KEY, "v1", trained(tmp_path, prompt=WEIGHTS), CARD | {"map50": 0.5}, activate=True)
+    store.publish(
+        KEY,
+        "v1",
+        trained(tmp_path, prompt=WEIGHTS),
+        card_with(map50=0.5),
+        activate=True,
+    )
     assert store.current(KEY) == "v1"
-    (card,) = store.list(KEY)
-    assert (card["version"], card["pinned"], card["is_current"], card["map50"]) == ("v1", False, True, 0.5)
+    (listed,) = store.list(KEY)
+    assert (listed.card.version, listed.is_pinned, listed.is_current) == ("v1", False, True)
+    assert listed.as_json() == {**listed.card.as_json(), "pinned": False, "is_current": True}
+    assert listed.card.facts["map50"] == 0.5
     folder = store.local_folder(KEY, "v1")
     names = ["card.json", "manifest.json", "prompt.safetensors", "weights.safetensors"]
     assert sorted(set(os.listdir(folder)) | {"manifest.json"}) == names
@@ -101,11 +114,11 @@ def test_old_versions_go_but_pinned_ones_and_the_serving_one_stay(store, tmp_pat
             store.set_pinned(KEY, "v2", True)
     for version in ("v4", "v5", "v6"):
         publish(store, tmp_path, version, activate=False)
-    assert [card["version"] for card in store.list(KEY)] == ["v6", "v5", "v2", "v1"]
-    assert {card["version"] for card in store.list(KEY) if card["pinned"]} == {"v2"}
+    assert [listed.card.version for listed in store.list(KEY)] == ["v6", "v5", "v2", "v1"]
+    assert {listed.card.version for listed in store.list(KEY) if listed.is_pinned} == {"v2"}
     store.set_pinned(KEY, "v2", False)
     publish(store, tmp_path, "v7")
-    assert [card["version"] for card in store.list(KEY)] == ["v7", "v6"]
+    assert [listed.card.version for listed in store.list(KEY)] == ["v7", "v6"]
 
 
 def test_deleting(store, tmp_path):
@@ -114,7 +127,7 @@ def test_deleting(store, tmp_path):
     with pytest.raises(ConflictError, match="activate another"):
         store.delete(KEY, "v2")
     store.delete(KEY, "v1")
-    assert [card["version"] for card in store.list(KEY)] == ["v2"]
+    assert [listed.card.version for listed in store.list(KEY)] == ["v2"]
     with pytest.raises(NotFoundError, match="v1"):
         store.delete(KEY, "v1")
 
@@ -145,7 +158,7 @@ def test_a_name_is_never_reused(store, tmp_path):
     publish(store, tmp_path, "v1")
     with pytest.raises(StoreError):
         publish(store, tmp_path, "v1", map50=0.9)
-    assert "map50" not in store.card(KEY, "v1")
+    assert "map50" not in store.card(KEY, "v1").facts
 
 
 def test_names_sort_by_age():
@@ -234,13 +247,19 @@ class TestDamage:
 
 class TestMoving:
     def test_exported_and_imported_elsewhere(self, store, objects, tmp_path, clock):
-        store.publish(KEY, "v1", trained(tmp_path, prompt=WEIGHTS), CARD | {"map50": 0.5}, activate=True)
+        store.publish(
+            KEY,
+            "v1",
+            trained(tmp_path, prompt=WEIGHTS),
+            card_with(map50=0.5),
+            activate=True,
+        )
         file = store.export_file(KEY, "v1", tmp_path / "model.zip")
         assert [path.name for path in tmp_path.glob("model.zip*")] == ["model.zip"]
         version = replica(objects, tmp_path, clock).import_file("8", file, activate=True)
         assert version != "v1" and store.current("8") == version
         card = store.card("8", version)
-        assert (card["version"], card["imported_from"], card["map50"]) == (version, "v1", 0.5)
+        assert (card.version, card.imported_from, card.facts["map50"]) == (version, "v1", 0.5)
         assert (store.local_folder("8", version) / "prompt.safetensors").read_bytes() == WEIGHTS
 
     def test_a_refused_file_leaves_nothing(self, store, objects, tmp_path):
@@ -274,14 +293,14 @@ def test_a_full_disk_while_publishing_leaves_the_old_version_serving(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(StoreError, match="cannot write"):
-            store.publish(KEY, "v2", folder, CARD, activate=True)
+            store.publish(KEY, "v2", folder, card_with(), activate=True)
         with pytest.raises(StoreError, match="cannot write"):
-            store.publish(KEY, "v3", tmp_path / "trained", CARD, activate=True)
+            store.publish(KEY, "v3", tmp_path / "trained", card_with(), activate=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert store.current(KEY) == "v1"
-    assert [card["version"] for card in store.list(KEY)] == ["v1"]
+    assert [listed.card.version for listed in store.list(KEY)] == ["v1"]
     assert os.listdir(tmp_path / "store" / STAGING_FOLDER) == []
 
 

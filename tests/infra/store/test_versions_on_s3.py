@@ -8,6 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from safetensors.numpy import save
 
+from backend.core.versions.card import VersionCard
 from backend.errors import StoreError, VersionError
 from backend.infra.store.checkpoint_copies import CheckpointCopies
 from backend.infra.store.documents import JsonDocuments
@@ -15,7 +16,7 @@ from backend.infra.store.objects import open_object_store
 from backend.infra.store.versions import StoredVersions
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-CARD = {"architecture": {"backbone": "resnet18", "label_count": 1}, "labels": ["a"]}
+CARD = VersionCard("v1", ("a",), facts={"architecture": {"backbone": "resnet18", "label_count": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_versions_travel_between_machines_that_share_no_disk(objects, tmp_path):
         trainer.publish("7", "v1", tmp_path, CARD, activate=True)
     trainer.publish("7", "v2", tmp_path, CARD, activate=False)
     trainer.delete("7", "v2")
-    assert [card["version"] for card in web.list("7")] == ["v1"]
+    assert [listed.card.version for listed in web.list("7")] == ["v1"]
     objects.put_bytes("projects/7/versions/v1/weights.safetensors", weights[:-1] + b"?")
     with pytest.raises(VersionError, match="SHA-256"):
         StoredVersions(objects, tmp_path / "late").local_folder("7", "v1")

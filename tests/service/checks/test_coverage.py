@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.versions.card import VersionCard
 from backend.service.checks.coverage import coverage_checks
 
 CONFIG = """
@@ -27,12 +28,12 @@ def items_of(card, config=CONFIG):
 
 
 def card(**changes):
-    return {
+    content = {
         "labels": ["Cat", "Fur", "Bird"],
         "counts": {"regions_by_label": {"Cat": 12, "Fur": 1}},
         "params": {"enable_segmentation": True},
-        **changes,
     }
+    return VersionCard.from_json({**content, **changes})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.core.versions.card import VersionCard
 from backend.errors import VersionError
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from tests.fakes import FakePredictor, FakeVersionStore
@@ -19,7 +20,7 @@ def store(tmp_path):
 
 
 def publish(store, version, key=KEY, **card):
-    store.publish(key, version, Path("/nonexistent"), card, activate=True)
+    store.publish(key, version, Path("/nonexistent"), VersionCard.from_json(card), activate=True)
 
 
 class Loader:

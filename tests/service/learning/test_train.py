@@ -61,10 +61,10 @@ def test_a_training_publishes_a_version_that_serves(services):
     assert outcome.status == "finished"
     assert services.versions.current(KEY) == outcome.model_version
     card = services.store.card(KEY, outcome.model_version)
-    assert card["labels"] == ["Cat", "Dog"]
-    assert card["counts"]["images"] == 2
-    assert card["counts"]["images_without_regions"] == 1
-    assert card["counts"]["regions_by_label"] == {"Cat": 1, "Dog": 1}
+    assert card.labels == ("Cat", "Dog")
+    assert card.counts.images == 2
+    assert card.counts.images_without_regions == 1
+    assert card.counts.regions_by_label == {"Cat": 1, "Dog": 1}
     record = services.queue.record(job.job_id)
     assert record.details["activated"] is True
     assert record.details["params"]["epochs"] == {"value": 50, "origin": "default"}
@@ -126,7 +126,7 @@ def test_labels_are_fetched_when_the_training_starts(tmp_path):
     job = queued(services, follow_up=True)
     label_studio.known_tasks.append(annotated(3, rectangle("Dog")))
     outcome = services.run(job)
-    assert services.store.card(KEY, outcome.model_version)["counts"]["images"] == 2
+    assert services.store.card(KEY, outcome.model_version).counts.images == 2
     assert images.asked[0][1].token == "k"
 
 
@@ -183,7 +183,7 @@ def test_only_the_chosen_tasks_teach(services):
     tasks = [annotated(1, rectangle()), annotated(2, rectangle()), annotated(3, rectangle())]
     job = queued(services, tasks, {"task_ids": [1, 3, 77]})
     outcome = services.run(job)
-    assert services.store.card(KEY, outcome.model_version)["counts"]["images"] == 2
+    assert services.store.card(KEY, outcome.model_version).counts.images == 2
     assert "77" in services.queue.record(job.job_id).details["warnings"][0]
 
 
@@ -267,7 +267,7 @@ def test_a_full_disk_fails_the_job_saying_so_and_leaves_nothing_behind(services,
     with pytest.raises(StoreError, match="No space left on device"):
         services.run(job)
     assert services.versions.current(KEY) == "v1"
-    assert [card["version"] for card in services.store.list(KEY)] == ["v1"]
+    assert [listed.card.version for listed in services.store.list(KEY)] == ["v1"]
     assert not (services.settings.data_dir / "work" / job.job_id).exists()
 
 

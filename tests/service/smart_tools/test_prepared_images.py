@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.core.versions.card import VersionCard
 from backend.nn.prompts.segmenter import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
@@ -44,7 +45,7 @@ def make(
 
 
 def publish(prepared, version) -> None:
-    prepared.store.publish(KEY, version, Path("/nonexistent"), {}, activate=True)
+    prepared.store.publish(KEY, version, Path("/nonexistent"), VersionCard(version), activate=True)
     prepared.versions_here.look_again(KEY)
 
 

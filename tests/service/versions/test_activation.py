@@ -63,9 +63,9 @@ def test_an_equal_version_serves_with_figures(services, tmp_path):
     add_champion(services)
     decision = decide(services, tmp_path)
     assert decision.activate
-    assert decision.comparison["images"] >= LEAST_HELD_OUT
-    assert decision.comparison["f1_champion"] == decision.comparison["f1_challenger"]
-    assert set(decision.comparison["f1_by_label"]) == set(LABELS)
+    assert decision.comparison.images >= LEAST_HELD_OUT
+    assert decision.comparison.f1.champion == decision.comparison.f1.challenger
+    assert set(decision.comparison.f1_by_label) == set(LABELS)
 
 
 def test_a_worse_version_waits_and_says_why(services, tmp_path):
@@ -77,7 +77,7 @@ def test_a_worse_version_waits_and_says_why(services, tmp_path):
     decision = decide(services, tmp_path)
     assert not decision.activate
     assert "worse" in decision.reason
-    assert decision.comparison["f1_challenger"] < decision.comparison["f1_champion"]
+    assert decision.comparison.f1.challenger < decision.comparison.f1.champion
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_cannot_be_compared_serves(services, tmp_path, card, words):
     decision = decide(services, tmp_path)
     assert decision.activate
     assert words in decision.reason
-    assert decision.comparison == {}
+    assert decision.comparison is None
 
 
 def test_always_newest(services, tmp_path):
@@ -122,7 +122,7 @@ def test_a_difference_within_chance_serves():
 def test_a_clear_loss_waits():
     decision = judge(counts(2, 2, 2), counts(1, 2, 2), ["Cat"], "v1")
     assert not decision.activate
-    assert decision.comparison["share_of_draws_worse"] == 1.0
+    assert decision.comparison.share_of_draws_worse == 1.0
 
 
 def test_nothing_drawn_and_nothing_found_is_no_loss():

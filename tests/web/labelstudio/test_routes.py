@@ -269,7 +269,7 @@ def test_duplicate_model_copies_what_serves(client):
     body = {"project_src": KEY, "project_dst": "8.5"}
     copied = client.post("/duplicate_model", json=body).json["model_version"]
     assert client.services.versions.current("8.5") == copied
-    assert client.services.store.card("8.5", copied)["imported_from"] == "v1"
+    assert client.services.store.card("8.5", copied).imported_from == "v1"
     assert client.post("/duplicate_model", json={"project_src": "9", "project_dst": "8.5"}).status_code == 409
 
 

@@ -70,7 +70,7 @@ def test_a_model_is_saved_and_loaded_by_another_installation(client, services, t
     loaded = client_of(other).post(f"{BASE}/versions", **content)
     version = loaded.json["version"]
     assert loaded.status_code == 201 and loaded.json == {"version": version, "current": version}
-    assert other.store.card(KEY, version)["imported_from"] == "v1"
+    assert other.store.card(KEY, version).imported_from == "v1"
     assert client.post(f"{BASE}/versions", data=b"x", content_type="text/plain").status_code == 415
     assert (
         client.post(f"{BASE}/versions", data=b"", content_type="application/octet-stream").status_code == 400

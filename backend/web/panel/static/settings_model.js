@@ -18,7 +18,7 @@ export function modelPart(draft) {
 
 function backboneRows(draft, field) {
   const trained = store.live?.model?.card;
-  const trainedOn = trained?.backbone ?? trained?.params?.backbone ?? null;
+  const trainedOn = trained?.params?.backbone ?? null;
   const now = draft.value("backbone");
   const control = h("select", {}, h("option", { value: now, selected: true }, now));
   const own = h("input", { type: "text", value: now, autocomplete: "off", spellcheck: "false" });

@@ -47,7 +47,7 @@ function model({ model: status }) {
     h("dl", { class: "facts" },
       ...fact("Version", status.version),
       ...fact("Date", moment(card.created_at)),
-      ...fact("Backbone", card.backbone ?? card.params?.backbone ?? "–"),
+      ...fact("Backbone", card.params?.backbone ?? "–"),
       ...metrics.flatMap(([name, value]) => fact(metricName(name), figure(value), metricTip(name)))),
     status.problem ? h("p", { class: "reason", dataset: { kind: "bad" } }, status.problem) : null);
 }

@@ -32,7 +32,7 @@ export function versionsPart() {
       compare();
       refresh();
     });
-    const images = card.counts?.images ?? card.counts?.tasks;
+    const images = card.counts?.images;
     const metrics = metricEntries(card.metrics).slice(0, 4);
     return h("div", { class: "version", dataset: { version: name, current: String(isCurrent) } },
       h("div", { class: "version-head" },
@@ -41,7 +41,7 @@ export function versionsPart() {
         card.pinned ? h("span", { class: "status" }, "pinned") : null),
       h("div", { class: "numbers" },
         h("span", {}, moment(card.created_at)),
-        h("span", {}, card.backbone ?? card.params?.backbone ?? ""),
+        h("span", {}, card.params?.backbone ?? ""),
         images ? h("span", {}, plural(images, "image")) : null,
         ...metrics.map(([metric, value]) => h("span", { "data-tip": metricTip(metric) }, `${metricName(metric)} ${figure(value)}`))),
       card.activation_reason && !isCurrent ? h("p", { class: "reason" }, card.activation_reason) : null,

@@ -1,0 +1,248 @@
+"""The card of a version: what the program reads of it, and what it merely shows.
+
+A card is one JSON object beside the weights, `card.json`. What describes the network in it (`architecture`,
+`score_map`, ...) is read by `backend.nn` alone and stays among the facts here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.errors import VersionError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LearnedCounts:
+    """What a training learned from; masks: regions of which the outline is known, not only the box."""
+
+    tasks: int = 0
+    images: int = 0
+    images_without_regions: int = 0
+    regions: int = 0
+    masks: int = 0
+    regions_by_label: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> Json:
+        """Return the object that `from_json` reads."""
+        return {**vars(self), "regions_by_label": dict(self.regions_by_label)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> LearnedCounts:
+        """Read the counts of a card or of a job; what they lack is 0."""
+        return cls(
+            tasks=int(content.get("tasks", 0)),
+            images=int(content.get("images", 0)),
+            images_without_regions=int(content.get("images_without_regions", 0)),
+            regions=int(content.get("regions", 0)),
+            masks=int(content.get("masks", 0)),
+            regions_by_label={str(k): int(n) for k, n in content.get("regions_by_label", {}).items()},
+        )
+
+
+@dataclass(frozen=True)
+class F1Pair:
+    """The F1 of two versions on the same images."""
+
+    champion: float
+    challenger: float
+
+
+@dataclass(frozen=True)
+class ChampionComparison:
+    """A new version against the one that served, on `images` images that neither has learned from.
+
+    share_of_draws_worse: of the bootstrap's draws of these images, the share in which the new one is worse.
+    """
+
+    champion: str
+    images: int
+    f1: F1Pair
+    share_of_draws_worse: float
+    f1_by_label: Mapping[str, F1Pair] = field(default_factory=dict)
+
+    def as_json(self) -> Json:
+        """Return the object that `from_json` reads."""
+        return {
+            "champion": self.champion,
+            "images": self.images,
+            "f1_champion": self.f1.champion,
+            "f1_challenger": self.f1.challenger,
+            "share_of_draws_worse": self.share_of_draws_worse,
+            "f1_by_label": {label: dict(vars(f1)) for label, f1 in self.f1_by_label.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ChampionComparison:
+        """Read the comparison of a card or of a job."""
+        return cls(
+            champion=str(content["champion"]),
+            images=int(content["images"]),
+            f1=F1Pair(float(content["f1_champion"]), float(content["f1_challenger"])),
+            share_of_draws_worse=float(content["share_of_draws_worse"]),
+            f1_by_label={
+                str(label): F1Pair(float(f1["champion"]), float(f1["challenger"]))
+                for label, f1 in content["f1_by_label"].items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class VersionCard:
+    """What is known of one version.
+
+    params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that is
+    kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that were
+    held back. unusable: regions and tasks that taught nothing, counted by reason. created_at and imported_at:
+    seconds since the epoch. facts: everything else, which the program shows and never reads.
+    """
+
+    version: str
+    labels: tuple[str, ...] = ()
+    project_key: str | None = None
+    job_id: str | None = None
+    created_at: float | None = None
+    imported_at: float | None = None
+    imported_from: str | None = None
+    label_config: str | None = None
+    labels_digest: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    counts: LearnedCounts | None = None
+    unusable: Mapping[str, int] = field(default_factory=dict)
+    held_out_tasks: tuple[int, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    per_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    activation_reason: str | None = None
+    comparison: ChampionComparison | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def backbone(self) -> str | None:
+        """The name of the backbone; None where the card names none."""
+        name = self.params.get("backbone")
+        return None if name is None else str(name)
+
+    @property
+    def learned_masks(self) -> bool:
+        """Tell whether outlines were to be learned too, not only boxes."""
+        return bool(self.params.get("enable_segmentation", True))
+
+    def as_json(self) -> Json:
+        """Return the object that `from_json` reads; what is not known of a version is left out."""
+        content: Json = {
+            **self.facts,
+            "version": self.version,
+            "labels": list(self.labels),
+            "project_key": self.project_key,
+            "job_id": self.job_id,
+            "created_at": self.created_at,
+            "imported_at": self.imported_at,
+            "imported_from": self.imported_from,
+            "label_config": self.label_config,
+            "labels_digest": self.labels_digest,
+            "params": dict(self.params),
+            "origins": dict(self.origins),
+            "counts": None if self.counts is None else self.counts.as_json(),
+            "unusable": dict(self.unusable),
+            "held_out_tasks": list(self.held_out_tasks),
+            "metrics": dict(self.metrics),
+            "per_class": {label: dict(values) for label, values in self.per_class.items()},
+            "warnings": list(self.warnings),
+            "activation_reason": self.activation_reason,
+            "comparison": None if self.comparison is None else self.comparison.as_json(),
+        }
+        return {name: value for name, value in content.items() if value is not None or name in self.facts}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> VersionCard:
+        """Read a card of any format so far. Raises VersionError where it holds something else."""
+        try:
+            return _read(upgrade_card(content))
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            raise VersionError(f"card.json cannot be read: {exc!r}") from exc
+
+
+def parse_card(content: bytes) -> VersionCard:
+    """Return the card of a version folder. Raises VersionError where it is damaged."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise VersionError(f"card.json is damaged: {str(exc)[:200]}") from exc
+    if not isinstance(value, dict):
+        raise VersionError(f"card.json must hold a JSON object, got {type(value).__name__}")
+    return VersionCard.from_json(value)
+
+
+def upgrade_card(content: Mapping[str, Any]) -> Json:
+    """Return the content of `card.json` in the format of today.
+
+    Formats before it: the backbone stood beside `params`, or in the description of the network alone; counts
+    were of `tasks` and `objects` in place of `images` and `regions`.
+    """
+    card = dict(content)
+    params = dict(card.get("params") or {})
+    outside = card.pop("backbone", None)
+    described = card.get("architecture") or {}
+    if "backbone" not in params and (outside or "backbone" in described):
+        params["backbone"] = outside or described["backbone"]
+    card["params"] = params
+    if card.get("counts"):
+        counts = dict(card["counts"])
+        for new, old in (("images", "tasks"), ("regions", "objects")):
+            if new not in counts and old in counts:
+                counts[new] = counts[old]
+        counts.pop("objects", None)
+        card["counts"] = counts
+    return card
+
+
+def _read(card: Mapping[str, Any]) -> VersionCard:
+    typed = set(VersionCard.__dataclass_fields__) - {"facts"}
+    counts, comparison = card.get("counts"), card.get("comparison")
+    return VersionCard(
+        version=str(card.get("version", "")),
+        labels=tuple(str(label) for label in card.get("labels", ())),
+        project_key=_text(card, "project_key"),
+        job_id=_text(card, "job_id"),
+        created_at=_number(card, "created_at"),
+        imported_at=_number(card, "imported_at"),
+        imported_from=_text(card, "imported_from"),
+        label_config=_text(card, "label_config"),
+        labels_digest=_text(card, "labels_digest"),
+        params=dict(card["params"]),
+        origins={str(name): str(origin) for name, origin in card.get("origins", {}).items()},
+        counts=LearnedCounts.from_json(counts) if counts else None,
+        unusable={str(reason): int(count) for reason, count in card.get("unusable", {}).items()},
+        held_out_tasks=tuple(int(task_id) for task_id in card.get("held_out_tasks", ())),
+        metrics=numbers_of(card.get("metrics") or {}),
+        per_class={str(label): numbers_of(values) for label, values in (card.get("per_class") or {}).items()},
+        warnings=tuple(str(warning) for warning in card.get("warnings", ())),
+        activation_reason=_text(card, "activation_reason"),
+        comparison=ChampionComparison.from_json(comparison) if comparison else None,
+        facts={name: value for name, value in card.items() if name not in typed},
+    )
+
+
+def numbers_of(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the entries that are numbers; a metric that could not be measured is none."""
+    return {
+        str(name): value
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _text(card: Mapping[str, Any], name: str) -> str | None:
+    value = card.get(name)
+    return None if value is None else str(value)
+
+
+def _number(card: Mapping[str, Any], name: str) -> float | None:
+    value = card.get(name)
+    return None if value is None else float(value)
