@@ -111,7 +111,7 @@ def test_zoom_and_pan_keep_overlay_and_image_together(panel, label_studio):
     panel.keyboard.press("ArrowRight")
     panel.wait_for_timeout(100)
     transform = panel.evaluate("document.getElementById('image').style.transform")
-    view = panel.evaluate("""async () => (await import("/panel/static/viewer.js")).overlay.view""")
+    view = panel.evaluate("""async () => (await import("/panel/static/viewer/viewer.js")).overlay.view""")
     assert (
         transform == f"translate({view['x']:g}px, {view['y']:g}px) scale({view['scale']:g})"
         or str(round(view["scale"], 3)) in transform

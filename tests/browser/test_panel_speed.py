@@ -81,7 +81,7 @@ def test_the_slider_redraws_200_regions_within_a_frame_or_two(open_page, tmp_pat
         page.wait_for_timeout(2500)
         milliseconds = page.evaluate(
             """async () => {
-              const { overlay } = await import("/panel/static/viewer.js");
+              const { overlay } = await import("/panel/static/viewer/viewer.js");
               const slider = document.getElementById("threshold");
               const times = [];
               for (let step = 0; step < 60; step += 1) {

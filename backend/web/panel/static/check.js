@@ -1,9 +1,9 @@
 /* Check connection: every link of the chain, with the fix beside a broken one. */
 
-import { api } from "./api.js";
-import { byId, fill, h } from "./dom.js";
-import { plural } from "./format.js";
-import { store } from "./store.js";
+import { api } from "./state/api.js";
+import { byId, fill, h } from "./page/dom.js";
+import { plural } from "./page/format.js";
+import { store } from "./state/store.js";
 
 const WORDS = { ok: ["OK", "good"], warning: ["Note", "warn"], failed: ["Broken", "bad"], skipped: ["Skipped", ""] };
 const MARKS = { ok: ["✓", "covered: "], warning: ["!", "not covered: "], failed: ["×", "broken: "], skipped: ["–", "left out: "] };

@@ -1,19 +1,19 @@
 /* The panel's start: every part subscribes, then the projects are asked for. */
 
-import { startActions } from "./actions.js";
-import { api } from "./api.js";
+import { startActions } from "./side/actions.js";
+import { api } from "./state/api.js";
 import { startCheck } from "./check.js";
-import { setThreshold, startDisplay } from "./display.js";
-import { byId, fill, h } from "./dom.js";
-import { startJobs } from "./jobs.js";
-import { startLive } from "./live.js";
-import { startSettings } from "./settings_dialog.js";
-import { startStatistics } from "./statistics.js";
-import { store, subscribe, update } from "./store.js";
-import { loadTask, startStrip } from "./task_strip.js";
-import { startTheme } from "./theme.js";
-import { startTooltips } from "./tooltip.js";
-import { stageMessage, startViewer } from "./viewer.js";
+import { setThreshold, startDisplay } from "./side/display.js";
+import { byId, fill, h } from "./page/dom.js";
+import { startJobs } from "./side/jobs.js";
+import { startLive } from "./state/live.js";
+import { startSettings } from "./settings/dialog.js";
+import { startStatistics } from "./side/statistics.js";
+import { store, subscribe, update } from "./state/store.js";
+import { loadTask, startStrip } from "./lists/task_strip.js";
+import { startTheme } from "./page/theme.js";
+import { startTooltips } from "./page/tooltip.js";
+import { stageMessage, startViewer } from "./viewer/viewer.js";
 
 startTheme();
 startViewer();

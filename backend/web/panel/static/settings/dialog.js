@@ -1,13 +1,13 @@
 /* ML Training Settings: five parts in tabs; values are checked at the field and saved together. */
 
-import { api } from "./api.js";
-import { byId, fill, h, toast } from "./dom.js";
+import { api } from "../state/api.js";
+import { byId, fill, h, toast } from "../page/dom.js";
 import { markField } from "./fields.js";
-import { imagesPart } from "./settings_images.js";
-import { modelPart } from "./settings_model.js";
-import { parameterRows } from "./settings_rows.js";
-import { setThreshold } from "./display.js";
-import { store, update } from "./store.js";
+import { imagesPart } from "./images.js";
+import { modelPart } from "./model.js";
+import { parameterRows } from "./rows.js";
+import { setThreshold } from "../side/display.js";
+import { store, update } from "../state/store.js";
 import { versionsPart } from "./versions.js";
 
 export function startSettings() {

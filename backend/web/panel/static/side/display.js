@@ -1,10 +1,10 @@
 /* Display Settings: what is drawn, and from which score; the list of regions for eyes and screen readers. */
 
-import { byId, fill, h, swatch } from "./dom.js";
-import { plural, score } from "./format.js";
-import { isShown, labelText } from "./regions.js";
-import { colorOf, store, subscribe, update } from "./store.js";
-import { overlay } from "./viewer.js";
+import { byId, fill, h, swatch } from "../page/dom.js";
+import { plural, score } from "../page/format.js";
+import { isShown, labelText } from "../viewer/regions.js";
+import { colorOf, store, subscribe, update } from "../state/store.js";
+import { overlay } from "../viewer/viewer.js";
 
 const SWITCHES = { predictions: "show-predictions", annotations: "show-annotations", shapes: "show-shapes", masks: "show-masks", labels: "show-labels" };
 const MOST_LISTED = 300;

@@ -1,10 +1,10 @@
 /* The image being looked at: loading, zooming, panning, and the overlay kept on top of it. */
 
-import { api } from "./api.js";
-import { byId, fill, h } from "./dom.js";
+import { api } from "../state/api.js";
+import { byId, fill, h } from "../page/dom.js";
 import { Overlay } from "./overlay.js";
 import { resultsOfPage, toRegions } from "./regions.js";
-import { store, subscribe, update } from "./store.js";
+import { store, subscribe, update } from "../state/store.js";
 
 const MOST_ZOOM = 40;
 const PAN_STEP_PX = 60;

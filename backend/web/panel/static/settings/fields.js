@@ -1,6 +1,6 @@
 /* One row of a form: label, control, explanation, and the problem right beneath the control. */
 
-import { byId, h } from "./dom.js";
+import { byId, h } from "../page/dom.js";
 
 /** Make a row around a control. */
 export function fieldRow({ name, title, control, explanation, origin }) {

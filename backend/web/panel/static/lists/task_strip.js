@@ -1,10 +1,10 @@
 /* The strip of the project's tasks: as many tiles as are in sight, however many tasks there are. */
 
-import { api } from "./api.js";
-import { byId, fill, h, toast } from "./dom.js";
-import { count, score } from "./format.js";
-import { stageMessage } from "./viewer.js";
-import { store, subscribe, update } from "./store.js";
+import { api } from "../state/api.js";
+import { byId, fill, h, toast } from "../page/dom.js";
+import { count, score } from "../page/format.js";
+import { stageMessage } from "../viewer/viewer.js";
+import { store, subscribe, update } from "../state/store.js";
 import { Blocks } from "./virtual.js";
 
 const TILE_PX = 132;

@@ -1,8 +1,8 @@
 /* Draws the regions over the image. Nothing is decoded or built while drawing: a slider step costs one redraw. */
 
 import { isShown, labelText } from "./regions.js";
-import { rgbOf } from "./regions/masks.js";
-import { colorOf, store } from "./store.js";
+import { rgbOf } from "../regions/masks.js";
+import { colorOf, store } from "../state/store.js";
 
 const LABEL_PX = 18;
 const FONT = "600 12px system-ui, sans-serif";

@@ -1,11 +1,11 @@
 /* ML Actions: train, predict, accept, clear; each says why it cannot be used when it cannot. */
 
-import { api } from "./api.js";
-import { byId, enable, isEnabled, toast } from "./dom.js";
-import { plural } from "./format.js";
-import { isShown, resultsOfPage, toRegions } from "./regions.js";
-import { isTrained, store, subscribe, update } from "./store.js";
-import { rereadStrip } from "./task_strip.js";
+import { api } from "../state/api.js";
+import { byId, enable, isEnabled, toast } from "../page/dom.js";
+import { plural } from "../page/format.js";
+import { isShown, resultsOfPage, toRegions } from "../viewer/regions.js";
+import { isTrained, store, subscribe, update } from "../state/store.js";
+import { rereadStrip } from "../lists/task_strip.js";
 
 export function startActions() {
   subscribe(["live", "task", "busy", "display", "project", "key", "regions"], draw);

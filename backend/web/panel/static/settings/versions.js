@@ -1,9 +1,9 @@
 /* Save / Load Model: versions listed, activated, pinned, deleted, compared; one file out, one file in. */
 
-import { api } from "./api.js";
-import { fill, h, toast } from "./dom.js";
-import { figure, metricEntries, metricName, metricTip, moment, plural } from "./format.js";
-import { store } from "./store.js";
+import { api } from "../state/api.js";
+import { fill, h, toast } from "../page/dom.js";
+import { figure, metricEntries, metricName, metricTip, moment, plural } from "../page/format.js";
+import { store } from "../state/store.js";
 
 export function versionsPart() {
   const list = h("div", { id: "versions" });

@@ -1,10 +1,10 @@
 /* Model Options: heads, backbone, where to start, and when trainings start and serve by themselves. */
 
-import { api } from "./api.js";
+import { api } from "../state/api.js";
 import { fieldRow, markField, numberProblem } from "./fields.js";
-import { h, toast } from "./dom.js";
-import { parameterRow, parameterRows } from "./settings_rows.js";
-import { store } from "./store.js";
+import { h, toast } from "../page/dom.js";
+import { parameterRow, parameterRows } from "./rows.js";
+import { store } from "../state/store.js";
 
 const OTHER = "other";
 

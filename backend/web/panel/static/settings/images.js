@@ -1,10 +1,10 @@
 /* Training Images: every image with a checkbox and its state; only the lines in sight exist. */
 
-import { api } from "./api.js";
-import { fill, h } from "./dom.js";
-import { count, plural } from "./format.js";
-import { store } from "./store.js";
-import { Blocks } from "./virtual.js";
+import { api } from "../state/api.js";
+import { fill, h } from "../page/dom.js";
+import { count, plural } from "../page/format.js";
+import { store } from "../state/store.js";
+import { Blocks } from "../lists/virtual.js";
 
 const LINE_PX = 36;
 const WORDS = { loaded: "loaded", not_loaded: "has labels, loaded before training", unlabelled: "no labels" };

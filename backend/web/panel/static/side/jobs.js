@@ -1,10 +1,10 @@
 /* The running training and background prediction: progress, curves, stopping, and how they ended. */
 
-import { api } from "./api.js";
+import { api } from "../state/api.js";
 import { trainingChart } from "./charts.js";
-import { byId, fill, h, toast } from "./dom.js";
-import { duration, figure, plural } from "./format.js";
-import { store, subscribe } from "./store.js";
+import { byId, fill, h, toast } from "../page/dom.js";
+import { duration, figure, plural } from "../page/format.js";
+import { store, subscribe } from "../state/store.js";
 
 const SHOW_ENDED_S = 86_400;
 const LOG_EVERY_MS = 3000;

@@ -1,7 +1,7 @@
 /* The curves of a training, drawn from its epochs as they come. */
 
-import { h, svg } from "./dom.js";
-import { figure, metricName } from "./format.js";
+import { h, svg } from "../page/dom.js";
+import { figure, metricName } from "../page/format.js";
 
 const WIDTH = 300;
 const HEIGHT = 84;

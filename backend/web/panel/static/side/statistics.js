@@ -1,8 +1,8 @@
 /* Statistics: what has been labelled, which model serves, what waits. */
 
-import { byId, fill, h, swatch } from "./dom.js";
-import { count, figure, metricEntries, metricName, metricTip, moment, plural } from "./format.js";
-import { colorOf, store, subscribe } from "./store.js";
+import { byId, fill, h, swatch } from "../page/dom.js";
+import { count, figure, metricEntries, metricName, metricTip, moment, plural } from "../page/format.js";
+import { colorOf, store, subscribe } from "../state/store.js";
 
 export function startStatistics() {
   subscribe(["live", "project", "key"], draw);

@@ -1,6 +1,6 @@
 /* Label Studio results as regions that can be drawn: geometry in pixels of the image shown, one entry per object. */
 
-import { kindOf } from "./regions/index.js";
+import { kindOf } from "../regions/index.js";
 
 const LABELS = "labels";
 

@@ -1,7 +1,7 @@
 /* The rows of the training parameters: kind, range and words of each come with the settings. */
 
 import { fieldRow, markField, numberProblem, plain } from "./fields.js";
-import { h } from "./dom.js";
+import { h } from "../page/dom.js";
 
 // A list has no row: the training images are chosen in a part of their own.
 const ROWS = { integer: numberRow, number: numberRow, choice: choiceRow, boolean: switchRow, text: textRow };
