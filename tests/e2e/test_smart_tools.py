@@ -28,7 +28,6 @@ CONTROL_OF = {
     "Outlined": "polygon",
     "Round": "ellipse",
     "Boxed": "rectangle",
-    "Spot": "keypoint",
 }
 POINTS, BOXES = 0, 1
 """Which group of labels on the screen belongs to the smart tool."""
@@ -39,11 +38,10 @@ the object is what is tested here, not how well."""
 
 def _label_config() -> str:
     every = "".join(f'<Label value="{label}"/>' for label in CONTROL_OF)
-    with_area = every.replace('<Label value="Spot"/>', "")
     tags = [
         '<Image name="image" value="$image"/>',
         f'<KeyPointLabels name="point" toName="image" smart="true">{every}</KeyPointLabels>',
-        f'<RectangleLabels name="box" toName="image" smart="true">{with_area}</RectangleLabels>',
+        f'<RectangleLabels name="box" toName="image" smart="true">{every}</RectangleLabels>',
         '<BrushLabels name="brush" toName="image" smart="true"><Label value="Painted"/></BrushLabels>',
         '<PolygonLabels name="polygon" toName="image" smart="true"><Label value="Outlined"/></PolygonLabels>',
         '<EllipseLabels name="ellipse" toName="image" smart="true"><Label value="Round"/></EllipseLabels>',
@@ -116,9 +114,8 @@ def test_clicks_bring_refine_and_leave_one_region_in_the_control_that_is_needed(
     if kind == "brush":
         found = region_to_mask(region)
         assert found[at(on, mask)] and not found[at(beside, mask)]
-    if kind != "keypoint":
-        truth = filled_box(mask) if kind == "rectangle" else mask
-        assert iou(region_to_mask(region), truth) > LEAST_IOU
+    truth = filled_box(mask) if kind == "rectangle" else mask
+    assert iou(region_to_mask(region), truth) > LEAST_IOU
     accepted = editor.accept()
     editor.shot(f"smart-click-{kind}-accepted", tmp_path)
     assert [(one["type"], "is_positive" in one) for one in accepted] == [(f"{kind}labels", False)]

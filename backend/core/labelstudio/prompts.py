@@ -53,11 +53,16 @@ class PagePrompts:
 
 @dataclass(frozen=True)
 class PromptRequest:
-    """All prompts of one request: the smart tool they came from, their label (None: none was chosen)."""
+    """All prompts of one request: the smart tool they came from, and their labels, () if none was chosen."""
 
     control: ControlTag
-    label: str | None
+    labels: tuple[str, ...]
     pages: tuple[PagePrompts, ...]
+
+    @property
+    def label(self) -> str | None:
+        """The label of the object that is pointed at: the first chosen."""
+        return self.labels[0] if self.labels else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +119,7 @@ def parse_prompts(context: Any, task: Mapping[str, Any], config: LabelConfig) ->
         return None
     newest = regions[-1]
     control = newest.control
-    label = next((r.label for r in reversed(regions) if r.control is control and r.label is not None), None)
+    labels = next((r.labels for r in reversed(regions) if r.control == control and r.labels), ())
     by_place = {(page.image_tag, page.item_index or 0): page for page in task_pages(task, config)}
     grouped: dict[tuple[str, int], list[RawPrompt]] = {}
     for region in reversed(regions):
@@ -122,7 +127,7 @@ def parse_prompts(context: Any, task: Mapping[str, Any], config: LabelConfig) ->
         if region.control.to_name == control.to_name and place in by_place:
             grouped.setdefault(place, []).append(region.prompt)
     pages = tuple(PagePrompts(by_place[place], tuple(reversed(raws))) for place, raws in grouped.items())
-    return PromptRequest(control, label, pages) if pages else None
+    return PromptRequest(control, labels, pages) if pages else None
 
 
 def place_prompts(page: PagePrompts, size: ImageSize) -> list[Prompts]:
@@ -143,43 +148,60 @@ def place_prompts(page: PagePrompts, size: ImageSize) -> list[Prompts]:
     return [prompts for prompts in objects if prompts.is_clear]
 
 
-def answer_control(request: PromptRequest, config: LabelConfig, label: str | None) -> ControlTag:
-    """Return the control tag the annotator needs the object in.
+def answer_form(
+    request: PromptRequest, config: LabelConfig, guess: str | None
+) -> tuple[ControlTag, tuple[str, ...]] | None:
+    """Return the control tag that the annotator needs the object in, and its labels; None if none would help.
 
-    The first, in the order of the kinds, that draws on the image and has the label; else the smart tool's
-    own. model_skip takes a tag out, unless it is the smart tool itself.
+    guess: the detector's label for the object, None where it knows no such object. It counts where no label
+    was chosen, and where no tag that draws has the chosen one: teams name their clicks as they like. Without
+    a guess, the only label there is counts.
+
+    The tag is the first, in the order of the kinds, that draws on the image and has the label. Where no tag
+    draws, it is the smart tool's own. model_skip takes a tag out, unless it is the smart tool itself.
     """
-    candidates = [
+    tags = [
         control
         for control in config.controls_for_image(request.control.to_name)
-        if control is request.control or not control.is_skipped
+        if control.kind.is_learned and (control == request.control or not control.is_skipped)
     ]
+    drawn = dict.fromkeys(label for control in tags for label in control.labels)
+    labels = tuple(label for label in request.labels if label in drawn or not drawn)
+    if not labels:
+        own = None if request.labels else _only(request.control.labels)
+        only = own if own in drawn or not drawn else _only(tuple(drawn))
+        chosen = guess if guess in drawn else only
+        if chosen is None and request.labels and drawn:
+            return None
+        labels = () if chosen is None else (chosen,)
     for kind in config.kinds:
-        for control in candidates:
-            if kind.is_learned and control.kind is kind and (label is None or label in control.labels):
-                return control
-    return request.control
+        for control in tags:
+            if control.kind is kind and (not labels or labels[0] in control.labels):
+                return control, tuple(label for label in labels if label in control.labels)
+    return request.control, labels
+
+
+def _only(labels: Sequence[str]) -> str | None:
+    return labels[0] if len(labels) == 1 else None
 
 
 @dataclass(frozen=True)
 class _Region:
     control: ControlTag
-    label: str | None
+    labels: tuple[str, ...]
     item_index: int
     prompt: RawPrompt
 
 
 def _regions(results: Sequence[Any], config: LabelConfig) -> list[_Region]:
-    """Return one entry per drawn region; a plain tag's second result gives the first its label."""
+    """Return one entry per drawn region; a plain tag's further results give the first its labels."""
     drawn: dict[str, _Region] = {}
-    labels: dict[str, str] = {}
+    labels: dict[str, dict[str, None]] = {}
     for index, result in enumerate(results):
         if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
             continue
         region_id = str(result.get("id") or f"#{index}")
-        found = read_labels(result, config)
-        if found:
-            labels.setdefault(region_id, found[0])
+        labels.setdefault(region_id, {}).update(dict.fromkeys(read_labels(result, config)))
         control = config.control(str(result.get("from_name")))
         kind = kind_of_value(result["value"], config.kinds)
         if control is None or kind is None:
@@ -190,8 +212,8 @@ def _regions(results: Sequence[Any], config: LabelConfig) -> list[_Region]:
         except UnusableRegion:
             continue
         prompt = RawPrompt(region_id, kind, shape, _is_positive(result))
-        drawn[region_id] = _Region(control, None, _item_index(result), prompt)
-    return [replace(region, label=labels.get(region_id)) for region_id, region in drawn.items()]
+        drawn[region_id] = _Region(control, (), _item_index(result), prompt)
+    return [replace(region, labels=tuple(labels[region_id])) for region_id, region in drawn.items()]
 
 
 def _is_positive(result: Mapping[str, Any]) -> bool:

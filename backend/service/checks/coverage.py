@@ -19,20 +19,23 @@ def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[C
 
 
 def _controls(config: LabelConfig, *, has_masks: bool) -> Check:
-    items = [_control_item(control, has_masks) for control in config.controls]
+    items = [_control_item(control, config, has_masks) for control in config.controls]
     covered = sum(item.state == OK for item in items)
     items += [_other_item(tag, config) for tag in config.others]
     found = f"{covered} of {len(items)} control tags are predicted."
+    if any(item.state == WARNING for item in items):
+        fix = "The tags with a warning say what to change."
+        return Check("controls", "Control tags", WARNING, found, fix, items=tuple(items))
     if covered:
         return Check("controls", "Control tags", OK, found, items=tuple(items))
     fix = "Give the config a tag for shapes on an image, with labels and without model_skip."
     return Check("controls", "Control tags", FAILED, found, fix, items=tuple(items))
 
 
-def _control_item(control: ControlTag, has_masks: bool) -> Item:
+def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool) -> Item:
     name = f"{control.name} ({control.kind.name})"
     if not control.kind.is_learned:
-        return Item(name, SKIPPED, control.kind.check_text)
+        return _prompt_item(name, control, config)
     if control.is_skipped:
         return Item(name, SKIPPED, "model_skip is set: neither learned nor predicted")
     if not control.labels:
@@ -43,6 +46,24 @@ def _control_item(control: ControlTag, has_masks: bool) -> Item:
     threshold = control.score_threshold
     tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"
     return Item(name, OK, control.kind.check_text + tail)
+
+
+def _prompt_item(name: str, control: ControlTag, config: LabelConfig) -> Item:
+    """Return the item of a tag that only prompts: whether its labels are those of the tags that draw."""
+    tags = config.controls_for_image(control.to_name)
+    drawn = list(dict.fromkeys(label for tag in tags for label in tag.learned_labels))
+    others = [label for label in control.labels if label not in drawn]
+    if not (control.smart and others and drawn):
+        return Item(name, SKIPPED, control.kind.check_text)
+    named = ", ".join(others)
+    if len(drawn) == 1:
+        return Item(name, SKIPPED, f"{control.kind.check_text}; {named} is answered as {drawn[0]}")
+    why = (
+        f"{control.kind.check_text}. No tag that draws has its labels {named}: such a click is answered with "
+        f"the label that the trained model gives the object, else not at all. Name them as what is drawn: "
+        f"{', '.join(drawn)}"
+    )
+    return Item(name, WARNING, why)
 
 
 def _other_item(tag: OtherTag, config: LabelConfig) -> Item:

@@ -23,7 +23,7 @@ from backend.core.labelstudio.predictions import make_prediction, region_for_obj
 from backend.core.labelstudio.prompts import (
     PagePrompts,
     PromptRequest,
-    answer_control,
+    answer_form,
     parse_prompts,
     place_prompts,
 )
@@ -162,11 +162,12 @@ class Interactive:
             found: SegmentedObject | None = turn.result(timeout=max(0.0, deadline - time.monotonic()))
             if found is None:
                 continue
-            label = request.label
-            if label is None:
-                label = _best_guess(found, ready.labels, config, request.control)
-            control = answer_control(request, config, label)
-            region = self._region(found, control, label, ready.encoding.size, page)
+            guess = None if found.label_index is None else ready.labels[found.label_index]
+            form = answer_form(request, config, guess)
+            if form is None:
+                logger.info("no tag of the labeling config that draws has the label %r", request.label)
+                continue
+            region = self._region(found, *form, ready.encoding.size, page)
             if region:
                 answers.append(_Found(region, found.score, ready.version))
         return answers
@@ -175,13 +176,12 @@ class Interactive:
         self,
         found: SegmentedObject,
         control: ControlTag,
-        label: str | None,
+        labels: tuple[str, ...],
         size: ImageSize,
         page: PagePrompts,
     ) -> list[Json]:
         with self._lock:
             rng = np.random.default_rng(self._rng.integers(2**63))
-        labels = () if label is None else (label,)
         return region_for_object(control, labels, size, None, found.mask, found.score, page.page, rng=rng)
 
 
@@ -191,13 +191,3 @@ def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:
         return [page.reference for page in task_pages(task, config)]
     except AnnotationError:
         return []
-
-
-def _best_guess(
-    found: SegmentedObject, labels: tuple[str, ...], config: LabelConfig, smart: ControlTag
-) -> str | None:
-    """Return the label of an object whose prompt has none: the detector's, else the only one there is."""
-    if found.label_index is not None and labels[found.label_index] in config.labels:
-        return labels[found.label_index]
-    choices = smart.labels or config.labels
-    return choices[0] if len(choices) == 1 else None

@@ -8,7 +8,7 @@ import pytest
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.labelstudio.label_config import parse_label_config
-from backend.core.labelstudio.prompts import answer_control, parse_prompts, place_prompts
+from backend.core.labelstudio.prompts import answer_form, parse_prompts, place_prompts
 from backend.core.regions.brush_rle import encode_brush_rle
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"
@@ -196,21 +196,82 @@ def test_a_mark_inside_the_value_counts_too(mark):
     assert only.is_positive.tolist() == [True, False]
 
 
+def form(result, config=CONFIG, guess=None):
+    """Return the name of the tag that the answer comes in, and its labels; None where there is no answer."""
+    found = answer_form(parse_prompts({"result": [result]}, TASK, config), config, guess)
+    return found and (found[0].name, found[1])
+
+
 @pytest.mark.parametrize(
-    ("label", "expected"),
+    ("label", "guess", "expected"),
     [
-        ("Cat", "brush"),
-        ("Fish", "brush"),
-        ("Dog", "rect"),
-        ("Spot", "kp"),
-        ("Unknown", "kp"),
-        (None, "brush"),
+        pytest.param("Cat", None, ("brush", ("Cat",)), id="the tag that holds most"),
+        pytest.param("Fish", None, ("brush", ("Fish",)), id="only one tag has it"),
+        pytest.param("Dog", "Cat", ("rect", ("Dog",)), id="the annotator knows better than the model"),
+        pytest.param("Spot", None, None, id="only key points have it"),
+        pytest.param("Unknown", None, None, id="no tag has it"),
+        pytest.param("Spot", "Fish", ("brush", ("Fish",)), id="the model knows the object"),
+        pytest.param("Spot", "Gone", None, id="the model knows a label that is gone"),
+        pytest.param(None, None, ("brush", ()), id="no label"),
+        pytest.param(None, "Dog", ("rect", ("Dog",)), id="no label, and the model knows the object"),
+        pytest.param(None, "Gone", ("brush", ()), id="no label, and the model's is gone"),
     ],
 )
-def test_the_answer_comes_in_the_control_that_holds_most(label, expected):
-    request = parse_prompts({"result": [click(5, 5, label=label)]}, TASK, CONFIG)
-    assert request.label == label
-    assert answer_control(request, CONFIG, label).name == expected
+def test_the_answer_has_a_label_that_a_drawing_tag_has(label, guess, expected):
+    assert form(click(5, 5, label=label), guess=guess) == expected
+
+
+def of_tags(*tags):
+    return parse_label_config(f'<View><Image name="img" value="$image"/>{"".join(tags)}</View>')
+
+
+CLICKS = (
+    '<KeyPointLabels name="kp" toName="img"><Label value="object"/><Label value="other"/></KeyPointLabels>'
+)
+
+
+@pytest.mark.parametrize("tag", ["Brush", "Polygon", "Ellipse", "Rectangle"])
+def test_clicks_may_be_named_otherwise_where_there_is_one_label_to_draw(tag):
+    labels = f'<{tag}Labels name="area" toName="img"><Label value="Nucleus"/></{tag}Labels>'
+    expected = ("area", ("Nucleus",))
+    assert form(click(5, 5, label="object"), of_tags(CLICKS, labels)) == expected
+    assert form(click(5, 5, label=None), of_tags(CLICKS, labels)) == expected
+    plain = (
+        f'<{tag} name="area" toName="img"/><Labels name="l" toName="img"><Label value="Nucleus"/></Labels>'
+    )
+    assert form(click(5, 5, label="object"), of_tags(CLICKS, plain)) == expected
+
+
+def test_a_label_of_another_image_is_none_of_this_one():
+    config = parse_label_config(
+        f"""<View><Image name="img" value="$image"/>{CLICKS}<Image name="other" value="$image"/>
+        <BrushLabels name="b" toName="other"><Label value="object"/></BrushLabels>
+        <BrushLabels name="c" toName="img"><Label value="Red"/><Label value="Blue"/></BrushLabels></View>"""
+    )
+    assert form(click(5, 5, label="object"), config) is None
+
+
+def test_where_nothing_is_drawn_the_key_point_itself_is_answered():
+    assert form(click(5, 5, label="object"), of_tags(CLICKS)) == ("kp", ("object",))
+
+
+@pytest.mark.parametrize("tag", ["Brush", "Rectangle"])
+def test_labels_of_two_tags_come_back_together(tag):
+    config = of_tags(
+        f'<{tag} name="shape" toName="img"/>',
+        '<Labels name="kind" toName="img"><Label value="Car"/><Label value="Bus"/></Labels>',
+        '<Labels name="state" toName="img"><Label value="Dirty"/><Label value="Wet"/></Labels>',
+    )
+    value = {"points": [[1, 1], [9, 1], [9, 9]]}
+    parts = [("shape", {}), ("kind", {"labels": ["Car"]}), ("state", {"labels": ["Dirty"]})]
+    results = [
+        {"id": "a", "from_name": name, "to_name": "img", "type": "x", "value": value | labels}
+        for name, labels in parts
+    ]
+    request = parse_prompts({"result": results}, TASK, config)
+    assert request.labels == ("Car", "Dirty") and request.label == "Car"
+    control, labels = answer_form(request, config, None)
+    assert (control.name, labels) == ("shape", ("Car", "Dirty"))
 
 
 @pytest.mark.parametrize(
@@ -224,24 +285,31 @@ def test_the_answer_comes_in_the_control_that_holds_most(label, expected):
     ],
 )
 def test_every_pairing_of_controls(tags, expected):
-    inner = "".join(
+    inner = (
         f'<{tag}Labels name="{tag}" toName="img"><Label value="Cat"/></{tag}Labels>'
         for tag in [*tags, "KeyPoint"]
     )
-    config = parse_label_config(f'<View><Image name="img" value="$image"/>{inner}</View>')
-    result = {**click(5, 5), "from_name": "KeyPoint"}
-    request = parse_prompts({"result": [result]}, TASK, config)
-    assert answer_control(request, config, request.label).name == expected
+    assert form({**click(5, 5), "from_name": "KeyPoint"}, of_tags(*inner)) == (expected, ("Cat",))
 
 
 def test_a_skipped_tag_is_not_answered_in():
-    config = parse_label_config(
-        """<View><Image name="img" value="$image"/>
-        <BrushLabels name="brush" toName="img" model_skip="true"><Label value="Cat"/></BrushLabels>
-        <RectangleLabels name="rect" toName="img"><Label value="Cat"/></RectangleLabels></View>"""
+    config = of_tags(
+        '<BrushLabels name="brush" toName="img" model_skip="true"><Label value="Cat"/></BrushLabels>',
+        '<RectangleLabels name="rect" toName="img"><Label value="Cat"/></RectangleLabels>',
     )
-    request = parse_prompts({"result": [box()]}, TASK, config)
-    assert answer_control(request, config, "Cat").name == "rect"
+    assert form(box(), config) == ("rect", ("Cat",))
+
+
+def test_prompts_of_a_repeated_tag_are_one_gesture():
+    config = parse_label_config(
+        """<View><Repeater on="$pages" indexFlag="{{i}}"><Image name="p_{{i}}" value="$pages[{{i}}].url"/>
+        <BrushLabels name="b_{{i}}" toName="p_{{i}}"><Label value="Cat"/></BrushLabels></Repeater></View>"""
+    )
+    task = {"data": {"pages": [{"url": "a"}, {"url": "b"}]}}
+    named = {"from_name": "b_1", "to_name": "p_1"}
+    unlabelled = {**prompt("poly", {"points": [[1, 1], [9, 1], [9, 9]]}, None, "z"), **named}
+    request = parse_prompts({"result": [{**click(5, 5), **named}, unlabelled]}, task, config)
+    assert request.label == "Cat" and len(request.pages[0].prompts) == 2
 
 
 def captured(name: str):

@@ -10,7 +10,7 @@ from backend.core.geometry.instances import Detections, ImageSize
 from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.predictions import detections_to_results
-from backend.core.labelstudio.prompts import answer_control, parse_prompts, place_prompts
+from backend.core.labelstudio.prompts import answer_form, parse_prompts, place_prompts
 from backend.core.labelstudio.task_pages import TaskPage
 from backend.core.regions.kind import Click, Drawn, RegionKind, Teaches
 from backend.core.regions.kinds import KINDS
@@ -101,7 +101,8 @@ def test_it_serves_as_a_prompt_and_as_an_answer():
     request = parse_prompts({"result": [square()]}, TASK, CONFIG)
     (prompts,) = place_prompts(request.pages[0], SIZE)
     assert prompts.clicks_xy_px.tolist() == [[50, 40]]
-    assert answer_control(request, CONFIG, request.label).kind is SQUARE
+    control, labels = answer_form(request, CONFIG, None)
+    assert control.kind is SQUARE and labels == ("Cat",)
 
 
 def test_the_connection_check_speaks_of_it():

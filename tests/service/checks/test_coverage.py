@@ -42,7 +42,7 @@ def card(**changes):
         ("box (rectangle)", "ok", "from a score of 0.6 up"),
         ("paint (brush)", "ok", "painted areas"),
         ("hidden (polygon)", "skipped", "model_skip"),
-        ("nose (keypoint)", "skipped", "smart tools"),
+        ("nose (keypoint)", "warning", "No tag that draws has its labels Nose"),
         ("bare (ellipse)", "skipped", "no labels"),
         ("quality (Choices)", "skipped", "left to people"),
         ("remark (TextArea)", "skipped", "note, which is no <Image>"),
@@ -62,7 +62,7 @@ def test_every_tag_and_label_says_whether_and_why(name, state, why):
 
 def test_the_lines_sum_up():
     controls, labels, _ = items_of(card())
-    assert (controls.state, controls.found) == ("ok", "2 of 7 control tags are predicted.")
+    assert (controls.state, controls.found) == ("warning", "2 of 7 control tags are predicted.")
     assert (labels.state, labels.found) == ("warning", "2 of 5 labels of the config are predicted.")
     assert "train again" in labels.fix
 
@@ -83,7 +83,7 @@ def test_a_label_nobody_has_drawn_is_a_warning():
 
 def test_before_any_training_nothing_is_wrong():
     controls, labels, items = items_of(None)
-    assert (controls.state, labels.state) == ("ok", "skipped")
+    assert (controls.state, labels.state) == ("warning", "skipped")
     assert items["Cat"].why == "to be learned"
     assert "model_skip" in items["Secret"].why
 
@@ -93,3 +93,30 @@ def test_a_config_that_nothing_is_predicted_for_is_broken():
       <BrushLabels name="b" toName="i" model_skip="true"><Label value="A"/></BrushLabels></View>"""
     controls, _, _ = items_of(None, config)
     assert controls.state == "failed" and controls.fix
+
+
+@pytest.mark.parametrize(
+    ("clicks", "drawn", "state", "why"),
+    [
+        (["Cat"], ["Cat", "Dog"], "skipped", "they are not predicted"),
+        (["object"], ["Cat"], "skipped", "object is answered as Cat"),
+        (["object", "Cat"], ["Cat", "Dog"], "warning", "has its labels object: such a click"),
+        (["object"], ["Cat", "Dog"], "warning", "Name them as what is drawn: Cat, Dog"),
+    ],
+)
+def test_the_labels_of_clicks_are_compared_with_those_that_are_drawn(clicks, drawn, state, why):
+    def inner(labels):
+        return "".join(f'<Label value="{label}"/>' for label in labels)
+
+    config = f"""<View><Image name="i" value="$i"/>
+      <KeyPointLabels name="k" toName="i" smart="true">{inner(clicks)}</KeyPointLabels>
+      <BrushLabels name="b" toName="i">{inner(drawn)}</BrushLabels></View>"""
+    controls, _, items = items_of(None, config)
+    assert items["k (keypoint)"].state == state and why in items["k (keypoint)"].why
+    assert controls.state == ("warning" if state == "warning" else "ok")
+
+
+def test_key_points_that_are_no_smart_tool_need_no_label_of_another_tag():
+    config = CONFIG.replace('<KeyPointLabels name="nose"', '<KeyPointLabels smart="false" name="nose"')
+    controls, _, items = items_of(card(), config)
+    assert (controls.state, items["nose (keypoint)"].state) == ("ok", "skipped")

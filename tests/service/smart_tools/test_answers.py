@@ -10,6 +10,7 @@ import pytest
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.prompts import answer_form, parse_prompts
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.errors import VersionError
 from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
@@ -266,6 +267,34 @@ def test_the_trained_network_hints_and_names_the_object():
     assert answer["model_version"] == "v1"
 
 
+CLICKS_NAMED_OTHERWISE = BRUSH.replace(
+    'toName="img"><Label value="Cat"/><Label value="Dog"/>', 'toName="img"><Label value="object"/>', 1
+)
+
+
+def test_a_click_with_a_label_that_no_drawing_tag_has_takes_the_label_that_the_model_knows():
+    """Without one, the annotator gets nothing rather than a key point."""
+
+    class Knowing(FakePredictor):
+        def _find(self, image, confidence_threshold):
+            (box, score, label) = np.array([[75, 75, 166, 166]], np.float32), np.array([0.9], np.float32), 1
+            return Detections(
+                ImageSize(320, 240), box, score, np.array([label]), (MaskPatch.from_full(disc()),)
+            )
+
+    named = click(37.5, 50, label="object")
+    interactive = make(Knowing(), load=lambda folder: load_segmenter(None))
+    (region,) = ask(interactive, named, config=CLICKS_NAMED_OTHERWISE)["result"]
+    assert (region["type"], region["value"]["brushlabels"]) == ("brushlabels", ["Dog"])
+    assert ask(make(), named, config=CLICKS_NAMED_OTHERWISE)["result"] == []
+
+
+def test_a_click_with_another_label_takes_the_only_one_there_is_to_draw():
+    config = CLICKS_NAMED_OTHERWISE.replace('<Label value="Cat"/>', "")
+    (region,) = ask(make(), click(37.5, 50, label="object"), config=config)["result"]
+    assert (region["type"], region["value"]["brushlabels"]) == ("brushlabels", ["Dog"])
+
+
 def test_a_key_point_answer_sits_on_the_object_and_has_a_width():
     config = (
         '<View><Image name="img" value="$image"/><KeyPointLabels name="kp" toName="img">'
@@ -291,7 +320,9 @@ def test_captured_requests_are_answered_in_a_form_the_editor_takes(path):
     images = Any()
     config = parse_label_config(body["label_config"])
     answer = make(images=images).answer(body["tasks"][0], config, context, body["project"], ACCESS)
-    if not sent:
+    request = parse_prompts(context, body["tasks"][0], config)
+    # No tag that draws has the labels of the recorded key points, and nothing is trained that knows better.
+    if request is None or answer_form(request, config, None) is None:
         assert answer["result"] == []
         return
     first = answer["result"][0]
