@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -234,14 +234,21 @@ def main():
     from backend.nn.detector.predictor import load_predictor
     from backend.training.inputs import TrainingInputs
     from backend.training.parameters import TrainingParams
+    from backend.training.recipe import RECIPE, Plan
     from benchmarks.learning_without import WITHOUT
 
     for idea in args.without:
         WITHOUT[idea]()
     recipe_changes, augmentation_changes = json.loads(args.recipe), json.loads(args.augmentation)
-    make_recipe = run.recipe_for
-    run.recipe_for = lambda *a, augmentation, **k: replace(
-        make_recipe(*a, augmentation=replace(augmentation, **augmentation_changes), **k), **recipe_changes
+    make_plan = run.plan_training
+    of_plan = {f.name for f in fields(Plan)}
+    run.plan_training = lambda *a, **k: replace(
+        make_plan(*a, **k), **{name: v for name, v in recipe_changes.items() if name in of_plan}
+    )
+    recipe = replace(
+        RECIPE,
+        augmentation=replace(RECIPE.augmentation, **augmentation_changes),
+        **{name: v for name, v in recipe_changes.items() if name not in of_plan},
     )
     samples, config, _ = load_samples(args.data, args.set, args.train, args.first)
     params = TrainingParams(**json.loads(args.params))
@@ -258,6 +265,7 @@ def main():
         workdir,
         seed=args.seed,
         pretrained_path=args.pretrained_path,
+        recipe=recipe,
     )
     outcome = run.train_version(inputs, PrintingObserver())
     seconds = time.time() - started

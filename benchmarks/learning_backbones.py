@@ -22,15 +22,15 @@ def main():
     parser.add_argument("--names", nargs="*", help="only these backbones")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/backbones.jsonl"))
     args = parser.parse_args()
-    import backend.training.recipe as recipe
     import backend.training.run as run
     from backend.nn.detector.backbone_catalog import CATALOG
     from backend.nn.detector.predictor import load_predictor
     from backend.training.inputs import TrainingInputs
     from backend.training.parameters import IMAGE_SIZES, TrainingParams
+    from backend.training.recipe import Recipe
 
-    recipe.PASS_IMAGES_MIN, recipe.PASS_REPEATS = 2, 1.0
-    run.train_prompt_head = lambda *_, **__: {}  # the smart tools have one network for all backbones
+    # The smart tools have one network for all backbones.
+    quick = Recipe(pass_images_min=2, pass_repeats=1.0, tuning_seconds_min=0, tuning_share=0)
     samples, config, _ = load_samples(args.data, "brush", "train100", 2)
     images = [s.load_rgb() for s in samples[:2]]
     done = set()
@@ -50,7 +50,8 @@ def main():
             started = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
                 outcome = run.train_version(
-                    TrainingInputs(samples, tuple(config.labels), params, Path(folder)), PrintingObserver()
+                    TrainingInputs(samples, tuple(config.labels), params, Path(folder), recipe=quick),
+                    PrintingObserver(),
                 )
                 trained = time.perf_counter() - started
                 predictor = load_predictor(outcome.folder)

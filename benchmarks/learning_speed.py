@@ -30,11 +30,11 @@ def training_rates(root, name, steps):
     from backend.training.detector.images import load_images
     from backend.training.detector.loop import LearningData, TrainingLoop
     from backend.training.parameters import TrainingParams
-    from backend.training.recipe import Augmentation, recipe_for
+    from backend.training.recipe import RECIPE, plan_training
 
     samples, config, _ = load_samples(root, name, "train100")
     images = load_images(samples, 416, Path(tempfile.mkdtemp())).images
-    recipe = recipe_for(TrainingParams(), len(images), starts_trained=False, augmentation=Augmentation())
+    plan = plan_training(TrainingParams(), len(images), RECIPE, starts_trained=False)
     labels = tuple(config.labels)
     taught = [image.target for image in images]
     heads = tuple(head for head in HEADS if head.is_wanted(TrainingParams().as_dict(), taught))
@@ -46,14 +46,14 @@ def training_rates(root, name, steps):
 
     loop = TrainingLoop(
         InstanceNetwork(Architecture("resnet18", 416, len(labels), heads)),
-        labels, data, recipe, Quiet(), device="cpu", use_bf16=is_bf16_faster("cpu"), seed=0,
+        labels, data, plan, Quiet(), device="cpu", use_bf16=is_bf16_faster("cpu"), seed=0,
         checkpoint_folder=Path(tempfile.mkdtemp()), fingerprint="",
     )  # fmt: skip
     plans = plan_epoch(
-        images, recipe, epoch=recipe.epochs - 10, seed=0, batch_size=8, is_square=False,
+        images, plan, epoch=plan.epochs - 10, seed=0, batch_size=8, is_square=False,
         sampling_weights=data.sampling_weights,
     )[:steps]  # fmt: skip
-    loader = BatchLoader(images, recipe.augmentation, len(labels), heads)
+    loader = BatchLoader(images, RECIPE.augmentation, len(labels), heads)
     loop.network.train()
     ready = list(loader.batches(plans))
     count = sum(len(b.images) for b in ready)

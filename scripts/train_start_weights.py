@@ -37,7 +37,7 @@ from backend.training.detector.loop import LearningData, TrainingLoop
 from backend.training.detector.start_weights import SHIPPED_START
 from backend.training.inputs import EpochReport
 from backend.training.parameters import TrainingParams
-from backend.training.recipe import Augmentation, recipe_for
+from backend.training.recipe import Recipe, plan_training
 
 SCENES = 10000
 HELD_OUT_SCENES = 100
@@ -116,7 +116,8 @@ def main() -> None:
     params = TrainingParams(
         epochs=args.epochs, batch_size=BATCH_SIZE, image_size=IMAGE_SIZE_PX, pretrained=False
     )
-    recipe = recipe_for(params, len(training), starts_trained=False, augmentation=Augmentation())
+    recipe = Recipe(patience_share=1.0)
+    plan = replace(plan_training(params, len(training), recipe, starts_trained=False), final_rate=FINAL_RATE)
     mean, std = normalisation_of(params.backbone)
     network = InstanceNetwork(
         Architecture(params.backbone, IMAGE_SIZE_PX, len(KINDS), (BOXES, MASKS), mean=mean, std=std)
@@ -132,7 +133,7 @@ def main() -> None:
         network,
         KINDS,
         data,
-        replace(recipe, patience_share=1.0, final_rate=FINAL_RATE),
+        plan,
         PrintingObserver(),
         device=args.device,
         use_bf16=is_bf16_faster(args.device),

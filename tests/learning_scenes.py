@@ -4,6 +4,10 @@ import numpy as np
 
 from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.training.inputs import TrainingSample
+from backend.training.recipe import Recipe
+
+QUICK = Recipe(pass_images_min=4, pass_repeats=1.0, tuning_share=0, tuning_seconds_min=0)
+"""A small pass, and no tuning of the smart tools, which has tests of its own and would take 20 s."""
 
 
 def scene(seed, size_wh=(96, 64), count=2, with_masks=True):

@@ -35,7 +35,7 @@ def training_card(
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,
         "params": inputs.params.as_dict(),
-        "recipe": loop.recipe.as_card(),
+        "recipe": loop.plan.as_card(),
         "start": start.origin,
         "training_images": len(result.learned),
         "late_images": len(data.late),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import TrainingTarget
 from backend.training.parameters import TrainingParams
+from backend.training.recipe import RECIPE, Recipe
 
 CHECKPOINT_FILE = "checkpoint.pt"
 """The file in `TrainingInputs.workdir` that lets a later call go on; replaced whole after an epoch."""
@@ -46,6 +47,7 @@ class TrainingInputs:
     pretrained_path: Path | None = None
     seed: int = 0
     processes: int = 1
+    recipe: Recipe = RECIPE
 
 
 class Stage(str, Enum):

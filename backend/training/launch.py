@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
 from backend.training.parameters import TrainingParams
-from backend.training.recipe import FEW_IMAGES
+from backend.training.recipe import Augmentation, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Learned:
 
 def process_count(inputs: TrainingInputs, image_count: int) -> int:
     """Return how many processes so many images and such batches keep busy, at most `inputs.processes`."""
-    if image_count < FEW_IMAGES:
+    if image_count < inputs.recipe.few_images:
         return 1
     return max(1, min(inputs.processes, inputs.params.batch_size // IMAGES_PER_PROCESS_MIN))
 
@@ -115,6 +115,7 @@ def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
         start_folder=_path(stored["start_folder"]),
         pretrained_path=_path(stored["pretrained_path"]),
         seed=stored["seed"],
+        recipe=_recipe_of(stored["recipe"]),
     )
     images = [
         CachedImage(np.load(entry["image"], mmap_mode="r"), _target_of(entry)) for entry in stored["images"]
@@ -177,6 +178,7 @@ def _write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) ->
         "start_folder": inputs.start_folder and str(inputs.start_folder),
         "pretrained_path": inputs.pretrained_path and str(inputs.pretrained_path),
         "seed": inputs.seed,
+        "recipe": asdict(inputs.recipe),
         "images": images,
         "task_ids": list(loaded.task_ids),
         "failures": list(loaded.failures),
@@ -193,6 +195,10 @@ def _target_of(entry: Json) -> TrainingTarget:
             None if mask is None else MaskPatch(mask[0], mask[1], mask[2].numpy()) for mask in entry["masks"]
         ),
     )
+
+
+def _recipe_of(values: Json) -> Recipe:
+    return Recipe(**{**values, "augmentation": Augmentation(**values["augmentation"])})
 
 
 def _path(text: str | None) -> Path | None:

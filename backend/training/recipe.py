@@ -1,40 +1,15 @@
-"""The recipe: every number of the training that a user does not set, with its why."""
+"""The recipe: every number of a training that a user does not set, with its why."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from backend.training.parameters import TrainingParams
 
-# Held back for choosing the epoch and calibrating scores; below the minimum every image teaches.
-HELD_OUT_SHARE = 0.10
-HELD_OUT_MIN_IMAGES = 20
-HELD_OUT_MIN_TASKS = 2
-HELD_OUT_MAX_IMAGES = 200
-# Where none is held back, some join late: until then they tell how far scores of learned images flatter.
-LATE_SHARE = 0.20
-LATE_MIN_IMAGES = 8
-# A pass over fewer images repeats them: ten images alone would be one step an epoch. Not more often, since
-# somebody who has drawn thirty waits for a first answer: minutes, not a coffee break.
-PASS_IMAGES_MIN = 18
-PASS_REPEATS = 1.6
-PASS_IMAGES_FULL = 100
-# Below this many images smaller batches buy the steps that are missing.
-FEW_IMAGES = 24
-FEW_IMAGES_BATCH = 4
-# How much of the learning rate is left at the end: falling to nothing wastes the last steps, and the
-# average of the weights quiets them as well. From so few steps that the average holds hardly any to so many
-# that it does, in proportion.
-FINAL_RATE = 0.4
-FINAL_RATE_UNAVERAGED = 0.01
-STEPS_UNAVERAGED, STEPS_AVERAGED = 100, 200
-# Windows and attention diverge at the rate that suits convolutions from scratch.
-TRANSFORMER_RATE = 0.3
-PRETRAINED_BACKBONE_RATE = 0.15
 TRANSFORMERS = ("vit", "swin", "maxvit", "deit", "beit", "eva", "coatnet", "pvt", "mvit", "maxxvit")
 
 
@@ -60,24 +35,53 @@ class Augmentation:
     visible_min: float = 0.3
 
 
+AUGMENTATION = Augmentation()
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of one training."""
+    """The numbers of every training, whatever its images and parameters.
 
-    epochs: int
-    batch_size: int
-    images_per_epoch: int
-    learning_rate: float
-    backbone_rate: float
-    image_size_px: int
-    augmentation: Augmentation
+    Shares are of all images or of the whole training, 0..1.
+    """
+
+    augmentation: Augmentation = AUGMENTATION
+
+    # Held back for choosing the epoch and calibrating scores; below the minimum every image teaches.
+    held_out_share: float = 0.10
+    held_out_min_images: int = 20
+    held_out_min_tasks: int = 2
+    held_out_max_images: int = 200
+    # Where none is held back, some join late: until then they tell how far scores of learned images flatter.
+    late_share: float = 0.20
+    late_min_images: int = 8
+    # Images that join late teach from here on.
+    late_join: float = 0.6
+
+    # A pass over fewer images repeats them: ten images alone would be one step an epoch. Not more often,
+    # since somebody who has drawn thirty waits for a first answer: minutes, not a coffee break.
+    pass_images_min: int = 18
+    pass_repeats: float = 1.6
+    pass_images_full: int = 100
+    # Below this many images smaller batches buy the steps that are missing.
+    few_images: int = 24
+    few_images_batch: int = 4
+
     weight_decay: float = 0.05
     # Short trainings: a long memory of the squared gradient would still hold the first steps.
     betas: tuple[float, float] = (0.9, 0.99)
     warmup_share: float = 0.06
     warmup_steps_max: int = 300
-    # The share of the learning rate that is left at the end.
-    final_rate: float = FINAL_RATE
+    # How much of the learning rate is left at the end: falling to nothing wastes the last steps, and the
+    # average of the weights quiets them as well. From so few steps that the average holds hardly any to so
+    # many that it does, in proportion.
+    final_rate_averaged: float = 0.4
+    final_rate_unaveraged: float = 0.01
+    steps_averaged: int = 200
+    steps_unaveraged: int = 100
+    # Windows and attention diverge at the rate that suits convolutions from scratch.
+    transformer_rate: float = 0.3
+    pretrained_backbone_rate: float = 0.15
     gradient_norm_max: float = 10.0
     # Weights are averaged over about this share of the training.
     ema_share: float = 0.06
@@ -86,63 +90,102 @@ class Recipe:
     size_full_from: float = 0.5
     # Mosaics look like nothing that will ever be predicted: the last part goes without.
     mosaic_until: float = 0.8
-    # Images that join late teach from here on.
-    late_join: float = 0.6
     # The network's own opinion enters the assignment gradually.
     trust_full_from: float = 0.2
     # How much a part of the loss counts; one that is not named counts once.
     loss_weights: tuple[tuple[str, float], ...] = (("box", 2.0),)
     label_weight_max: float = 3.0
-    # Epochs that are all surely worse than the best on the held-out part, as a share of all, that end it.
+
+    # Early epochs are judged now and then only: they are never the best.
+    early_share: float = 0.4
+    early_every: int = 5
+    # Epochs that are all surely worse than the best on the held-out part that end the training.
     patience_share: float = 0.4
     patience_min: int = 20
+    # Every epoch is written down, unless that took more than this share of the time (short ones on a GPU).
+    checkpoint_share: float = 0.1
 
-    def as_card(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return {**asdict(self), "betas": list(self.betas), "loss_weights": dict(self.loss_weights)}
+    # The smart tools are tuned for this share of the training's time, within bounds; both 0: not at all.
+    tuning_share: float = 0.2
+    tuning_seconds_min: float = 20.0
+    tuning_seconds_max: float = 240.0
+
+    def tuning_seconds(self, learning_seconds: float) -> float:
+        """Return how long the smart tools are tuned after a training of so many seconds."""
+        return min(
+            max(learning_seconds * self.tuning_share, self.tuning_seconds_min), self.tuning_seconds_max
+        )
+
+    def images_per_epoch(self, image_count: int) -> int:
+        """Return the views shown in one pass over so many images."""
+        if image_count >= self.pass_images_full:
+            return image_count
+        wanted = max(self.pass_images_min, math.ceil(self.pass_repeats * image_count))
+        return max(image_count, min(self.pass_images_full, wanted))
+
+    def final_rate(self, steps: int) -> float:
+        """Return the share of the learning rate that is left at the end of so many optimisation steps."""
+        at = (self.steps_unaveraged, self.steps_averaged)
+        return float(np.interp(steps, at, (self.final_rate_unaveraged, self.final_rate_averaged)))
 
     def loss_weight(self, part: str) -> float:
         """Return how much a part of the loss counts."""
         return dict(self.loss_weights).get(part, 1.0)
+
+
+RECIPE = Recipe()
+"""The numbers that every training has but those of tests and ablations."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The recipe of one training, and what follows from it for these images and parameters.
+
+    backbone_rate: the backbone's learning rate as a factor. final_rate: the share of the learning rate that
+    is left at the end.
+    """
+
+    recipe: Recipe
+    epochs: int
+    batch_size: int
+    images_per_epoch: int
+    learning_rate: float
+    backbone_rate: float
+    image_size_px: int
+    final_rate: float
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one pass."""
         return math.ceil(self.images_per_epoch / self.batch_size)
 
+    def as_card(self) -> dict[str, Any]:
+        """Return all numbers as JSON-ready values, those of the recipe among them."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
+        numbers = asdict(self.recipe)
+        return {
+            **own,
+            **numbers,
+            "betas": list(self.recipe.betas),
+            "loss_weights": dict(self.recipe.loss_weights),
+        }
 
-def recipe_for(
-    params: TrainingParams, image_count: int, *, starts_trained: bool, augmentation: Augmentation
-) -> Recipe:
-    """Return the recipe for so many training images; starts_trained: the backbone has learned already."""
+
+def plan_training(params: TrainingParams, image_count: int, recipe: Recipe, *, starts_trained: bool) -> Plan:
+    """Return the plan for so many training images; starts_trained: the backbone has learned already."""
     is_transformer = params.backbone.startswith(TRANSFORMERS)
-    rate = (TRANSFORMER_RATE if is_transformer else 1.0) * (
-        PRETRAINED_BACKBONE_RATE if starts_trained else 1.0
-    )
     batch_size = params.batch_size
-    if image_count < FEW_IMAGES:
-        batch_size = min(batch_size, FEW_IMAGES_BATCH)
-    views = images_per_epoch(image_count)
-    return Recipe(
+    if image_count < recipe.few_images:
+        batch_size = min(batch_size, recipe.few_images_batch)
+    views = recipe.images_per_epoch(image_count)
+    return Plan(
+        recipe=recipe,
         epochs=params.epochs,
         batch_size=batch_size,
         images_per_epoch=views,
         learning_rate=params.learning_rate,
-        backbone_rate=rate,
+        backbone_rate=(recipe.transformer_rate if is_transformer else 1.0)
+        * (recipe.pretrained_backbone_rate if starts_trained else 1.0),
         image_size_px=params.image_size,
-        augmentation=augmentation,
-        final_rate=final_rate(params.epochs * math.ceil(views / batch_size)),
+        final_rate=recipe.final_rate(params.epochs * math.ceil(views / batch_size)),
     )
-
-
-def final_rate(steps: int) -> float:
-    """Return the share of the learning rate that is left at the end of so many optimisation steps."""
-    return float(np.interp(steps, (STEPS_UNAVERAGED, STEPS_AVERAGED), (FINAL_RATE_UNAVERAGED, FINAL_RATE)))
-
-
-def images_per_epoch(image_count: int) -> int:
-    """Return the views shown in one pass over so many images."""
-    if image_count >= PASS_IMAGES_FULL:
-        return image_count
-    wanted = max(PASS_IMAGES_MIN, math.ceil(PASS_REPEATS * image_count))
-    return max(image_count, min(PASS_IMAGES_FULL, wanted))

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ from backend.training.judging.holdout import split_by_task, split_late
 from backend.training.launch import Learned, learn_in_processes, process_count
 from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
-from backend.training.prompts.tuning import seconds_for, train_prompt_head
-from backend.training.recipe import Augmentation, Recipe, recipe_for
+from backend.training.prompts.tuning import train_prompt_head
+from backend.training.recipe import RECIPE, Recipe, plan_training
 from backend.training.verdict import judge
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ def train_version(
     started = time.monotonic()
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
-    tunes = inputs.params.enable_segmentation
-    told = StagedObserver(observer, seconds_for if tunes else _nothing)
+    tunes = inputs.params.enable_segmentation and inputs.recipe.tuning_seconds(0.0) > 0
+    told = StagedObserver(observer, inputs.recipe.tuning_seconds if tunes else _nothing)
     loaded = _load(inputs, told, heads)
     _check_enough(inputs, loaded)
     learned = _learn(inputs, loaded, told, heads)
@@ -125,19 +125,15 @@ def learn_detector(
         observer.on_warning(warning)
 
     training, late, held_out = _split(inputs, loaded)
-    recipe = recipe_for(
-        inputs.params,
-        len(training) + len(late),
-        starts_trained=start.has_learned,
-        augmentation=Augmentation(),
-    )
-    data = _learning_data(training, late, held_out, len(inputs.labels), recipe)
+    count = len(training) + len(late)
+    plan = plan_training(inputs.params, count, inputs.recipe, starts_trained=start.has_learned)
+    data = _learning_data(training, late, held_out, len(inputs.labels), inputs.recipe)
     use_bf16 = bool(world.agree(is_bf16_faster(inputs.device)))
     loop = TrainingLoop(
         network,
         inputs.labels,
         data,
-        recipe,
+        plan,
         observer,
         device=inputs.device,
         use_bf16=use_bf16,
@@ -193,12 +189,13 @@ def _split(
     inputs: TrainingInputs, loaded: LoadedImages
 ) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
     """Return the images that teach from the start, those that join late, and those held back."""
-    learned, held_out = split_by_task(loaded.task_ids)
+    learned, held_out = split_by_task(loaded.task_ids, inputs.recipe)
     images = loaded.images
     first, late = learned, list[int]()
     # To a network that starts from a version of the project they would not be new; one epoch has no later.
     if not held_out and inputs.start_folder is None and inputs.params.epochs > 1:
-        first, late = split_late(loaded.task_ids, [set(image.target.label_indices) for image in images])
+        labels_shown = [set(image.target.label_indices) for image in images]
+        first, late = split_late(loaded.task_ids, labels_shown, inputs.recipe)
     return [images[i] for i in first], [images[i] for i in late], [images[i] for i in held_out]
 
 
@@ -235,7 +232,7 @@ def _wanted_heads(
     if not wanted:
         raise NotEnoughData(
             "enable_detection is false, so only painted areas can be learned, and no region of these images "
-            "has a shape: draw some with the brush, as polygons or as ellipses, or switch enable_detection on"
+            "shows more than a box: paint or outline some areas, or switch enable_detection on"
         )
     return wanted
 
@@ -296,6 +293,8 @@ def _fingerprint(inputs: TrainingInputs, architecture: Architecture, task_ids: l
             list(task_ids),
             inputs.seed,
             str(inputs.start_folder.name if inputs.start_folder else None),
+            # The first release had one recipe and did not name it.
+            *([] if inputs.recipe == RECIPE else [asdict(inputs.recipe)]),
         ],
         sort_keys=True,
     )

@@ -21,20 +21,23 @@ from backend.training.launch import (
 )
 from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
+from backend.training.recipe import Recipe
 from backend.training.run import train_version
 from tests.learning_scenes import Observer, sample
 
+NO_TUNING = Recipe(tuning_share=0, tuning_seconds_min=0)
 PARAMS = TrainingParams(epochs=6, image_size=224, pretrained=False, backbone="test_resnet", batch_size=8)
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
+def _one_thread():
     torch.set_num_threads(1)
-    monkeypatch.setattr("backend.training.run.train_prompt_head", lambda *_, **__: {"smart_tools": {}})
 
 
 def inputs_for(folder, count=30, **changes):
-    inputs = TrainingInputs([sample(i) for i in range(count)], ("red", "blue"), PARAMS, folder, processes=2)
+    inputs = TrainingInputs(
+        [sample(i) for i in range(count)], ("red", "blue"), PARAMS, folder, processes=2, recipe=NO_TUNING
+    )
     return replace(inputs, **changes)
 
 

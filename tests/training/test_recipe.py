@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 
 from backend.training.detector.schedule import learning_rate_factor
 from backend.training.parameters import TrainingParams
-from backend.training.recipe import Augmentation, final_rate, images_per_epoch, recipe_for
+from backend.training.recipe import RECIPE, Recipe, plan_training
 
 
 @pytest.mark.parametrize(
@@ -16,14 +17,14 @@ from backend.training.recipe import Augmentation, final_rate, images_per_epoch, 
     [(1, 18), (10, 18), (20, 32), (30, 48), (63, 100), (99, 100), (100, 100), (2000, 2000)],
 )
 def test_few_images_are_repeated_and_a_hundred_are_not(images: int, views: int) -> None:
-    assert images_per_epoch(images) == views
+    assert RECIPE.images_per_epoch(images) == views
 
 
 def test_very_few_images_get_smaller_batches_but_never_larger_ones_than_asked_for() -> None:
     def steps(images: int, batch_size: int) -> tuple[int, int]:
         params = TrainingParams(batch_size=batch_size)
-        recipe = recipe_for(params, images, starts_trained=False, augmentation=Augmentation())
-        return recipe.batch_size, recipe.steps_per_epoch
+        plan = plan_training(params, images, RECIPE, starts_trained=False)
+        return plan.batch_size, plan.steps_per_epoch
 
     assert steps(10, 8) == (4, 5)
     assert steps(10, 2) == (2, 9)
@@ -38,13 +39,13 @@ def test_the_rate_falls_to_nothing_only_where_there_is_hardly_an_average(
     images: int, epochs: int, left: float
 ) -> None:
     params = TrainingParams(epochs=epochs)
-    recipe = recipe_for(params, images, starts_trained=False, augmentation=Augmentation())
-    steps = recipe.epochs * recipe.steps_per_epoch
-    assert learning_rate_factor(steps - 1, steps, recipe) == pytest.approx(left, abs=0.02)
+    plan = plan_training(params, images, RECIPE, starts_trained=False)
+    steps = plan.epochs * plan.steps_per_epoch
+    assert learning_rate_factor(steps - 1, steps, plan) == pytest.approx(left, abs=0.02)
 
 
 def test_the_end_of_the_rate_changes_gradually_with_the_steps() -> None:
-    rates = [final_rate(steps) for steps in range(1, 900)]
+    rates = [RECIPE.final_rate(steps) for steps in range(1, 900)]
     assert rates == sorted(rates)
     assert max(after - before for before, after in itertools.pairwise(rates)) < 0.01
 
@@ -53,9 +54,23 @@ def test_the_end_of_the_rate_changes_gradually_with_the_steps() -> None:
 def test_a_backbone_that_has_learned_already_moves_more_slowly(backbone: str, rate: float) -> None:
     def backbone_rate(starts_trained: bool) -> float:
         params = TrainingParams(backbone=backbone)
-        return recipe_for(
-            params, 100, starts_trained=starts_trained, augmentation=Augmentation()
-        ).backbone_rate
+        return plan_training(params, 100, RECIPE, starts_trained=starts_trained).backbone_rate
 
     assert backbone_rate(False) == pytest.approx(rate)
     assert backbone_rate(True) == pytest.approx(0.15 * rate)
+
+
+def test_the_card_names_every_number_of_a_training() -> None:
+    plan = plan_training(TrainingParams(), 30, Recipe(label_weight_max=2.0), starts_trained=False)
+    card = json.loads(json.dumps(plan.as_card()))
+    assert (card["epochs"], card["label_weight_max"], card["loss_weights"]) == (50, 2.0, {"box": 2.0})
+    assert card["augmentation"]["mosaic"] == 0.5
+
+
+@pytest.mark.parametrize(("learning", "tuning"), [(10, 20), (300, 60), (5000, 240)])
+def test_the_smart_tools_are_tuned_for_a_fifth_of_the_time_within_bounds(learning: int, tuning: int) -> None:
+    assert RECIPE.tuning_seconds(learning) == tuning
+
+
+def test_the_smart_tools_may_be_left_as_they_are() -> None:
+    assert Recipe(tuning_share=0, tuning_seconds_min=0).tuning_seconds(1000) == 0

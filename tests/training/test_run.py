@@ -19,22 +19,18 @@ from backend.training.inputs import Stage, TrainingInputs, TrainingPaused, Train
 from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
 from tests.learning_heads import ChoiceHead, DivergingBoxes, HungryBoxes, ScriptedBoxes, WatchingBoxes
-from tests.learning_scenes import Observer, sample, scene
+from tests.learning_scenes import QUICK, Observer, sample, scene
 
 PARAMS = TrainingParams(epochs=2, image_size=224, pretrained=False, backbone="test_resnet", batch_size=4)
 
 
 def inputs_for(tmp_path, samples, params=PARAMS, **kwargs):
-    return TrainingInputs(samples, ("red", "blue"), params, tmp_path, **kwargs)
+    return TrainingInputs(samples, ("red", "blue"), params, tmp_path, **{"recipe": QUICK, **kwargs})
 
 
 @pytest.fixture(autouse=True)
-def _small_pass(monkeypatch):
+def _one_thread():
     torch.set_num_threads(1)
-    monkeypatch.setattr("backend.training.recipe.PASS_IMAGES_MIN", 4)
-    monkeypatch.setattr("backend.training.recipe.PASS_REPEATS", 1.0)
-    # The smart tools have tests of their own; here they would cost 20 s a training.
-    monkeypatch.setattr("backend.training.run.train_prompt_head", lambda *_, **__: {"smart_tools": {}})
 
 
 def test_a_version_folder_rebuilds_the_predictor(tmp_path):
@@ -51,8 +47,7 @@ def test_a_version_folder_rebuilds_the_predictor(tmp_path):
     ]  # fmt: skip
     fractions = [told.fraction for told in observer.progress]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
-    assert observer.progress[-2].seconds_left == 20  # the tuning of the smart tools, which is left out here
-    assert card["smart_tools"] == {}
+    assert "smart_tools" not in card
     assert card["empty_share"] == 0.1  # none of four was empty, which proves little
     predictor = load_predictor(outcome.folder)
     images = [scene(9)[0], scene(8, size_wh=(40, 90))[0]]
@@ -110,14 +105,14 @@ def test_a_single_epoch_waits_for_nobody(tmp_path):
     assert "all were learned from" in outcome.card["warnings"][0]
 
 
-def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path, monkeypatch):
+def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path):
     def last_epoch_kept(folder, box_map_by_epoch):
-        inputs = inputs_for(tmp_path / folder, [sample(i) for i in range(20)], replace(PARAMS, epochs=4))
+        params, recipe = replace(PARAMS, epochs=4), replace(QUICK, early_share=0.0)
+        inputs = inputs_for(tmp_path / folder, [sample(i) for i in range(20)], params, recipe=recipe)
         heads = (ScriptedBoxes(box_map_by_epoch),)
         return train_version(inputs, Observer(), heads).card["best_epoch"]
 
     # Four objects are held out here, of which one found by luck makes a quarter.
-    monkeypatch.setattr(loop_module, "EARLY_SHARE", 0.0)
     assert last_epoch_kept("luck", [0.5, 0.7, 0.5, 0.5]) == 4
     assert last_epoch_kept("sure", [0.5, 0.9, 0.5, 0.5]) == 2
 
@@ -214,15 +209,17 @@ def test_discarding_on_stop_leaves_no_version(tmp_path):
         train_version(inputs_for(tmp_path, [sample(0)]), Observer(stop="discard"))
 
 
-def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop_module, "CHECKPOINT_SHARE", 1e9)
+def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path):
+    recipe = replace(QUICK, checkpoint_share=1e9)
     samples = [sample(i) for i in range(4)]
     params = replace(PARAMS, epochs=4)
-    whole = train_version(inputs_for(tmp_path / "a", samples, params), Observer())
+    whole = train_version(inputs_for(tmp_path / "a", samples, params, recipe=recipe), Observer())
     with pytest.raises(TrainingPaused):
-        train_version(inputs_for(tmp_path / "b", samples, params), Observer(stop="pause", stop_after=2))
+        train_version(
+            inputs_for(tmp_path / "b", samples, params, recipe=recipe), Observer(stop="pause", stop_after=2)
+        )
     observer = Observer()
-    resumed = train_version(inputs_for(tmp_path / "b", samples, params), observer)
+    resumed = train_version(inputs_for(tmp_path / "b", samples, params, recipe=recipe), observer)
     assert [r.epoch for r in observer.reports] == [3, 4]
     assert resumed.card["images_seen"] == whole.card["images_seen"]
     first, second = load_predictor(whole.folder), load_predictor(resumed.folder)
@@ -232,12 +229,12 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch
         )
 
 
-def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop_module, "CHECKPOINT_SHARE", 1e9)
+def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path):
+    recipe = replace(QUICK, checkpoint_share=1e9)
     with pytest.raises(TrainingPaused):
-        train_version(inputs_for(tmp_path, [sample(0)]), Observer(stop="pause"))
+        train_version(inputs_for(tmp_path, [sample(0)], recipe=recipe), Observer(stop="pause"))
     observer = Observer()
-    train_version(inputs_for(tmp_path, [sample(0), sample(1)]), observer)
+    train_version(inputs_for(tmp_path, [sample(0), sample(1)], recipe=recipe), observer)
     assert observer.reports[0].epoch == 1
 
 

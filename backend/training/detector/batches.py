@@ -15,7 +15,7 @@ from backend.nn.detector.heads.head import AnyHead, HeadTargets
 from backend.training.detector.images import CachedImage
 from backend.training.detector.schedule import SIZE_STEP_PX, longest_side_px
 from backend.training.detector.views import make_view
-from backend.training.recipe import Augmentation, Recipe
+from backend.training.recipe import Augmentation, Plan
 
 BUILDING_THREADS = 2
 BATCHES_AHEAD = 3
@@ -41,7 +41,7 @@ class BatchPlan:
 
 def plan_epoch(
     images: Sequence[CachedImage],
-    recipe: Recipe,
+    plan: Plan,
     *,
     epoch: int,
     seed: int,
@@ -54,7 +54,7 @@ def plan_epoch(
     sampling_weights [N]: how much more often than once an image is wanted, mean 1.
     """
     rng = np.random.default_rng((seed, epoch))
-    order = _draw(len(images), recipe.images_per_epoch, sampling_weights, rng)
+    order = _draw(len(images), plan.images_per_epoch, sampling_weights, rng)
     if not is_square:
         order = _group_by_shape(order, images, batch_size, rng)
     groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -65,14 +65,14 @@ def plan_epoch(
     rng.shuffle(groups)
     plans = []
     for number, group in enumerate(groups):
-        progress = (epoch + number / len(groups)) / recipe.epochs
-        side = recipe.image_size_px if is_square else longest_side_px(progress, recipe)
+        progress = (epoch + number / len(groups)) / plan.epochs
+        side = plan.image_size_px if is_square else longest_side_px(progress, plan)
         plans.append(
             BatchPlan(
                 indices=tuple(int(i) for i in group),
                 size_hw=(side, side) if is_square else _canvas_hw([images[i] for i in group], side),
                 seed=(seed, epoch, number),
-                allow_mosaic=progress < recipe.mosaic_until,
+                allow_mosaic=progress < plan.recipe.mosaic_until,
             )
         )
     return plans

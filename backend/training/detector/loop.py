@@ -35,17 +35,12 @@ from backend.training.detector.schedule import (
 from backend.training.detector.start_weights import weights_of
 from backend.training.inputs import EpochReport, LearningObserver, TrainingPaused
 from backend.training.judging.calibration import fit_new_map
-from backend.training.recipe import Recipe
+from backend.training.recipe import Plan
 
 logger = logging.getLogger(__name__)
 
-# Every epoch is written down, unless that took more than this share of the time (short epochs on a GPU).
-CHECKPOINT_SHARE = 0.1
 EVALUATION_FLOOR = 0.01
 EVALUATION_NMS = 0.40
-# Early epochs are judged now and then only: they are never the best.
-EARLY_SHARE = 0.4
-EARLY_EVERY = 5
 # A later epoch has learned at a lower rate, so an earlier one is preferred only where it is surely better: by
 # more than two standard errors of the difference, which for so many held-out objects is this over their root
 # (one object's fitness varies by about 0.45, and what two epochs make of it correlates by about 0.8).
@@ -101,7 +96,7 @@ class TrainingLoop:
         network: InstanceNetwork,
         labels: tuple[str, ...],
         data: LearningData,
-        recipe: Recipe,
+        plan: Plan,
         observer: LearningObserver,
         *,
         device: str,
@@ -120,21 +115,21 @@ class TrainingLoop:
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.world = world
         self._forward = world.wrap(self.network)
-        self.labels, self.data, self.recipe, self.observer = labels, data, recipe, observer
+        self.labels, self.data, self.plan, self.observer = labels, data, plan, observer
         self.device, self.use_bf16, self.seed = torch.device(device), use_bf16, seed
         self.folder, self.fingerprint = checkpoint_folder, fingerprint
         self.heads = network.architecture.heads
         taught = [image.target for image in (*data.learned, *data.held_out)]
         self.readings = {head.name: head.reading(taught, len(labels)) for head in self.heads}
-        self.optimizer = _make_optimizer(network, recipe, self.device)
-        self.state = TrainingState(batch_size=recipe.batch_size)
+        self.optimizer = _make_optimizer(network, plan, self.device)
+        self.state = TrainingState(batch_size=plan.batch_size)
         self.label_weights = torch.from_numpy(data.label_weights).to(device)
-        self.total_steps = recipe.epochs * recipe.steps_per_epoch
+        self.total_steps = plan.epochs * plan.steps_per_epoch
         self._stop: str | None = None
         self._last_save = time.monotonic()
         self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
-        self._join_epoch = round(recipe.late_join * recipe.epochs)
+        self._join_epoch = round(plan.recipe.late_join * plan.epochs)
         counts = count_labels(data.held_out, len(labels))
         self._surely_better = SURELY_BETTER / math.sqrt(_equal_count(counts[counts > 0]))
 
@@ -151,11 +146,13 @@ class TrainingLoop:
 
         Raises LossDiverged, OutOfMemory, TrainingStopped (discard) or TrainingPaused.
         """
-        patience = max(self.recipe.patience_min, round(self.recipe.patience_share * self.recipe.epochs))
+        patience = max(
+            self.plan.recipe.patience_min, round(self.plan.recipe.patience_share * self.plan.epochs)
+        )
         ended_by: str | None = None
         started = time.monotonic() - self.state.seconds
         learned = self._teaching(self.state.next_epoch - 1)
-        while self.state.next_epoch < self.recipe.epochs and ended_by is None:
+        while self.state.next_epoch < self.plan.epochs and ended_by is None:
             epoch = self.state.next_epoch
             loss = self._run_epoch(epoch)
             learned = self._teaching(epoch)
@@ -168,11 +165,11 @@ class TrainingLoop:
             if self.state.next_epoch == self._join_epoch:
                 self._ask_late_images()
             self.state.seconds = time.monotonic() - started
-            if time.monotonic() - self._last_save >= self._save_seconds / CHECKPOINT_SHARE:
+            if time.monotonic() - self._last_save >= self._save_seconds / self.plan.recipe.checkpoint_share:
                 self._save()
             self._report(epoch, loss, metrics)
             is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
-            if self.world.agree(is_stale) and self.state.next_epoch < self.recipe.epochs:
+            if self.world.agree(is_stale) and self.state.next_epoch < self.plan.epochs:
                 ended_by = "patience"
         if self.state.next_epoch < self._join_epoch:
             self._ask_late_images()
@@ -223,7 +220,7 @@ class TrainingLoop:
         weights = self.data.sampling_weights[: len(images)]
         return plan_epoch(
             images,
-            self.recipe,
+            self.plan,
             epoch=epoch,
             seed=self.seed,
             batch_size=self.state.batch_size,
@@ -237,15 +234,15 @@ class TrainingLoop:
     def _loader(self, epoch: int) -> BatchLoader:
         return BatchLoader(
             self._teaching(epoch),
-            self.recipe.augmentation,
+            self.plan.recipe.augmentation,
             len(self.labels),
             self.heads,
         )
 
     def _step(self, batch: Batch, epochs_done: float) -> float:
-        progress = epochs_done / self.recipe.epochs
+        progress = epochs_done / self.plan.epochs
         factor = learning_rate_factor(
-            round(epochs_done * self.recipe.steps_per_epoch), self.total_steps, self.recipe
+            round(epochs_done * self.plan.steps_per_epoch), self.total_steps, self.plan
         )
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * factor
@@ -256,20 +253,20 @@ class TrainingLoop:
         context = LossContext(
             size_hw=(batch.images.shape[1], batch.images.shape[2]),
             label_weights=self.label_weights,
-            trust=assignment_trust(progress, self.recipe),
+            trust=assignment_trust(progress, self.plan),
         )
         parts = self.network.losses(output, targets, context)
-        weighed = (self.recipe.loss_weight(name) * part for name, part in parts.items())
+        weighed = (self.plan.recipe.loss_weight(name) * part for name, part in parts.items())
         loss = sum(weighed, start=torch.zeros((), device=self.device))
         value = self.world.mean(float(loss.detach()))
         if not math.isfinite(value):
             raise LossDiverged(
                 f"the loss became {value} in epoch {int(epochs_done) + 1}; lower learning_rate "
-                f"({self.recipe.learning_rate:g}) and train again"
+                f"({self.plan.learning_rate:g}) and train again"
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_norm_max)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.recipe.gradient_norm_max)
         self.optimizer.step()
         self._update_average()
         self.state.step += 1
@@ -278,7 +275,7 @@ class TrainingLoop:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        decay = ema_decay(self.state.step, self.total_steps, self.recipe)
+        decay = ema_decay(self.state.step, self.total_steps, self.plan)
         averaged: list[torch.Tensor] = list(self.ema.parameters())
         current: list[torch.Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(averaged, current, 1 - decay)
@@ -295,7 +292,7 @@ class TrainingLoop:
         if self.state.batch_size == 1 or self.world.size > 1:
             raise OutOfMemory(
                 f"not enough memory to train {self.network.architecture.backbone} at "
-                f"{self.recipe.image_size_px} px even with one image at a time; choose a smaller image_size "
+                f"{self.plan.image_size_px} px even with one image at a time; choose a smaller image_size "
                 "or backbone"
             ) from exc
         self.state.batch_size //= 2
@@ -307,9 +304,9 @@ class TrainingLoop:
     def _judge(self, epoch: int, *, is_last: bool = False) -> dict[str, float]:
         if not self.data.held_out or not self.world.is_first:
             return {}
-        is_last = is_last or epoch + 1 == self.recipe.epochs
-        is_early = epoch + 1 < EARLY_SHARE * self.recipe.epochs
-        if is_early and (epoch + 1) % EARLY_EVERY and not is_last:
+        is_last = is_last or epoch + 1 == self.plan.epochs
+        is_early = epoch + 1 < self.plan.recipe.early_share * self.plan.epochs
+        if is_early and (epoch + 1) % self.plan.recipe.early_every and not is_last:
             return {}
         found = predict_images(self.ema_predictor(), self.data.held_out)
         metrics = measured(self.heads, found, self.data.held_out, len(self.labels))
@@ -339,18 +336,17 @@ class TrainingLoop:
         return Predictor(self.ema, self.labels, readings, device=str(self.device), autocast=self.use_bf16)
 
     def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
-        left = self.recipe.epochs - epoch - 1
+        left = self.plan.epochs - epoch - 1
         seconds_left = self._seconds_left(epoch + 1) if left else 0.0
         self._history.append({"epoch": epoch + 1, "loss": loss, **metrics})
         self.observer.on_epoch(
-            EpochReport(epoch + 1, self.recipe.epochs, loss, seconds_left, metrics, self.state.seconds)
+            EpochReport(epoch + 1, self.plan.epochs, loss, seconds_left, metrics, self.state.seconds)
         )
 
     def _seconds_left(self, epochs_done: int) -> float:
         """Scale the time so far by the pixels still to come: later epochs show larger views."""
         costs = [
-            longest_side_px((e + 0.5) / self.recipe.epochs, self.recipe) ** 2
-            for e in range(self.recipe.epochs)
+            longest_side_px((e + 0.5) / self.plan.epochs, self.plan) ** 2 for e in range(self.plan.epochs)
         ]
         return self.state.seconds * sum(costs[epochs_done:]) / max(sum(costs[:epochs_done]), 1)
 
@@ -417,7 +413,7 @@ def _split_plans(plans: Sequence[BatchPlan], batch_size: int) -> list[BatchPlan]
     return out
 
 
-def _make_optimizer(network: InstanceNetwork, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+def _make_optimizer(network: InstanceNetwork, plan: Plan, device: torch.device) -> torch.optim.Optimizer:
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         is_body = name.startswith("backbone.body.")
@@ -425,13 +421,13 @@ def _make_optimizer(network: InstanceNetwork, recipe: Recipe, device: torch.devi
         groups.setdefault((is_body, parameter.ndim > 1), []).append(parameter)
     settings = []
     for (is_body, decays), parameters in groups.items():
-        rate = recipe.learning_rate * (recipe.backbone_rate if is_body else 1.0)
+        rate = plan.learning_rate * (plan.backbone_rate if is_body else 1.0)
         settings.append(
             {
                 "params": parameters,
                 "lr": rate,
                 "full_rate": rate,
-                "weight_decay": recipe.weight_decay if decays else 0.0,
+                "weight_decay": plan.recipe.weight_decay if decays else 0.0,
             }
         )
-    return torch.optim.AdamW(settings, betas=recipe.betas, fused=device.type in ("cpu", "cuda"))
+    return torch.optim.AdamW(settings, betas=plan.recipe.betas, fused=device.type in ("cpu", "cuda"))

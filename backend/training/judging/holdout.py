@@ -5,53 +5,45 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 
-from backend.training.recipe import (
-    HELD_OUT_MAX_IMAGES,
-    HELD_OUT_MIN_IMAGES,
-    HELD_OUT_MIN_TASKS,
-    HELD_OUT_SHARE,
-    LATE_MIN_IMAGES,
-    LATE_SHARE,
-)
-
-_HELD_OUT_BELOW = round(HELD_OUT_SHARE * 2**256).to_bytes(32, "big")
+from backend.training.recipe import RECIPE, Recipe
 
 
-def split_by_task(task_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+def split_by_task(task_ids: Sequence[int], recipe: Recipe = RECIPE) -> tuple[list[int], list[int]]:
     """Return (training, held-out) positions in `task_ids`.
 
     Pages of one task stay together. A task's id alone decides, by a digest that puts a share of
-    HELD_OUT_SHARE of all ids on the held-out side, so a task keeps its side whatever joins or leaves the
-    project. Only where that gives fewer than HELD_OUT_MIN_TASKS, or more than HELD_OUT_MAX_IMAGES, the next
-    or the first by digest are taken. With fewer than HELD_OUT_MIN_IMAGES images none is held out.
+    held_out_share of all ids on the held-out side, so a task keeps its side whatever joins or leaves the
+    project. Only where that gives fewer than held_out_min_tasks, or more than held_out_max_images, the next
+    or the first by digest are taken. With fewer than held_out_min_images images none is held out.
     """
-    if len(task_ids) < HELD_OUT_MIN_IMAGES:
+    if len(task_ids) < recipe.held_out_min_images:
         return list(range(len(task_ids))), []
     tasks = sorted(set(task_ids), key=_digest)
-    by_digest = sum(_digest(task) < _HELD_OUT_BELOW for task in tasks)
-    wanted = min(max(by_digest, HELD_OUT_MIN_TASKS), HELD_OUT_MAX_IMAGES, len(tasks) - 1)
+    below = round(recipe.held_out_share * 2**256).to_bytes(32, "big")
+    by_digest = sum(_digest(task) < below for task in tasks)
+    wanted = min(max(by_digest, recipe.held_out_min_tasks), recipe.held_out_max_images, len(tasks) - 1)
     held_out = set(tasks[:wanted])
     training = [i for i, task in enumerate(task_ids) if task not in held_out]
     return training, [i for i, task in enumerate(task_ids) if task in held_out]
 
 
 def split_late(
-    task_ids: Sequence[int], labels_shown: Sequence[Collection[int]]
+    task_ids: Sequence[int], labels_shown: Sequence[Collection[int]], recipe: Recipe = RECIPE
 ) -> tuple[list[int], list[int]]:
     """Return (from the start, late) positions in `task_ids`, of images of which none is held back.
 
-    labels_shown: the labels drawn on each image. At most LATE_SHARE of the images join late, whole tasks by
+    labels_shown: the labels drawn on each image. At most late_share of the images join late, whole tasks by
     digest as above, and none without which a label would be shown by no image from the start. With fewer
-    than LATE_MIN_IMAGES images, or so many that some are held back, none joins late.
+    than late_min_images images, or so many that some are held back, none joins late.
     """
-    if not LATE_MIN_IMAGES <= len(task_ids) < HELD_OUT_MIN_IMAGES:
+    if not recipe.late_min_images <= len(task_ids) < recipe.held_out_min_images:
         return list(range(len(task_ids))), []
     first, late = set(range(len(task_ids))), set[int]()
     for task in sorted(set(task_ids), key=_digest):
         joining = {i for i in first if task_ids[i] == task}
         staying = first - joining
         lost = {k for i in joining for k in labels_shown[i]} - {k for i in staying for k in labels_shown[i]}
-        if not lost and len(late) + len(joining) <= round(LATE_SHARE * len(task_ids)):
+        if not lost and len(late) + len(joining) <= round(recipe.late_share * len(task_ids)):
             first, late = staying, late | joining
     return sorted(first), sorted(late)
 

@@ -44,8 +44,6 @@ from backend.training.prompts.batches import SampleStream, WeightAverage, train_
 logger = logging.getLogger(__name__)
 
 CARD_KEY = "smart_tools"
-SHARE_OF_TRAINING = 0.2
-SECONDS_MIN, SECONDS_MAX = 20.0, 240.0
 LONGEST_SIDE_PX = 640
 MEMORY_LIMIT_BYTES = 256 << 20
 BATCH_SIZE = 16
@@ -77,7 +75,7 @@ def train_prompt_head(
     """Tune the prompt network on the team's masks, write it into `folder` and return card entries.
 
     folder: the new version's, with weights and card of its detector. detector_seconds: what the training took
-    so far; the tuning takes SHARE_OF_TRAINING of it. Asked to stop or pause, it ends with what it has.
+    so far; the recipe says how long the tuning takes then. Asked to stop or pause, it ends with what it has.
     Raises TrainingStopped on "discard"; every other failure becomes a warning and an entry in the card.
     """
     try:
@@ -89,11 +87,6 @@ def train_prompt_head(
         (folder / PROMPT_WEIGHTS_FILE).unlink(missing_ok=True)
         observer.on_warning(f"the smart tools could not learn from these labels and stay general: {exc}")
         return {CARD_KEY: {"tuned": False, "why": str(exc)}}
-
-
-def seconds_for(detector_seconds: float) -> float:
-    """Return how long the tuning may take after a training of `detector_seconds`."""
-    return min(max(detector_seconds * SHARE_OF_TRAINING, SECONDS_MIN), SECONDS_MAX)
 
 
 def _tune(
@@ -110,7 +103,9 @@ def _tune(
     detector = load_predictor(folder, inputs.device) if held_out else None
     judged = _judging_set(held_out, detector) if detector is not None else []
     before = _judge(PromptSegmenter(network), detector, judged)
-    average = _fit(network, _endless(pool, rng), rng, observer, seconds_for(detector_seconds))
+    average = _fit(
+        network, _endless(pool, rng), rng, observer, inputs.recipe.tuning_seconds(detector_seconds)
+    )
     save_weights(average.values, folder / PROMPT_WEIGHTS_FILE)
     after = _judge(PromptSegmenter(load_network(folder / PROMPT_WEIGHTS_FILE)), detector, judged)
     entries: dict[str, Any] = {
@@ -141,7 +136,7 @@ def _start_weights(inputs: TrainingInputs) -> Path:
 
 def _load_images(inputs: TrainingInputs, rng: Rng) -> tuple[list[CachedImage], list[CachedImage]]:
     """Return training and held-out images, as many as memory allows, chosen by chance."""
-    training, held_out = split_by_task([sample.task_id for sample in inputs.samples])
+    training, held_out = split_by_task([sample.task_id for sample in inputs.samples], inputs.recipe)
     loaded: list[list[CachedImage]] = []
     for positions, limit_bytes in ((training, MEMORY_LIMIT_BYTES), (held_out, MEMORY_LIMIT_BYTES // 8)):
         images: list[CachedImage] = []

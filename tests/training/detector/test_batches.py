@@ -4,19 +4,19 @@ from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.masks.head import MASKS
 from backend.training.detector.batches import BatchLoader, build_batch, plan_epoch, sampling_weights
 from backend.training.detector.images import CachedImage
-from backend.training.recipe import Augmentation, Recipe
+from backend.training.recipe import Augmentation, Plan, Recipe
 from tests.learning_scenes import scene
 
 AUGMENTATION = Augmentation()
 IMAGES = [CachedImage(*scene(i)) for i in range(4)]
-RECIPE = Recipe(10, 2, 8, 0.002, 1.0, 96, AUGMENTATION)
+PLAN = Plan(Recipe(), 10, 2, 8, 0.002, 1.0, 96, 0.4)
 HEADS = (BOXES, MASKS)
 
 
 def plans(epoch=0, images=IMAGES, **kwargs):
     settings = {"seed": 1, "batch_size": 2, "is_square": False, **kwargs}
     weights = sampling_weights(images, 2)
-    return plan_epoch(images, RECIPE, epoch=epoch, sampling_weights=weights, **settings)
+    return plan_epoch(images, PLAN, epoch=epoch, sampling_weights=weights, **settings)
 
 
 def test_an_epoch_is_the_same_again_and_another_is_not():

@@ -23,7 +23,8 @@ from backend.training.prompts.annotators import (
 )
 from backend.training.prompts.batches import SampleStream, WeightAverage, train_step
 from backend.training.prompts.loss import expected_overlap
-from backend.training.prompts.tuning import SECONDS_MAX, SECONDS_MIN, seconds_for, train_prompt_head
+from backend.training.prompts.tuning import train_prompt_head
+from backend.training.recipe import RECIPE
 
 
 def blob(seed: int = 0) -> MaskedObject:
@@ -58,7 +59,7 @@ class Observer:
 
 
 def staged(observer: Observer) -> StagedObserver:
-    return StagedObserver(observer, seconds_for)
+    return StagedObserver(observer, RECIPE.tuning_seconds)
 
 
 def inputs(folder: Path, count: int = 4, *, with_masks: bool = True, fails: bool = False) -> TrainingInputs:
@@ -76,12 +77,6 @@ def inputs(folder: Path, count: int = 4, *, with_masks: bool = True, fails: bool
         truth = TrainingTarget(ImageSize(120, 90), box, np.zeros(1, np.int64), (mask,))
         samples.append(TrainingSample(k, load, truth))
     return TrainingInputs(samples, ("Cat",), TrainingParams(pretrained=False), folder / "work")
-
-
-def test_the_tuning_takes_a_bounded_share_of_the_training():
-    assert seconds_for(0) == SECONDS_MIN
-    assert seconds_for(1000) == pytest.approx(200)
-    assert seconds_for(1e6) == SECONDS_MAX
 
 
 def test_asked_to_stop_it_ends_with_what_it_has(tmp_path):
