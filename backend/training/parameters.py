@@ -107,7 +107,7 @@ class TrainingParams:
     enable_detection: bool = parameter(
         True,
         "Detection head",
-        "Learn boxes: of rectangles, ellipses and polygons, and around painted areas.",
+        "Learn boxes, and so single objects. Off: painted areas are found as a whole, rectangles not at all.",
         "model",
     )
     enable_segmentation: bool = parameter(

@@ -13,7 +13,7 @@ from backend.core.geometry.instances import Detections, FloatArray, ImageSize, M
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
-from backend.core.regions.kind import LABELS_SUFFIX, FoundObject
+from backend.core.regions.kind import LABELS_SUFFIX, FoundObject, Teaches
 
 ID_LENGTH = 10
 ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -41,12 +41,15 @@ def detections_to_results(
 
     labels: the predictor's, in the order of label_indices; one that no tag has any more is passed over.
     thresholds: lowest score by name of the control tag, one for each tag of the image. Tags that are not
-    learned get nothing; tags of a kind that needs a mask only get objects that have one. Where a tag takes
-    several labels for one region, detections of one object are one region, with the best one's score.
+    learned get nothing; tags of a kind that needs a mask only get objects that have one, and tags of a kind
+    that teaches boxes alone only get boxes that were learned. Where a tag takes several labels for one
+    region, detections of one object are one region, with the best one's score.
     """
     names = [labels[index] for index in detections.label_indices.tolist()]
     wanted: dict[int, list[tuple[ControlTag, list[str]]]] = {}
     for control in config.controls_for_image(page.image_tag):
+        if control.kind.teaches is Teaches.BOX and not detections.has_boxes:
+            continue
         for index, its_labels in _regions_of_tag(control, detections, names, thresholds):
             wanted.setdefault(index, []).append((control, its_labels))
     results: list[Json] = []

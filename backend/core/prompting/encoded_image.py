@@ -17,7 +17,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 
 _CHECKSUM_BYTES = 4
 _LENGTH_BYTES = 4
-_FORMAT = 3
+_FORMAT = 4
 """Raised with every change of the layout: what an older program wrote is prepared again."""
 
 
@@ -115,7 +115,7 @@ def _read_detections(reader: _Reader, size: ImageSize, described: dict[str, Any]
     scores = reader.take("<f4", (count,))
     labels = reader.take("<i8", (count,))
     masks = tuple(None if window is None else reader.mask(*window) for window in described["mask_windows"])
-    return Detections(size, boxes, scores, labels, masks, described["image_score"])
+    return Detections(size, boxes, scores, labels, masks, described["image_score"], described["has_boxes"])
 
 
 def _read_maps(reader: _Reader, described: dict[str, Any]) -> MaskMaps:
@@ -135,4 +135,8 @@ def _describe(detections: Detections) -> dict[str, object]:
     windows = [
         None if mask is None else [mask.left_px, mask.top_px, *mask.bits.shape] for mask in detections.masks
     ]
-    return {"mask_windows": windows, "image_score": float(detections.image_score)}
+    return {
+        "mask_windows": windows,
+        "image_score": float(detections.image_score),
+        "has_boxes": detections.has_boxes,
+    }

@@ -133,6 +133,12 @@ class VersionCard:
         """Tell whether outlines were to be learned too, not only boxes."""
         return bool(self.params.get("enable_segmentation", True))
 
+    @property
+    def learned_boxes(self) -> bool:
+        """Tell whether it finds objects with boxes, and not painted areas; the first release always did."""
+        heads = self.facts.get("architecture", {}).get("heads")
+        return heads is None or "boxes" in heads
+
     def as_json(self) -> Json:
         """Return the object that `from_json` reads; what is not known of a version is left out."""
         content: Json = {

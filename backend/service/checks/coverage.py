@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig, OtherTag
+from backend.core.regions.kind import Teaches
 from backend.core.versions.card import VersionCard
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
 
@@ -14,12 +15,13 @@ def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[C
 
     card: of the version that serves; None before any training.
     """
-    yield _controls(config, has_masks=card is None or card.learned_masks)
+    has_masks, has_boxes = (True, True) if card is None else (card.learned_masks, card.learned_boxes)
+    yield _controls(config, has_masks=has_masks, has_boxes=has_boxes)
     yield _untrained(config) if card is None else _labels(config, card)
 
 
-def _controls(config: LabelConfig, *, has_masks: bool) -> Check:
-    items = [_control_item(control, config, has_masks) for control in config.controls]
+def _controls(config: LabelConfig, *, has_masks: bool, has_boxes: bool) -> Check:
+    items = [_control_item(control, config, has_masks, has_boxes) for control in config.controls]
     covered = sum(item.state == OK for item in items)
     items += [_other_item(tag, config) for tag in config.others]
     found = f"{covered} of {len(items)} control tags are predicted."
@@ -32,7 +34,7 @@ def _controls(config: LabelConfig, *, has_masks: bool) -> Check:
     return Check("controls", "Control tags", FAILED, found, fix, items=tuple(items))
 
 
-def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool) -> Item:
+def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has_boxes: bool) -> Item:
     name = f"{control.name} ({control.kind.name})"
     if not control.kind.is_learned:
         return _prompt_item(name, control, config)
@@ -42,6 +44,9 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool) -> 
         return Item(name, SKIPPED, "it has no labels: give it some, or a <Labels> beside it")
     if control.kind.needs_mask and not has_masks:
         why = "the model that serves has no segmentation head: switch it on under Model Options and train"
+        return Item(name, WARNING, why)
+    if control.kind.teaches is Teaches.BOX and not has_boxes:
+        why = "the model that serves finds areas, no boxes: switch the detection head on and train"
         return Item(name, WARNING, why)
     threshold = control.score_threshold
     tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.service.ports import JobRecord
-from backend.service.versions.metric_names import metric_title
+from backend.service.versions.metric_names import main_metric, metric_title
 
 _GOOD_FROM = 0.7
 _USABLE_FROM = 0.4
@@ -37,7 +37,7 @@ def _predicted(record: JobRecord, word: str) -> str:
 def _quality(record: JobRecord) -> str:
     metrics: dict[str, Any] = record.details.get("metrics") or {}
     numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
-    main = next((name for name in numbers if "map50" in name.lower()), None)
+    main = main_metric(numbers)
     if main is None:
         return "Trained; there were too few images to hold some out and measure on."
     value = numbers[main]

@@ -12,6 +12,7 @@ from backend.core.labelstudio.label_config import parse_label_config
 from backend.nn.detector.backbone_catalog import validate_backbone
 from backend.service.jobs import jobs
 from backend.service.jobs.requests import JobRequests
+from backend.service.learning.heads import check_teaches
 from backend.service.learning.start import start_card
 from backend.service.ports import Json, VersionStore
 from backend.service.projects.parameters import training_params
@@ -106,6 +107,6 @@ class TrainingRequests:
         resolved, _ = training_params(self.projects, key, params)
         validate_backbone(resolved.backbone)
         if label_config is not None:
-            parse_label_config(label_config)
+            check_teaches(parse_label_config(label_config), resolved)
         if resolved.start_from not in (SCRATCH, CURRENT):
             start_card(self.store, key, resolved)

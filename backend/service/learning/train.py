@@ -27,6 +27,7 @@ from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
+from backend.service.learning.heads import check_teaches, without_boxes
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
 from backend.service.learning.samples import Gathered, gather_samples, labels_digest
 from backend.service.learning.start import resolve_start, start_folder
@@ -100,6 +101,7 @@ class Trainings:
         params = resolve_start(self.models, key, params)
         tasks, xml = self._tasks_and_config(job, request)
         config = parse_label_config(xml)
+        check_teaches(config, params)
         origins = threshold_origins(origins, config)
         job.details["params"] = {
             name: {"value": value, "origin": origins[name]} for name, value in params.as_dict().items()
@@ -123,6 +125,9 @@ class Trainings:
         job.report(at_once=True)
         if not gathered.samples:
             raise NotEnoughData(_nothing_to_learn(gathered, len(tasks)))
+        left_out = without_boxes(config, params, gathered.samples)
+        if left_out is not None:
+            job.warn(left_out)
         workdir = self.learning.work_dir / job.job_id
         workdir.mkdir(parents=True, exist_ok=True)
         if self.learning.checkpoints is not None:

@@ -74,7 +74,7 @@ def decide_activation(
         return Decision(True, "the project always takes the newest version")
     try:
         card = models.store.card(key, current)
-        obstacle = _obstacle(card, labels, config)
+        obstacle = _obstacle(card, labels, config, params)
         if obstacle is not None:
             return Decision(True, f"it serves without comparison: {obstacle}")
         common = set(card.held_out_tasks) & set(held_out_tasks(samples))
@@ -122,11 +122,15 @@ def _pair(champion: Any, challenger: Any) -> F1Pair:
     return F1Pair(round(float(champion), 4), round(float(challenger), 4))
 
 
-def _obstacle(card: VersionCard, labels: Sequence[str], config: LabelConfig) -> str | None:
+def _obstacle(
+    card: VersionCard, labels: Sequence[str], config: LabelConfig, params: TrainingParams
+) -> str | None:
     if set(card.labels) != set(labels):
         return "the labels have changed"
     if card.label_config is None or _tags(parse_label_config(card.label_config)) != _tags(config):
         return "the control tags have changed"
+    if card.learned_boxes != params.enable_detection:
+        return "one finds objects and the other painted areas"
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.core.versions.card import F1Pair, VersionCard
 from backend.service.ports import Json
-from backend.service.versions.metric_names import metric_title
+from backend.service.versions.metric_names import is_comparable, metric_title
 
 SAME_IMAGES = "F1 on the same images"
 _LATER_IS_WORSE_BELOW = -0.005
@@ -147,6 +147,6 @@ def _sentence(before: VersionCard, after: VersionCard, metrics: Sequence[MetricD
 
 
 def _first_shared(metrics: Sequence[MetricDifference]) -> MetricDifference | None:
-    """Return the first average precision that both versions have."""
-    shared = (entry for entry in metrics if entry.difference is not None and "map" in entry.name.lower())
+    """Return the first metric of the whole that both versions have."""
+    shared = (entry for entry in metrics if entry.difference is not None and is_comparable(entry.name))
     return next(shared, None)

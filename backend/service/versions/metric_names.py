@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _TITLES = {
     "box_map50": "box mAP50",
     "box_map": "box mAP",
     "mask_map50": "mask mAP50",
     "mask_map": "mask mAP",
+    "area_iou": "area IoU",
 }
 
 
 def metric_title(name: str) -> str:
     """Return the name of a metric as it is written in a sentence."""
     return _TITLES.get(name, name.replace("_", " "))
+
+
+def main_metric(names: Iterable[str]) -> str | None:
+    """Return the metric by which a version is called good or poor; None where it has none."""
+    return next((name for name in names if "map50" in name.lower() or name == "area_iou"), None)
+
+
+def is_comparable(name: str) -> bool:
+    """Tell whether a metric says how good a version is as a whole."""
+    return "map" in name.lower() or name == "area_iou"

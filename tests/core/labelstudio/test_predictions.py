@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,11 @@ def test_without_mask_only_boxes_and_ellipses_are_made():
         "ellipselabels": ["Cat"],
     }
     assert found["ell"]["value"] == ellipse
+
+
+def test_where_no_boxes_were_learned_rectangles_get_nothing():
+    areas = replace(ONE, has_boxes=False)
+    assert [r["from_name"] for r in results(areas)] == ["ell", "poly", "brush"]
 
 
 def test_plain_tags_give_two_results_of_one_id():

@@ -25,6 +25,7 @@ def found(*masks: MaskPatch | None) -> Detections:
         np.arange(count),
         masks,
         image_score=0.25,
+        has_boxes=False,
     )
 
 
@@ -51,6 +52,7 @@ def test_there_and_back(detections):
         assert got is None
         return
     assert got.size == SIZE and got.image_score == detections.image_score
+    assert got.has_boxes is detections.has_boxes is False
     for name in ("boxes_xyxy_px", "scores", "label_indices"):
         before, after = getattr(detections, name), getattr(got, name)
         assert np.array_equal(before, after) and after.dtype == before.dtype

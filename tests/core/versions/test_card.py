@@ -109,3 +109,17 @@ def test_a_metric_that_is_no_number_was_not_measured():
 def test_a_damaged_card_is_refused_by_name(content):
     with pytest.raises(VersionError, match=r"card\.json"):
         parse_card(content)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "learned_boxes"),
+    [
+        ({"has_masks": True}, True),
+        ({"heads": ["boxes", "masks"]}, True),
+        ({"heads": ["areas"]}, False),
+        ({}, True),
+    ],
+    ids=["first-release", "objects", "areas", "nothing-said"],
+)
+def test_a_card_tells_whether_boxes_were_learned(architecture, learned_boxes):
+    assert VersionCard.from_json({"architecture": architecture}).learned_boxes is learned_boxes

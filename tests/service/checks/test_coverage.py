@@ -74,6 +74,13 @@ def test_without_segmentation_head_there_are_no_painted_areas():
     assert items["box (rectangle)"].state == "ok"
 
 
+def test_without_detection_head_there_are_no_rectangles():
+    _, _, items = items_of(card(architecture={"heads": ["areas"]}))
+    assert items["box (rectangle)"].state == "warning"
+    assert "detection head" in items["box (rectangle)"].why
+    assert items["paint (brush)"].state == "ok"
+
+
 def test_a_label_nobody_has_drawn_is_a_warning():
     _, labels, items = items_of(card(labels=["Cat", "Dog", "Fur"], counts={"regions_by_label": {"Dog": 0}}))
     assert items["Dog"].state == "warning" and "no object" in items["Dog"].why

@@ -127,3 +127,9 @@ def test_a_clear_loss_waits():
 
 def test_nothing_drawn_and_nothing_found_is_no_loss():
     assert judge(counts(0, 0, 0), counts(0, 0, 0), ["Cat"], "v1").activate
+
+
+def test_areas_and_objects_are_not_compared(services, tmp_path):
+    add_champion(services, architecture={"heads": ["areas"]})
+    decision = decide(services, tmp_path)
+    assert decision.activate and "painted areas" in decision.reason

@@ -24,6 +24,7 @@ const METRICS = {
   box_map: ["Boxes, mAP", "How well boxes are found and how tightly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
   mask_map50: ["Areas, mAP50", "How well painted areas and outlines are found, overlapping by half; 1 is perfect"],
   mask_map: ["Areas, mAP", "How well areas are found and how exactly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
+  area_iou: ["Areas, IoU", "How much of what is painted and what is found they share, as a mean over labels; 1 is perfect"],
   precision: ["Right of what is found", "Precision: share of the regions found that are right, at the confidence threshold"],
   recall: ["Found of what is there", "Recall: share of the drawn objects that are found, at the confidence threshold"],
   f1: ["F1", "Balance of precision and recall; 1 is perfect"],
@@ -33,7 +34,7 @@ const METRICS = {
 
 /** Metrics of a card in the order people ask for them. */
 export function metricEntries(metrics) {
-  const order = ["box_map50", "mask_map50", "recall", "precision", "box_map", "mask_map"];
+  const order = ["box_map50", "mask_map50", "area_iou", "recall", "precision", "box_map", "mask_map"];
   const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
   return Object.entries(metrics ?? {}).filter(([, value]) => typeof value === "number").sort(([a], [b]) => rank(a) - rank(b));
 }
