@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
+from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.results import Region, read_regions
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
@@ -51,12 +51,14 @@ class AnnotatedTask:
     """The annotation of a task that teaches, by page.
 
     unusable: regions left out, by reason. unlearned: those of them that are sound but for their labels.
+    is_disputed: the newest annotations of its annotators differ in labels, or in how often they drew one.
     """
 
     annotation_id: int | str | None
     pages: tuple[AnnotatedPage, ...]
     unusable: Counter[str]
     unlearned: tuple[Region, ...] = ()
+    is_disputed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,25 +67,6 @@ class PageTarget:
 
     target: TrainingTarget
     unusable: Counter[str]
-
-
-def choose_annotation(task: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the newest annotation of a task that was not cancelled and has a list of results, or None.
-
-    Newest by `updated_at`, else `created_at`, then by id. `ground_truth` says nothing: Label Studio sets it
-    on every imported annotation.
-    """
-    annotations = task.get("annotations")
-    if not isinstance(annotations, list):
-        return None
-    usable = [
-        annotation
-        for annotation in annotations
-        if isinstance(annotation, Mapping)
-        and not annotation.get("was_cancelled")
-        and isinstance(annotation.get("result"), list)
-    ]
-    return max(usable, key=_age_key, default=None)
 
 
 def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTask | None:
@@ -116,7 +99,17 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
         pages=tuple(AnnotatedPage(p, tuple(by_page[p.image_tag, p.item_index or 0])) for p in pages),
         unusable=unusable,
         unlearned=tuple(unlearned),
+        is_disputed=_is_disputed(task, config),
     )
+
+
+def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
+    newest = newest_of_each_annotator(task)
+    if len(newest) < 2:
+        return False
+    drawn = (join_twins(read_regions(annotation["result"], config).regions) for annotation in newest)
+    counts = [Counter(label for region in regions for label in region.labels) for regions in drawn]
+    return any(count != counts[0] for count in counts)
 
 
 def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size: ImageSize) -> PageTarget:
@@ -153,20 +146,3 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
         region_ids=tuple(region_ids),
     )
     return PageTarget(target, unusable)
-
-
-def _age_key(annotation: Mapping[str, Any]) -> tuple[datetime, int]:
-    moments = (_parse_time(annotation.get(key)) for key in ("updated_at", "created_at"))
-    moment = next((m for m in moments if m is not None), datetime.min.replace(tzinfo=timezone.utc))
-    number = annotation.get("id")
-    return moment, number if isinstance(number, int) else -1
-
-
-def _parse_time(text: Any) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -12,6 +12,8 @@ _SHOWN_DETAILS = (
     "warnings",
     "counts",
     "unusable",
+    "disputed_tasks",
+    "disputed_tasks_count",
     "metrics",
     "curve",
     "activated",

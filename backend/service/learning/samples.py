@@ -48,11 +48,15 @@ _NAMED_TASKS = 20
 
 @dataclass
 class Gathered:
-    """What came together: samples, how much of what, and what could not be used, by reason."""
+    """What came together: samples, how much of what, and what could not be used, by reason.
+
+    disputed_tasks: ids of those on which annotators disagree.
+    """
 
     samples: list[TrainingSample] = field(default_factory=list)
     unusable: Counter[str] = field(default_factory=Counter)
     counts: LearnedCounts = field(default_factory=LearnedCounts)
+    disputed_tasks: list[int] = field(default_factory=list)
 
 
 def labels_digest(tasks: Sequence[Any], xml: str) -> str:
@@ -140,6 +144,8 @@ def _candidates(
         gathered.unusable.update(annotated.unusable)
         given_id = task_id_of(task)
         task_id = position if given_id is None else given_id
+        if annotated.is_disputed:
+            gathered.disputed_tasks.append(task_id)
         access = connections.image_access(key, given_id)
         found.extend(_Candidate(task_id, page, access) for page in annotated.pages)
     return found

@@ -50,6 +50,7 @@ from backend.training.inputs import (
 
 logger = logging.getLogger(__name__)
 
+MOST_DISPUTED_NAMED = 50
 COPY_WITHIN_S = 8.0  # of the 20 s in which a worker that is told to leave has to be gone
 
 Train = Callable[[TrainingInputs, TrainingObserver], TrainingOutcome]
@@ -122,6 +123,8 @@ class Trainings:
         gathered = gather_samples(self.images, self.connections, job, key, config, tasks, params)
         job.details["counts"] = gathered.counts.as_json()
         job.details["unusable"] = dict(gathered.unusable)
+        job.details["disputed_tasks"] = gathered.disputed_tasks[:MOST_DISPUTED_NAMED]
+        job.details["disputed_tasks_count"] = len(gathered.disputed_tasks)
         job.report(at_once=True)
         if not gathered.samples:
             raise NotEnoughData(_nothing_to_learn(gathered, len(tasks)))

@@ -80,6 +80,8 @@ class JobState(Answer):
     warnings: list[str] = Field([], description="What the user should know.")
     counts: Json = Field({}, description="What was learned from.")
     unusable: Json = Field({}, description="What could not be learned from, by reason.")
+    disputed_tasks: list[int] = Field([], description="The first tasks on which annotators disagree.")
+    disputed_tasks_count: int = 0
     metrics: Json = Field({}, description="Scores on held-out images.")
     curve: list[Json] = Field([], description="Loss and scores by epoch.")
     activated: bool = False

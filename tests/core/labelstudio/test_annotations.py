@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.annotations import annotated_task, build_target, choose_annotation
+from backend.core.labelstudio.annotations import annotated_task, build_target
+from backend.core.labelstudio.annotators import choose_annotation
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import encode_brush_rle
 from backend.errors import AnnotationError

@@ -159,6 +159,17 @@ def test_what_cannot_be_used_is_counted_by_reason(services):
     }
 
 
+def test_tasks_on_which_annotators_disagree_are_counted_and_named(services):
+    task = annotated(2, rectangle())
+    task["annotations"][0]["completed_by"] = 1
+    task["annotations"].append({"id": 99, "completed_by": 2, "result": []})
+    job = queued(services, [annotated(1, rectangle()), task])
+    services.run(job)
+    details = services.queue.record(job.job_id).details
+    assert (details["disputed_tasks"], details["disputed_tasks_count"]) == ([2], 1)
+    assert details["counts"]["regions"] == 2
+
+
 def test_nothing_to_learn_from_says_why(services):
     job = queued(services, [annotated(99, rectangle())])
     with pytest.raises(NotEnoughData, match="image_not_found: 1"):

@@ -4,6 +4,7 @@ import { api } from "../state/api.js";
 import { trainingChart } from "./charts.js";
 import { byId, fill, h, toast } from "../page/dom.js";
 import { duration, figure, plural } from "../page/format.js";
+import { loadTask } from "../lists/task_strip.js";
 import { store, subscribe } from "../state/store.js";
 
 const SHOW_ENDED_S = 86_400;
@@ -76,7 +77,7 @@ function trainingParts(job) {
   } else parts.push(h("p", {}, job.summary ?? `Training ${job.status}.`));
   if (curve.length) parts.push(trainingChart(curve, epochs || curve.length));
   for (const warning of job.details.warnings ?? []) parts.push(h("p", { class: "warning" }, warning));
-  parts.push(unusable(job.details.unusable));
+  parts.push(unusable(job.details.unusable), disputed(job.details));
   if (job.is_active) parts.push(stopRow(job, true));
   parts.push(logPart(job));
   return parts;
@@ -113,6 +114,17 @@ function unusable(reasons) {
   return h("details", { dataset: { part: "unusable" } },
     h("summary", { "data-name": "unusable" }, leftOut ? `${plural(leftOut, "region")} could not be used` : "Odd labels were used"),
     h("ul", {}, ...entries.map(([reason, number]) => h("li", {}, `${number} × ${reason}`))));
+}
+
+/** Tasks that annotators labelled differently, each a button that opens it. */
+function disputed({ disputed_tasks: tasks = [], disputed_tasks_count: number = 0 }) {
+  if (!number) return null;
+  return h("details", { dataset: { part: "disputed" } },
+    h("summary", { "data-name": "disputed" }, `Annotators disagree on ${plural(number, "task")}`),
+    h("p", {}, "The newest drawing counts. Open a task to decide, and delete the annotation that is wrong."),
+    h("div", { class: "row wrap" }, ...tasks.map((id) =>
+      h("button", { type: "button", class: "quiet", "data-name": `disputed-${id}`, onclick: () => loadTask(id) }, `Task ${id}`))),
+    number > tasks.length ? h("p", {}, `and ${number - tasks.length} more`) : null);
 }
 
 /** The log, read when it is opened and again while the job runs and it stays open. */

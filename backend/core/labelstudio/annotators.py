@@ -1,0 +1,77 @@
+"""Which annotation of a task counts, where several people or one person several times annotated it.
+
+Of each annotator the newest annotation counts, and of those the newest that draws something. One without a
+drawing says "nothing is here" to its own annotator's older ones; it takes nobody else's drawing away, and
+counts only where none of them draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from backend.core.regions.kinds import OTHER_TYPES, kind_of_value
+
+Annotation = Mapping[str, Any]
+
+
+def choose_annotation(task: Mapping[str, Any]) -> Annotation | None:
+    """Return the annotation of a task that counts; None where none was made, or all were cancelled."""
+    newest = newest_of_each_annotator(task)
+    drawn = tuple(annotation for annotation in newest if _draws(annotation))
+    counting = drawn or newest
+    return counting[-1] if counting else None
+
+
+def newest_of_each_annotator(task: Mapping[str, Any]) -> tuple[Annotation, ...]:
+    """Return the newest annotation of each annotator that was not cancelled and has a list of results.
+
+    Ordered from old to new: by `updated_at`, else `created_at`, then by id. Those that do not say who made
+    them (`completed_by`) count as one annotator's. `ground_truth` says nothing: Label Studio sets it on every
+    imported annotation.
+    """
+    annotations = task.get("annotations")
+    if not isinstance(annotations, list):
+        return ()
+    usable = [
+        annotation
+        for annotation in annotations
+        if isinstance(annotation, Mapping)
+        and not annotation.get("was_cancelled")
+        and isinstance(annotation.get("result"), list)
+    ]
+    newest = {_annotator(annotation): annotation for annotation in sorted(usable, key=_age_key)}
+    return tuple(sorted(newest.values(), key=_age_key))
+
+
+def _annotator(annotation: Annotation) -> str:
+    """Return who made it: Label Studio writes the user's id, or the user as an object."""
+    user = annotation.get("completed_by")
+    return str(user.get("id") or user.get("email")) if isinstance(user, Mapping) else str(user)
+
+
+def _draws(annotation: Annotation) -> bool:
+    results: Sequence[Any] = annotation["result"]
+    return any(
+        kind_of_value(result.get("value")) is not None or str(result.get("type")).lower() in OTHER_TYPES
+        for result in results
+        if isinstance(result, Mapping)
+    )
+
+
+def _age_key(annotation: Annotation) -> tuple[datetime, int]:
+    moments = (_parse_time(annotation.get(key)) for key in ("updated_at", "created_at"))
+    moment = next((m for m in moments if m is not None), datetime.min.replace(tzinfo=timezone.utc))
+    number = annotation.get("id")
+    return moment, number if isinstance(number, int) else -1
+
+
+def _parse_time(text: Any) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
