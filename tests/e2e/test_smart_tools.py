@@ -17,8 +17,8 @@ import pytest
 from demo.pictures import Mask, draw_pictures, iou
 from harness.label_studio_server import LabelStudio
 from harness.service_process import ServiceProcess
+from harness.smart_editor import Point, SmartEditor
 from tests.e2e.projects import region_to_mask
-from tests.e2e.smart_editor import Point, SmartEditor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
