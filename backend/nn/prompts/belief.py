@@ -14,8 +14,6 @@ from backend.core.geometry.instances import BoolArray, FloatArray
 from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.windows import ByteArray, Window, move_field
 
-ROUNDNESS = 1.0
-"""Log-odds by which, before any training, the middle of a rough shape is ahead of its rim."""
 HINT_LOG_ODDS = 2.0
 """How much the detector's instance counts beside the network's own log-odds."""
 
@@ -53,12 +51,12 @@ class Freedom:
     spread_log_odds: float
 
 
-UNTRAINED_FREEDOM = Freedom(kept_far_away=0.9, reach_share=0.35, press_log_odds=3.0, spread_log_odds=0.0)
-"""Before any training every click finds large errors."""
+UNTRAINED_FREEDOM = Freedom(kept_far_away=0.5, reach_share=0.6, press_log_odds=0.0, spread_log_odds=0.0)
+"""Before any training: the network itself knows what a click changes; what is far away is held a little."""
 FIRST_CLICKS = 4
 """So many clicks say which of the things a trained detector knows is meant; later ones mend what is left."""
-FIRST_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=4.0, spread_log_odds=1.5)
-LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=3.0, spread_log_odds=1.5)
+FIRST_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=2.0, spread_log_odds=1.0)
+LATER_FREEDOM = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=1.5, spread_log_odds=1.0)
 
 
 def freedom_of(click_count: int, *, is_trained: bool) -> Freedom:
@@ -81,7 +79,7 @@ def most_agreed(beliefs: Sequence[Belief]) -> Belief:
     """Return the belief that the others confirm: what is seen at several scales is rather the object.
 
     beliefs: at least one; the first one's window holds all others. The network's estimate of its overlap
-    alone was measured to choose worse: on photographs it trusts a part, or the ground, as much as the object.
+    alone was measured to choose worse: it trusts a part, or the ground, nearly as much as the object.
     """
     if len(beliefs) == 1:
         return beliefs[0]
@@ -192,19 +190,6 @@ def _nearness(place_xy: FloatArray, reach: float, side: int) -> npt.NDArray[np.f
     cells = np.arange(side) + 0.5
     x, y = place_xy
     return np.exp(-((cells[None, :] - x) ** 2 + (cells[:, None] - y) ** 2) / (2 * reach**2))
-
-
-def rounded(belief: Belief, outline_px: FloatArray) -> Belief:
-    """Return a belief that expects less in the corners of a rough shape than in its middle.
-
-    Objects seldom fill a box to its corners; a network that knows no better than the box answers the box.
-    """
-    low, high = outline_px.min(axis=0), outline_px.max(axis=0)
-    centres = (np.arange(belief.field.shape[0]) + 0.5) * belief.window.side_px / belief.field.shape[0]
-    half = np.maximum((high - low) / 2, 0.5)
-    across = (centres + belief.window.left_px - (low[0] + high[0]) / 2) / half[0]
-    down = (centres + belief.window.top_px - (low[1] + high[1]) / 2) / half[1]
-    return _shifted(belief, ROUNDNESS * (1.0 - across[None, :] ** 2 - down[:, None] ** 2))
 
 
 def _shifted(belief: Belief, log_odds: npt.NDArray[np.floating[Any]]) -> Belief:

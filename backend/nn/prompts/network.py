@@ -1,7 +1,8 @@
 """The network behind the smart tools: a window of the image and drawn prompts in, a mask out.
 
-The prompts enter with the pixels (early fusion), and once more as questions about the features: how
-alike is each place to what the annotator clicked, boxed, or already had?
+A U-Net whose encoder has seen ImageNet. The prompts join the features at stride 4 (as in RITM's Conv1S, arXiv
+2102.06583, one stage later, so that the first stages need no gradient), again before the finest mask, and as
+questions about the features: how alike is each place to what the annotator clicked, boxed, or already had?
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-IMAGE_CHANNELS = 3
+from backend.nn.prompts.encoder import ImageEncoder
+
 PROMPT_CHANNELS = 5
 """Drawn prompts: positive clicks, negative clicks, rough shape, mask so far, detector's view."""
+NET_SIDE = 256
+"""Side of the windows that prompts are answered from."""
+STRIDE = 32
+"""A window's side is a multiple of this."""
 _LIKENESS_CHANNELS = 6
+_PROMPT_WIDTH = 24
+_WIDTH_16, _WIDTH_8, _WIDTH_4, _WIDTH_2 = 128, 80, 48, 16
 
 
 @dataclass(frozen=True)
@@ -26,9 +34,9 @@ class PromptOutput:
     overlap_logits: Tensor
 
 
-def _conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -47,7 +55,7 @@ class _Residual(nn.Module):
 
 
 class _Mixing(nn.Module):
-    """Self-attention over all cells of the coarsest grid: a part finds the rest of its object."""
+    """Self-attention over all cells of a coarse grid: a part finds the rest of its object."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -72,39 +80,57 @@ class _Mixing(nn.Module):
 
 
 class PromptNetwork(nn.Module):
-    """A small U-Net with likeness maps; about two million weights, any window side divisible by 16."""
+    """An image encoder, a stem for the prompts and a light decoder; about three million weights."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 96, 160)) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        w2, w4, w8, w16 = widths
-        self.widths = widths
-        self.stem = nn.Sequential(_conv(IMAGE_CHANNELS + PROMPT_CHANNELS, w2, stride=2), _Residual(w2))
-        self.down4 = nn.Sequential(_conv(w2, w4, stride=2), _Residual(w4))
-        self.fuse4 = nn.Sequential(_conv(w4 + _LIKENESS_CHANNELS, w4), _Residual(w4))
-        self.down8 = nn.Sequential(_conv(w4, w8, stride=2), _Residual(w8))
-        self.fuse8 = nn.Sequential(_conv(w8 + _LIKENESS_CHANNELS, w8), _Residual(w8))
-        self.down16 = nn.Sequential(_conv(w8, w16, stride=2), _Residual(w16), _Mixing(w16), _Residual(w16))
-        self.up8 = _conv(w16 + w8, w8)
-        self.up4 = _conv(w8 + w4, w4)
-        self.up2 = _conv(w4 + w2, w2)
-        self.mask = nn.Conv2d(w2, 1, 3, padding=1)
-        self.overlap = nn.Sequential(nn.Linear(w16 + w8, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
+        self.encoder = ImageEncoder()
+        _, c4, c8, c16, c32 = ImageEncoder.widths
+        c2 = ImageEncoder.widths[0]
+        self.prompt_stem = nn.Sequential(
+            nn.Conv2d(PROMPT_CHANNELS, 16, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(16, _PROMPT_WIDTH, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        self.prompt_entry = nn.Conv2d(_PROMPT_WIDTH, c4, 1)
+        self.prompt_entry8 = nn.Conv2d(_PROMPT_WIDTH + _LIKENESS_CHANNELS, c8, 1)
+        for entry in (self.prompt_entry, self.prompt_entry8):
+            nn.init.zeros_(entry.weight)
+            assert entry.bias is not None
+            nn.init.zeros_(entry.bias)
+        self.lateral32 = _conv(c32, _WIDTH_16, 1)
+        self.join16 = nn.Sequential(
+            _conv(_WIDTH_16 + c16, _WIDTH_16, 1), _Mixing(_WIDTH_16), _Mixing(_WIDTH_16)
+        )
+        self.join8 = nn.Sequential(_conv(_WIDTH_16 + c8 + _LIKENESS_CHANNELS, _WIDTH_8), _Residual(_WIDTH_8))
+        self.join4 = nn.Sequential(
+            _conv(_WIDTH_8 + c4 + _PROMPT_WIDTH + _LIKENESS_CHANNELS, _WIDTH_4, 1), _Residual(_WIDTH_4)
+        )
+        self.narrow4 = nn.Conv2d(_WIDTH_4, _WIDTH_2, 1)
+        self.join2 = _conv(_WIDTH_2 + c2, _WIDTH_2)
+        self.mask = nn.Conv2d(_WIDTH_2, 1, 3, padding=1)
+        self.overlap = nn.Sequential(
+            nn.Linear(_WIDTH_16 + _WIDTH_8, 64), nn.ReLU(inplace=True), nn.Linear(64, 1)
+        )
 
     def forward(self, image: Tensor, prompts: Tensor) -> PromptOutput:
         """Return mask and expected overlap.
 
-        image float [B, 3, S, S], normalised; prompts float [B, 5, S, S] in 0..1 in the order of
-        PROMPT_CHANNELS.
+        image float [B, 3, S, S], normalised, S a multiple of STRIDE; prompts float [B, 5, S, S] in 0..1 in
+        the order of PROMPT_CHANNELS.
         """
-        fine2 = self.stem(torch.cat([image, prompts], dim=1))
-        fine4 = self.down4(fine2)
-        fine4 = self.fuse4(torch.cat([fine4, likeness_maps(fine4, prompts)], dim=1))
-        fine8 = self.down8(fine4)
-        fine8 = self.fuse8(torch.cat([fine8, likeness_maps(fine8, prompts)], dim=1))
-        coarse = self.down16(fine8)
-        up8 = self.up8(torch.cat([_twice(coarse), fine8], dim=1))
-        up4 = self.up4(torch.cat([_twice(up8), fine4], dim=1))
-        up2 = self.up2(torch.cat([_twice(up4), fine2], dim=1))
+        fine2, fine4 = self.encoder.early(image)
+        marks4 = self.prompt_stem(prompts)
+        prompted4 = fine4 + self.prompt_entry(marks4)
+        fine8 = self.encoder.fine8(prompted4)
+        marks8 = functional.avg_pool2d(marks4, 2)
+        fine8 = fine8 + self.prompt_entry8(torch.cat([marks8, likeness_maps(fine8, prompts)], dim=1))
+        fine16, fine32 = self.encoder.coarse(fine8)
+        coarse = self.join16(torch.cat([_twice(self.lateral32(fine32)), fine16], dim=1))
+        up8 = self.join8(torch.cat([_twice(coarse), fine8, likeness_maps(fine8, prompts)], dim=1))
+        up4 = self.join4(torch.cat([_twice(up8), prompted4, marks4, likeness_maps(fine4, prompts)], dim=1))
+        up2 = self.join2(torch.cat([_twice(self.narrow4(up4)), fine2], dim=1))
         logits = _twice(self.mask(up2)).float()
         pooled = torch.cat([coarse.mean(dim=(2, 3)), up8.mean(dim=(2, 3))], dim=1)
         return PromptOutput(mask_logits=logits, overlap_logits=self.overlap(pooled)[:, 0].float())

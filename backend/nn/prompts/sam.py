@@ -22,8 +22,9 @@ from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.masks import field_to_mask
 from backend.core.prompting.windows import ByteArray, Window, box_around
 from backend.errors import VersionError
+from backend.nn.prompts.encoding import Encoding
 from backend.nn.prompts.hints import likely_label
-from backend.nn.prompts.segmenter import BoxMasks, Encoding, SegmentedObject
+from backend.nn.prompts.segmenter import BoxMasks, SegmentedObject
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 
 # Per RGB channel on the scale 0..255, as the networks were trained.

@@ -1,19 +1,18 @@
 """Prompts in, one object's mask out: encode an image once, then answer prompt after prompt.
 
 An encoding is the image at working size and what the trained detector saw and kept of it. Each answer costs
-a few passes of a small network over a window of 160 x 160 pixels. A mask grows click by click: the mask after
-the first click is the second one's starting point. The steps before the newest prompt are remembered with
-the encoding and computed again where they were forgotten, so answers never depend on which process or
-thread gave the ones before.
+a few passes of a small network over a window of NET_SIDE x NET_SIDE pixels. A mask grows click by click:
+the mask after the first click is the second one's starting point. The steps before the newest prompt are
+remembered with the encoding and computed again where they were forgotten, so answers never depend on which
+process or thread gave the ones before.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
 from backend.core.geometry.masks import patch_box
 from backend.core.labelstudio.prompts import Prompts
@@ -47,28 +46,26 @@ from backend.nn.prompts.belief import (
     holds,
     most_agreed,
     pressed,
-    rounded,
     steadied,
     weighed_with_hint,
 )
+from backend.nn.prompts.encoding import Encoding, encode_image
 from backend.nn.prompts.hints import detector_view, likely_label, mask_view, matching_instance
-from backend.nn.prompts.network import PromptNetwork
+from backend.nn.prompts.network import NET_SIDE, PromptNetwork
 from backend.nn.prompts.tensors import images_to_tensor, prompts_to_tensor
-from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network
+from backend.nn.prompts.weights import SHIPPED_WEIGHTS, is_of_an_earlier_network, load_network
 from backend.nn.runtime.precision import is_bf16_faster
 from backend.nn.runtime.threads import one_thread, run_side_by_side
 
-NET_SIDE = 160
+logger = logging.getLogger(__name__)
+
 ZOOM_OUT = 1.5
-WORK_SIDE_MAX_PX = 1600
-"""Images are kept at most this large: a window shows no more than 160 pixels of its side anyway."""
 SEARCH_ZOOMS = (1.3, 1.8, 2.6)
 """A lone first click is looked at in the whole image and in windows around it, so many times smaller.
 
 Chosen on pedestrians and cells together: smaller windows find cells, and parts of pedestrians.
 """
 WINDOWS_PER_THREAD = 2
-REMEMBERED_STEPS = 24
 PROMPT_WEIGHTS_FILE = "prompt.safetensors"
 
 
@@ -88,70 +85,6 @@ class BoxMasks(Protocol):
         self, maps: MaskMaps, size: ImageSize, box_xyxy_px: FloatArray, label_index: int | None
     ) -> MaskPatch | None:
         """Return the mask in the orig frame of a box [4] in the orig frame, None where nothing is known."""
-
-
-@dataclass(eq=False)
-class Encoding:
-    """One image, ready for prompts; shared by threads.
-
-    image uint8 [h, w, 3] in the work frame (orig times `scale`); detections in the orig frame, None before
-    any training; maps: what the detector kept of the image, None before any training and without masks;
-    features: what another network's image encoder made of it, float16 [C, h, w], None without one.
-    """
-
-    image: ByteArray
-    size: ImageSize
-    detections: Detections | None
-    maps: MaskMaps | None = None
-    features: FloatArray | None = None
-    _beliefs: OrderedDict[bytes, Belief] = field(default_factory=OrderedDict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    @property
-    def scale(self) -> float:
-        """Work pixels per orig pixel, at most 1."""
-        return self.image.shape[1] / self.size.width
-
-    @property
-    def bytes_held(self) -> int:
-        """Memory this encoding takes at most, the remembered steps included."""
-        masks = () if self.detections is None else self.detections.masks
-        mask_bytes = sum(mask.bits.nbytes for mask in masks if mask is not None)
-        map_bytes = 0 if self.maps is None else self.maps.nbytes
-        feature_bytes = 0 if self.features is None else self.features.nbytes
-        step_bytes = REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2
-        return self.image.nbytes + mask_bytes + map_bytes + feature_bytes + step_bytes + 4096
-
-    def recall(self, key: bytes) -> Belief | None:
-        """Return a remembered step."""
-        with self._lock:
-            belief = self._beliefs.get(key)
-            if belief is not None:
-                self._beliefs.move_to_end(key)
-            return belief
-
-    def remember(self, key: bytes, belief: Belief) -> None:
-        """Keep a step; the one unused for longest goes."""
-        with self._lock:
-            self._beliefs[key] = belief
-            while len(self._beliefs) > REMEMBERED_STEPS:
-                self._beliefs.popitem(last=False)
-
-
-def encode_image(
-    image: ByteArray,
-    detections: Detections | None,
-    maps: MaskMaps | None = None,
-    features: FloatArray | None = None,
-) -> Encoding:
-    """Return the encoding of an RGB image uint8 [H, W, 3], what the detector found and kept, and features."""
-    height, width = image.shape[:2]
-    shrink = WORK_SIDE_MAX_PX / max(height, width)
-    work = image
-    if shrink < 1.0:
-        size_wh = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        work = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections, maps, features)
 
 
 class PromptSegmenter:
@@ -230,15 +163,13 @@ class PromptSegmenter:
         if before is not None:
             freedom = freedom_of(len(prompts.is_positive), is_trained=encoding.detections is not None)
             changed = steadied(first, before, prompts.clicks_xy_px[-1], freedom)
-            picture = cut_window(encoding.image, changed.window, NET_SIDE)
-            changed = pressed(changed, before, prompts, picture, freedom)
+            if freedom.press_log_odds > 0:
+                picture = cut_window(encoding.image, changed.window, NET_SIDE)
+                changed = pressed(changed, before, prompts, picture, freedom)
             if freedom is FIRST_FREEDOM:
                 changed = self._asked_again(encoding, prompts, changed, label_index, detector)
             return changed
-        second = self._pass(encoding, prompts, first, label_index)
-        if encoding.detections is None and prompts.outline_px is not None:
-            return rounded(second, prompts.outline_px)
-        return second
+        return self._pass(encoding, prompts, first, label_index)
 
     def _hint(
         self, encoding: Encoding, prompts: Prompts, label_index: int | None, detector: BoxMasks | None
@@ -371,9 +302,31 @@ def load_segmenter(version_folder: Path | None) -> PromptSegmenter:
     It runs on the CPU, also beside a GPU: one small window at a time is done before a GPU would be asked.
     Raises VersionError where the weights are damaged.
     """
-    own = None if version_folder is None else version_folder / PROMPT_WEIGHTS_FILE
-    path = own if own is not None and own.exists() else SHIPPED_WEIGHTS
-    return PromptSegmenter(load_network(path), half_precision=is_bf16_faster("cpu"))
+    return segmenter_of(SHIPPED_WEIGHTS if version_folder is None else weights_of(version_folder))
+
+
+def weights_of(version_folder: Path) -> Path:
+    """Return the weights that answer prompts for a version: its own, else the shipped ones.
+
+    What an earlier release tuned belongs to a network that knew less untaught than the shipped one does,
+    and is passed over. Raises VersionError where the weights are damaged.
+    """
+    own = version_folder / PROMPT_WEIGHTS_FILE
+    if not own.exists():
+        return SHIPPED_WEIGHTS
+    if is_of_an_earlier_network(own):
+        logger.info(
+            "version %s: its smart tools were tuned by an earlier release; the shipped ones answer "
+            "beside its detector, and the next training tunes them",
+            version_folder.name,
+        )
+        return SHIPPED_WEIGHTS
+    return own
+
+
+def segmenter_of(weights: Path) -> PromptSegmenter:
+    """Return the segmenter of a weights' file. Raises VersionError where it is missing or damaged."""
+    return PromptSegmenter(load_network(weights), half_precision=is_bf16_faster("cpu"))
 
 
 def _drawn(mask: MaskPatch, scale: float) -> Belief:

@@ -27,7 +27,8 @@ from backend.service.smart_tools.encodings import EncodingCache, EncodingKey, Si
 
 if TYPE_CHECKING:
     from backend.core.labelstudio.prompts import Prompts
-    from backend.nn.prompts.segmenter import BoxMasks, Encoding, SegmentedObject
+    from backend.nn.prompts.encoding import Encoding
+    from backend.nn.prompts.segmenter import BoxMasks, SegmentedObject
 
 MOST_THREADS = 8
 MOST_SEGMENTERS = 4
@@ -149,7 +150,7 @@ class PreparedImages:
         is_bulk: bool,
     ) -> Future[Sized]:
         def make() -> Encoding:
-            from backend.nn.prompts.segmenter import encode_image
+            from backend.nn.prompts.encoding import encode_image
 
             image = self._images.load_rgb(reference, access)
             detections = maps = features = None
@@ -215,6 +216,6 @@ def _pack(encoding: Sized) -> bytes:
 
 def _unpack(content: bytes) -> Sized:
     from backend.core.prompting.encoded_image import unpack_image
-    from backend.nn.prompts.segmenter import Encoding
+    from backend.nn.prompts.encoding import Encoding
 
     return Encoding(*unpack_image(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,17 +66,40 @@ class WeightAverage:
                     self.values[name].copy_(value)
 
 
-def train_step(
-    network: PromptNetwork, optimiser: torch.optim.Optimizer, stream: SampleStream, net_side: int
-) -> float:
-    """Take one step on the stream's next batch and return the loss. May be inf or nan: the caller decides."""
+def rate_groups(network: PromptNetwork, decoder_rate: float, encoder_rate: float) -> list[dict[str, Any]]:
+    """Return an optimiser's groups, each with its `full_rate`: what has seen ImageNet moves more slowly."""
+    encoder = {id(weight) for weight in network.encoder.parameters()}
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
+    return [
+        {
+            "params": [w for w in learning if id(w) not in encoder],
+            "lr": decoder_rate,
+            "full_rate": decoder_rate,
+        },
+        {"params": [w for w in learning if id(w) in encoder], "lr": encoder_rate, "full_rate": encoder_rate},
+    ]
+
+
+def backward_step(network: PromptNetwork, stream: SampleStream, net_side: int) -> float:
+    """Add the gradients of the stream's next batch, let its annotators go on, and return the loss.
+
+    The loss may be inf or nan: the caller decides.
+    """
     image, prompts, truth, outside = stream.batch(net_side)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(image, prompts)
     loss = prompt_loss(output, truth, outside)
-    optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-    optimiser.step()
     stream.advance(output)
     return float(loss.detach())
+
+
+def train_step(
+    network: PromptNetwork, optimiser: torch.optim.Optimizer, stream: SampleStream, net_side: int
+) -> float:
+    """Take one step on the stream's next batch and return the loss. May be inf or nan: the caller decides."""
+    optimiser.zero_grad(set_to_none=True)
+    loss = backward_step(network, stream, net_side)
+    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimiser.step()
+    return loss

@@ -23,8 +23,13 @@ import torch
 from backend.core.labelstudio.prompts import HINT_LIMITS, Prompts
 from backend.errors import BackendError, TrainingStopped
 from backend.nn.detector.predictor import Predictor, load_predictor
+from backend.nn.prompts.encoding import Encoding, encode_image
 from backend.nn.prompts.network import PromptNetwork
-from backend.nn.prompts.segmenter import PROMPT_WEIGHTS_FILE, Encoding, PromptSegmenter, encode_image
+from backend.nn.prompts.segmenter import (
+    PROMPT_WEIGHTS_FILE,
+    PromptSegmenter,
+    weights_of,
+)
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
 from backend.training.detector.images import CachedImage, to_training_size
 from backend.training.inputs import TrainingInputs
@@ -39,7 +44,7 @@ from backend.training.prompts.annotators import (
     jittered_box,
     mask_box,
 )
-from backend.training.prompts.batches import SampleStream, WeightAverage, train_step
+from backend.training.prompts.batches import SampleStream, WeightAverage, rate_groups, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +52,9 @@ CARD_KEY = "smart_tools"
 LONGEST_SIDE_PX = 640
 MEMORY_LIMIT_BYTES = 256 << 20
 BATCH_SIZE = 16
-NET_SIDE_EARLY, NET_SIDE_LATE = 128, 160
-LATE_SHARE = 0.4
-LEARNING_RATE = 6e-4
+NET_SIDE_EARLY, NET_SIDE_LATE = 160, 256
+LATE_SHARE = 0.35
+DECODER_RATE, ENCODER_RATE = 4e-4, 1e-4
 WARM_UP_SHARE = 0.05
 HINT_SHARE = 0.5
 """How often a simulated annotator works beside a detector; trained versions always do."""
@@ -129,9 +134,7 @@ def _tune(
 
 def _start_weights(inputs: TrainingInputs) -> Path:
     """Return the weights to start from: of the version the training starts from, else the shipped ones."""
-    if inputs.start_folder is not None and (inputs.start_folder / PROMPT_WEIGHTS_FILE).exists():
-        return inputs.start_folder / PROMPT_WEIGHTS_FILE
-    return SHIPPED_WEIGHTS
+    return SHIPPED_WEIGHTS if inputs.start_folder is None else weights_of(inputs.start_folder)
 
 
 def _load_images(inputs: TrainingInputs, rng: Rng) -> tuple[list[CachedImage], list[CachedImage]]:
@@ -217,7 +220,7 @@ def _fit(
 ) -> WeightAverage:
     """Tune until the time is up or somebody asks to stop; return the averaged weights."""
     network.train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(rate_groups(network, DECODER_RATE, ENCODER_RATE), weight_decay=0.02)
     average = WeightAverage(network, decay=0.99)
     stream = SampleStream(objects, rng, BATCH_SIZE, prior_share=HINT_SHARE)
     started = time.monotonic()
@@ -228,11 +231,9 @@ def _fit(
             raise TrainingStopped("the training was stopped while the smart tools learned")
         if wish is not None:
             break
-        rate = (
-            LEARNING_RATE * min(1.0, (done + 0.002) / WARM_UP_SHARE) * (0.5 + 0.5 * math.cos(math.pi * done))
-        )
+        share = min(1.0, (done + 0.002) / WARM_UP_SHARE) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["full_rate"] * share
         net_side = NET_SIDE_LATE if done > 1 - LATE_SHARE else NET_SIDE_EARLY
         loss = train_step(network, optimiser, stream, net_side)
         if not math.isfinite(loss):

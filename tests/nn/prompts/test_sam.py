@@ -11,8 +11,8 @@ from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.masks import surroundings
 from backend.errors import VersionError
+from backend.nn.prompts.encoding import Encoding, encode_image
 from backend.nn.prompts.sam import SamSegmenter, load_sam
-from backend.nn.prompts.segmenter import Encoding, encode_image
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 from tests.tiny_sam import SIDE, save_tiny_sam
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
@@ -10,22 +14,21 @@ from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.windows import Window
 from backend.errors import VersionError
 from backend.nn.prompts.belief import (
-    FIRST_FREEDOM,
-    UNTRAINED_FREEDOM,
     Belief,
+    Freedom,
     cut_away,
     holds,
     most_agreed,
     pressed,
 )
+from backend.nn.prompts.encoding import WORK_SIDE_MAX_PX, encode_image
 from backend.nn.prompts.hints import detector_view, matching_instance
 from backend.nn.prompts.network import PromptNetwork, likeness_maps
 from backend.nn.prompts.segmenter import (
     PROMPT_WEIGHTS_FILE,
-    WORK_SIDE_MAX_PX,
     PromptSegmenter,
-    encode_image,
     load_segmenter,
+    weights_of,
 )
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
 
@@ -44,21 +47,25 @@ def found(*boxes_and_scores, with_masks: bool = True) -> Detections:
     return Detections(ImageSize(100, 80), boxes, scores, np.arange(len(boxes)), masks)
 
 
-@pytest.mark.parametrize("side", [64, 160])
+@pytest.mark.parametrize("side", [64, 96])
 def test_output_shapes_and_gradients(side):
-    network = PromptNetwork((8, 8, 16, 16)).train()
+    network = PromptNetwork().train()
     output = network(torch.randn(2, 3, side, side), torch.rand(2, 5, side, side))
     assert output.mask_logits.shape == (2, 1, side, side) and output.overlap_logits.shape == (2,)
     for norm in network.modules():  # zero by design at first, which would hide what comes before it
         if isinstance(norm, torch.nn.BatchNorm2d):
             torch.nn.init.ones_(norm.weight)
+    for entry in (network.prompt_entry, network.prompt_entry8):
+        torch.nn.init.normal_(entry.weight, std=0.1)
     output = network(torch.randn(2, 3, side, side), torch.rand(2, 5, side, side))
     (output.mask_logits.mean() + output.overlap_logits.mean()).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+    learning = [p for p in network.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learning)
+    assert len(learning) > 100
 
 
 def test_batch_equals_single():
-    network = PromptNetwork((8, 8, 16, 16)).eval()
+    network = PromptNetwork().eval()
     image, prompts = torch.randn(3, 3, 64, 64), torch.rand(3, 5, 64, 64)
     with torch.inference_mode():
         together = network(image, prompts).mask_logits
@@ -93,9 +100,30 @@ def test_damaged_and_foreign_weights_are_refused(tmp_path):
     (tmp_path / PROMPT_WEIGHTS_FILE).write_bytes(b"nonsense")
     with pytest.raises(VersionError, match="cannot be read"):
         load_segmenter(tmp_path)
-    save_weights(PromptNetwork((8, 8, 16, 16)).state_dict(), tmp_path / PROMPT_WEIGHTS_FILE)
+    save_weights({"mask.weight": torch.zeros(1, 2, 3, 3)}, tmp_path / PROMPT_WEIGHTS_FILE)
     with pytest.raises(VersionError, match="another architecture"):
         load_segmenter(tmp_path)
+    save_file(
+        {"mask.weight": torch.zeros(1)}, tmp_path / PROMPT_WEIGHTS_FILE, metadata={"prompt_network": "9"}
+    )
+    with pytest.raises(VersionError, match="have format 9, this release reads 1 and 2"):
+        load_segmenter(tmp_path)
+
+
+def test_a_version_that_an_earlier_release_tuned_serves_with_the_shipped_weights_and_says_so(
+    tmp_path, caplog
+):
+    earlier = {"stem.0.0.weight": torch.zeros(16, 8, 3, 3).half()}
+    save_file(earlier, tmp_path / PROMPT_WEIGHTS_FILE)  # as it was written: without a format
+    with caplog.at_level(logging.INFO):
+        assert weights_of(tmp_path) == SHIPPED_WEIGHTS
+        assert isinstance(load_segmenter(tmp_path), PromptSegmenter)
+    assert f"version {tmp_path.name}: its smart tools were tuned by an earlier release" in caplog.text
+
+
+def test_a_version_serves_with_its_own_weights(tmp_path):
+    save_weights(PromptNetwork().state_dict(), tmp_path / PROMPT_WEIGHTS_FILE)
+    assert weights_of(tmp_path) == tmp_path / PROMPT_WEIGHTS_FILE
 
 
 def test_a_version_without_own_weights_serves_with_the_shipped(tmp_path):
@@ -121,7 +149,7 @@ def test_steps_are_remembered_and_bounded():
     encoding = encode_image(np.zeros((50, 60, 3), np.uint8), None)
     segmenter = load_segmenter(None)
     held = encoding.bytes_held
-    for k in range(40):
+    for k in range(26):
         segmenter.segment(encoding, one_click(k + 1, 20))
     assert encoding.bytes_held == held and len(encoding._beliefs) == 24
 
@@ -293,6 +321,7 @@ def test_a_cutting_click_takes_the_instance_under_it_away_unless_it_is_the_objec
 
 
 PLAIN = np.zeros((40, 40, 3), np.uint8)
+STRONG = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=4.0, spread_log_odds=1.5)
 
 
 @pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
@@ -301,7 +330,7 @@ def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, 
     field = np.full((40, 40), 0.3, np.float16)
     field[:, 20:] = 0.9  # the mask begins ten cells right of the click
     before = Belief(window, field, 0.5)
-    after = pressed(before, before, clicks(((at, 20), is_positive)), PLAIN, FIRST_FREEDOM)
+    after = pressed(before, before, clicks(((at, 20), is_positive)), PLAIN, STRONG)
     assert (after.field[20, at] > 0.5) == moves
     assert (after.field != field).any() == moves
     assert abs(float(after.field[20, 38]) - 0.9) < 0.05
@@ -331,7 +360,7 @@ def test_what_is_cut_away_is_no_longer_held_and_the_rest_stays():
 def test_a_negative_click_inside_the_mask_cuts():
     window = Window(0, 0, 40)
     before = Belief(window, np.full((40, 40), 0.8, np.float16), 0.5)
-    after = pressed(before, before, clicks(((20, 20), False)), PLAIN, FIRST_FREEDOM)
+    after = pressed(before, before, clicks(((20, 20), False)), PLAIN, STRONG)
     assert after.field[20, 20] < 0.5
 
 
@@ -342,9 +371,10 @@ def test_a_negative_click_cuts_what_is_of_its_colour_and_leaves_what_is_not():
     two_shirts = np.full((80, 80, 3), 200, np.uint8)
     two_shirts[:, 40:] = (30, 40, 120)
     points = np.array([[56, 20], [56, 60], [30, 20], [30, 60], [26, 40]], np.float32)
-    spread = pressed(before, before, clicks(((50, 40), False)), two_shirts, FIRST_FREEDOM)
+    spread = pressed(before, before, clicks(((50, 40), False)), two_shirts, STRONG)
     assert holds(spread, points).tolist() == [False, False, True, True, True]
-    around_only = pressed(before, before, clicks(((50, 40), False)), two_shirts, UNTRAINED_FREEDOM)
+    without_colour = replace(STRONG, spread_log_odds=0.0)
+    around_only = pressed(before, before, clicks(((50, 40), False)), two_shirts, without_colour)
     assert holds(around_only, points).tolist() == [True] * 5
 
 
@@ -353,5 +383,5 @@ def test_a_click_does_not_spread_to_a_colour_that_was_clicked_with_the_opposite_
     field[8:72, 20:60] = 0.8
     before = Belief(Window(0, 0, 80), field, 0.5)
     one_colour = np.zeros((80, 80, 3), np.uint8)
-    kept = pressed(before, before, clicks(((30, 30), True), ((50, 40), False)), one_colour, FIRST_FREEDOM)
+    kept = pressed(before, before, clicks(((30, 30), True), ((50, 40), False)), one_colour, STRONG)
     assert holds(kept, np.array([[56, 20], [30, 60]], np.float32)).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backend.core.versions.card import VersionCard
-from backend.nn.prompts.segmenter import encode_image
+from backend.nn.prompts.encoding import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.ports import ImageAccess

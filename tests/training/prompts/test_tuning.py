@@ -21,7 +21,7 @@ from backend.training.prompts.annotators import (
     next_round,
     start_sample,
 )
-from backend.training.prompts.batches import SampleStream, WeightAverage, train_step
+from backend.training.prompts.batches import SampleStream, WeightAverage, rate_groups, train_step
 from backend.training.prompts.loss import expected_overlap
 from backend.training.prompts.tuning import train_prompt_head
 from backend.training.recipe import RECIPE
@@ -183,13 +183,13 @@ def test_a_few_steps_learn_one_object():
         while True:
             yield blob()
 
-    network = PromptNetwork((8, 8, 16, 16)).train()
-    optimiser = torch.optim.AdamW(network.parameters(), 5e-3)
+    network = PromptNetwork().train()
+    optimiser = torch.optim.AdamW(rate_groups(network, 5e-3, 1e-3))
     stream = SampleStream(objects(), np.random.default_rng(0), 4)
     average = WeightAverage(network, 0.9)
     losses = []
-    for _ in range(30):
+    for _ in range(16):
         losses.append(train_step(network, optimiser, stream, 64))
         average.update(network)
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    assert average.steps == 30
+    assert average.steps == 16
