@@ -15,6 +15,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class LeftOut(Answer):
+    """What a training left out for one reason."""
+
+    reason: str
+    count: int
+    meaning: str
+    next_move: str = Field(description="Empty where there is nothing to do.")
+    is_learned: bool = Field(description="Whether it was learned from all the same, and is only odd.")
+
+
 class Body(BaseModel):
     """A request body: a field that is not listed is a mistake of the caller's."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -215,6 +217,28 @@ def test_a_parameter_that_only_the_service_knows_has_a_row(panel):
     expect(panel.locator("#field-patience-explain")).to_have_text("Epochs to wait. 2 to 90, default 7.")
     panel.get_by_label("Patience").fill("1")
     expect(panel.locator("#field-patience-problem")).to_have_text("Patience must be 2 to 90, not 1.")
+
+
+def test_what_a_training_left_out_and_where_annotators_disagree_is_listed(panel, services):
+    job = services.queue.enqueue("train", KEY, "jobs/x/request.json")
+    services.queue.jobs[job] = replace(
+        services.queue.jobs[job],
+        status="failed",
+        ended_at=time.time(),
+        error="There is nothing to learn from.",
+        details={"unusable": {"pixels": 9, "shared_id": 1}, "disputed_tasks": [3], "disputed_tasks_count": 2},
+    )
+    panel.reload()
+    box = panel.locator("#training")
+    box.get_by_text("9 regions and tasks left out").click()
+    expect(box.locator("[data-part=left-out] li").first).to_have_text(
+        "9 × its coordinates are pixels, and Label Studio's are percent of the image. "
+        "Divide by the image's width or height, multiply by 100, and import again."
+    )
+    box.get_by_text("Annotators disagree on 2 tasks").click()
+    expect(box.locator("[data-part=disputed]")).to_contain_text("and 1 more")
+    box.get_by_role("button", name="Task 3").click()
+    expect(panel.locator("#task-name")).to_have_text("slide_00003.png")
 
 
 def test_a_value_that_only_the_server_refuses_is_shown(panel):

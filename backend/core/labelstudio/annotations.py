@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.labelstudio.pixels import drawn_in_pixels
 from backend.core.labelstudio.results import Region, read_regions
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.labelstudio.twins import join_twins
@@ -51,6 +52,7 @@ class AnnotatedTask:
     """The annotation of a task that teaches, by page.
 
     unusable: regions left out, by reason. unlearned: those of them that are sound but for their labels.
+    unknown: how often what the config does not have was named, by reason and name.
     is_disputed: the newest annotations of its annotators differ in labels, or in how often they drew one.
     """
 
@@ -58,6 +60,7 @@ class AnnotatedTask:
     pages: tuple[AnnotatedPage, ...]
     unusable: Counter[str]
     unlearned: tuple[Region, ...] = ()
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
     is_disputed: bool = False
 
 
@@ -83,6 +86,7 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
     }
     read = read_regions(annotation["result"], config)
     unusable = Counter(read.unusable)
+    unknown = Counter(read.unknown)
     unlearned: list[Region] = []
     for region in join_twins(read.regions):
         place = region.to_name, region.item_index
@@ -93,12 +97,14 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
             by_page[place].append(LabelledRegion(region, region.learned_labels(config)))
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
+            unknown.update((exc.reason, name) for name in exc.names)
             unlearned.append(region)
     return AnnotatedTask(
         annotation_id=annotation.get("id"),
         pages=tuple(AnnotatedPage(p, tuple(by_page[p.image_tag, p.item_index or 0])) for p in pages),
         unusable=unusable,
         unlearned=tuple(unlearned),
+        unknown=unknown,
         is_disputed=_is_disputed(task, config),
     )
 
@@ -121,15 +127,19 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
     """
     index_of = {label: index for index, label in enumerate(labels)}
     unusable: Counter[str] = Counter()
+    given = list(regions)
+    in_pixels = drawn_in_pixels([labelled.region for labelled in given], size)
     boxes: list[FloatArray] = []
     masks: list[MaskPatch | None] = []
     label_indices: list[int] = []
     region_ids: list[str] = []
-    for labelled in regions:
+    for number, labelled in enumerate(given):
         label = labelled.labels[0]
         try:
             if label not in index_of:
                 raise UnusableRegion("unknown_label")
+            if number in in_pixels:
+                raise UnusableRegion("pixels")
             drawn = draw_together(labelled.region.shapes, size)
         except UnusableRegion as exc:
             unusable[exc.reason] += 1

@@ -49,15 +49,19 @@ class Region:
         if not self.labels:
             raise UnusableRegion("no_label")
         is_in_config = any(label in config.all_labels for label in self.labels)
-        raise UnusableRegion("not_predicted" if is_in_config else "unknown_label")
+        raise UnusableRegion("not_predicted" if is_in_config else "unknown_label", self.labels)
 
 
 @dataclass(frozen=True)
 class RegionsRead:
-    """The regions of an annotation, and how many are none or unusable whatever the image, by reason."""
+    """The regions of an annotation, and how many are none or unusable whatever the image, by reason.
+
+    unknown: how often what the config does not have was named, by reason and name.
+    """
 
     regions: tuple[Region, ...]
     unusable: Counter[str]
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
@@ -67,6 +71,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
     `unusable.REASONS`; it costs no other region. A region that shares its id is kept, and counted too.
     """
     unusable: Counter[str] = Counter()
+    unknown: Counter[tuple[str, str]] = Counter()
     by_id: dict[tuple[str, str, str], list[_Part]] = {}
     for index, result in enumerate(results):
         if not isinstance(result, Mapping):
@@ -84,9 +89,10 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
                 regions.append(_read_region(shape, config))
             except UnusableRegion as exc:
                 unusable[exc.reason] += 1
+                unknown.update((exc.reason, name) for name in exc.names)
         if not shapes and (reason := _why_no_region(parts)):
             unusable[reason] += 1
-    return RegionsRead(tuple(regions), +unusable)
+    return RegionsRead(tuple(regions), +unusable, unknown)
 
 
 def read_labels(result: Result, config: LabelConfig) -> tuple[str, ...]:
@@ -266,7 +272,7 @@ def _place(part: _Part, kind: RegionKind, config: LabelConfig) -> tuple[str, str
     ):  # labels whose own shape is missing: the plain tag that they belong to would have drawn it
         control = next((tag for tag in config.controls_with_labels_of(name) if tag.kind is kind), None)
     if control is None or part.result.get("to_name", control.to_name) != control.to_name:
-        raise UnusableRegion("unknown_control")
+        raise UnusableRegion("unknown_control", (name,))
     item_index = part.result.get("item_index") or 0
     if not isinstance(item_index, int):
         raise UnusableRegion("unknown_page")

@@ -13,7 +13,7 @@ from backend.core.geometry.polygons import patch_to_polygon
 from backend.core.regions.kind import Drawn, FoundObject, Outline, RegionKind, Teaches, Value
 from backend.core.regions.outlines import corner_bounds, draw_outline, outline_mark
 from backend.core.regions.unusable import UnusableRegion
-from backend.core.regions.values import DECIMALS_PCT, MAX_PCT
+from backend.core.regions.values import DECIMALS_PCT, MAX_PCT, is_number_text
 
 MAX_POINTS = 20_000
 MAX_PROMPT_POINTS = 2000
@@ -49,6 +49,8 @@ def _read(value: Value, recorded_size: ImageSize | None) -> PolygonShape:
         points = np.array(value.get("points"))
     except ValueError as exc:  # rows of different lengths
         raise UnusableRegion("bad_geometry") from exc
+    if points.dtype.kind == "U" and points.ndim == 2 and all(is_number_text(text) for text in points.flat):
+        raise UnusableRegion("numbers_as_text")
     if points.dtype.kind not in "if" or points.ndim != 2 or points.shape[1] != 2:
         raise UnusableRegion("bad_geometry")
     if not 3 <= len(points) <= MAX_POINTS or not np.all(np.abs(points) <= MAX_PCT):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 REASONS = {
     "bad_geometry": "its coordinates are missing, not numbers, or do not make a shape",
+    "numbers_as_text": "its coordinates are texts, not numbers",
+    "pixels": "its coordinates are pixels, and Label Studio's are percent of the image",
     "broken_rle": "its brush mask cannot be decoded",
     "keypoint": "a key point has no extent to learn from",
     "no_kind": "it has no type, and neither its value nor its control tag tells its kind",
@@ -19,10 +21,33 @@ REASONS = {
     "zero_area": "it covers no pixel",
 }
 
+NEXT_MOVES = {
+    "bad_geometry": "Correct or delete these regions.",
+    "broken_rle": "Paint these areas again.",
+    "keypoint": "Draw a box, an outline or a painted area where a key point stands.",
+    "no_kind": "Give each result its `type`, or the name of its control tag.",
+    "no_label": "Give these regions a label.",
+    "not_predicted": "Draw them in a tag that is learned, or take model_skip away.",
+    "numbers_as_text": "Write coordinates as numbers, without quotes, and import again.",
+    "outside_image": "Delete these regions, or see whether the image was replaced by a smaller one.",
+    "pixels": "Divide by the image's width or height, multiply by 100, and import again.",
+    "prompt": "Submit the region that the smart tool drew, without its click.",
+    "unknown_control": "Give the control tag its old name back, or correct the from_name of the results.",
+    "unknown_label": "Add the label to the labeling config, or correct the regions.",
+    "unknown_page": "See whether the task's list of images has become shorter.",
+    "unsupported_shape": "Draw these as rectangles, polygons, ellipses or with the brush.",
+    "zero_area": "Draw these regions again, or delete them.",
+}
+"""What to do about each. A region that shares its id is learned all the same."""
+
 
 class UnusableRegion(Exception):
-    """A region teaches nothing; `reason` is a key of REASONS."""
+    """A region teaches nothing; `reason` is a key of REASONS.
 
-    def __init__(self, reason: str) -> None:
+    names: what it says and nobody knows, such as its label.
+    """
+
+    def __init__(self, reason: str, names: tuple[str, ...] = ()) -> None:
         super().__init__(REASONS[reason])
         self.reason = reason
+        self.names = names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from backend.service.jobs import jobs
+from backend.service.jobs.left_out import explain_left_out
 from backend.service.ports import JobQueue, JobRecord, Json
 
 _SHOWN_DETAILS = (
@@ -56,6 +57,7 @@ def describe_job(record: JobRecord) -> Json:
         "started_at": _iso(record.started_at),
         "ended_at": _iso(record.ended_at),
         **{name: record.details[name] for name in _SHOWN_DETAILS if name in record.details},
+        "left_out": explain_left_out(record.details.get("unusable") or {}),
     }
 
 

@@ -50,13 +50,15 @@ _NAMED_TASKS = 20
 class Gathered:
     """What came together: samples, how much of what, and what could not be used, by reason.
 
-    disputed_tasks: ids of those on which annotators disagree.
+    disputed_tasks: ids of those on which annotators disagree. unknown: how often what the config does not
+    have was named, by reason and name.
     """
 
     samples: list[TrainingSample] = field(default_factory=list)
     unusable: Counter[str] = field(default_factory=Counter)
     counts: LearnedCounts = field(default_factory=LearnedCounts)
     disputed_tasks: list[int] = field(default_factory=list)
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def labels_digest(tasks: Sequence[Any], xml: str) -> str:
@@ -142,6 +144,7 @@ def _candidates(
             gathered.unusable["task_without_annotation"] += 1
             continue
         gathered.unusable.update(annotated.unusable)
+        gathered.unknown.update(annotated.unknown)
         given_id = task_id_of(task)
         task_id = position if given_id is None else given_id
         if annotated.is_disputed:

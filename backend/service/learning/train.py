@@ -26,6 +26,7 @@ from backend.errors import (
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
+from backend.service.jobs.left_out import nothing_to_learn
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.heads import check_teaches, without_boxes
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
@@ -126,8 +127,8 @@ class Trainings:
         job.details["disputed_tasks"] = gathered.disputed_tasks[:MOST_DISPUTED_NAMED]
         job.details["disputed_tasks_count"] = len(gathered.disputed_tasks)
         job.report(at_once=True)
-        if not gathered.samples:
-            raise NotEnoughData(_nothing_to_learn(gathered, len(tasks)))
+        if not gathered.counts.regions:
+            raise NotEnoughData(nothing_to_learn(gathered.unusable, gathered.unknown, len(tasks)))
         left_out = without_boxes(config, params, gathered.samples)
         if left_out is not None:
             job.warn(left_out)
@@ -285,15 +286,6 @@ def _trained_on(store: VersionStore, key: str, digest: str) -> str | None:
     """Return the newest version if it learned from exactly these labels."""
     newest = next((listed.card for listed in store.list(key)), None)
     return newest.version if newest is not None and newest.labels_digest == digest else None
-
-
-def _nothing_to_learn(gathered: Gathered, task_count: int) -> str:
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in gathered.unusable.most_common(5))
-    return (
-        f"nothing to learn from: {task_count} tasks came, none has a usable annotation and image"
-        + (f" ({reasons})" if reasons else "")
-        + "; annotate at least one image with the labels of the config"
-    )
 
 
 class _Observer:

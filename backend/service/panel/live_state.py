@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.errors import BackendError
+from backend.service.jobs.left_out import explain_left_out
 from backend.service.jobs.summary import summarize_job
 from backend.service.panel.label_totals import LabelTotals
 from backend.service.ports import JobQueue, JobRecord, Json
@@ -220,6 +221,7 @@ def job_view(record: JobRecord) -> Json:
     del view["payload_path"]
     view["is_active"] = record.is_active
     view["summary"] = summarize_job(record)
+    view["left_out"] = explain_left_out(record.details.get("unusable") or {})
     return view
 
 

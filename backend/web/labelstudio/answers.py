@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from backend.web.answer_models import Answer, Json, Problem
+from backend.web.answer_models import Answer, Json, LeftOut, Problem
 
 JobStatus = Literal["queued", "started", "finished", "failed", "stopped"]
 
@@ -80,6 +80,7 @@ class JobState(Answer):
     warnings: list[str] = Field([], description="What the user should know.")
     counts: Json = Field({}, description="What was learned from.")
     unusable: Json = Field({}, description="What could not be learned from, by reason.")
+    left_out: list[LeftOut] = Field([], description="The same in words, with the next move.")
     disputed_tasks: list[int] = Field([], description="The first tasks on which annotators disagree.")
     disputed_tasks_count: int = 0
     metrics: Json = Field({}, description="Scores on held-out images.")

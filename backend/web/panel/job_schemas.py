@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, WithJsonSchema
 
 from backend.training.parameters import TrainingParams
-from backend.web.answer_models import Answer, Body, Json
+from backend.web.answer_models import Answer, Body, Json, LeftOut
 
 
 class TrainProjectBody(Body):
@@ -48,6 +48,7 @@ class Job(Answer):
     started_at: float | None
     ended_at: float | None
     summary: str | None = Field(description="How it ended, in a sentence.")
+    left_out: list[LeftOut] = Field(description="What a training left out, most frequent first.")
 
 
 class JobList(Answer):

@@ -21,7 +21,6 @@ KIND_MODULES = {path.stem for path in REGIONS.glob("*.py")} & {kind.name for kin
 EXCEPTIONS = {
     "training/parameters.py": "tells people in words what a switch teaches",
     "web/panel/job_schemas.py": "describes in words what is counted",
-    "training/run.py": "tells people in words what to draw",
     "training/prompts/tuning.py": "tells people in words what to draw",
 }
 

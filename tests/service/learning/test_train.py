@@ -172,8 +172,29 @@ def test_tasks_on_which_annotators_disagree_are_counted_and_named(services):
 
 def test_nothing_to_learn_from_says_why(services):
     job = queued(services, [annotated(99, rectangle())])
-    with pytest.raises(NotEnoughData, match="image_not_found: 1"):
+    with pytest.raises(NotEnoughData, match="1 × there is no such image"):
         services.run(job)
+
+
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        (rectangle("Ghost"), "1 × its label is not in the labeling config (Ghost). Add the label"),
+        (
+            {**rectangle(), "from_name": "old"},
+            "1 × its from_name or to_name is not in the labeling config (old)",
+        ),
+        (rectangle(x=900, y=700, width=90, height=50), "1 × it lies outside the image. Delete these regions"),
+        (rectangle(x="12.5"), "1 × its coordinates are texts, not numbers. Write coordinates as numbers"),
+    ],
+    ids=["label gone", "tag renamed", "outside", "text"],
+)
+def test_all_regions_dropped_for_one_reason_says_what_how_often_why_and_the_next_move(services, region, said):
+    job = queued(services, [annotated(1, region)])
+    with pytest.raises(NotEnoughData) as caught:
+        services.run(job)
+    assert str(caught.value).startswith("There is nothing to learn from: no region of 1 task could be used.")
+    assert said in str(caught.value)
 
 
 def test_tasks_of_an_old_release_teach_as_those_of_today(services):

@@ -9,8 +9,6 @@ import { store, subscribe } from "../state/store.js";
 
 const SHOW_ENDED_S = 86_400;
 const LOG_EVERY_MS = 3000;
-/** Reasons under which regions are counted that a training did learn from. */
-const ONLY_ODD = new Set(["shared_id"]);
 const announced = new Map();
 const logs = new Map();
 let askingToStop = null;
@@ -77,7 +75,7 @@ function trainingParts(job) {
   } else parts.push(h("p", {}, job.summary ?? `Training ${job.status}.`));
   if (curve.length) parts.push(trainingChart(curve, epochs || curve.length));
   for (const warning of job.details.warnings ?? []) parts.push(h("p", { class: "warning" }, warning));
-  parts.push(unusable(job.details.unusable), disputed(job.details));
+  parts.push(leftOut(job.left_out ?? []), disputed(job.details));
   if (job.is_active) parts.push(stopRow(job, true));
   parts.push(logPart(job));
   return parts;
@@ -106,14 +104,14 @@ function progressBar(label, value, most) {
   return bar;
 }
 
-/** What was left out, and what was learned from although it is odd, by reason. */
-function unusable(reasons) {
-  const entries = Object.entries(reasons ?? {});
+/** What was left out, and what was learned from although it is odd: how often, why, and what to do. */
+function leftOut(entries) {
   if (!entries.length) return null;
-  const leftOut = entries.reduce((sum, [reason, number]) => (ONLY_ODD.has(reason) ? sum : sum + number), 0);
-  return h("details", { dataset: { part: "unusable" } },
-    h("summary", { "data-name": "unusable" }, leftOut ? `${plural(leftOut, "region")} could not be used` : "Odd labels were used"),
-    h("ul", {}, ...entries.map(([reason, number]) => h("li", {}, `${number} × ${reason}`))));
+  const number = entries.reduce((sum, entry) => (entry.is_learned ? sum : sum + entry.count), 0);
+  return h("details", { dataset: { part: "left-out" } },
+    h("summary", { "data-name": "left-out" }, number ? `${plural(number, "region or task", "regions and tasks")} left out` : "Odd labels were used"),
+    h("ul", {}, ...entries.map(({ count, meaning, next_move: nextMove }) =>
+      h("li", {}, `${count} × ${meaning}. ${nextMove}`))));
 }
 
 /** Tasks that annotators labelled differently, each a button that opens it. */
