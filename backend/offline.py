@@ -126,6 +126,7 @@ def change_version(settings: Settings, project: str, version: str, action: str) 
     key = backend.projects.canonical(project)
     if action == "activate":
         backend.models.store.activate(key, version)
+        backend.models.loaded.announce(key)
         backend.projects.restore(key)
     else:
         backend.models.store.delete(key, version)
@@ -151,6 +152,7 @@ def import_version(settings: Settings, project: str, source: Path, *, activate: 
         raise VersionError(f"there is no file {source}")
     print(backend.models.store.import_file(key, source, activate=activate))
     if activate:
+        backend.models.loaded.announce(key)
         backend.projects.restore(key)
     return 0
 

@@ -452,5 +452,5 @@ def add_version(services: FakeServices, key: str, version: str = "v1", **card: A
     labels = ["Cat", "Dog"]
     content = VersionCard.from_json({"labels": labels, **card})
     services.store.publish(key, version, Path("/nonexistent"), content, activate=True)
-    services.versions.look_again(key)
+    services.versions.announce(key)
     return version

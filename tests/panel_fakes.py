@@ -358,7 +358,7 @@ def publish_version(services: FakeServices, version: str, **card: Any) -> None:
         **card,
     }
     services.store.publish(KEY, version, Path("/nonexistent"), VersionCard.from_json(content), activate=True)
-    services.versions.look_again(KEY)
+    services.versions.announce(KEY)
 
 
 def make_panel_services(folder: Path, label_studio: Any = None, **changes: Any) -> FakeServices:

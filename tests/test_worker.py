@@ -100,5 +100,5 @@ def test_a_project_that_is_heard_of_again_serves_again(services, label_studio):
             start(services, services.backend.trainings.request(KEY, label_config=RECTANGLES)),
         )
     services.projects.remember(KEY, label_config=RECTANGLES)  # as /setup does
-    services.versions.look_again(KEY)
+    services.versions.announce(KEY)
     assert services.versions.current(KEY) == "v1"

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from backend.infra.machine.encoding_files import SharedEncodings
 from backend.infra.machine.waiting_room import MachineWaitingRoom
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import RqJobQueue
+from backend.infra.queue.serving_stamps import RedisServingStamps
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
 from backend.infra.store.versions import StoredVersions
@@ -114,7 +115,13 @@ def build_backend(settings: Settings) -> Backend:
             url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
         )
 
-    versions = LoadedVersions(store, load, prepare_loading, is_retired=projects.is_deleted)
+    versions = LoadedVersions(
+        store,
+        load,
+        prepare_loading,
+        stamps=RedisServingStamps(redis_url_of(settings)),
+        is_retired=partial(projects.is_deleted, fresh=True),
+    )
     connections = Connections(
         projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
     )

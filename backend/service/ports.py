@@ -300,6 +300,20 @@ class ChangeCounts(Protocol):
         """Take away what was seen, to act on it; tell whether it was still there: one process gets it."""
 
 
+class ServingStamps(Protocol):
+    """One number per project, which changes when another version may serve; all processes see the same.
+
+    Each call raises QueueError while Redis is away. The end of a training changes the stamp as well: whoever
+    sees the job finished sees the new stamp.
+    """
+
+    def read(self, project_key: str) -> int:
+        """Return the stamp, 0 where there is none yet."""
+
+    def advance(self, project_key: str) -> None:
+        """Change the stamp, after the store has the new state."""
+
+
 class JobQueue(Protocol):
     """Jobs that workers run. Every call raises QueueError while Redis is away."""
 

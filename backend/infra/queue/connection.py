@@ -13,15 +13,16 @@ from redis.retry import Retry
 from backend.errors import QueueError
 
 
-def redis_client(redis_url: str) -> Any:
+def redis_client(redis_url: str, *, timeout_s: float = 3.0) -> Any:
     """Return a client that answers in text; it connects with its first call.
 
-    One immediate second try covers connections that went stale while Redis restarted.
+    timeout_s: for one answer. One immediate second try covers connections that went stale while Redis
+    restarted.
     """
     return redis.Redis.from_url(
         redis_url,
-        socket_timeout=3.0,
-        socket_connect_timeout=1.0,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 1.0),
         retry=Retry(NoBackoff(), 1),
         decode_responses=True,
     )

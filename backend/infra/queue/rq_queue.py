@@ -28,6 +28,7 @@ from backend.infra.queue.records import (
     stored_fields,
     unknown_job,
 )
+from backend.infra.queue.serving_stamps import stamp_key
 from backend.infra.queue.tickets import live_worker_count, push_ticket, ticket_count
 from backend.service.ports import ENDED, JobRecord
 
@@ -375,6 +376,9 @@ class RqJobQueue:
         pipe.hdel(job_key, "owner")
         pipe.expire(job_key, RECORD_TTL_S)
         pipe.zrem(self._key("running"), job_id)
+        if fields["kind"] == "train":
+            # In the same transaction: whoever hears that the job ended looks for the version it activated.
+            pipe.incr(stamp_key(self._prefix, project_key))
         pipe.lrem(self._key("waiting", fields["kind"], project_key), 0, job_id)
         if follow_up == job_id:
             pipe.delete(follow_key)

@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 Names = list[str]  # inside the class, `list` is the method
 PROJECT_KEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 VERSION_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-POINTER_TTL_S = 1.5
 DAMAGE_TTL_S = 30.0
 REPORTED_FOR_S = 600.0
 MAX_REMEMBERED = 10_000
@@ -59,7 +58,7 @@ class StoredVersions:
 
     cache_folder: where versions of a remote store are unpacked, at most cache_bytes of them. keep_versions:
     how many of the newest stay, besides pinned ones and the one that serves. max_import_bytes bounds an
-    imported file. Other processes notice an activation within `POINTER_TTL_S`.
+    imported file.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ class StoredVersions:
         self._max_import_bytes = max_import_bytes
         self._clock = clock
         self._lock = threading.RLock()
-        self._pointers: dict[str, tuple[float, str | None]] = {}
         self._verified: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}
         self._damaged: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -107,24 +105,29 @@ class StoredVersions:
 
     def current(self, project_key: str) -> str | None:
         """Return the version that serves now; the newest good one where that is missing or damaged."""
-        with self._lock:
-            seen = self._pointers.get(project_key)
-            if seen is not None and self._clock() - seen[0] < POINTER_TTL_S:
-                return seen[1]
-        version = self._find_serving(project_key)
-        with self._lock:
-            if len(self._pointers) >= MAX_REMEMBERED:
-                self._pointers.clear()
-            self._pointers[project_key] = (self._clock(), version)
-        return version
+        content = self._objects.get_bytes(f"{_project_prefix(project_key)}/current.json")
+        pointed: Any = None
+        with contextlib.suppress(ValueError, AttributeError):
+            pointed = json.loads(content or b"{}").get("version")
+        if (
+            isinstance(pointed, str)
+            and VERSION_NAME.fullmatch(pointed)
+            and self._is_good(project_key, pointed)
+        ):
+            return pointed
+        if content is None:
+            return None
+        for version in self._names(project_key):
+            if version != pointed and self._is_good(project_key, version):
+                logger.error("project %s: %s is damaged or gone, %s serves", project_key, pointed, version)
+                return version
+        return None
 
     def activate(self, project_key: str, version: str) -> None:
         """Make `version` the one that serves."""
         self._check(project_key, version)
         key = f"{_project_prefix(project_key)}/current.json"
         self._objects.put_bytes(key, json.dumps({"version": version}).encode())
-        with self._lock:
-            self._pointers.pop(project_key, None)
         logger.info("project %s: version %s serves now", project_key, version)
 
     def local_folder(self, project_key: str, version: str) -> Path:
@@ -179,8 +182,6 @@ class StoredVersions:
         prefix = _project_prefix(project_key)
         for part in ("current.json", "pins", "versions"):
             self._objects.delete(f"{prefix}/{part}")
-        with self._lock:
-            self._pointers.pop(project_key, None)
         self._cache.drop(project_key)
 
     def export_file(self, project_key: str, version: str, target: Path) -> Path:
@@ -245,25 +246,6 @@ class StoredVersions:
         parse_manifest(json.dumps(manifest).encode())
         files[MANIFEST] = json.dumps(manifest, indent=1).encode()
         self._objects.put_folder(prefix, files, last=MANIFEST)
-
-    def _find_serving(self, project_key: str) -> str | None:
-        content = self._objects.get_bytes(f"{_project_prefix(project_key)}/current.json")
-        pointed: Any = None
-        with contextlib.suppress(ValueError, AttributeError):
-            pointed = json.loads(content or b"{}").get("version")
-        if (
-            isinstance(pointed, str)
-            and VERSION_NAME.fullmatch(pointed)
-            and self._is_good(project_key, pointed)
-        ):
-            return pointed
-        if content is None:
-            return None
-        for version in self._names(project_key):
-            if version != pointed and self._is_good(project_key, version):
-                logger.error("project %s: %s is damaged or gone, %s serves", project_key, pointed, version)
-                return version
-        return None
 
     def _is_good(self, project_key: str, version: str) -> bool:
         try:

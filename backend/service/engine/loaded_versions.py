@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +18,15 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
-from backend.errors import VersionError
-from backend.service.ports import VersionStore
+from backend.errors import QueueError, VersionError
+from backend.service.engine.stamps import StampsHere
+from backend.service.ports import ServingStamps, VersionStore
 
 logger = logging.getLogger(__name__)
 
 NOT_TRAINED = "not-trained"
-_LOOK_EVERY_S = 2.0
+_READ_EVERY_S = 2.0
+_STAMPS_REST_S = 2.0
 _DAMAGED_FOR_S = 60.0
 
 
@@ -67,13 +70,25 @@ class Predictor(ImagePredictor, Protocol):
         """Return the mask of what a box was drawn around, both in the orig frame."""
 
 
+@dataclass(frozen=True)
+class _Current:
+    """The version that served when the store was asked; stamp: from before that, None where unknown."""
+
+    version: str | None
+    stamp: int | None
+    read_at: float
+
+    def holds(self, stamp: int | None, now: float) -> bool:
+        return stamp is not None and stamp == self.stamp and now - self.read_at < _READ_EVERY_S
+
+
 class LoadedVersions:
     """Knows each project's current version and keeps the last used predictors in memory.
 
     A request holds on to the predictor it was given, so activating another version drops nothing. The store
-    is asked for the current version at most every two seconds: so fast other processes notice a change.
-    prepare does in advance what the first loading would spend seconds on. is_retired tells of a project that
-    is gone, whose versions are only kept.
+    is asked for the current version when the project's stamp has changed, every two seconds, and each time
+    while no stamp can be had. prepare does in advance what the first loading would spend seconds on.
+    is_retired tells of a project that is gone, whose versions are only kept.
     """
 
     def __init__(
@@ -82,6 +97,7 @@ class LoadedVersions:
         load: Callable[[Path], Predictor],
         prepare: Callable[[], object] = lambda: None,
         *,
+        stamps: ServingStamps | None = None,
         is_retired: Callable[[str], bool] = lambda project_key: False,
         most_loaded: int = 4,
         clock: Callable[[], float] = time.monotonic,
@@ -89,11 +105,13 @@ class LoadedVersions:
         self._store = store
         self._load = load
         self._prepare = prepare
+        self._stamps = stamps or StampsHere()
+        self._stamps_rest_until = float("-inf")
         self._is_retired = is_retired
         self._most_loaded = most_loaded
         self._clock = clock
         self._lock = threading.Lock()
-        self._current: dict[str, tuple[float, str | None]] = {}
+        self._current: dict[str, _Current] = {}
         self._loaded: OrderedDict[tuple[str, str], Future[Predictor]] = OrderedDict()
         self._damaged: dict[tuple[str, str], float] = {}
 
@@ -102,25 +120,32 @@ class LoadedVersions:
 
         One that could not be loaded is passed over for the newest good one.
         """
+        stamp = self._read_stamp(project_key)  # before the store: what changes later changes the stamp again
         with self._lock:
-            entry = self._current.get(project_key)
-            if entry is not None and self._clock() - entry[0] < _LOOK_EVERY_S:
-                return entry[1]
+            known = self._current.get(project_key)
+            if known is not None and known.holds(stamp, self._clock()):
+                return known.version
         version = None if self._is_retired(project_key) else self._store.current(project_key)
         if version is not None and self._is_damaged(project_key, version):
             version = self._newest_good(project_key)
         with self._lock:
-            self._current[project_key] = (self._clock(), version)
+            self._current[project_key] = _Current(version, stamp, self._clock())
         return version
 
     def reported(self, project_key: str) -> str:
         """Return what `/setup` says: the version that predictions will carry."""
         return self.current(project_key) or NOT_TRAINED
 
-    def look_again(self, project_key: str) -> None:
-        """Forget what was current, after a version was published, activated, imported or deleted here."""
+    def announce(self, project_key: str) -> None:
+        """Have all processes ask the store what is current, after a version or a project was changed here."""
         with self._lock:
             self._current.pop(project_key, None)
+        try:
+            self._stamps.advance(project_key)
+        except QueueError as exc:
+            logger.warning(
+                "project %s: other processes notice in %.0f s: %s", project_key, _READ_EVERY_S, exc
+            )
 
     def predictor(self, project_key: str, version: str | None = None) -> Predictor | None:
         """Return the predictor of a version (default: the current one), None before any training.
@@ -170,6 +195,17 @@ class LoadedVersions:
         """Return project and version of the predictors in memory."""
         with self._lock:
             return [key for key, future in self._loaded.items() if future.done()]
+
+    def _read_stamp(self, project_key: str) -> int | None:
+        """Return the project's stamp, None while Redis is away; then it is left alone for a moment."""
+        if self._clock() < self._stamps_rest_until:
+            return None
+        try:
+            return self._stamps.read(project_key)
+        except QueueError as exc:
+            self._stamps_rest_until = self._clock() + _STAMPS_REST_S
+            logger.info("the store is asked which version serves, each time: %s", exc)
+            return None
 
     def _get(self, project_key: str, version: str) -> Predictor:
         key = (project_key, version)

@@ -256,7 +256,7 @@ class Trainings:
         job.lease.confirm()
         self.models.store.publish(key, version, outcome.folder, card, activate=decision.activate)
         self.projects.restore(key)
-        self.models.loaded.look_again(key)
+        self.models.loaded.announce(key)
         logger.info("project %s: version %s is published; %s", key, version, decision.reason)
         if decision.activate:
             self._predict_everything(job, key)

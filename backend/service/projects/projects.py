@@ -101,14 +101,14 @@ class Projects:
             ),
         )
 
-    def known(self) -> list[str]:
-        """Return the keys of all projects that were ever connected or trained."""
+    def known(self, *, fresh: bool = False) -> list[str]:
+        """Return the keys of all projects that were ever connected or trained; fresh: as of now."""
 
         def list_keys() -> list[str]:
             parts = (path.split("/") for path in self._documents.list("projects/"))
             return sorted({part[1] for part in parts if len(part) == 3 and _KEY.fullmatch(part[1])})
 
-        return list(self._cached("projects/", list_keys))
+        return list(self._cached("projects/", list_keys, fresh=fresh))
 
     def connection(self, key: str) -> Connection:
         """Return what `/setup` brought, empty where it never came."""
@@ -194,9 +194,9 @@ class Projects:
         with self._lock:
             self._cache.pop(_path(key, "connection"), None)
 
-    def is_deleted(self, key: str) -> bool:
-        """Tell whether a project is marked as gone."""
-        return self._read(_path(key, "deleted")) is not None
+    def is_deleted(self, key: str, *, fresh: bool = False) -> bool:
+        """Tell whether a project is marked as gone; fresh: now, not within the last seconds."""
+        return self._read(_path(key, "deleted"), fresh=fresh) is not None
 
     def deleted_at(self, key: str) -> float | None:
         """Return when a project was marked as gone, None where it is not."""
@@ -229,8 +229,8 @@ class Projects:
         logger.info("project %s is the same as %s, which was used before", key, short)
         return short
 
-    def _read(self, path: str) -> Json | None:
-        document: Json | None = self._cached(path, lambda: self._documents.read(path))
+    def _read(self, path: str, *, fresh: bool = False) -> Json | None:
+        document: Json | None = self._cached(path, lambda: self._documents.read(path), fresh=fresh)
         return document
 
     def _write(self, path: str, document: Json) -> None:
@@ -239,11 +239,11 @@ class Projects:
             self._cache[path] = (self._clock(), document)
             self._cache.pop("projects/", None)
 
-    def _cached(self, path: str, load: Callable[[], Any]) -> Any:
+    def _cached(self, path: str, load: Callable[[], Any], *, fresh: bool) -> Any:
         now = self._clock()
         with self._lock:
             entry = self._cache.get(path)
-            if entry is not None and 0 <= now - entry[0] < _CACHE_S:
+            if not fresh and entry is not None and 0 <= now - entry[0] < _CACHE_S:
                 return entry[1]
         value = load()
         with self._lock:

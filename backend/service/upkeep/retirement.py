@@ -32,7 +32,7 @@ class Retirement:
         """
         stopped = self._stop_jobs(key)
         self.projects.mark_deleted(key, was_missing=was_missing)
-        self.versions.look_again(key)
+        self.versions.announce(key)
         drop_kept(self.jobs.documents, key)
         logger.info("project %s: deleted; %d jobs stopped, its versions are kept for now", key, len(stopped))
         return stopped

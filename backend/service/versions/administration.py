@@ -18,10 +18,11 @@ logger = logging.getLogger(__name__)
 def list_versions(projects: Projects, store: VersionStore, project: Any = None) -> list[str]:
     """Return the names of a project's versions, newest first; without a project, those of all.
 
-    Label Studio asks without naming one. Raises ProjectKeyError.
+    Label Studio asks without naming one. A version that another process has just published is among them.
+    Raises ProjectKeyError.
     """
-    keys = projects.known() if project is None else [projects.canonical(project)]
-    present = [key for key in keys if not projects.is_deleted(key)]
+    keys = projects.known(fresh=True) if project is None else [projects.canonical(project)]
+    present = [key for key in keys if not projects.is_deleted(key, fresh=True)]
     return sorted((listed.card.version for key in present for listed in store.list(key)), reverse=True)
 
 
@@ -37,6 +38,6 @@ def duplicate_model(projects: Projects, models: Models, source: str, target: str
         file = models.store.export_file(source, version, Path(folder) / "model.zip")
         copied = models.store.import_file(target, file, activate=True)
     projects.restore(target)
-    models.loaded.look_again(target)
+    models.loaded.announce(target)
     logger.info("project %s: has version %s of project %s now, as %s", target, version, source, copied)
     return copied

@@ -37,7 +37,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
         return backend.projects.canonical(parse_project_key(key))
 
     def changed(key: str, version: str) -> Json:
-        versions.look_again(key)
+        versions.announce(key)
         panel.index.refresh(key)
         return {"version": version, "current": versions.current(key)}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from backend.core.versions.card import VersionCard
-from backend.errors import VersionError
+from backend.errors import QueueError, VersionError
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
+from backend.service.engine.stamps import StampsHere
 from tests.fakes import FakePredictor, FakeVersionStore
 
 KEY = "7.1"
@@ -71,7 +72,7 @@ def test_a_change_made_here_is_seen_at_once(store):
     versions = LoadedVersions(store, Loader())
     assert versions.current(KEY) == "v1"
     publish(store, "v2")
-    versions.look_again(KEY)
+    versions.announce(KEY)
     assert versions.current(KEY) == "v2"
 
 
@@ -166,3 +167,61 @@ def test_a_damaged_version_is_passed_over_when_one_is_wanted_at_once(store):
     versions = LoadedVersions(store, load)
     assert versions.ready_predictor(KEY, 30).version == "v1"
     assert versions.reported(KEY) == "v1"
+
+
+class Stamps(StampsHere):
+    """Stamps that may be away; counts how often they are asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_away, self.asked = False, 0
+
+    def read(self, project_key):
+        self.asked += 1
+        if self.is_away:
+            raise QueueError("Redis is away")
+        return super().read(project_key)
+
+
+def test_what_another_process_announces_serves_at_once(store):
+    stamps, now = Stamps(), [0.0]
+    here, there = (LoadedVersions(store, Loader(), stamps=stamps, clock=lambda: now[0]) for _ in range(2))
+    publish(store, "v1")
+    assert here.reported(KEY) == there.reported(KEY) == "v1"
+    publish(store, "v2")
+    assert there.reported(KEY) == "v1"  # asked a moment ago, and nothing was announced
+    here.announce(KEY)
+    assert there.reported(KEY) == here.reported(KEY) == "v2"
+    assert there.predictor(KEY).version == "v2"
+
+
+def test_the_store_is_not_asked_while_the_stamp_stays(store):
+    asked, now = [], [0.0]
+
+    class Counted:
+        def current(self, project_key):
+            asked.append(project_key)
+            return store.current(project_key)
+
+    publish(store, "v1")
+    versions = LoadedVersions(Counted(), Loader(), clock=lambda: now[0])
+    assert [versions.reported(KEY) for _ in range(20)] == ["v1"] * 20
+    assert len(asked) == 1
+
+
+def test_while_redis_is_away_the_store_is_asked_and_redis_seldom(store):
+    stamps, now = Stamps(), [0.0]
+    versions = LoadedVersions(store, Loader(), stamps=stamps, clock=lambda: now[0])
+    publish(store, "v1")
+    assert versions.reported(KEY) == "v1"
+    stamps.is_away = True
+    publish(store, "v2")
+    asked = stamps.asked
+    assert [versions.reported(KEY) for _ in range(20)] == ["v2"] * 20
+    assert stamps.asked == asked + 1
+    stamps.is_away = False
+    now[0] += 2.1
+    assert versions.reported(KEY) == "v2"
+    publish(store, "v3")
+    versions.announce(KEY)
+    assert versions.reported(KEY) == "v3"

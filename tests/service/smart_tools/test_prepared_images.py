@@ -46,7 +46,7 @@ def make(
 
 def publish(prepared, version) -> None:
     prepared.store.publish(KEY, version, Path("/nonexistent"), VersionCard(version), activate=True)
-    prepared.versions_here.look_again(KEY)
+    prepared.versions_here.announce(KEY)
 
 
 def get(prepared, reference="a.png", within_s=30.0) -> Prepared:
