@@ -23,6 +23,7 @@ from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.local_queue import LocalHold, LocalJob
+from backend.service.jobs.report import TrainingJobProgress
 from backend.service.jobs.requests import JobRequests, write_request
 from backend.service.learning.requests import TrainRequest
 from backend.service.ports import JobRecord, Json
@@ -57,12 +58,10 @@ def train_on_file(
             outcome = build_trainings(here).run(RunningJob(queue, queue.current, LocalHold()))
         finally:
             _name_unfound(folder)
-    for warning in outcome.details.get("warnings", ()):
+    for warning in outcome.report.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    for name, value in outcome.details.get("metrics", {}).items():
-        print(
-            f"{name}: {value:.4g}" if isinstance(value, int | float) else f"{name}: {value}", file=sys.stderr
-        )
+    for name, value in (outcome.report.metrics or {}).items():
+        print(f"{name}: {value:.4g}", file=sys.stderr)
     print(outcome.model_version or outcome.status)
     return 0 if outcome.status == jobs.FINISHED else 1
 
@@ -217,14 +216,13 @@ def _parse_assignments(assignments: Iterable[str]) -> Json:
 
 
 def _show_training(bar: Any, record: JobRecord) -> None:
-    progress = record.progress
-    if "epochs" in progress:
-        bar.unit, bar.total = "epoch", progress["epochs"]
-        bar.set_description(f"training, loss {progress['loss']:.3f}", refresh=False)
-        bar.n = progress["epoch"]
-    elif "images_total" in progress:
-        bar.total, bar.n = progress["images_total"], progress["images"]
-        bar.set_description(str(progress["step"]), refresh=False)
+    progress = TrainingJobProgress.from_json(record.progress)
+    if progress.epochs is not None:
+        bar.unit, bar.total, bar.n = "epoch", progress.epochs, progress.epoch
+        bar.set_description(f"training, loss {progress.loss:.3f}", refresh=False)
+    elif progress.images_total is not None:
+        bar.total, bar.n = progress.images_total, progress.images
+        bar.set_description(progress.step, refresh=False)
     bar.refresh()
 
 

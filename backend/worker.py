@@ -43,7 +43,7 @@ def run_ticket(kind: str) -> None:
         context.set({"job": record.job_id, "project": record.project_key})
         with keep_job_log(backend.jobs.documents, record.job_id):
             outcome = run_job(handlers, backend.retirement, RunningJob(queue, record, lease))
-        return JobEnd(outcome.status, model_version=outcome.model_version, details=outcome.details)
+        return JobEnd(outcome.status, model_version=outcome.model_version, details=outcome.report.as_json())
 
     run_next_job(queue, kind, handle)
 

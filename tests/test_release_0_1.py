@@ -211,5 +211,5 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(services):
     outcome = replace(services, train=train).run(claimed(services, "train", job.job_id))
     assert outcome.status == "finished"
     assert epochs == [3, 4]
-    assert [point["epoch"] for point in outcome.details["curve"]] == [1, 2, 3, 4]
+    assert [point.epoch for point in outcome.report.curve] == [1, 2, 3, 4]
     assert services.store.card(INTERRUPTED, outcome.model_version).facts["images_seen"] == 4 * 18

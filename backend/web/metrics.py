@@ -28,7 +28,9 @@ from prometheus_client.registry import Collector
 
 from backend.errors import BackendError
 from backend.service.engine.engine import Engine
+from backend.service.jobs.jobs import TRAIN
 from backend.service.jobs.memory import memory_use
+from backend.service.jobs.report import JobReport, TrainingJobProgress
 from backend.service.ports import JobQueue, JobRecord
 from backend.web.routing import Routes
 
@@ -200,12 +202,14 @@ def _job_metrics(records: list[JobRecord]) -> Iterator[GaugeMetricFamily]:
         labels = [record.kind, record.project_key, record.job_id]
         if record.ended_at is not None and record.started_at is not None:
             duration.add_metric(labels, record.ended_at - record.started_at)
-        value = record.progress.get("loss")
-        if isinstance(value, int | float):
-            loss.add_metric(labels[1:], value)
-        if record.status == "started":
-            for name, value in (record.details.get("memory") or {}).items():
-                memory.add_metric([*labels, name.removesuffix("_bytes")], value)
+        if record.kind == TRAIN:
+            reached = TrainingJobProgress.from_json(record.progress).loss
+            if reached is not None:
+                loss.add_metric(labels[1:], reached)
+        held = JobReport.from_json(record.details).memory
+        if record.status == "started" and held is not None:
+            memory.add_metric([*labels, "resident"], held.resident_bytes)
+            memory.add_metric([*labels, "device"], held.device_bytes)
     yield duration
     yield loss
     yield memory

@@ -33,12 +33,15 @@ class LearnedCounts:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LearnedCounts:
-        """Read the counts of a card or of a job; what they lack is 0."""
+        """Read the counts of a card or of a job; what they lack is 0.
+
+        Before they counted `images` and `regions` they counted `tasks` and `objects` alone.
+        """
         return cls(
             tasks=int(content.get("tasks", 0)),
-            images=int(content.get("images", 0)),
+            images=int(content["images"] if "images" in content else content.get("tasks", 0)),
             images_without_regions=int(content.get("images_without_regions", 0)),
-            regions=int(content.get("regions", 0)),
+            regions=int(content["regions"] if "regions" in content else content.get("objects", 0)),
             masks=int(content.get("masks", 0)),
             regions_by_label={str(k): int(n) for k, n in content.get("regions_by_label", {}).items()},
         )
@@ -188,8 +191,7 @@ def parse_card(content: bytes) -> VersionCard:
 def upgrade_card(content: Mapping[str, Any]) -> Json:
     """Return the content of `card.json` in the format of today.
 
-    Formats before it: the backbone stood beside `params`, or in the description of the network alone; counts
-    were of `tasks` and `objects` in place of `images` and `regions`.
+    Before it the backbone stood beside `params`, or in the description of the network alone.
     """
     card = dict(content)
     params = dict(card.get("params") or {})
@@ -198,13 +200,6 @@ def upgrade_card(content: Mapping[str, Any]) -> Json:
     if "backbone" not in params and (outside or "backbone" in described):
         params["backbone"] = outside or described["backbone"]
     card["params"] = params
-    if card.get("counts"):
-        counts = dict(card["counts"])
-        for new, old in (("images", "tasks"), ("regions", "objects")):
-            if new not in counts and old in counts:
-                counts[new] = counts[old]
-        counts.pop("objects", None)
-        card["counts"] = counts
     return card
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from backend.errors import NotFoundError, QueueError
 from backend.service.jobs.memory import memory_use
+from backend.service.jobs.report import JobProgress, JobReport, TrainingJobProgress
 from backend.service.ports import JobQueue, JobRecord, Json
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ class JobOutcome:
     """How a job ended: FINISHED, STOPPED, or REQUEUE (paused, to be taken up again)."""
 
     status: str
+    report: JobReport
     model_version: str | None = None
-    details: Json = field(default_factory=dict)
 
 
 class Lease(Protocol):
@@ -42,10 +43,11 @@ class Lease(Protocol):
 
 
 class RunningJob:
-    """One running job: keeps its details and reports them, whether or not Redis answers.
+    """One running job: keeps its progress and report, and shows them whether or not Redis answers.
 
-    Reports are thinned out, and what Redis missed is sent with the next one: a queue that is away for a
-    minute must not end a training.
+    Who runs it replaces `progress` (None before it says anything) and `report`, then calls `show`. Not every
+    call reaches Redis, and what Redis missed is sent with the next one: a queue that is away for a minute
+    must not end a training.
     """
 
     def __init__(
@@ -57,8 +59,8 @@ class RunningJob:
     ) -> None:
         self.record = record
         self.lease = lease
-        self.details: Json = dict(record.details)
-        self.progress: Json = dict(record.progress)
+        self.report = JobReport.from_json(record.details)
+        self.progress: JobProgress | None = None
         self._queue = queue
         self._clock = clock
         self._reported_at = float("-inf")
@@ -70,13 +72,20 @@ class RunningJob:
         """The job's id."""
         return self.record.job_id
 
-    def report(self, *, at_once: bool = False) -> None:
-        """Show progress and details as they are now."""
+    def training_progress(self) -> TrainingJobProgress:
+        """Return how far the training is; before it says anything, how far an earlier run of it came."""
+        if isinstance(self.progress, TrainingJobProgress):
+            return self.progress
+        return TrainingJobProgress.from_json(self.record.progress)
+
+    def show(self, *, at_once: bool = False) -> None:
+        """Send progress and report as they are now; at_once: even if that was done a moment ago."""
         if not at_once and self._clock() - self._reported_at < _REPORT_EVERY_S:
             return
-        self.details["memory"] = asdict(memory_use())
+        self.report = replace(self.report, memory=memory_use())
+        shown: Json = {} if self.progress is None else {"progress": self.progress.as_json()}
         try:
-            self._queue.update(self.job_id, progress=dict(self.progress), details=dict(self.details))
+            self._queue.update(self.job_id, **shown, details=self.report.as_json())
             self._reported_at = self._clock()
         except QueueError as exc:
             logger.warning("job %s: progress could not be shown: %s", self.job_id, exc)
@@ -84,10 +93,9 @@ class RunningJob:
     def warn(self, message: str) -> None:
         """Add a sentence that the user must see."""
         logger.warning("job %s: %s", self.job_id, message)
-        warnings = self.details.setdefault("warnings", [])
-        if message not in warnings:
-            warnings.append(message)
-        self.report(at_once=True)
+        if message not in self.report.warnings:
+            self.report = replace(self.report, warnings=(*self.report.warnings, message))
+        self.show(at_once=True)
 
     def stop_mode(self) -> str | None:
         """Return "keep" or "discard" once the user asked to stop."""

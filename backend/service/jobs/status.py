@@ -6,9 +6,10 @@ from datetime import datetime, timezone
 
 from backend.service.jobs import jobs
 from backend.service.jobs.left_out import explain_left_out
+from backend.service.jobs.report import JobReport
 from backend.service.ports import JobQueue, JobRecord, Json
 
-_SHOWN_DETAILS = (
+_SHOWN = (
     "params",
     "warnings",
     "counts",
@@ -43,8 +44,9 @@ _EMPTY_PROGRESS: dict[str, Json] = {
 def describe_job(record: JobRecord) -> Json:
     """Return a job's state as JSON; times in UTC, ISO 8601."""
     progress = {**_EMPTY_PROGRESS.get(record.kind, {}), **record.progress}
-    if record.kind == jobs.TRAIN and progress["epochs"] is None:
-        progress["epochs"] = (record.details.get("params") or {}).get("epochs", {}).get("value")
+    report = JobReport.from_json(record.details)
+    if record.kind == jobs.TRAIN and progress["epochs"] is None and report.params is not None:
+        progress["epochs"] = report.params["epochs"].value
     return {
         "job": record.job_id,
         "kind": record.kind,
@@ -56,8 +58,8 @@ def describe_job(record: JobRecord) -> Json:
         "created_at": _iso(record.created_at),
         "started_at": _iso(record.started_at),
         "ended_at": _iso(record.ended_at),
-        **{name: record.details[name] for name in _SHOWN_DETAILS if name in record.details},
-        "left_out": explain_left_out(record.details.get("unusable") or {}),
+        **{name: value for name, value in report.as_json().items() if name in _SHOWN},
+        "left_out": explain_left_out(report.unusable or {}),
     }
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from backend.service.jobs.report import JobReport, PredictionProgress
 from backend.service.ports import JobRecord
 from backend.service.versions.metric_names import main_metric, metric_title
 
@@ -24,19 +23,20 @@ def summarize_job(record: JobRecord) -> str | None:
         return None
     if record.kind != "train":
         return _predicted(record, "Done")
-    return " ".join(part for part in (_quality(record), _learned_from(record), _serves(record)) if part)
+    report = JobReport.from_json(record.details)
+    parts = (_quality(report), _learned_from(report), _serves(report, record.model_version))
+    return " ".join(part for part in parts if part)
 
 
 def _predicted(record: JobRecord, word: str) -> str:
-    pushed = int(record.progress.get("pushed") or 0)
-    failed = int(record.details.get("tasks_without_prediction_count") or 0)
+    pushed = PredictionProgress.from_json(record.progress).pushed
+    failed = JobReport.from_json(record.details).tasks_without_prediction_count
     sentence = f"{word}: {pushed} {'task' if pushed == 1 else 'tasks'} predicted and written to Label Studio."
     return sentence + (f" {failed} could not be predicted; the log names them." if failed else "")
 
 
-def _quality(record: JobRecord) -> str:
-    metrics: dict[str, Any] = record.details.get("metrics") or {}
-    numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+def _quality(report: JobReport) -> str:
+    numbers = report.metrics or {}
     main = main_metric(numbers)
     if main is None:
         return "Trained; there were too few images to hold some out and measure on."
@@ -51,18 +51,16 @@ def _quality(record: JobRecord) -> str:
     )
 
 
-def _learned_from(record: JobRecord) -> str:
-    counts: dict[str, Any] = record.details.get("counts") or {}
-    images = counts.get("images") or counts.get("tasks")
-    regions = counts.get("regions") or counts.get("objects")
-    if not images:
+def _learned_from(report: JobReport) -> str:
+    counts = report.counts
+    if counts is None or not counts.images:
         return ""
-    objects = f" with {regions} objects" if isinstance(regions, int) else ""
-    return f"It learned from {images} {'image' if images == 1 else 'images'}{objects}."
+    objects = f" with {counts.regions} objects" if counts.regions else ""
+    return f"It learned from {counts.images} {'image' if counts.images == 1 else 'images'}{objects}."
 
 
-def _serves(record: JobRecord) -> str:
-    if record.details.get("activated") is False:
-        reason = str(record.details.get("activation_reason") or "it waits as a candidate: it is worse")
+def _serves(report: JobReport, version: str | None) -> str:
+    if report.activated is False:
+        reason = report.activation_reason or "it waits as a candidate: it is worse"
         return f"{reason[:1].upper()}{reason[1:]}."
-    return "It serves now." if record.model_version else ""
+    return "It serves now." if version else ""

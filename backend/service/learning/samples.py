@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -164,7 +164,8 @@ def _fetch_targets(
     targets: list[TrainingTarget | None] = [None] * len(candidates)
     waiting = list(range(len(candidates)))
     # A job that goes on after its worker died keeps showing the epoch it had reached.
-    job.progress |= {"step": "loading images", "images": 0, "images_total": len(candidates)}
+    progress = replace(job.training_progress(), step="loading images", images=0, images_total=len(candidates))
+    read = 0
     for pause_s in (*TRY_AGAIN_AFTER_S, None):
         again = []
         with ThreadPoolExecutor(FETCH_THREADS, "prefetch") as pool:
@@ -176,19 +177,20 @@ def _fetch_targets(
                     page_target = build_target(candidate.annotated.regions, config.labels, size)
                     gathered.unusable.update(page_target.unusable)
                     targets[index] = page_target.target
-                    job.progress["images"] += 1
+                    read += 1
                 elif pause_s is not None and type(size) not in _FINAL_ERRORS:
                     again.append(index)
                 else:
                     gathered.unusable[_FINAL_ERRORS.get(type(size), "image_not_fetched")] += 1
                     logger.warning("task %s teaches nothing: %s", candidate.task_id, size)
-                job.report()
+                job.progress = replace(progress, images=read)
+                job.show()
         if not again or pause_s is None:
             break
         logger.warning("job %s: %d images could not be fetched; trying again", job.job_id, len(again))
         time.sleep(pause_s)
         waiting = again
-    job.report(at_once=True)
+    job.show(at_once=True)
     return targets
 
 

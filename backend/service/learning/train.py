@@ -27,6 +27,7 @@ from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.left_out import nothing_to_learn
+from backend.service.jobs.report import CurvePoint, UsedParameter
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.heads import check_teaches, without_boxes
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
@@ -98,35 +99,36 @@ class Trainings:
         key = request.project_key
         published = _published_by(self.models.store, key, job)
         if published is not None:
-            return JobOutcome(jobs.FINISHED, published, job.details)
+            return JobOutcome(jobs.FINISHED, job.report, published)
         params, origins = training_params(self.projects, key, request.params)
         params = resolve_start(self.models, key, params)
         tasks, xml = self._tasks_and_config(job, request)
         config = parse_label_config(xml)
         check_teaches(config, params)
         origins = threshold_origins(origins, config)
-        job.details["params"] = {
-            name: {"value": value, "origin": origins[name]} for name, value in params.as_dict().items()
-        }
-        job.report(at_once=True)
+        used = {name: UsedParameter(value, origins[name]) for name, value in params.as_dict().items()}
+        job.report = replace(job.report, params=used)
+        job.show(at_once=True)
         self.projects.remember(key, label_config=xml)
         digest = labels_digest(tasks, xml)
         if request.source == AUTOMATIC:
             newest = _trained_on(self.models.store, key, digest)
             if newest is not None:
                 # Events come without a password: whoever sends them may cause this look, not a training.
-                job.details["activation_reason"] = (
-                    f"nothing was trained: version {newest} knows all these labels"
-                )
-                job.report(at_once=True)
-                return JobOutcome(jobs.FINISHED, newest, job.details)
+                reason = f"nothing was trained: version {newest} knows all these labels"
+                job.report = replace(job.report, activation_reason=reason)
+                job.show(at_once=True)
+                return JobOutcome(jobs.FINISHED, job.report, newest)
 
         gathered = gather_samples(self.images, self.connections, job, key, config, tasks, params)
-        job.details["counts"] = gathered.counts.as_json()
-        job.details["unusable"] = dict(gathered.unusable)
-        job.details["disputed_tasks"] = gathered.disputed_tasks[:MOST_DISPUTED_NAMED]
-        job.details["disputed_tasks_count"] = len(gathered.disputed_tasks)
-        job.report(at_once=True)
+        job.report = replace(
+            job.report,
+            counts=gathered.counts,
+            unusable=dict(gathered.unusable),
+            disputed_tasks=tuple(gathered.disputed_tasks[:MOST_DISPUTED_NAMED]),
+            disputed_tasks_count=len(gathered.disputed_tasks),
+        )
+        job.show(at_once=True)
         if not gathered.counts.regions:
             raise NotEnoughData(nothing_to_learn(gathered.unusable, gathered.unknown, len(tasks)))
         left_out = without_boxes(config, params, gathered.samples)
@@ -152,11 +154,11 @@ class Trainings:
             logger.info("job %s: paused, to be taken up again", job.job_id)
             if self.learning.checkpoints is not None:
                 self.learning.checkpoints.finish(job.job_id, workdir / CHECKPOINT_FILE, COPY_WITHIN_S)
-            return JobOutcome(jobs.REQUEUE, details=job.details)
+            return JobOutcome(jobs.REQUEUE, job.report)
         except TrainingStopped:
             logger.info("job %s: stopped, nothing is kept", job.job_id)
             self._clear(job, workdir)
-            return JobOutcome(jobs.STOPPED, details=job.details)
+            return JobOutcome(jobs.STOPPED, job.report)
         except OSError as exc:
             self._clear(job, workdir)
             raise StoreError(
@@ -167,7 +169,7 @@ class Trainings:
             self._clear(job, workdir)  # the job ends here, and its checkpoint may be what fills the disk
             raise
         self._clear(job, workdir)
-        return JobOutcome(jobs.FINISHED, version, job.details)
+        return JobOutcome(jobs.FINISHED, job.report, version)
 
     def _clear(self, job: RunningJob, workdir: Path) -> None:
         """Remove what only a job that goes on needs."""
@@ -181,13 +183,13 @@ class Trainings:
         if request.tasks is not None:
             tasks = list(request.tasks)
         else:
-            job.progress["step"] = "fetching annotations"
-            job.report(at_once=True)
+            job.progress = replace(job.training_progress(), step="fetching annotations")
+            job.show(at_once=True)
             label_studio = self.connections.label_studio(key)
             project = label_studio.project(project_id(key))
             xml = project.get("label_config") or xml
             tasks = label_studio.export_annotated(project_id(key))
-            job.details["labels_taken_at"] = self.now()
+            job.report = replace(job.report, labels_taken_at=self.now())
         xml = xml or self.projects.connection(key).label_config
         if not xml:
             raise LabelConfigError(
@@ -215,8 +217,6 @@ class Trainings:
         card = VersionCard.from_json(outcome.card)
         for warning in card.warnings:
             job.warn(warning)
-        if outcome.stopped_early_by is not None:
-            job.details["stopped_by"] = outcome.stopped_early_by
         decision = decide_activation(
             self.models,
             self.batching,
@@ -228,11 +228,14 @@ class Trainings:
             inputs.params,
             takes_newest=self.projects.settings(key).activation == "newest",
         )
-        job.details["activated"] = decision.activate
-        job.details["activation_reason"] = decision.reason
-        job.details["metrics"] = outcome.metrics
-        if decision.comparison is not None:
-            job.details["comparison"] = decision.comparison.as_json()
+        job.report = replace(
+            job.report,
+            stopped_by=outcome.stopped_early_by,
+            metrics=outcome.metrics,
+            activated=decision.activate,
+            activation_reason=decision.reason,
+            comparison=decision.comparison,
+        )
         card = replace(
             card,
             version=version,
@@ -248,11 +251,11 @@ class Trainings:
             unusable=gathered.unusable,
             metrics=outcome.metrics,
             held_out_tasks=tuple(held_out_tasks(inputs.samples)),
-            warnings=tuple(job.details.get("warnings", ())),
+            warnings=job.report.warnings,
             activation_reason=decision.reason,
             comparison=decision.comparison,
         )
-        job.report(at_once=True)
+        job.show(at_once=True)
         job.lease.confirm()
         self.models.store.publish(key, version, outcome.folder, card, activate=decision.activate)
         self.projects.restore(key)
@@ -260,7 +263,7 @@ class Trainings:
         logger.info("project %s: version %s is published; %s", key, version, decision.reason)
         if decision.activate:
             self._predict_everything(job, key)
-        job.report(at_once=True)
+        job.show(at_once=True)
         return version
 
     def _predict_everything(self, job: RunningJob, key: str) -> None:
@@ -269,14 +272,14 @@ class Trainings:
         if not wanted or not self.connections.is_complete(key):
             return
         try:
-            job.details["prediction_job"] = self.background.predict_project(key)
+            job.report = replace(job.report, prediction_job=self.background.predict_project(key))
         except (LabelStudioError, VersionError, QueueError, StoreError) as exc:
             job.warn(f"the project could not be predicted in the background: {exc}")
 
 
 def _published_by(store: VersionStore, key: str, job: RunningJob) -> str | None:
     """Return the version that an earlier run of this job published before its worker died, if one did."""
-    if not job.details.get("activation_reason"):
+    if job.report.activation_reason is None:
         return None
     cards = (listed.card for listed in store.list(key))
     return next((card.version for card in cards if card.job_id == job.job_id), None)
@@ -298,23 +301,25 @@ class _Observer:
 
     def on_progress(self, progress: TrainingProgress) -> None:
         left = progress.seconds_left
-        self._job.progress |= {
-            "step": progress.stage.value,
-            "fraction": round(progress.fraction, 4),
-            "seconds_left": None if left is None else round(left, 1),
-        }
-        self._job.report()
+        self._job.progress = replace(
+            self._job.training_progress(),
+            step=progress.stage.value,
+            fraction=round(progress.fraction, 4),
+            seconds_left=None if left is None else round(left, 1),
+        )
+        self._job.show()
 
     def on_epoch(self, report: EpochReport) -> None:
-        self._job.progress |= {
-            "epoch": report.epoch,
-            "epochs": report.epochs,
-            "loss": report.loss,
-            "seconds_left": round(report.seconds_left, 1),
-        }
-        curve = [point for point in self._job.details.get("curve", []) if point["epoch"] < report.epoch]
-        curve.append({"epoch": report.epoch, "loss": report.loss, **report.metrics})
-        self._job.details["curve"] = curve
+        self._job.progress = replace(
+            self._job.training_progress(),
+            epoch=report.epoch,
+            epochs=report.epochs,
+            loss=report.loss,
+            seconds_left=round(report.seconds_left, 1),
+        )
+        before = (point for point in self._job.report.curve if point.epoch < report.epoch)
+        reached = CurvePoint(report.epoch, report.loss, report.metrics)
+        self._job.report = replace(self._job.report, curve=(*before, reached))
         logger.info(
             "job %s: epoch %d of %d, loss %.4f, %.0f s left",
             self._job.job_id,
@@ -323,7 +328,7 @@ class _Observer:
             report.loss,
             report.seconds_left,
         )
-        self._job.report()
+        self._job.show()
         if self._checkpoints is not None:
             self._checkpoints.keep(self._job.job_id, self._workdir / CHECKPOINT_FILE)
 

@@ -51,20 +51,21 @@ class BackgroundPredictions:
         request = self._read(job)
         key = request.project_key
         label_studio = self.connections.label_studio(key)
-        pushing = Pushing(self.jobs.documents, job, label_studio, key, request.version, self.now)
+        parts = Parts(self.jobs, job, request)
+        pushing = Pushing(self.jobs.documents, job, label_studio, key, request.version, parts, self.now)
         try:
-            return self._predict_and_push(job, request, label_studio, pushing)
+            return self._predict_and_push(job, request, label_studio, pushing, parts)
         except LabelStudioGone:
             raise
         except LabelStudioError as exc:
             wish = job.stop_or_pause()
             if wish not in (None, "pause"):
-                return JobOutcome(jobs.STOPPED, details=job.details)
+                return JobOutcome(jobs.STOPPED, job.report)
             if request.part_of is not None:
                 raise  # the job that shared its tasks takes them back
             count = pushing.keep()
             if wish == "pause":
-                return JobOutcome(jobs.REQUEUE, details=job.details)
+                return JobOutcome(jobs.REQUEUE, job.report)
             raise type(exc)(
                 f"{exc} Predictions kept: {count}; the job goes on by itself when Label Studio answers again."
             ) from exc
@@ -83,7 +84,12 @@ class BackgroundPredictions:
         return request
 
     def _predict_and_push(
-        self, job: RunningJob, request: BackgroundRequest, label_studio: LabelStudio, pushing: Pushing
+        self,
+        job: RunningJob,
+        request: BackgroundRequest,
+        label_studio: LabelStudio,
+        pushing: Pushing,
+        parts: Parts,
     ) -> JobOutcome:
         key = request.project_key
         pushing.push_kept()
@@ -96,7 +102,6 @@ class BackgroundPredictions:
         config = parse_label_config(xml)
         limits = thresholds(self.projects, key, request.params, config)
         work = Work(key, config, (), limits, lambda task_id: self.connections.image_access(key, task_id))
-        parts = Parts(self.jobs, job, request)
         tasks = parts.share(pushing.unpredicted(_tasks_of(request, label_studio)), xml)
         while tasks:
             for start in range(0, len(tasks), TASKS_AT_ONCE):
@@ -108,16 +113,18 @@ class BackgroundPredictions:
                 if job.stop_or_pause() is not None:
                     break
             pushing.push()
-            tasks = pushing.still_unpredicted(parts.next(lambda: pushing.show(parts)))
+            tasks = pushing.still_unpredicted(parts.next(lambda: pushing.show(at_once=True)))
         if (wish := job.stop_or_pause()) is not None:
             parts.stop()
-            return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, predictor.version)
-        pushing.show(parts)
-        if request.is_whole_project and not pushing.failed and self.sets_model_version:
+            return JobOutcome(
+                jobs.REQUEUE if wish == "pause" else jobs.STOPPED, job.report, predictor.version
+            )
+        pushing.show(at_once=True)
+        if request.is_whole_project and not pushing.failed_count and self.sets_model_version:
             self._serve_everywhere(label_studio, key, predictor)
-            job.details["set_model_version"] = predictor.version
-        job.report(at_once=True)
-        return JobOutcome(jobs.FINISHED, predictor.version, job.details)
+            job.report = replace(job.report, set_model_version=predictor.version)
+        job.show(at_once=True)
+        return JobOutcome(jobs.FINISHED, job.report, predictor.version)
 
     def _serve_everywhere(self, label_studio: LabelStudio, key: str, predictor: Predictor) -> None:
         """Let Label Studio show scores and sample by this version, now that every task has its prediction."""

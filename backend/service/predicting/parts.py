@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from backend.errors import BackendError, QueueError
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
+from backend.service.jobs.report import JobReport, PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import JobRecord, Json
 from backend.service.predicting.requests import BackgroundRequest
@@ -33,10 +35,27 @@ class Parts:
         self._job = job
         self._request = request
         self._tasks: dict[str, list[Json]] = {}
-        self.done = 0
-        self.pushed = 0
-        self.failed: list[int] = []
-        self.stop(job.details.get("parts", ()))  # of an earlier run of this job, whose worker died
+        self._reached: dict[str, PredictionProgress] = {}
+        self._ended: dict[str, JobReport] = {}
+        self.stop(job.report.parts)  # of an earlier run of this job, whose worker died
+
+    @property
+    def progress(self) -> PredictionProgress:
+        """What all parts together have come to, as of the last look at them."""
+        total = PredictionProgress()
+        for reached in self._reached.values():
+            total = total.plus(reached)
+        return total
+
+    @property
+    def failed(self) -> list[int]:
+        """Tasks that a part could not predict; a part names the first of them only."""
+        return [task_id for report in self._ended.values() for task_id in report.tasks_without_prediction]
+
+    @property
+    def failed_count(self) -> int:
+        """How many tasks the parts could not predict."""
+        return sum(report.tasks_without_prediction_count or 0 for report in self._ended.values())
 
     def share(self, tasks: Sequence[Json], label_config: str) -> list[Json]:
         """Queue all but the first part of the tasks for others; return that."""
@@ -53,7 +72,7 @@ class Parts:
                 shared = {task["id"] for part in self._tasks.values() for task in part}
                 return [task for task in tasks if task["id"] not in shared]
             self._tasks[job_id] = bare
-            self._job.details["parts"] = list(self._tasks)
+            self._job.report = replace(self._job.report, parts=tuple(self._tasks))
         logger.info("job %s: shares its tasks as %d more jobs", self._job.job_id, len(self._tasks))
         return list(tasks[:TASKS_PER_PART])
 
@@ -83,6 +102,7 @@ class Parts:
             if record.status == "queued":
                 self._queue.request_stop(job_id, mode="discard")
                 record = self._queue.record(job_id)
+            self._reached[job_id] = PredictionProgress.from_json(record.progress)
             if not record.is_active:
                 left = self._close(record)
                 if left:
@@ -99,10 +119,13 @@ class Parts:
 
     def _close(self, record: JobRecord) -> list[Json]:
         tasks = self._tasks.pop(record.job_id)
-        self.done += int(record.progress.get("done") or 0)
-        self.pushed += int(record.progress.get("pushed") or 0)
-        self.failed += record.details.get("tasks_without_prediction", ())
-        return [] if record.status == jobs.FINISHED else tasks
+        if record.status == jobs.FINISHED:
+            self._ended[record.job_id] = JobReport.from_json(record.details)
+            return []
+        # What it did and could not deliver comes back with the rest, and is counted where it is done again.
+        pushed = self._reached[record.job_id].pushed
+        self._reached[record.job_id] = PredictionProgress(done=pushed, pushed=pushed)
+        return tasks
 
     def _has_helpers(self) -> bool:
         try:

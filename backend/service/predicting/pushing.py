@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from backend.errors import (
@@ -20,6 +21,7 @@ from backend.errors import (
     StoreError,
 )
 from backend.service.jobs.jobs import RunningJob
+from backend.service.jobs.report import PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import DocumentStore, Json, LabelStudio
 from backend.service.predicting.parts import Parts
@@ -46,10 +48,12 @@ class Pushing:
         label_studio: LabelStudio,
         key: str,
         version: str,
+        parts: Parts,
         now: Callable[[], float] = time.time,
     ) -> None:
         """documents: where undelivered predictions are kept. now: seconds since the epoch."""
-        self.failed: list[int] = []
+        self._failed: list[int] = []
+        self._parts = parts
         self._job = job
         self._documents = documents
         self._now = now
@@ -57,17 +61,22 @@ class Pushing:
         self._project_id = project_id(key)
         self._version = version
         self._waiting: list[Json] = []
-        self._shown: dict[str, int] = {}
         self._kept_path = f"{KEPT}{key}/{job.job_id}.json"
-        job.progress = {"done": 0, "total": None, "pushed": 0, **job.progress}
+        # What is done here, on top of what an earlier run of this job came to.
+        self._own = PredictionProgress.from_json(job.record.progress)
+
+    @property
+    def failed_count(self) -> int:
+        """How many tasks could not be predicted, here and in the parts."""
+        return len(self._failed) + self._parts.failed_count
 
     def unpredicted(self, tasks: Iterable[Json]) -> list[Json]:
         """Pass on the tasks without a prediction of the version, by id, so that pushes ask for few ids."""
         known = list(tasks) if isinstance(tasks, Sequence) else None
         predicted = self._predicted(None if known is None else [task["id"] for task in known])
         chosen = [task for task in (tasks if known is None else known) if task["id"] not in predicted]
-        self._job.progress["total"] = self._job.progress["done"] + len(chosen)
-        self._job.report(at_once=True)
+        self._own = replace(self._own, total=self._own.done + len(chosen))
+        self.show(at_once=True)
         return sorted(chosen, key=lambda task: int(task["id"]))
 
     def still_unpredicted(self, tasks: Sequence[Json]) -> list[Json]:
@@ -77,27 +86,28 @@ class Pushing:
         predicted = self._predicted([task["id"] for task in tasks])
         return [task for task in tasks if task["id"] not in predicted]
 
-    def show(self, parts: Parts) -> None:
-        """Report the progress of all parts together."""
-        own = {name: self._job.progress[name] - self._shown.get(name, 0) for name in ("done", "pushed")}
-        self._shown = {"done": parts.done, "pushed": parts.pushed}
-        for name, count in own.items():
-            self._job.progress[name] = count + self._shown[name]
-        self.failed = sorted({*self.failed, *parts.failed})
-        self._name_failed()
-        self._job.report(at_once=True)
+    def show(self, *, at_once: bool = False) -> None:
+        """Report what is done here and in the parts, and which tasks could not be predicted."""
+        self._job.progress = self._own.plus(self._parts.progress)
+        if self.failed_count:
+            named = sorted({*self._failed, *self._parts.failed})[:_NAMED_FAILURES]
+            self._job.report = replace(
+                self._job.report,
+                tasks_without_prediction=tuple(named),
+                tasks_without_prediction_count=self.failed_count,
+            )
+        self._job.show(at_once=at_once)
 
     def take(self, task_id: int, prediction: Json | None) -> None:
         """Take one task's outcome; pushes when enough have come together."""
-        self._job.progress["done"] += 1
+        self._own = replace(self._own, done=self._own.done + 1)
         if prediction is None:
-            self.failed.append(task_id)
-            self._name_failed()
+            self._failed.append(task_id)
         else:
             self._waiting.append({"task": task_id, **prediction})
         if len(self._waiting) >= PUSH_AT_ONCE:
             self.push()
-        self._job.report()
+        self.show()
 
     def push(self) -> None:
         """Push what waits, leaving out tasks that got a prediction of this version meanwhile."""
@@ -107,9 +117,9 @@ class Pushing:
         fresh = [item for item in self._waiting if item["task"] not in predicted]
         if fresh:
             self._retry(lambda: self._label_studio.import_predictions(self._project_id, fresh))
-        self._job.progress["pushed"] += len(self._waiting)
+        self._own = replace(self._own, pushed=self._own.pushed + len(self._waiting))
         self._waiting = []
-        self._job.report(at_once=True)
+        self.show(at_once=True)
 
     def push_kept(self) -> None:
         """Push what an earlier run of this job computed and could not deliver."""
@@ -140,11 +150,6 @@ class Pushing:
             lambda: self._label_studio.predicted_task_ids(self._project_id, self._version, among=task_ids)
         )
 
-    def _name_failed(self) -> None:
-        if self.failed:
-            self._job.details["tasks_without_prediction"] = self.failed[:_NAMED_FAILURES]
-            self._job.details["tasks_without_prediction_count"] = len(self.failed)
-
     def _retry(self, call: Callable[[], _Result]) -> _Result:
         for wait_s in PUSH_WAITS_S:
             try:
@@ -155,14 +160,14 @@ class Pushing:
                 if self._job.stop_or_pause() is not None:
                     raise
                 logger.warning("job %s: %s; trying again in %.0f s", self._job.job_id, exc, wait_s)
-                self._job.details["waiting_for"] = str(exc)
-                self._job.report(at_once=True)
+                self._job.report = replace(self._job.report, waiting_for=str(exc))
+                self.show(at_once=True)
                 time.sleep(wait_s)
         return self._done_waiting(call())
 
     def _done_waiting(self, result: _Result) -> _Result:
-        if self._job.details.get("waiting_for"):
-            self._job.details["waiting_for"] = ""
+        if self._job.report.waiting_for:
+            self._job.report = replace(self._job.report, waiting_for="")
         return result
 
 

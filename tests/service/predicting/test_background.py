@@ -213,6 +213,57 @@ def test_other_workers_take_parts(several_workers, label_studio):
     assert record(job.job_id).progress == {"done": 100, "total": 100, "pushed": 100}
 
 
+def test_a_part_counts_while_another_worker_is_at_it(several_workers, label_studio):
+    services = several_workers
+    job = running(services, services.backend.background.predict_project(KEY))
+    record, update, begun, shown = services.queue.record, services.queue.update, [], []
+
+    def elsewhere(job_id):
+        found = record(job_id)
+        if found.status == "queued" and not begun:  # the first part that is looked at
+            ids = [task["id"] for task in services.documents.read(found.payload_path)["tasks"][:7]]
+            done = [{"task": k, "result": [], "score": 0.0, "model_version": "v1"} for k in ids]
+            label_studio.import_predictions(7, done)
+            progress = {"done": 7, "total": 20, "pushed": 7}
+            services.queue.jobs[job_id] = replace(found, status="started", progress=progress)
+            begun.append(job_id)
+        elif job_id in begun and len(label_studio.pushed) == 87:  # nothing else is left
+            services.queue.record = record
+            run_part(services, job_id)
+        return record(job_id)
+
+    def note(job_id, **fields):
+        if job_id == job.job_id and "progress" in fields:
+            shown.append(fields["progress"])
+        update(job_id, **fields)
+
+    services.queue.record, services.queue.update = elsewhere, note
+    services.run(job)
+    assert {"done": 47, "total": 100, "pushed": 47} in shown  # two parts of 20 here, 7 tasks there
+    assert shown[-1] == {"done": 100, "total": 100, "pushed": 100}
+
+
+def test_what_parts_could_not_predict_is_counted_with_the_rest(several_workers):
+    services = several_workers
+    for task_id in (3, 98, 99):
+        del services.images.images[f"{task_id}.png"]
+    job = running(services, services.backend.background.predict_project(KEY))
+    record = services.queue.record
+
+    def run_at_once(job_id):
+        if record(job_id).status == "queued":
+            services.queue.record = record
+            run_part(services, job_id)
+            services.queue.record = run_at_once
+        return record(job_id)
+
+    services.queue.record = run_at_once
+    services.run(job)
+    details = record(job.job_id).details
+    assert details["tasks_without_prediction"] == [3, 98, 99]
+    assert details["tasks_without_prediction_count"] == 3
+
+
 def test_a_part_that_fails_elsewhere_is_done_here(several_workers, label_studio):
     services = several_workers
     job = running(services, services.backend.background.predict_project(KEY))
