@@ -79,8 +79,7 @@ def load_samples(root: Path, name: str, split: str, limit: int | None = None):
 def score(detections, samples, label_count, has_masks):
     from backend.core.geometry.matching import match_at_half_iou, scored_hits
     from backend.nn.detector.heads.average_precision import box_average_precision, mask_average_precision
-    from backend.training.judging.calibration import expected_calibration_error
-    from backend.training.judging.metrics import precision_recall
+    from backend.training.judging.metrics import expected_calibration_error, precision_recall
 
     targets = [s.target for s in samples]
     known = all(m is not None for t in targets for m in t.masks)

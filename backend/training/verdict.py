@@ -14,14 +14,13 @@ from backend.training.detector.images import CachedImage
 from backend.training.detector.loop import LoopResult, TrainingLoop, measured, predict_images, scored_head
 from backend.training.judging.calibration import (
     FittedTo,
-    expected_calibration_error,
     expected_score_map,
     fit_new_map,
     fit_score_map,
-    sample_learned,
-    surest_reading,
 )
-from backend.training.judging.metrics import precision_recall, scores_by_label
+from backend.training.judging.holdout import sample_learned
+from backend.training.judging.metrics import expected_calibration_error, precision_recall, scores_by_label
+from backend.training.judging.readings import surest_reading
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
-"""Which images judge a training, held back or joining late: always the same ones for the same tasks."""
+"""Which images judge a training, held back, joining late or learned: the same ones for the same tasks."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
+from backend.core.geometry.instances import TrainingTarget
 from backend.training.recipe import RECIPE, Recipe
+
+LEARNED_IMAGES_MAX = 32
+"""So many of the images that were learned from tell what scores mean."""
 
 
 def split_by_task(task_ids: Sequence[int], recipe: Recipe = RECIPE) -> tuple[list[int], list[int]]:
@@ -46,6 +52,24 @@ def split_late(
         if not lost and len(late) + len(joining) <= round(recipe.late_share * len(task_ids)):
             first, late = staying, late | joining
     return sorted(first), sorted(late)
+
+
+def sample_learned(targets: Sequence[TrainingTarget]) -> list[int]:
+    """Return the positions of at most LEARNED_IMAGES_MAX of the images that were learned from.
+
+    Evenly from all of them, since neighbours are often alike; at least half show objects, if so many do.
+    """
+    if len(targets) <= LEARNED_IMAGES_MAX:
+        return list(range(len(targets)))
+    shown = [i for i, target in enumerate(targets) if len(target)]
+    empty = [i for i, target in enumerate(targets) if not len(target)]
+    share = max(round(LEARNED_IMAGES_MAX * len(shown) / len(targets)), LEARNED_IMAGES_MAX // 2)
+    shown_count = max(min(share, len(shown)), LEARNED_IMAGES_MAX - len(empty))
+    return sorted(_spread(shown, shown_count) + _spread(empty, LEARNED_IMAGES_MAX - shown_count))
+
+
+def _spread(positions: Sequence[int], count: int) -> list[int]:
+    return [positions[i] for i in np.linspace(0, len(positions) - 1, count).round().astype(int)]
 
 
 def _digest(task_id: int) -> bytes:

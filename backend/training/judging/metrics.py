@@ -1,4 +1,4 @@
-"""How good detections are at one threshold: precision, recall and F1, overall and by label."""
+"""How good detections are at one threshold, overall and by label, and whether their scores are chances."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.core.geometry.instances import BoolArray, Detections, FloatArray, TrainingTarget
 from backend.core.geometry.matching import match_at_half_iou
 
 
@@ -48,3 +48,16 @@ def scores_by_label(
         }
         for label, (hit, predicted, drawn) in zip(labels, counts, strict=True)
     }
+
+
+def expected_calibration_error(scores: FloatArray, hits: BoolArray, bins: int = 10) -> float:
+    """Return the mean gap between score and hit rate over equal bins of score, weighted by their size."""
+    if not len(scores):
+        return 0.0
+    which = np.clip((scores * bins).astype(int), 0, bins - 1)
+    error = 0.0
+    for b in range(bins):
+        mine = which == b
+        if mine.any():
+            error += abs(float(scores[mine].mean()) - float(hits[mine].mean())) * float(mine.mean())
+    return error

@@ -2,14 +2,11 @@ import numpy as np
 import pytest
 
 from backend.training.judging.calibration import (
-    expected_calibration_error,
     expected_score_map,
     fit_new_map,
     fit_score_map,
-    sample_learned,
-    surest_reading,
 )
-from backend.training.judging.metrics import precision_recall
+from backend.training.judging.metrics import expected_calibration_error, precision_recall
 from tests.learning_found import detections, target
 
 
@@ -86,19 +83,6 @@ def test_objects_held_out_count_though_what_was_learned_from_shows_none():
     _, after, hits = mapped(fit(nothing, overconfident(3)), *overconfident(1))
     kept = after >= 0.3
     assert expected_calibration_error(after[kept], hits[kept]) < 0.10
-
-
-def test_of_many_images_some_of_all_kinds_are_asked():
-    box = [[0, 0, 9, 9]]
-    rare = [target(box if i % 100 == 99 else []) for i in range(3000)]
-    asked = sample_learned(rare)
-    assert len(set(asked)) == 32
-    assert sum(len(rare[i]) > 0 for i in asked) == 16
-    assert max(asked) - min(asked) > 2800
-    few = [target(box if i > 35 else []) for i in range(40)]
-    assert [i for i in sample_learned(few) if i > 35] == [36, 37, 38, 39]
-    assert len(set(sample_learned([target(box)] * 33))) == 32
-    assert sample_learned([target(box)] * 10) == list(range(10))
 
 
 def half_unsure(seed, count=100):
@@ -209,19 +193,3 @@ def test_too_little_to_fit_leaves_what_is_expected_of_any_network():
     # A raw score is an expected IoU: half is about the line between hit and miss.
     assert 0.4 < score_map.score_to_logit(0.5) + 0.5 < 0.7
     assert score_map.logits_to_scores(np.array([-2.0]))[0] > 0.005
-
-
-def test_the_reading_is_the_one_that_fits_best():
-    fits = {"usual": [0.6, 0.7] * 6, "worse": [0.5, 0.6] * 6, "better": [0.7, 0.8] * 6}
-    assert surest_reading("usual", ["worse", "better"], fits.__getitem__) == "better"
-
-
-def test_a_reading_that_is_better_by_chance_only_is_not_taken():
-    fits = {"usual": [0.6] * 12, "now better, now worse": [0.75, 0.5, 0.6] * 4}
-    assert surest_reading("usual", ["now better, now worse"], fits.__getitem__) == "usual"
-
-
-def test_too_few_objects_tell_no_reading():
-    assert (
-        surest_reading("usual", ["better"], {"usual": [0.1] * 7, "better": [0.9] * 7}.__getitem__) == "usual"
-    )

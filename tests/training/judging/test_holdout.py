@@ -1,6 +1,7 @@
 import pytest
 
-from backend.training.judging.holdout import split_by_task, split_late
+from backend.training.judging.holdout import sample_learned, split_by_task, split_late
+from tests.learning_found import target
 
 
 @pytest.mark.parametrize(("count", "least", "most"), [(1, 0, 0), (19, 0, 0), (20, 2, 5), (1000, 70, 130)])
@@ -47,3 +48,16 @@ def test_the_pages_of_a_task_stay_together():
     _, held_out = split_by_task(ids)
     tasks = {ids[i] for i in held_out}
     assert all((ids[i] in tasks) == (i in held_out) for i in range(80))
+
+
+def test_of_many_images_some_of_all_kinds_are_asked():
+    box = [[0, 0, 9, 9]]
+    rare = [target(box if i % 100 == 99 else []) for i in range(3000)]
+    asked = sample_learned(rare)
+    assert len(set(asked)) == 32
+    assert sum(len(rare[i]) > 0 for i in asked) == 16
+    assert max(asked) - min(asked) > 2800
+    few = [target(box if i > 35 else []) for i in range(40)]
+    assert [i for i in sample_learned(few) if i > 35] == [36, 37, 38, 39]
+    assert len(set(sample_learned([target(box)] * 33))) == 32
+    assert sample_learned([target(box)] * 10) == list(range(10))
