@@ -6,8 +6,10 @@ boxes half-open (width is x2 - x1).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -102,11 +104,12 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class TrainingTarget:
-    """What one annotated image teaches.
+    """What one annotated image teaches: a row for each object, and one more for each further label of it.
 
     boxes_xyxy_px float32 [N, 4]; label_indices int64 [N]; masks N patches, None where the shape inside the
-    box is unknown (a plain rectangle teaches no mask). N = 0 teaches background. extras: what the image
-    teaches further heads, by the name of the head; plain values that JSON could hold.
+    box is unknown (a plain rectangle teaches no mask). Rows of one object have the same box and mask: that is
+    how they are known as one, also where the image was moved. N = 0 teaches background. extras: what the
+    image teaches further heads, by the name of the head; plain values that JSON could hold.
     """
 
     size: ImageSize
@@ -121,6 +124,28 @@ class TrainingTarget:
 
     def __len__(self) -> int:
         return len(self.label_indices)
+
+    @cached_property
+    def object_of_row(self) -> IntArray:
+        """Which object each row belongs to, int64 [N]; rows of one box with other labels are one object."""
+        repeated: Counter[tuple[bytes, int]] = Counter()
+        numbers: dict[tuple[bytes, int], int] = {}
+        found = np.zeros(len(self), dtype=np.int64)
+        for row, label in enumerate(self.label_indices.tolist()):
+            box = self.boxes_xyxy_px[row].tobytes()
+            found[row] = numbers.setdefault((box, repeated[box, label]), len(numbers))
+            repeated[box, label] += 1
+        return found
+
+    @property
+    def object_count(self) -> int:
+        """How many objects there are."""
+        return int(self.object_of_row.max(initial=-1)) + 1
+
+    @property
+    def first_rows(self) -> IntArray:
+        """The first row of each object, int64 [objects]."""
+        return np.unique(self.object_of_row, return_index=True)[1].astype(np.int64)
 
 
 def _check_lengths(boxes: FloatArray, label_indices: IntArray, masks: tuple[MaskPatch | None, ...]) -> None:

@@ -123,7 +123,8 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
 
     labels: class names in the order of label_indices. size: of the decoded image, EXIF orientation applied;
     brush masks recorded at another size are resized to it. Every shape gives a box, and a mask unless it is
-    an upright rectangle. A brush region in several parts is one object.
+    an upright rectangle. A brush region in several parts is one object. A region of several labels gives
+    a row for each.
     """
     index_of = {label: index for index, label in enumerate(labels)}
     unusable: Counter[str] = Counter()
@@ -134,9 +135,9 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
     label_indices: list[int] = []
     region_ids: list[str] = []
     for number, labelled in enumerate(given):
-        label = labelled.labels[0]
+        known = [index_of[label] for label in labelled.labels if label in index_of]
         try:
-            if label not in index_of:
+            if not known:
                 raise UnusableRegion("unknown_label")
             if number in in_pixels:
                 raise UnusableRegion("pixels")
@@ -144,10 +145,10 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
             continue
-        boxes.append(drawn.box_xyxy_px)
-        masks.append(drawn.mask)
-        label_indices.append(index_of[label])
-        region_ids.append(labelled.region.region_id)
+        boxes += [drawn.box_xyxy_px] * len(known)
+        masks += [drawn.mask] * len(known)
+        label_indices += known
+        region_ids += [labelled.region.region_id] * len(known)
     target = TrainingTarget(
         size=size,
         boxes_xyxy_px=np.array(boxes, dtype=np.float32).reshape(-1, 4),

@@ -214,15 +214,14 @@ def _leave_if_asked(job: RunningJob, pool: ThreadPoolExecutor) -> None:
 
 def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequence[str]) -> LearnedCounts:
     per_label: Counter[str] = Counter()
-    masks = 0
-    for sample in samples:
-        per_label.update(labels[index] for index in sample.target.label_indices.tolist())
-        masks += sum(mask is not None for mask in sample.target.masks)
+    targets = [sample.target for sample in samples]
+    for target in targets:
+        per_label.update(labels[index] for index in target.label_indices.tolist())
     return LearnedCounts(
         tasks=len(tasks),
         images=len(samples),
         images_without_regions=sum(len(sample.target) == 0 for sample in samples),
-        regions=sum(per_label.values()),
-        masks=masks,
+        regions=sum(target.object_count for target in targets),
+        masks=sum(target.masks[row] is not None for target in targets for row in target.first_rows.tolist()),
         regions_by_label={label: per_label[label] for label in labels},
     )

@@ -208,7 +208,7 @@ def _paste_objects(
 ) -> None:
     """Copy a few objects with known masks from another image; needs all masks of the canvas known."""
     source = images[int(rng.integers(len(images)))]
-    known = [k for k, mask in enumerate(source.target.masks) if mask is not None]
+    known = [k for k in source.target.first_rows.tolist() if source.target.masks[k] is not None]
     if not known or any(mask is None for mask in canvas.masks):
         return
     height, width = canvas.image.shape[:2]
@@ -233,9 +233,9 @@ def _paste_objects(
         new = scaled[from_rows, from_columns].astype(np.float32)
         canvas.image[rows, columns] = (old + (new - old) * alpha).astype(np.uint8)
         _occlude(canvas, mask, augmentation.visible_min)
-        _add_object(
-            canvas, box, int(source.target.label_indices[k]), mask, True, visible, augmentation.visible_min
-        )
+        of_object = source.target.object_of_row == source.target.object_of_row[k]
+        for label in source.target.label_indices[of_object].tolist():
+            _add_object(canvas, box, label, mask, True, visible, augmentation.visible_min)
 
 
 def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:

@@ -72,3 +72,34 @@ def test_lengths_must_agree(boxes, indices, masks, message):
 def test_scores_must_agree_with_labels():
     with pytest.raises(ValueError, match=r"scores must be \(2,\), got \(3,\)"):
         Detections(ImageSize(9, 9), BOXES, np.zeros(3, dtype=np.float32), INDICES, (None, None))
+
+
+def target_of(*rows):
+    boxes, labels = zip(*rows, strict=True) if rows else ((), ())
+    return TrainingTarget(
+        ImageSize(9, 9),
+        np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        np.array(labels, dtype=np.int64),
+        (None,) * len(rows),
+    )
+
+
+A, B = (0, 0, 4, 4), (2, 2, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "objects", "first_rows"),
+    [
+        pytest.param([], [], [], id="none"),
+        pytest.param([(A, 0), (B, 0)], [0, 1], [0, 1], id="one label each"),
+        pytest.param([(A, 0), (A, 1)], [0, 0], [0], id="two labels"),
+        pytest.param([(A, 0), (B, 1), (A, 1)], [0, 1, 0], [0, 1], id="mixed"),
+        pytest.param([(A, 0), (A, 0)], [0, 1], [0, 1], id="the same twice is two"),
+        pytest.param([(A, 0), (A, 1), (A, 0), (A, 1)], [0, 0, 1, 1], [0, 2], id="two of two labels"),
+    ],
+)
+def test_rows_of_one_box_and_other_labels_are_one_object(rows, objects, first_rows):
+    target = target_of(*rows)
+    assert target.object_of_row.tolist() == objects
+    assert target.first_rows.tolist() == first_rows
+    assert target.object_count == len(first_rows)

@@ -67,12 +67,15 @@ def task(*results, **fields):
 
 
 def read(*results, config=CONFIG):
-    """Return labels by region id, and what was unusable in both steps."""
+    """Return labels by region id (one, or a list of several), and what was unusable in both steps."""
     annotated = annotated_task(task(*results), config)
     built = build_target(annotated.pages[0].regions, config.labels, SIZE)
     target = built.target
-    labels = [config.labels[index] for index in target.label_indices.tolist()]
-    return dict(zip(target.region_ids, labels, strict=True)), annotated.unusable + built.unusable
+    labels = {}
+    for region_id, index in zip(target.region_ids, target.label_indices.tolist(), strict=True):
+        labels.setdefault(region_id, []).append(config.labels[index])
+    shown = {region_id: names[0] if len(set(names)) == 1 else names for region_id, names in labels.items()}
+    return shown, annotated.unusable + built.unusable
 
 
 # Which annotation teaches
@@ -161,7 +164,14 @@ def test_a_task_without_image_is_refused():
         pytest.param([brush(10, 10, 30, 30)], {"b1": "Dog 🐕"}, id="emoji"),
         pytest.param([region(labels=["Brand"])], {"r1": "B"}, id="by value"),
         pytest.param([region(labels=["B"])], {"r1": "B"}, id="by alias"),
-        pytest.param([region(labels=["Gone", "Cat"])], {"r1": "Cat"}, id="first known of several"),
+        pytest.param([region(labels=["Gone", "Cat"])], {"r1": "Cat"}, id="only one is known"),
+        pytest.param([region(labels=["Cat", "B"])], {"r1": ["Cat", "B"]}, id="two labels"),
+        pytest.param([region(labels=["Brand", "B", "Cat"])], {"r1": ["B", "Cat"]}, id="one by two names"),
+        pytest.param(
+            [region("rectangle", "plain", None), region("labels", "lab", ["Car", "Cat"])],
+            {"r1": ["Car", "Cat"]},
+            id="plain tag, two labels",
+        ),
         pytest.param([region(labels=["Car"])], {"r1": "Car"}, id="label of another tag"),
         pytest.param(
             [region("rectangle", "plain", None), region("labels", "lab", ["Car"])],
@@ -219,6 +229,38 @@ def test_a_task_without_image_is_refused():
 )
 def test_the_label_of_a_region(results, labels):
     assert read(*results) == (labels, Counter())
+
+
+@pytest.mark.parametrize("type_", ["rectanglelabels", "ellipselabels", "polygonlabels", "brushlabels"])
+def test_every_label_of_a_region_is_learned_for_one_object(type_):
+    config = parse_label_config(
+        f"""<View><Image name="img" value="$image"/><{type_} name="tag" toName="img" choice="multiple">
+        <Label value="Red"/><Label value="Blue"/></{type_}></View>"""
+    )
+    value = {
+        "rectanglelabels": {"x": 10, "y": 20, "width": 30, "height": 40},
+        "ellipselabels": {"x": 50, "y": 50, "radiusX": 10, "radiusY": 10},
+        "polygonlabels": {"points": [[10, 10], [40, 10], [40, 50]]},
+        "brushlabels": brush(10, 10, 30, 30)["value"],
+    }[type_]
+    annotated = annotated_task(task(region(type_, "tag", ["Red", "Blue"], value=value)), config)
+    target = build_target(annotated.pages[0].regions, config.labels, SIZE).target
+    assert target.label_indices.tolist() == [0, 1] and target.object_count == 1
+    assert target.masks[0] is target.masks[1]
+
+
+def test_labels_of_two_tags_are_learned_for_one_object():
+    config = parse_label_config(
+        """<View><Image name="img" value="$image"/><Rectangle name="box" toName="img"/>
+        <Labels name="kind" toName="img"><Label value="Red"/></Labels>
+        <Labels name="state" toName="img"><Label value="Dirty"/></Labels></View>"""
+    )
+    results = [
+        region("rectangle", "box", None),
+        region("labels", "kind", ["Red"]),
+        region("labels", "state", ["Dirty"]),
+    ]
+    assert read(*results, config=config) == ({"r1": ["Red", "Dirty"]}, Counter())
 
 
 def test_regions_without_id_stand_alone():

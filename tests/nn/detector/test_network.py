@@ -35,7 +35,7 @@ def make_targets(boxes_per_image, size_hw=SIZE_HW):
     if count:
         semantic[:, 0, 4:10, 4:10] = 1
     return {
-        "boxes": BoxTargets(boxes, labels),
+        "boxes": BoxTargets(boxes, labels, [torch.arange(len(each)) for each in labels]),
         "masks": MaskTargets(windows, labels, torch.rand(count, 28, 28).round(), semantic),
     }
 

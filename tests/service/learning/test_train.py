@@ -170,6 +170,21 @@ def test_tasks_on_which_annotators_disagree_are_counted_and_named(services):
     assert details["counts"]["regions"] == 2
 
 
+def test_what_converters_and_older_editors_write_is_learned_and_what_is_odd_is_counted(services):
+    untyped = rectangle("Dog")
+    del untyped["type"]
+    dragged = rectangle("Cat", x=60, width=-30)
+    several = {**rectangle(), "value": {**rectangle()["value"], "rectanglelabels": ["Cat", "Dog"]}}
+    one_id = [{**rectangle("Cat", x=x), "id": "result1"} for x in (5, 40, 60)]
+    tasks = [annotated(1, untyped), annotated(2, dragged), annotated(3, several), annotated(4, *one_id)]
+    job = queued(services, tasks)
+    services.run(job)
+    details = services.queue.record(job.job_id).details
+    assert details["counts"] | {"tasks": 4, "images": 4} == details["counts"]
+    assert (details["counts"]["regions"], details["counts"]["regions_by_label"]) == (6, {"Cat": 5, "Dog": 2})
+    assert details["unusable"] == {"shared_id": 2}
+
+
 def test_nothing_to_learn_from_says_why(services):
     job = queued(services, [annotated(99, rectangle())])
     with pytest.raises(NotEnoughData, match="1 × there is no such image"):

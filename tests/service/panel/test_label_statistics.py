@@ -130,3 +130,9 @@ def test_rubbish_in_results_is_passed_over():
 def test_a_task_without_image_is_not_counted():
     task = {**annotated(1, box("C")), "data": {}}
     assert counts_of([task])["annotated_images"] == 0
+
+
+def test_a_region_of_several_labels_is_one_object_and_counts_for_each():
+    counts = count_labels([annotated(1, box("C", "Debris"), box("C", region_id="b"))], CONFIG)
+    assert (counts["shapes"], counts["total"]) == (2, 2)
+    assert {entry["label"]: entry["shapes"] for entry in counts["labels"]} == {"C": 2, "Debris": 1}

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.core.geometry.instances import TrainingTarget
 from backend.training.detector.images import CachedImage
 from backend.training.detector.views import make_view
 from backend.training.recipe import Augmentation
@@ -50,3 +51,24 @@ def test_rectangles_without_shape_keep_their_place():
     view = plain_view(image, target)
     np.testing.assert_allclose(view.target.boxes_xyxy_px, target.boxes_xyxy_px)
     np.testing.assert_array_equal(view.image, image)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_object_of_several_labels_stays_one_in_every_view(seed):
+    """Rows of one object are moved, cut, pasted and hidden together."""
+    images = []
+    for number in range(4):
+        image, target = scene(number)
+        twice = np.repeat(np.arange(len(target)), 2)
+        labels = np.stack([target.label_indices, target.label_indices + 2], axis=1).ravel()
+        masks = tuple(target.masks[k] for k in twice)
+        images.append(
+            CachedImage(image, TrainingTarget(target.size, target.boxes_xyxy_px[twice], labels, masks))
+        )
+    often = replace(AUGMENTATION, copy_paste=1.0)
+    rng = np.random.default_rng(seed)
+    view = make_view(images, seed % 4, (64, 96), often, rng, allow_mosaic=True).target
+    for number in range(view.object_count):
+        mine = view.object_of_row == number
+        labels = sorted(view.label_indices[mine].tolist())
+        assert labels in ([0, 2], [1, 3])

@@ -61,8 +61,9 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
     ) -> BoxTargets:
         """Return boxes and labels of all objects."""
         return BoxTargets(
-            [torch.from_numpy(target.boxes_xyxy_px) for target in shown],
+            [torch.from_numpy(target.boxes_xyxy_px[target.first_rows]) for target in shown],
             [torch.from_numpy(target.label_indices) for target in shown],
+            [torch.from_numpy(target.object_of_row) for target in shown],
         )
 
     def losses(

@@ -16,18 +16,23 @@ from backend.nn.runtime.torchvision_ops import torchvision_ops
 
 @dataclass(frozen=True)
 class BoxTargets:
-    """The objects of a batch, image by image: boxes_xyxy_px [M_n, 4] in the net frame, labels int64 [M_n]."""
+    """The objects of a batch, image by image.
+
+    boxes_xyxy_px [M_n, 4] in the net frame; labels int64 [R_n] and objects int64 [R_n]: each label of an
+    object, and the number of the object; R_n is M_n where each object has one label.
+    """
 
     boxes_xyxy_px: list[Tensor]
     labels: list[Tensor]
+    objects: list[Tensor]
 
     def to(self, device: torch.device) -> BoxTargets:
         """Return the same on another device."""
-        boxes, labels = (
+        boxes, labels, objects = (
             [t.to(device, non_blocking=True) for t in tensors]
-            for tensors in (self.boxes_xyxy_px, self.labels)
+            for tensors in (self.boxes_xyxy_px, self.labels, self.objects)
         )
-        return BoxTargets(boxes, labels)
+        return BoxTargets(boxes, labels, objects)
 
 
 def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor, *, alpha: float = 0.75) -> Tensor:
@@ -55,22 +60,25 @@ def detection_losses(
     total_quality = logits.new_zeros(())
     scores = logits.detach().sigmoid()
     giou_loss = torchvision_ops().generalized_box_iou_loss
-    for n, (object_boxes, object_labels) in enumerate(
-        zip(targets.boxes_xyxy_px, targets.labels, strict=True)
+    for n, (object_boxes, labels, objects) in enumerate(
+        zip(targets.boxes_xyxy_px, targets.labels, targets.objects, strict=True)
     ):
+        has_label = logits.new_zeros(len(object_boxes), logits.shape[-1])
+        has_label[objects, labels] = 1.0
         found = assign_task_aligned(
             scores[n],
             boxes_xyxy_px[n].detach(),
             points,
             strides,
             object_boxes,
-            object_labels,
+            labels,
+            objects,
             trust=context.trust,
         )
         cells = torch.nonzero(found.object_of_cell >= 0)[:, 0]
         owners, quality = found.object_of_cell[cells], found.quality[cells]
-        wanted[n, cells, object_labels[owners]] = quality
-        weights = quality * context.label_weights[object_labels[owners]]
+        wanted[n, cells] = quality[:, None] * has_label[owners]
+        weights = quality * (has_label * context.label_weights).amax(dim=1)[owners]
         box_loss = box_loss + (giou_loss(boxes_xyxy_px[n, cells], object_boxes[owners]) * weights).sum()
         total_quality = total_quality + quality.sum()
     norm = total_quality.clamp(min=1.0)

@@ -13,7 +13,9 @@ def assign(objects, trust=0.0, boxes=None, scores=None):
     scores = torch.full((count, 2), 0.01) if scores is None else scores
     labels = torch.zeros(len(objects), dtype=torch.int64)
     objects = torch.tensor(objects, dtype=torch.float32).reshape(-1, 4)
-    return assign_task_aligned(scores, boxes, POINTS, STRIDES, objects, labels, trust=trust)
+    return assign_task_aligned(
+        scores, boxes, POINTS, STRIDES, objects, labels, torch.arange(len(labels)), trust=trust
+    )
 
 
 def test_without_objects_all_is_background():
@@ -42,6 +44,7 @@ def test_small_objects_go_to_the_finest_level_and_large_ones_to_the_coarsest():
         strides,
         objects,
         torch.zeros(2, dtype=torch.int64),
+        torch.arange(2),
         trust=0.0,
     )
     small, large = (torch.where(found.object_of_cell == k, found.quality, 0).argmax() for k in (0, 1))
