@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
 from backend.errors import QueueError, VersionError
+from backend.service.engine.shared_cache import SharedCache, Start, run_here, run_in_thread
 from backend.service.engine.stamps import StampsHere
 from backend.service.ports import ServingStamps, VersionStore
 
@@ -108,11 +109,10 @@ class LoadedVersions:
         self._stamps = stamps or StampsHere()
         self._stamps_rest_until = float("-inf")
         self._is_retired = is_retired
-        self._most_loaded = most_loaded
         self._clock = clock
         self._lock = threading.Lock()
         self._current: dict[str, _Current] = {}
-        self._loaded: OrderedDict[tuple[str, str], Future[Predictor]] = OrderedDict()
+        self._loaded: SharedCache[tuple[str, str], Predictor] = SharedCache(most_loaded)
         self._damaged: dict[tuple[str, str], float] = {}
 
     def current(self, project_key: str) -> str | None:
@@ -153,10 +153,10 @@ class LoadedVersions:
         Raises VersionError if a version that was asked for by name cannot be loaded.
         """
         if version is not None:
-            return self._get(project_key, version)
+            return self._get(project_key, version).result()
         while (current := self.current(project_key)) is not None:
             try:
-                return self._get(project_key, current)
+                return self._get(project_key, current).result()
             except VersionError as exc:
                 self._pass_over(project_key, current, exc)
         return None
@@ -169,10 +169,7 @@ class LoadedVersions:
         """
         ends_at = time.monotonic() + timeout_s
         while (current := self.current(project_key)) is not None:
-            future, is_mine = self._future((project_key, current))
-            if is_mine:
-                arguments = (project_key, current), future
-                threading.Thread(target=self._fill, args=arguments, name="load-version", daemon=True).start()
+            future = self._get(project_key, current, run_in_thread("load-version"))
             if not future.done() and (other := self._another_loaded(project_key)) is not None:
                 return other
             try:
@@ -193,8 +190,7 @@ class LoadedVersions:
 
     def loaded(self) -> list[tuple[str, str]]:
         """Return project and version of the predictors in memory."""
-        with self._lock:
-            return [key for key, future in self._loaded.items() if future.done()]
+        return [key for key, _ in self._loaded.kept()]
 
     def _read_stamp(self, project_key: str) -> int | None:
         """Return the project's stamp, None while Redis is away; then it is left alone for a moment."""
@@ -207,32 +203,14 @@ class LoadedVersions:
             logger.info("the store is asked which version serves, each time: %s", exc)
             return None
 
-    def _get(self, project_key: str, version: str) -> Predictor:
-        key = (project_key, version)
-        future, is_mine = self._future(key)
-        if is_mine:
-            self._fill(key, future)
-        return future.result()
-
-    def _future(self, key: tuple[str, str]) -> tuple[Future[Predictor], bool]:
-        """Return the future of a predictor, and whether it is new, so that the caller has to see to it."""
-        with self._lock:
-            future = self._loaded.get(key)
-            is_mine = future is None
-            if future is None:
-                future = self._loaded[key] = Future()
-            self._loaded.move_to_end(key)
-            while len(self._loaded) > self._most_loaded:
-                self._loaded.popitem(last=False)
-        return future, is_mine
+    def _get(self, project_key: str, version: str, start: Start = run_here) -> Future[Predictor]:
+        load = partial(self._load_version, project_key, version)
+        return self._loaded.ask((project_key, version), load, start)
 
     def _another_loaded(self, project_key: str) -> Predictor | None:
         """Return the project's predictor that was used last of those in memory."""
-        with self._lock:
-            for (key, _), future in reversed(self._loaded.items()):
-                if key == project_key and future.done() and future.exception() is None:
-                    return future.result()
-        return None
+        own = (predictor for (key, _), predictor in reversed(self._loaded.kept()) if key == project_key)
+        return next(own, None)
 
     def _pass_over(self, project_key: str, version: str, error: VersionError) -> None:
         logger.error("project %s: version %s cannot be loaded: %s", project_key, version, error)
@@ -240,21 +218,17 @@ class LoadedVersions:
             self._damaged[project_key, version] = self._clock()
             self._current.pop(project_key, None)
 
-    def _fill(self, key: tuple[str, str], future: Future[Predictor]) -> None:
+    def _load_version(self, project_key: str, version: str) -> Predictor:
         started = time.perf_counter()
         try:
-            predictor = self._load(self._store.local_folder(*key))
-        except BaseException as exc:
-            with self._lock:
-                self._loaded.pop(key, None)
-            if isinstance(exc, Exception) and not isinstance(exc, VersionError):
-                wrapped = VersionError(f"version {key[1]} of project {key[0]} cannot be loaded: {exc}")
-                wrapped.__cause__ = exc
-                exc = wrapped
-            future.set_exception(exc)
-            return
-        logger.info("project %s: loaded version %s in %.0f ms", *key, (time.perf_counter() - started) * 1000)
-        future.set_result(predictor)
+            predictor = self._load(self._store.local_folder(project_key, version))
+        except VersionError:
+            raise
+        except Exception as exc:
+            raise VersionError(f"version {version} of project {project_key} cannot be loaded: {exc}") from exc
+        milliseconds = (time.perf_counter() - started) * 1000
+        logger.info("project %s: loaded version %s in %.0f ms", project_key, version, milliseconds)
+        return predictor
 
     def _is_damaged(self, project_key: str, version: str) -> bool:
         with self._lock:

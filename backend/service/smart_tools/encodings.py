@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple, Protocol
 
+from backend.service.engine.shared_cache import SharedCache, Start
 from backend.service.ports import EncodingFiles
 
 logger = logging.getLogger(__name__)
@@ -64,64 +64,39 @@ class EncodingCache:
         unpack: Callable[[bytes], Sized],
     ) -> None:
         """memory_bytes: bound of this process; the files have their own."""
-        self._memory_bytes = memory_bytes
         self._files = files
         self._pack = pack
         self._unpack = unpack
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[EncodingKey, tuple[Sized, int]] = OrderedDict()
-        self._making: dict[EncodingKey, Future[Sized]] = {}
-        self.bytes_held = 0
+        self._memory: SharedCache[EncodingKey, Sized] = SharedCache(
+            memory_bytes, size_of=lambda value: value.bytes_held
+        )
         self.made = 0
 
-    def ask(
-        self,
-        key: EncodingKey,
-        make: Callable[[], Sized],
-        start: Callable[[Callable[[], None]], object],
-    ) -> Future[Sized]:
+    def ask(self, key: EncodingKey, make: Callable[[], Sized], start: Start) -> Future[Sized]:
         """Return the encoding of `key` as a future, already done if it is in memory.
 
         start: runs the reading or making that the first caller causes, here or in another thread. An error
         of `make` goes to everybody who waits for it, and the next caller tries again.
         """
-        future: Future[Sized] = Future()
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                future.set_result(self._kept[key][0])
-            elif key in self._making:
-                return self._making[key]
-            else:
-                self._making[key] = future
-        if future.done():
+        if self._memory.is_kept(key):
             self._files.mark_used(key.file_name)
-        else:
-            start(lambda: self._fill(key, make, future))
-        return future
+        return self._memory.ask(key, partial(self._shared, key, make), start)
+
+    def keys(self) -> list[EncodingKey]:
+        """Return what is kept in memory, the least recently used first."""
+        return [key for key, _ in self._memory.kept()]
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory that the encodings of this process take."""
+        return self._memory.size_held
 
     def __contains__(self, key: EncodingKey) -> bool:
         """Tell whether an encoding is kept by any process of the machine, or made by this one."""
-        with self._lock:
-            if key in self._kept or key in self._making:
-                return True
-        return key.file_name in self._files
+        return key in self._memory or key.file_name in self._files
 
     def __len__(self) -> int:
-        return len(self._kept)
-
-    def _fill(self, key: EncodingKey, make: Callable[[], Sized], future: Future[Sized]) -> None:
-        try:
-            value = self._shared(key, make)
-        except BaseException as exc:
-            with self._lock:
-                self._making.pop(key, None)
-            future.set_exception(exc)
-            return
-        with self._lock:
-            self._making.pop(key, None)
-            self._keep(key, value)
-        future.set_result(value)
+        return len(self._memory)
 
     def _shared(self, key: EncodingKey, make: Callable[[], Sized]) -> Sized:
         """Return the encoding from its file, else made and written to it for the other processes."""
@@ -147,14 +122,3 @@ class EncodingCache:
             logger.warning("%s", exc)
             self._files.drop(name)
             return None
-
-    def _keep(self, key: EncodingKey, value: Sized) -> None:
-        """Keep a value unless it alone breaks the bound; the ones unused for longest go."""
-        size = value.bytes_held
-        if size > self._memory_bytes:
-            return
-        while self._kept and self.bytes_held + size > self._memory_bytes:
-            _, (_, freed) = self._kept.popitem(last=False)
-            self.bytes_held -= freed
-        self._kept[key] = (value, size)
-        self.bytes_held += size

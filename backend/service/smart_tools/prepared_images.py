@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from backend.core.geometry.instances import FloatArray
 from backend.core.labelstudio.prompts import HINT_LIMITS
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions, Predictor
+from backend.service.engine.shared_cache import SharedCache, run_here, run_in_thread
 from backend.service.engine.work_items import RgbImage
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
 from backend.service.smart_tools.encodings import EncodingCache, EncodingKey, Sized
@@ -108,7 +108,7 @@ class PreparedImages:
         self._version_folder = version_folder
         self._embedder = embedder
         self._lock = threading.Lock()
-        self._segmenters: OrderedDict[tuple[str, str], Future[Segmenter]] = OrderedDict()
+        self._segmenters: SharedCache[tuple[str, str], Segmenter] = SharedCache(MOST_SEGMENTERS)
         self._threads: ThreadPoolExecutor | None = None
         self.encodings = EncodingCache(memory_bytes, files, _pack, _unpack)
 
@@ -163,7 +163,7 @@ class PreparedImages:
             return encode_image(image, detections, maps, features)
 
         version = NOT_TRAINED if predictor is None else predictor.version
-        start = _now if is_bulk else self._pool().submit
+        start = run_here if is_bulk else self._pool().submit
         return self.encodings.ask(self._key(project_key, version, reference), make, start)
 
     def _key(self, project_key: str, version: str, reference: str) -> EncodingKey:
@@ -172,35 +172,16 @@ class PreparedImages:
 
     def _segmenter(self, project_key: str, predictor: Predictor | None) -> Future[Segmenter]:
         key = (project_key, predictor.version) if predictor is not None else ("", NOT_TRAINED)
-        with self._lock:
-            future = self._segmenters.get(key)
-            if future is not None:
-                self._segmenters.move_to_end(key)
-                return future
-            future = self._segmenters[key] = Future()
-            while len(self._segmenters) > MOST_SEGMENTERS:
-                self._segmenters.popitem(last=False)
-        arguments = key, predictor is not None, future
-        threading.Thread(target=self._load, args=arguments, name="load-prompts", daemon=True).start()
-        return future
-
-    def _load(self, key: tuple[str, str], is_trained: bool, future: Future[Segmenter]) -> None:
-        try:
-            future.set_result(self._load_segmenter(self._version_folder(*key) if is_trained else None))
-        except BaseException as exc:
-            with self._lock:
-                self._segmenters.pop(key, None)
-            future.set_exception(exc)
+        folder = partial(self._version_folder, *key) if predictor is not None else lambda: None
+        return self._segmenters.ask(
+            key, lambda: self._load_segmenter(folder()), run_in_thread("load-prompts")
+        )
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="smart-tools")
             return self._threads
-
-
-def _now(work: Callable[[], None]) -> None:
-    work()
 
 
 def _left(deadline: float) -> float:
