@@ -163,8 +163,9 @@ def semantic_iou(detections, targets, label_count, cut=0.30):
 
 def score_along(every, samples, image_size_px, label_count):
     """Have every loop score the validation images now and then too; return where the rows will stand."""
+    from backend.training.detector.evaluation import measured, predict_images
     from backend.training.detector.images import load_images
-    from backend.training.detector.loop import TrainingLoop, measured, predict_images
+    from backend.training.detector.loop import TrainingLoop
 
     images = load_images(samples, image_size_px, Path(tempfile.mkdtemp()), should_stop=lambda: False).images
     judge, rows = TrainingLoop._judge, []

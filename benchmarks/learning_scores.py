@@ -19,8 +19,8 @@ from pathlib import Path
 
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.predictor import CARD_FILE, Predictor, load_predictor
+from backend.training.detector.evaluation import predict_images
 from backend.training.detector.images import load_images
-from backend.training.detector.loop import predict_images
 from backend.training.judging.calibration import fit_new_map, fit_score_map
 from backend.training.judging.holdout import sample_learned, split_by_task
 from benchmarks.learning import SETS, boxes_from_masks, load_samples, score

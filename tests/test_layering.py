@@ -186,7 +186,7 @@ ROOMS = {
     "backend.nn": Rooms({"runtime": set(), "detector": {"runtime"}, "prompts": {"runtime"}}),
     "backend.training": Rooms(
         {"judging": set(), "detector": {"judging"}, "prompts": {"detector", "judging"}},
-        below=frozenset({"inputs", "parameters", "progress", "recipe"}),
+        below=frozenset({"averaging", "inputs", "parameters", "progress", "recipe"}),
         above=frozenset({"card", "launch", "peer", "run", "verdict"}),
     ),
     "backend.service": Rooms(

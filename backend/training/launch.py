@@ -169,6 +169,7 @@ def _write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) ->
                     None if mask is None else (mask.left_px, mask.top_px, torch.from_numpy(mask.bits.copy()))
                     for mask in target.masks
                 ],
+                "extras": dict(target.extras),
             }
         )
     stored = {
@@ -194,6 +195,7 @@ def _target_of(entry: Json) -> TrainingTarget:
         masks=tuple(
             None if mask is None else MaskPatch(mask[0], mask[1], mask[2].numpy()) for mask in entry["masks"]
         ),
+        extras=entry["extras"],
     )
 
 

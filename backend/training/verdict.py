@@ -10,8 +10,9 @@ from backend.core.geometry.instances import TrainingTarget
 from backend.core.geometry.matching import scored_hits
 from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.score_map import ScoreMap
+from backend.training.detector.evaluation import measured, predict_images, scored_head
 from backend.training.detector.images import CachedImage
-from backend.training.detector.loop import LoopResult, TrainingLoop, measured, predict_images, scored_head
+from backend.training.detector.loop import LoopResult, TrainingLoop
 from backend.training.judging.calibration import (
     FittedTo,
     expected_score_map,

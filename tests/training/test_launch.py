@@ -9,8 +9,6 @@ from backend.errors import NotEnoughData, OutOfMemory, TrainingError, VersionErr
 from backend.nn.detector.predictor import load_predictor
 from backend.training import launch as processes
 from backend.training import run
-from backend.training.detector.batches import BatchPlan
-from backend.training.detector.peers import ALONE, World
 from backend.training.inputs import TrainingInputs, TrainingPaused
 from backend.training.launch import (
     learn_in_processes,
@@ -45,27 +43,6 @@ def staged():
     return StagedObserver(Observer(), lambda _: 0.0)
 
 
-def plan(*indices):
-    return BatchPlan(indices, (224, 224), (0, 1, 2), allow_mosaic=True)
-
-
-class TestWorld:
-    def test_alone_nothing_changes(self):
-        network = torch.nn.Linear(1, 1)
-        assert ALONE.wrap(network) is network
-        assert ALONE.share([plan(1, 2, 3)]) == [plan(1, 2, 3)]
-        assert (ALONE.mean(0.1), ALONE.agree(3), ALONE.is_first) == (0.1, 3, True)
-
-    @pytest.mark.parametrize("indices", [(4, 5, 6, 7), (4, 5, 6), (4,), (4, 5, 6, 7, 8)], ids=len)
-    @pytest.mark.parametrize("size", [2, 3])
-    def test_parts_are_equally_long_and_leave_nothing_out(self, indices, size):
-        parts = [World(rank, size).share([plan(*indices)])[0] for rank in range(size)]
-        assert len({len(part.indices) for part in parts}) == 1
-        assert {i for part in parts for i in part.indices} == set(indices)
-        assert sum(len(part.indices) for part in parts) - len(indices) < size
-        assert len({part.seed for part in parts}) == size
-
-
 @pytest.mark.parametrize(
     ("batch_size", "asked", "images", "count"),
     [(8, 1, 100, 1), (8, 2, 100, 2), (8, 8, 100, 2), (64, 8, 100, 8), (2, 8, 100, 1), (64, 8, 10, 1)],
@@ -80,6 +57,9 @@ def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
         tmp_path, 3, params=replace(PARAMS, task_ids=(1, 2)), seed=7, start_folder=tmp_path / "v"
     )
     loaded = run._load(inputs, staged())
+    taught = [replace(image.target, extras={"choice": 1}) for image in loaded.images]
+    images = [replace(image, target=target) for image, target in zip(loaded.images, taught, strict=True)]
+    loaded = replace(loaded, images=images)
     (tmp_path / "processes").mkdir()
     processes._write_inputs(tmp_path / "processes", inputs, loaded)
     again, images = read_inputs(tmp_path / "processes")
@@ -88,6 +68,7 @@ def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
     for one, other in zip(images.images, loaded.images, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
         assert one.target.size == other.target.size
+        assert one.target.extras == {"choice": 1}
         np.testing.assert_array_equal(one.target.boxes_xyxy_px, other.target.boxes_xyxy_px)
         for mask, wanted in zip(one.target.masks, other.target.masks, strict=True):
             assert (mask.left_px, mask.top_px) == (wanted.left_px, wanted.top_px)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-import backend.training.detector.loop as loop_module
 from backend.errors import (
     FetchError,
     LossDiverged,
@@ -115,11 +114,6 @@ def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path):
     # Four objects are held out here, of which one found by luck makes a quarter.
     assert last_epoch_kept("luck", [0.5, 0.7, 0.5, 0.5]) == 4
     assert last_epoch_kept("sure", [0.5, 0.9, 0.5, 0.5]) == 2
-
-
-@pytest.mark.parametrize(("counts", "equal"), [([], 1), ([6], 6), ([50, 50], 100), ([200, 2], 7.92)])
-def test_a_rare_label_says_how_far_held_out_objects_are_believed(counts, equal):
-    assert loop_module._equal_count(np.array(counts)) == pytest.approx(equal, abs=0.01)
 
 
 @pytest.mark.slow

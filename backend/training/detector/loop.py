@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from backend.core.geometry.instances import Detections, FloatArray, IntArray
+from backend.core.geometry.instances import FloatArray
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
-from backend.nn.detector.heads.head import AnyHead, LossContext
+from backend.nn.detector.heads.head import LossContext
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
 from backend.nn.runtime.memory import is_out_of_memory
 from backend.nn.runtime.precision import in_channels_last
+from backend.training.averaging import move_average
 from backend.training.detector.batches import Batch, BatchLoader, BatchPlan, plan_epoch
 from backend.training.detector.checkpoint import TrainingState, save_state
+from backend.training.detector.evaluation import measured, predict_images, scored_head, surely_better
 from backend.training.detector.images import CachedImage, count_labels
+from backend.training.detector.optimizer import make_optimizer
 from backend.training.detector.peers import ALONE, World
 from backend.training.detector.schedule import (
     assignment_trust,
@@ -39,12 +42,6 @@ from backend.training.recipe import Plan
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_FLOOR = 0.01
-EVALUATION_NMS = 0.40
-# A later epoch has learned at a lower rate, so an earlier one is preferred only where it is surely better: by
-# more than two standard errors of the difference, which for so many held-out objects is this over their root
-# (one object's fitness varies by about 0.45, and what two epochs make of it correlates by about 0.8).
-SURELY_BETTER = 0.56
 STOPS = (None, "keep", "discard", "pause")
 
 
@@ -121,7 +118,7 @@ class TrainingLoop:
         self.heads = network.architecture.heads
         taught = [image.target for image in (*data.learned, *data.held_out)]
         self.readings = {head.name: head.reading(taught, len(labels)) for head in self.heads}
-        self.optimizer = _make_optimizer(network, plan, self.device)
+        self.optimizer = make_optimizer(network, plan, self.device)
         self.state = TrainingState(batch_size=plan.batch_size)
         self.label_weights = torch.from_numpy(data.label_weights).to(device)
         self.total_steps = plan.epochs * plan.steps_per_epoch
@@ -130,8 +127,7 @@ class TrainingLoop:
         self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
         self._join_epoch = round(plan.recipe.late_join * plan.epochs)
-        counts = count_labels(data.held_out, len(labels))
-        self._surely_better = SURELY_BETTER / math.sqrt(_equal_count(counts[counts > 0]))
+        self._surely_better = surely_better(count_labels(data.held_out, len(labels)))
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a stored state instead of the beginning."""
@@ -268,22 +264,11 @@ class TrainingLoop:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.recipe.gradient_norm_max)
         self.optimizer.step()
-        self._update_average()
+        keep = ema_decay(self.state.step, self.total_steps, self.plan)
+        move_average(self.ema.state_dict(), self.network.state_dict(), keep)
         self.state.step += 1
         self.state.images_seen += len(batch.images) * self.world.size
         return value
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = ema_decay(self.state.step, self.total_steps, self.plan)
-        averaged: list[torch.Tensor] = list(self.ema.parameters())
-        current: list[torch.Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(averaged, current, 1 - decay)
-        for mine, theirs in zip(self.ema.buffers(), self.network.buffers(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
 
     def _halve_batch(self, exc: BaseException) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -374,36 +359,6 @@ class TrainingLoop:
         self._save_seconds = self._last_save - started
 
 
-def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[Detections]:
-    """Return detections down to a low score, in the frame of the cached images."""
-    return predictor.predict(
-        [np.asarray(image.image) for image in images],
-        confidence_threshold=EVALUATION_FLOOR,
-        nms_threshold=EVALUATION_NMS,
-    )
-
-
-def measured(
-    heads: Sequence[AnyHead], found: Sequence[Detections], images: Sequence[CachedImage], label_count: int
-) -> dict[str, float]:
-    """Return the measures of all heads by name."""
-    metrics: dict[str, float] = {}
-    for head in heads:
-        targets = [head.as_found(image.target) for image in images]
-        metrics.update(head.measure(found, targets, label_count))
-    return metrics
-
-
-def scored_head(heads: Sequence[AnyHead]) -> AnyHead | None:
-    """Return the head whose objects have scores, None where none has."""
-    return next((head for head in heads if head.has_scores), None)
-
-
-def _equal_count(counts: IntArray) -> float:
-    """Return how many objects of one label say as much as so many of each: fitness is a mean over labels."""
-    return len(counts) ** 2 / float((1 / counts).sum()) if len(counts) else 1.0
-
-
 def _split_plans(plans: Sequence[BatchPlan], batch_size: int) -> list[BatchPlan]:
     out = []
     for plan in plans:
@@ -411,23 +366,3 @@ def _split_plans(plans: Sequence[BatchPlan], batch_size: int) -> list[BatchPlan]
             part = plan.indices[start : start + batch_size]
             out.append(BatchPlan(part, plan.size_hw, (*plan.seed, start), plan.allow_mosaic))
     return out
-
-
-def _make_optimizer(network: InstanceNetwork, plan: Plan, device: torch.device) -> torch.optim.Optimizer:
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        is_body = name.startswith("backbone.body.")
-        # Norms, biases and other vectors are not shrunk.
-        groups.setdefault((is_body, parameter.ndim > 1), []).append(parameter)
-    settings = []
-    for (is_body, decays), parameters in groups.items():
-        rate = plan.learning_rate * (plan.backbone_rate if is_body else 1.0)
-        settings.append(
-            {
-                "params": parameters,
-                "lr": rate,
-                "full_rate": rate,
-                "weight_decay": plan.recipe.weight_decay if decays else 0.0,
-            }
-        )
-    return torch.optim.AdamW(settings, betas=plan.recipe.betas, fused=device.type in ("cpu", "cuda"))

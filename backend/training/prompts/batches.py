@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from backend.nn.prompts.network import PromptNetwork, PromptOutput
 from backend.nn.prompts.tensors import images_to_tensor, prompts_to_tensor
+from backend.training.averaging import move_average
 from backend.training.prompts.annotators import MaskedObject, Rng, next_round, start_sample
 from backend.training.prompts.loss import prompt_loss
 
@@ -58,12 +59,7 @@ class WeightAverage:
         """Move towards the network's present weights; faster in the first steps."""
         self.steps += 1
         keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            for name, value in network.state_dict().items():
-                if value.dtype.is_floating_point:
-                    self.values[name].lerp_(value, 1.0 - keep)
-                else:
-                    self.values[name].copy_(value)
+        move_average(self.values, network.state_dict(), keep)
 
 
 def rate_groups(network: PromptNetwork, decoder_rate: float, encoder_rate: float) -> list[dict[str, Any]]:
