@@ -9,16 +9,29 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from backend.errors import ImageDecodeError, ImageTooLarge
 
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# In these, browsers follow an orientation in EXIF; in no other, and nowhere one in XMP. Source: Chromium 156,
+# asked by tests/browser/test_orientation.py. Pillow gives an AVIF container's own turn as if it were EXIF.
+_EXIF_FOLLOWED_IN = frozenset({"JPEG", "MPO", "PNG", "AVIF"})
 # Python keeps one list of warning filters for all threads; only one thread at a time may swap it.
 _warning_filters = threading.Lock()
 
 
 def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Return uint8 [H, W, 3]: EXIF orientation applied, first frame, alpha over white, 16 bit scaled to 8.
+    """Return uint8 [H, W, 3]: turned as browsers do, first frame, alpha over white, 16 bit scaled to 8.
 
     Raises ImageTooLarge, before any pixel is decoded, and ImageDecodeError.
     """
@@ -35,9 +48,9 @@ def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
                 )
             if width < 1 or height < 1:
                 raise ImageDecodeError(f"the image has {width} x {height} pixels")
+            turn = _turn_of(image)
             image.load()
-            _turn(image)
-            return np.ascontiguousarray(_to_rgb(image))
+            return np.ascontiguousarray(_to_rgb(image if turn is None else image.transpose(turn)))
     except (ImageTooLarge, ImageDecodeError):
         raise
     except MemoryError as exc:
@@ -52,12 +65,22 @@ def _quiet_open(content: bytes) -> Image.Image:
         return Image.open(io.BytesIO(content))
 
 
-def _turn(image: Image.Image) -> None:
-    """Apply the EXIF orientation in place: an image that has none, as most, is not copied."""
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return how browsers turn an image whose pixels are not read yet; None: not at all.
+
+    What stands behind the pixels comes too late for them. A TIFF, which few show, is turned by Pillow itself.
+    """
+    content = image.info.get("exif")
+    if image.format not in _EXIF_FOLLOWED_IN or not isinstance(content, bytes):
+        return None
+    exif = Image.Exif()
     with _warning_filters, warnings.catch_warnings(), contextlib.suppress(Exception):
         # Broken EXIF leaves the image unturned, as a browser shows it then.
         warnings.simplefilter("ignore")
-        ImageOps.exif_transpose(image, in_place=True)
+        exif.load(content)
+        orientation = exif.get(_ORIENTATION)
+        return _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return None
 
 
 def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
 from backend.infra.images.decode import decode_rgb
+from tests.infra.images.oriented import TURNED_WH, UPRIGHT_WH, files
 
 LIMIT = 10_000
 GRADIENT = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -53,6 +54,20 @@ def test_exif_orientation_is_applied_as_browsers_do(orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert np.array_equal(rgb(Image.fromarray(pixels), exif=exif), turned(pixels))
+
+
+@pytest.mark.parametrize(
+    ("content", "is_turned"), [pytest.param(content, turned, id=name) for name, _, content, turned in files()]
+)
+def test_orientations_that_browsers_do_not_follow_are_not_followed(content, is_turned):
+    height, width = decode_rgb(content, LIMIT).shape[:2]
+    assert (width, height) == (TURNED_WH if is_turned else UPRIGHT_WH)
+
+
+@pytest.mark.parametrize(("orientation", "shape"), [(1, (6, 8)), (6, (8, 6)), (0, (6, 8)), (9, (6, 8))])
+def test_the_orientation_of_a_tiff_is_a_tag_of_the_format(orientation, shape):
+    got = rgb(Image.new("RGB", (8, 6)), "TIFF", tiffinfo={0x0112: orientation})
+    assert got.shape[:2] == shape
 
 
 def test_broken_exif_is_passed_over():
