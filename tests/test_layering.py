@@ -27,12 +27,13 @@ ALLOWED: dict[str, set[str]] = {
     "backend.settings": {"backend.setting_parsers"},
     "backend.setting_parsers": set(),
     "backend.logs": set(),
+    "backend.written_whole": set(),
     "backend.core": set(),
     "backend.scenes": {"backend.core"},
-    "backend.nn": {"backend.core"},
-    "backend.training": {"backend.core", "backend.nn"},
+    "backend.nn": {"backend.core", "backend.written_whole"},
+    "backend.training": {"backend.core", "backend.nn", "backend.written_whole"},
     "backend.service": {"backend.core", "backend.nn", "backend.training"},
-    "backend.infra": {"backend.core", "backend.service.ports"},
+    "backend.infra": {"backend.core", "backend.service.ports", "backend.written_whole"},
     # The catalogue of backbones is a table without torch, which the panel lists; the declaration of the
     # training parameters is one too, and the bodies' schemas are drawn from it.
     "backend.web": {
@@ -211,9 +212,9 @@ ROOMS = {
             "machine": set(),
             "network": set(),
             "queue": set(),
-            "store": set(),
+            "store": {"machine"},
             "labelstudio": {"network"},
-            "images": {"labelstudio", "network"},
+            "images": {"labelstudio", "machine", "network"},
         }
     ),
     "backend.web": Rooms(

@@ -35,6 +35,7 @@ from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
 from backend.training.parameters import TrainingParams
 from backend.training.recipe import Augmentation, Recipe
+from backend.written_whole import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -139,9 +140,8 @@ def say(folder: Path, kind: str, /, **content: Any) -> None:
 
 def write_stop(folder: Path, wish: str) -> None:
     """Tell the processes how to end: "keep", "discard" or "pause"."""
-    aside = folder / "stop.part"
-    aside.write_text(wish)
-    aside.replace(folder / "stop")
+    with written_whole(folder / "stop") as part:
+        part.write_text(wish)
 
 
 def read_stop(folder: Path) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from backend.errors import StoreError
 from backend.infra.store.objects import ObjectStore
+from backend.written_whole import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,9 @@ class CheckpointCopies:
             written_at = 0.0 if note is None else float(json.loads(note)["written_at"])
             if written_at <= _written_at(path):
                 return
-            part = path.with_suffix(".fetched")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._objects.get_file(f"jobs/{job_id}/{FILE}", part)
-            os.utime(part, (written_at, written_at))
-            part.replace(path)
+            with written_whole(path) as part:
+                self._objects.get_file(f"jobs/{job_id}/{FILE}", part)
+                os.utime(part, (written_at, written_at))
             logger.info("job %s: goes on from the checkpoint that another machine wrote", job_id)
         except (StoreError, OSError, ValueError, KeyError) as exc:
             logger.warning("job %s: its checkpoint cannot be fetched: %s", job_id, exc)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import re
 import secrets
 import threading
@@ -36,6 +35,7 @@ from backend.infra.store.version_files import (
     write_archive,
 )
 from backend.service.ports import ListedVersion
+from backend.written_whole import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -187,15 +187,12 @@ class StoredVersions:
     def export_file(self, project_key: str, version: str, target: Path) -> Path:
         """Write the version as one file and return its path."""
         folder = self.local_folder(project_key, version)
-        part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
         try:
             names = self._manifest(project_key, version)
-            write_archive(part, version, {name: folder / name for name in names})
-            os.replace(part, target)
+            with written_whole(target) as part:
+                write_archive(part, version, {name: folder / name for name in names})
         except OSError as exc:
             raise StoreError(f"cannot write the model file: {exc.strerror or exc}") from exc
-        finally:
-            part.unlink(missing_ok=True)
         return target
 
     def import_file(self, project_key: str, source: Path, *, activate: bool) -> str:

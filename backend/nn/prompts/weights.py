@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from backend.errors import VersionError
 from backend.nn.prompts.network import PromptNetwork
+from backend.written_whole import written_whole
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "promptable.safetensors"
 """Trained on photographs and drawn scenes; `scripts/train_prompt_weights.py` rebuilds them."""
@@ -22,15 +23,14 @@ _FORMAT_KEY = "prompt_network"
 
 
 def save_weights(values: Mapping[str, Tensor], path: Path) -> None:
-    """Write a network's state as float16 (counters are left out), aside first and then by rename."""
+    """Write a network's state as float16 (counters are left out)."""
     halved = {
         name: value.detach().to(torch.float16).contiguous()
         for name, value in values.items()
         if value.dtype.is_floating_point
     }
-    partial = path.with_suffix(".partial")
-    save_file(halved, partial, metadata={_FORMAT_KEY: FORMAT})
-    partial.replace(path)
+    with written_whole(path) as part:
+        save_file(halved, part, metadata={_FORMAT_KEY: FORMAT})
 
 
 def is_of_an_earlier_network(path: Path) -> bool:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backend.errors import VersionError
+from backend.written_whole import written_whole
 
 SCALE_SUFFIX = ".scale"
 _LARGEST = 127
@@ -34,9 +35,8 @@ def save_packed(values: Mapping[str, Tensor], path: Path) -> None:
         scale = (rows.abs().amax(dim=1) / _LARGEST).clamp(min=1e-12)
         packed[name] = (rows / scale[:, None]).round().to(torch.int8).view(exact.shape).contiguous()
         packed[name + SCALE_SUFFIX] = scale
-    partial = path.with_suffix(".partial")
-    save_file(packed, partial)
-    partial.replace(path)
+    with written_whole(path) as part:
+        save_file(packed, part)
 
 
 def load_packed(path: Path) -> dict[str, Tensor]:

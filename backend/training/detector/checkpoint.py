@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from backend.training.inputs import CHECKPOINT_FILE
+from backend.written_whole import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,9 @@ class TrainingState:
 
 
 def save_state(state: TrainingState, folder: Path, fingerprint: str) -> None:
-    """Write the state aside, then rename it: a crash leaves the old one or the new one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / (CHECKPOINT_FILE + ".part")
-    torch.save({"format": FORMAT, "fingerprint": fingerprint, **vars(state)}, aside)
-    aside.replace(folder / CHECKPOINT_FILE)
+    """Write the state; a crash leaves the old one or the new one."""
+    with written_whole(folder / CHECKPOINT_FILE) as part:
+        torch.save({"format": FORMAT, "fingerprint": fingerprint, **vars(state)}, part)
 
 
 def load_state(folder: Path, fingerprint: str) -> TrainingState | None:
