@@ -12,6 +12,7 @@
     │   ├── ImageNotFound       the host says there is none, or the reference names none
     │   ├── ImageTooLarge       over the limit of bytes or pixels
     │   ├── ImageDecodeError    what came is no image we can read
+    │   ├── HostAway            the host does not answer, or not now
     │   └── AddressRefused      the address is of a kind we never fetch from
     ├── LabelStudioError        Label Studio is unreachable or refused us
     │   ├── LabelStudioAuthError    no credentials, or they were refused
@@ -87,6 +88,10 @@ class ImageTooLarge(FetchError):
 
 class ImageDecodeError(FetchError):
     """What came is not an image that can be read."""
+
+
+class HostAway(FetchError):
+    """The host of the image does not answer in time, or says that it cannot now."""
 
 
 class AddressRefused(FetchError):

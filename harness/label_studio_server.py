@@ -44,7 +44,7 @@ class LabelStudio:
     """One running Label Studio and its HTTP API, used with the administrator's personal access token.
 
     legacy_tokens: whether the organization accepts `Authorization: Token ...`; a stock one does not.
-    local_files_root: folder whose files a local storage may serve.
+    local_files_root: folder whose files a local storage may serve. public_url: of a proxy in front of it.
     """
 
     email = "admin@example.com"
@@ -58,11 +58,12 @@ class LabelStudio:
         port: int | None = None,
         legacy_tokens: bool = False,
         local_files_root: Path | None = None,
+        public_url: str | None = None,
         extra_environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self.url = f"http://{HOST}:{self.port}"
+        self.url = public_url or f"http://{HOST}:{self.port}"
         self.legacy_tokens = legacy_tokens
         self.local_files_root = local_files_root
         self.extra_environment = dict(extra_environment or {})

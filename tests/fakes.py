@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -73,6 +74,15 @@ class FakeImages:
             raise found
         self.cached.add(reference)
         return found
+
+    def picture_id(self, reference: str, access: ImageAccess) -> str:
+        found = self.images.get(reference)
+        if isinstance(found, Exception):
+            raise found
+        return reference if found is None else hashlib.sha256(found.tobytes()).hexdigest()
+
+    def known_picture_id(self, reference: str, access: ImageAccess) -> str | None:
+        return self.picture_id(reference, access)
 
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
         return reference in self.cached

@@ -16,7 +16,7 @@ from backend.errors import QueueError
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.images.folder import FolderImages
 from backend.infra.labelstudio.api import LabelStudioApi
-from backend.infra.machine.encoding_files import SharedEncodings
+from backend.infra.machine.file_cache import FileCache
 from backend.infra.machine.waiting_room import MachineWaitingRoom
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import RqJobQueue
@@ -132,7 +132,7 @@ def build_backend(settings: Settings) -> Backend:
         batching,
         load_segmenter_here,
         store.local_folder,
-        SharedEncodings(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
+        FileCache(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
         embedder=None if settings.sam_model_dir is None else embedder_of(settings.sam_model_dir),
     )

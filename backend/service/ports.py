@@ -51,8 +51,14 @@ class ImageSource(Protocol):
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
         """Return uint8 [H, W, 3], EXIF orientation applied. Raises FetchError."""
 
+    def picture_id(self, reference: str, access: ImageAccess) -> str:
+        """Return what tells a picture from others that stand or stood at its address. Raises FetchError."""
+
+    def known_picture_id(self, reference: str, access: ImageAccess) -> str | None:
+        """Return what `picture_id` does, or None where that has to ask the network."""
+
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
-        """Tell whether `load_rgb` would need no network."""
+        """Tell whether the picture is on this machine."""
 
     def cache_use(self) -> CacheUse:
         """Return how the cache served this process so far."""

@@ -15,7 +15,7 @@ from backend.core.geometry.instances import ImageSize, MaskPatch
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.core.regions.kinds import KINDS
 from backend.infra.images.fetcher import ImageFetcher
-from backend.infra.machine.encoding_files import SharedEncodings
+from backend.infra.machine.file_cache import FileCache
 from backend.infra.machine.waiting_room import MachineWaitingRoom
 from backend.nn.prompts.segmenter import SegmentedObject
 from backend.service.engine.loaded_versions import NOT_TRAINED
@@ -221,7 +221,7 @@ def real_services(folder):
         fakes.batching,
         lambda folder: RedInside(),
         fakes.store.local_folder,
-        SharedEncodings(folder / "encodings", 1 << 24),
+        FileCache(folder / "encodings", 1 << 24),
         memory_bytes=1 << 24,
     )
     room = MachineWaitingRoom(folder / "waiting")

@@ -1,7 +1,7 @@
 """Image files over HTTP, within limits, with the right credentials.
 
-Label Studio's token goes to Label Studio's host and to no other, the project's login to the task's own host
-and to no other; both are decided anew at every redirect.
+Label Studio's token goes to Label Studio's own address and to no other, the project's login to the task's own
+host and to no other; both are decided anew at every redirect.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -23,15 +23,18 @@ import urllib3
 from backend.errors import (
     AddressRefused,
     FetchError,
+    HostAway,
     ImageDecodeError,
     ImageNotFound,
     ImageTooLarge,
     LabelStudioError,
 )
+from backend.infra.images.cached_picture import CachedPicture, Validators
 from backend.infra.images.reference import (
     address_on_label_studio,
     checked_url,
     decode_data_uri,
+    is_below,
     is_text,
     origin,
     resolve_reference,
@@ -60,10 +63,14 @@ class _Passing(Exception):
 
 @dataclass(frozen=True)
 class _Hop:
-    """One address on the way to an image, and the origin the way began at."""
+    """One address on the way to an image, and the origin the way began at.
+
+    known: what the host said of the file that is here already.
+    """
 
     url: str
     first_origin: tuple[str, str, int]
+    known: Validators
 
 
 class Downloader:
@@ -81,16 +88,23 @@ class Downloader:
         self._tokens: dict[tuple[str, str], LabelStudioToken] = {}
         self._tokens_lock = threading.Lock()
 
-    def fetch(self, reference: str, access: ImageAccess) -> bytes:
-        """Return the file's bytes. Raises FetchError."""
+    def fetch(
+        self,
+        reference: str,
+        access: ImageAccess,
+        *,
+        known: Validators = Validators(),  # noqa: B008 (frozen)
+        timeout_s: float | None = None,
+    ) -> CachedPicture | None:
+        """Return the file; None if the host says that what is known of it is still so. Raises FetchError."""
         if not is_text(reference) or not reference.strip():
             raise ImageNotFound(f"the task names no image where one is expected, got {ascii(reference)[:80]}")
         if reference.startswith("data:"):
-            return decode_data_uri(reference, self._max_bytes)
+            return CachedPicture.of(decode_data_uri(reference, self._max_bytes), Validators())
         url = resolve_reference(reference.strip(), access)
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + min(self._timeout_s, timeout_s or self._timeout_s)
         try:
-            return self._fetch_patiently(url, access, deadline)
+            return self._fetch_patiently(_Hop(url, origin(url), known), access, deadline)
         except (ImageTooLarge, AddressRefused):
             raise
         except FetchError:
@@ -98,31 +112,35 @@ class Downloader:
             if own is None:
                 raise
             # Label Studio may write its files with an address that only browsers reach.
-            return self._fetch_patiently(own, access, deadline)
+            return self._fetch_patiently(_Hop(own, origin(own), known), access, deadline)
 
-    def _fetch_patiently(self, url: str, access: ImageAccess, deadline: float) -> bytes:
+    def _fetch_patiently(self, hop: _Hop, access: ImageAccess, deadline: float) -> CachedPicture | None:
         for wait_s in (*RETRY_WAITS_S, None):
             try:
-                return self._follow(url, access, deadline)
+                return self._follow(hop, access, deadline)
             except _Passing as passing:
                 if wait_s is None or time.monotonic() + wait_s > deadline:
                     raise passing.error from passing
                 time.sleep(wait_s * random.uniform(0.7, 1.3))
         raise AssertionError("the last try returns or raises")
 
-    def _follow(self, url: str, access: ImageAccess, deadline: float) -> bytes:
-        hop = _Hop(url, origin(url))
+    def _follow(self, hop: _Hop, access: ImageAccess, deadline: float) -> CachedPicture | None:
+        first_url = hop.url
         for _ in range(MAX_REDIRECTS + 1):
             response = self._ask(hop, access, deadline)
             with response:
+                if response.status_code == 304 and hop.known.request_headers:
+                    return None
                 if not response.is_redirect:
                     _check_status(response, hop.url)
-                    return self._read(response, hop.url, deadline)
+                    said = response.headers
+                    validators = Validators(said.get("ETag"), said.get("Last-Modified"))
+                    return CachedPicture.of(self._read(response, hop.url, deadline), validators)
                 target = urljoin(hop.url, response.headers["Location"])
             if urlsplit(target).path.startswith("/user/login"):
                 raise FetchError(f"{shown(hop.url)} asks to log in; is LABEL_STUDIO_API_KEY set and valid?")
-            hop = _Hop(checked_url(target), hop.first_origin)
-        raise FetchError(f"{shown(url)} redirects more than {MAX_REDIRECTS} times")
+            hop = replace(hop, url=checked_url(target))
+        raise FetchError(f"{shown(first_url)} redirects more than {MAX_REDIRECTS} times")
 
     def _ask(self, hop: _Hop, access: ImageAccess, deadline: float) -> requests.Response:
         """Return the answer's head, its body unread; an access token that has ended is renewed once."""
@@ -139,13 +157,17 @@ class Downloader:
     ) -> requests.Response:
         remaining_s = deadline - time.monotonic()
         if remaining_s <= 0:
-            raise FetchError(f"{shown(hop.url)} took longer than {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
+            raise HostAway(f"{shown(hop.url)} took longer than {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
         try:
             request = requests.Request(
                 "GET",
                 hop.url,
                 auth=_Credentials(token.header(self._session) if token else _basic(hop, access)),
-                headers={"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
+                headers={
+                    "Accept": "image/*,*/*;q=0.5",
+                    "Accept-Encoding": "identity",
+                    **hop.known.request_headers,
+                },
             )
             return self._session.send(
                 self._session.prepare_request(request),
@@ -158,7 +180,7 @@ class Downloader:
         except requests.exceptions.InvalidURL as exc:
             raise ImageNotFound(f"{hop.url[:80]!r} is no address of an image") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as exc:
-            raise _Passing(FetchError(f"{shown(hop.url)} cannot be reached ({type(exc).__name__})")) from exc
+            raise _Passing(HostAway(f"{shown(hop.url)} cannot be reached ({type(exc).__name__})")) from exc
 
     def _read_environment(self, url: str) -> dict[str, Any]:
         """Return what the environment says of proxies and certificates, as `Session.send` takes it."""
@@ -176,13 +198,13 @@ class Downloader:
                 if len(content) > self._max_bytes:
                     raise self._too_large(url, len(content))
                 if time.monotonic() > deadline:
-                    raise FetchError(f"{shown(url)} came too slowly: {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
+                    raise HostAway(f"{shown(url)} came too slowly: {self._timeout_s:g} s (IMAGE_TIMEOUT_S)")
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise _Passing(ImageDecodeError(f"{shown(url)} broke off after {len(content)} bytes")) from exc
         return bytes(content)
 
     def _token_for(self, hop: _Hop, access: ImageAccess) -> LabelStudioToken | None:
-        if not access.hostname or not access.token or origin(hop.url) != origin(access.hostname):
+        if not access.hostname or not access.token or not is_below(hop.url, access.hostname):
             return None
         identity = (access.hostname, access.token)
         with self._tokens_lock:
@@ -224,7 +246,7 @@ class _Credentials(requests.auth.AuthBase):
 def _check_status(response: requests.Response, url: str) -> None:
     status = response.status_code
     if status in PASSING_STATUS:
-        raise _Passing(FetchError(f"{shown(url)} answered {status}"))
+        raise _Passing(HostAway(f"{shown(url)} answered {status}"))
     if status in (404, 410):
         raise ImageNotFound(f"{shown(url)} does not exist ({status})")
     if status in (401, 403):

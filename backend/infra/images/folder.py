@@ -61,8 +61,24 @@ class FolderImages:
             raise ImageNotFound(f"{path} cannot be read: {exc.strerror}") from exc
         return decode_rgb(content, self._max_pixels)
 
+    def picture_id(self, reference: str, access: ImageAccess) -> str:
+        """Return what tells a picture from others that stand or stood at its address. Raises FetchError."""
+        known = self.known_picture_id(reference, access)
+        return self._others.picture_id(reference, access) if known is None else known
+
+    def known_picture_id(self, reference: str, access: ImageAccess) -> str | None:
+        """Return what `picture_id` does, or None where that has to ask the network. Raises FetchError."""
+        path = self._names.find(reference)
+        if path is None:
+            return self._others.known_picture_id(reference, access)
+        try:
+            stat = path.stat()
+        except OSError as exc:
+            raise ImageNotFound(f"{path} cannot be read: {exc.strerror}") from exc
+        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+
     def is_cached(self, reference: str, access: ImageAccess) -> bool:
-        """Tell whether `load_rgb` would need no network."""
+        """Tell whether the picture is on this machine."""
         try:
             return self._names.find(reference) is not None or self._others.is_cached(reference, access)
         except ImageNotFound:

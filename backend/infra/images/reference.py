@@ -9,13 +9,14 @@ import base64
 import binascii
 import re
 from typing import TypeGuard
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
 from backend.service.ports import ImageAccess
 
 CLOUD_SCHEMES = frozenset({"s3", "gs", "azure-blob", "azure-spi"})
-LABEL_STUDIO_PATHS = ("/data/upload/", "/data/local-files/", "/storage-data/")
+# A Label Studio below a path (`https://host/ls`) may write that path in front, or leave it out.
+_LABEL_STUDIO_PATH = re.compile(r"/(?:data/upload|data/local-files|storage-data)/")
 _DATA_URI = re.compile(r"data:[^,;]{0,200}((?:;[^,;]{0,100}){0,5}),", re.DOTALL)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -51,11 +52,13 @@ def resolve_reference(reference: str, access: ImageAccess) -> str:
         raise FetchError(
             f"{reference[:80]!r} lies in Label Studio, whose address is not known; set LABEL_STUDIO_URL"
         )
-    path, mark, query = reference.lstrip("/").partition("?")
+    root = access.hostname.rstrip("/")
+    path, mark, query = f"/{reference.lstrip('/')}".partition("?")
+    path = path.removeprefix(urlsplit(root).path) if is_below(urljoin(root, path), root) else path
     # A `#` or `?` in an upload's name is part of the name, not the start of a fragment.
-    if path.startswith("data/upload/"):
-        return f"{access.hostname.rstrip('/')}/{_quoted(path + mark + query, '/')}"
-    return f"{access.hostname.rstrip('/')}/{_quoted(path, '/')}{mark}{_quoted(query, '/=&+')}"
+    if "/data/upload/" in path:
+        return f"{root}{_quoted(path + mark + query, '/')}"
+    return f"{root}{_quoted(path, '/')}{mark}{_quoted(query, '/=&+')}"
 
 
 def decode_data_uri(reference: str, max_bytes: int) -> bytes:
@@ -82,15 +85,24 @@ def decode_data_uri(reference: str, max_bytes: int) -> bytes:
 
 
 def address_on_label_studio(url: str, access: ImageAccess) -> str | None:
-    """Return the same file's address as this service reaches Label Studio, if that is another one."""
+    """Return the same file's address as this service reaches Label Studio, if that is another one.
+
+    The host and the path that Label Studio lies below may be those that browsers use.
+    """
     parts = urlsplit(url)
-    if (
-        not access.hostname
-        or not parts.path.startswith(LABEL_STUDIO_PATHS)
-        or origin(url) == origin(access.hostname)
-    ):
+    own = _LABEL_STUDIO_PATH.search(parts.path)
+    if not access.hostname or own is None:
         return None
-    return f"{access.hostname.rstrip('/')}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+    query = f"?{parts.query}" if parts.query else ""
+    address = f"{access.hostname.rstrip('/')}{parts.path[own.start() :]}{query}"
+    return None if address == url else address
+
+
+def is_below(url: str, root: str) -> bool:
+    """Tell whether an address is one of what lies at `root`: its origin, and below its path."""
+    above, path = urlsplit(root).path.rstrip("/"), urlsplit(url).path
+    leaves = ".." in path.replace("%2E", ".").replace("%2e", ".").split("/")
+    return origin(url) == origin(root) and path.startswith(f"{above}/") and not leaves
 
 
 def checked_url(url: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from backend.errors import StoreError
+from backend.infra.machine.file_cache import Held, least_used
 from backend.infra.store.objects import ObjectStore
 from backend.infra.store.version_files import verify_folder
 
@@ -68,18 +69,16 @@ class VersionCache:
         verify_folder(folder, manifest)
 
     def _shrink(self, *, keep: Path) -> None:
-        sizes: dict[Path, int] = {}
-        used_at: dict[Path, float] = {}
+        kept_bytes, others = 0, []
         for folder in self._folder.glob("*/*"):
             with contextlib.suppress(OSError):  # another process may be deleting it
-                sizes[folder] = sum(file.stat().st_size for file in folder.iterdir())
-                used_at[folder] = folder.stat().st_mtime
-        for folder in sorted(used_at, key=lambda folder: used_at[folder]):
-            if sum(sizes.values()) <= self._max_bytes:
-                return
-            if folder != keep:
-                shutil.rmtree(folder, ignore_errors=True)
-                del sizes[folder]
+                size_bytes = sum(file.stat().st_size for file in folder.iterdir())
+                if folder == keep:
+                    kept_bytes = size_bytes
+                else:
+                    others.append(Held(folder.stat().st_mtime, size_bytes, folder))
+        for held in least_used(others, self._max_bytes - kept_bytes):
+            shutil.rmtree(held.path, ignore_errors=True)
 
 
 def signature(folder: Path, names: Mapping[str, object]) -> tuple[tuple[int, int], ...] | None:

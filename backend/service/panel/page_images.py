@@ -55,7 +55,7 @@ class PageImages:
             size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)
         }
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int, int, int], EncodedImage] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, int, int, str], EncodedImage] = OrderedDict()
         self._kept_bytes = 0
 
     def image(self, key: str, task_id: int, page: int) -> EncodedImage:
@@ -73,22 +73,22 @@ class PageImages:
         return bool(row.pages) and all(self._images.is_cached(page.reference, access) for page in row.pages)
 
     def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> EncodedImage:
-        place = (key, task_id, page, longest_px)
+        pages = self._index.row(key, task_id).pages
+        if not 0 <= page < len(pages):
+            raise NotFoundError(f"task {task_id} has {len(pages)} images, there is no number {page}")
+        reference, access = pages[page].reference, self._connections.image_access(key, task_id)
+        place = (key, task_id, page, longest_px, self._images.picture_id(reference, access))
         with self._lock:
             if place in self._kept:
                 self._kept.move_to_end(place)
                 return self._kept[place]
-        pages = self._index.row(key, task_id).pages
-        if not 0 <= page < len(pages):
-            raise NotFoundError(f"task {task_id} has {len(pages)} images, there is no number {page}")
         with self._decoding[longest_px]:
-            access = self._connections.image_access(key, task_id)
-            pixels = self._images.load_rgb(pages[page].reference, access)
+            pixels = self._images.load_rgb(reference, access)
             encoded = _encode(pixels, longest_px)
         self._keep(place, encoded)
         return encoded
 
-    def _keep(self, place: tuple[str, int, int, int], encoded: EncodedImage) -> None:
+    def _keep(self, place: tuple[str, int, int, int, str], encoded: EncodedImage) -> None:
         with self._lock:
             if place in self._kept:
                 return

@@ -301,7 +301,7 @@ def display_name(reference: str) -> str:
     parts = urlsplit(reference)
     path = parse_qs(parts.query).get("d", [parts.path])[0]
     name = unquote(path.rstrip("/").rpartition("/")[2])
-    is_upload = parts.path.startswith("/data/upload/") and len(name) > 9 and name[8] == "-"
+    is_upload = "/data/upload/" in parts.path and len(name) > 9 and name[8] == "-"
     return (name[9:] if is_upload else name) or reference[:80]
 
 

@@ -99,12 +99,12 @@ class EncodeAhead:
             return
         for task in chain([wish.task], self._next_unlabelled(wish)):
             for reference in task_references(task, wish.config):
-                if self._prepared.is_prepared(reference, wish.project_key):
-                    continue
-                if not self._wait_for_idleness(wish):
-                    return
                 access = replace(wish.access, task_id=task_id_of(task))
                 try:
+                    if self._prepared.is_prepared(reference, wish.project_key, access):
+                        continue
+                    if not self._wait_for_idleness(wish):
+                        return
                     self._prepared.prepare(reference, wish.project_key, access)
                 except BackendError as exc:
                     logger.info("task %s is not encoded ahead: %s", task.get("id"), exc)

@@ -19,19 +19,20 @@ from backend.service.ports import EncodingFiles
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Part of each file's name: to be changed with the meaning of what is packed."""
 
 
 class EncodingKey(NamedTuple):
     """What one encoding belongs to; version is NOT_TRAINED before any training.
 
+    picture_id: of what stands at the image's address now, as another picture there has its own encoding.
     embedder: the name of the network whose features are kept with it, empty without one.
     """
 
     project_key: str
     version: str
-    reference: str
+    picture_id: str
     embedder: str = ""
 
     @property

@@ -119,7 +119,11 @@ class PreparedImages:
         """
         predictor = self._versions.ready_predictor(project_key, _left(deadline) * LOADING_SHARE)
         segmenter = self._segmenter(project_key, predictor)
-        encoding = self._encoding(reference, project_key, predictor, access, is_bulk=False)
+        begin = partial(self._encoding, reference, project_key, predictor, access, is_bulk=False)
+        if self._images.known_picture_id(reference, access) is not None:
+            encoding = begin()
+        else:
+            encoding = self._pool().submit(begin).result(timeout=_left(deadline))
         return Prepared(
             cast("Encoding", encoding.result(timeout=_left(deadline))),
             segmenter.result(timeout=_left(deadline)),
@@ -131,9 +135,14 @@ class PreparedImages:
         predictor = self._versions.predictor(project_key)
         self._encoding(reference, project_key, predictor, access, is_bulk=True).result()
 
-    def is_prepared(self, reference: str, project_key: str) -> bool:
-        """Tell whether an image's encoding is kept on this machine, or on its way."""
-        return self._key(project_key, self._versions.reported(project_key), reference) in self.encodings
+    def is_prepared(self, reference: str, project_key: str, access: ImageAccess) -> bool:
+        """Tell whether an image's encoding is kept on this machine, or on its way. Raises FetchError.
+
+        An image that its host was not asked about for a while may be another by now: it is not.
+        """
+        picture_id = self._images.known_picture_id(reference, access)
+        version = self._versions.reported(project_key)
+        return picture_id is not None and self._key(project_key, version, picture_id) in self.encodings
 
     def warm_up(self) -> None:
         """Load the general network and run it once, before the first annotator waits for it."""
@@ -149,6 +158,8 @@ class PreparedImages:
         *,
         is_bulk: bool,
     ) -> Future[Sized]:
+        """Return the encoding of the picture that stands at an address now. Raises FetchError."""
+
         def make() -> Encoding:
             from backend.nn.prompts.encoding import encode_image
 
@@ -163,12 +174,13 @@ class PreparedImages:
             return encode_image(image, detections, maps, features)
 
         version = NOT_TRAINED if predictor is None else predictor.version
+        key = self._key(project_key, version, self._images.picture_id(reference, access))
         start = run_here if is_bulk else self._pool().submit
-        return self.encodings.ask(self._key(project_key, version, reference), make, start)
+        return self.encodings.ask(key, make, start)
 
-    def _key(self, project_key: str, version: str, reference: str) -> EncodingKey:
+    def _key(self, project_key: str, version: str, picture_id: str) -> EncodingKey:
         embedder = "" if self._embedder is None else self._embedder.name
-        return EncodingKey(project_key, version, reference, embedder)
+        return EncodingKey(project_key, version, picture_id, embedder)
 
     def _segmenter(self, project_key: str, predictor: Predictor | None) -> Future[Segmenter]:
         key = (project_key, predictor.version) if predictor is not None else ("", NOT_TRAINED)

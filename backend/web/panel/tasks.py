@@ -26,7 +26,7 @@ from backend.web.routing import NAMES_PROJECT, Routes
 
 STREAM_S = 55.0
 _BEAT_S = 10.0
-_IMAGE_AGE_S = 3600
+_IMAGE_AGE_S = 30  # the picture may be replaced
 _JPEG = "image/jpeg"
 
 

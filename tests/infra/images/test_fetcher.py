@@ -1,4 +1,6 @@
 import base64
+import contextlib
+import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,20 +9,20 @@ from urllib.parse import parse_qs, unquote
 import pytest
 
 from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
-from backend.infra.images.cache import ImageCache
-from backend.infra.images.fetcher import ImageFetcher, cache_key
+from backend.infra.images.fetcher import ASK_AGAIN_AFTER_S, FETCH_AGAIN_AFTER_S, ImageFetcher, cache_key
+from backend.infra.machine.file_cache import FileCache
 from backend.infra.network.addresses import AddressRules
 from backend.service.ports import ImageAccess
 from backend.settings import Settings
 from tests.http_server import Answer
-from tests.infra.image_fetching import PNG, fetcher
+from tests.infra.image_fetching import PNG, fetcher, png
 
 OPEN = ImageAccess()
 
 
 @pytest.fixture
 def cache(tmp_path):
-    return ImageCache(tmp_path / "cache", 1_000_000)
+    return FileCache(tmp_path / "cache", 1_000_000, slack=0.05)
 
 
 class TestReferences:
@@ -120,6 +122,48 @@ class TestReferences:
             dead = f"http://127.0.0.1:{free.getsockname()[1]}"
         access = ImageAccess(hostname=web.url, token="secret")
         assert images.load_rgb(f"{dead}/data/upload/7/a.png", access).shape == (3, 4, 3)
+
+
+class TestBelowAPath:
+    """A Label Studio at `https://host/ls`, and one that browsers see there."""
+
+    @pytest.mark.parametrize(
+        ("address", "reference", "path"),
+        [
+            ("/ls", "/ls/data/upload/7/a.png", "/ls/data/upload/7/a.png"),
+            ("/ls", "/data/upload/7/a.png", "/ls/data/upload/7/a.png"),
+            ("/ls/", "data/upload/7/a.png", "/ls/data/upload/7/a.png"),
+            ("/ls", "/ls/data/upload/7/a%23b.png", "/ls/data/upload/7/a%23b.png"),
+            ("/ls", "/ls/data/upload/7/a#b.png", "/ls/data/upload/7/a%23b.png"),
+            ("/a/ls", "/a/ls/data/local-files/?d=x.png", "/a/ls/data/local-files/"),
+            ("/a/ls", "/data/local-files/?d=x.png", "/a/ls/data/local-files/"),
+            ("/ls", "/ls/tasks/7/resolve/?fileuri=x", "/ls/tasks/7/resolve/"),
+            ("/ls", "s3://bucket/key.png", "/ls/tasks/7/resolve/"),
+            ("", "/ls/data/upload/7/a.png", "/data/upload/7/a.png"),
+            ("", "/ls/data/upload/7/a.png", "/ls/data/upload/7/a.png"),
+            ("/ls", "/lsx/data/upload/7/a.png", "/ls/data/upload/7/a.png"),
+        ],
+    )
+    def test_images_are_found_whichever_way_they_are_written(self, images, web, address, reference, path):
+        web.routes[path] = Answer(PNG)
+        access = ImageAccess(hostname=web.url + address, token="secret", task_id=7)
+        assert images.load_rgb(reference, access).shape == (3, 4, 3)
+        assert web.seen[-1].headers["Authorization"] == "Token secret"
+
+    @pytest.mark.parametrize("written", ["/data/upload/7/a.png", "/ls/data/upload/7/a.png"])
+    def test_whole_addresses_too(self, images, web, other_web, written):
+        web.routes["/inside/data/upload/7/a.png"] = Answer(PNG)
+        access = ImageAccess(hostname=f"{web.url}/inside", token="secret")
+        assert images.load_rgb(other_web.url + written, access).shape == (3, 4, 3)
+        assert "Authorization" not in other_web.seen[0].headers
+
+    @pytest.mark.parametrize(
+        "path", ["/other/a.png", "/lsx/a.png", "/ls/../other/a.png", "/ls/%2e%2E/other/a.png"]
+    )
+    def test_what_lies_beside_it_does_not_get_the_token(self, images, web, path):
+        with contextlib.suppress(ImageNotFound):
+            images.load_rgb(web.url + path, ImageAccess(hostname=f"{web.url}/ls", token="secret"))
+        assert "Authorization" not in web.seen[0].headers
 
 
 class TestAddresses:
@@ -244,7 +288,7 @@ class TestCaching:
         web.routes["/a.png"] = Answer(PNG)
         images = fetcher(cache)
         images.load_rgb(f"{web.url}/a.png", OPEN)
-        cache.put(cache_key(f"{web.url}/a.png", OPEN), PNG[:30])
+        cache.write(cache_key(f"{web.url}/a.png", OPEN), PNG[:30])
         assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
 
     def test_two_who_want_the_same_fetch_it_once(self, web, cache):
@@ -254,6 +298,123 @@ class TestCaching:
             got = list(pool.map(lambda _: images.load_rgb(f"{web.url}/a.png", OPEN), range(6)))
         assert all(image.shape == (3, 4, 3) for image in got)
         assert len(web.seen) == 1
+
+
+NEW = png((200, 100, 50))
+
+
+class Replaced:
+    """A picture on a web server, which has another at the same address later; `statuses`: of its answers."""
+
+    def __init__(self, web, **said):
+        self.content, self.said, self.statuses, self.status = PNG, said, [], 200
+        self.reference = f"{web.url}/a.png"
+        web.routes["/a.png"] = self.answer
+
+    def replace(self, content, **said):
+        self.content, self.said = content, said
+
+    def answer(self, seen):
+        headers = {
+            {"etag": "ETag", "modified": "Last-Modified"}[key]: value for key, value in self.said.items()
+        }
+        asked = {
+            "etag": seen.headers.get("If-None-Match"),
+            "modified": seen.headers.get("If-Modified-Since"),
+        }
+        is_same = bool(self.said) and all(asked[key] == value for key, value in self.said.items())
+        status = self.status if self.status != 200 else 304 if is_same else 200
+        self.statuses.append(status)
+        return Answer(self.content if status == 200 else b"", status, headers)
+
+
+def make_older(cache, reference, seconds):
+    """Let so much time go by since a picture in the cache was confirmed."""
+    name = cache_key(reference, OPEN)
+    (path,) = cache._folder.glob(f"*/{name}")
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
+
+
+def colour(images, reference):
+    return tuple(images.load_rgb(reference, OPEN)[0, 0])
+
+
+class TestReplacedPictures:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ({"etag": '"1"'}, {"etag": '"2"'}),
+            ({"etag": 'W/"1"'}, {"etag": 'W/"2"'}),
+            ({"modified": "Fri, 27 Nov 2026 10:00:00 GMT"}, {"modified": "Fri, 27 Nov 2026 11:00:00 GMT"}),
+            ({"etag": '"1"', "modified": "Fri, 27 Nov 2026 10:00:00 GMT"}, {"etag": '"2"'}),
+        ],
+    )
+    def test_the_host_is_asked_after_a_while_and_a_new_picture_is_taken(self, web, cache, before, after):
+        picture, images = Replaced(web, **before), fetcher(cache)
+        assert colour(images, picture.reference) == (10, 20, 30)
+        old_id = images.picture_id(picture.reference, OPEN)
+        make_older(cache, picture.reference, ASK_AGAIN_AFTER_S)
+        assert images.known_picture_id(picture.reference, OPEN) is None
+        assert images.picture_id(picture.reference, OPEN) == old_id
+        picture.replace(NEW, **after)
+        assert colour(images, picture.reference) == (10, 20, 30), "not asked about again so soon"
+        make_older(cache, picture.reference, ASK_AGAIN_AFTER_S)
+        assert colour(images, picture.reference) == (200, 100, 50)
+        assert images.known_picture_id(picture.reference, OPEN) != old_id
+        assert picture.statuses == [200, 304, 200]
+
+    def test_where_a_host_says_nothing_to_ask_with_the_file_comes_again_but_later(self, web, cache):
+        picture, images = Replaced(web), fetcher(cache)
+        colour(images, picture.reference)
+        picture.replace(NEW)
+        make_older(cache, picture.reference, ASK_AGAIN_AFTER_S)
+        assert colour(images, picture.reference) == (10, 20, 30)
+        make_older(cache, picture.reference, FETCH_AGAIN_AFTER_S)
+        assert colour(images, picture.reference) == (200, 100, 50)
+
+    def test_another_process_sees_the_new_picture_too(self, web, cache):
+        picture, here, there = Replaced(web, etag='"1"'), fetcher(cache), fetcher(cache)
+        ids = [images.picture_id(picture.reference, OPEN) for images in (here, there)]
+        picture.replace(NEW, etag='"2"')
+        make_older(cache, picture.reference, ASK_AGAIN_AFTER_S)
+        ids += [images.picture_id(picture.reference, OPEN) for images in (here, there)]
+        assert ids[0] == ids[1] != ids[2] == ids[3]
+        assert picture.statuses == [200, 200]
+
+    def test_while_the_host_is_away_the_picture_that_is_here_is_used(self, web, cache, caplog):
+        picture, images = Replaced(web, etag='"1"'), fetcher(cache)
+        colour(images, picture.reference)
+        make_older(cache, picture.reference, ASK_AGAIN_AFTER_S)
+        picture.status = 503
+        assert colour(images, picture.reference) == (10, 20, 30)
+        asked = len(picture.statuses)
+        assert colour(images, picture.reference) == (10, 20, 30)
+        assert len(picture.statuses) == asked, "it is not asked at every use"
+        assert "used as it was fetched before" in caplog.text
+
+    @pytest.mark.parametrize("status", [404, 401, 403])
+    def test_what_is_gone_or_forbidden_by_now_is_used_no_more(self, web, cache, status):
+        picture, images = Replaced(web, etag='"1"'), fetcher(cache)
+        colour(images, picture.reference)
+        make_older(cache, picture.reference, ASK_AGAIN_AFTER_S)
+        picture.status = status
+        for _ in range(2):
+            with pytest.raises(FetchError, match=str(status)):
+                images.load_rgb(picture.reference, OPEN)
+        assert not images.is_cached(picture.reference, OPEN)
+
+    def test_a_file_of_an_earlier_release_is_read_and_fetched_again_later(self, web, cache):
+        picture, images = Replaced(web, etag='"2"'), fetcher(cache)
+        picture.replace(NEW, etag='"2"')
+        cache.write(cache_key(picture.reference, OPEN), PNG)
+        assert colour(images, picture.reference) == (10, 20, 30)
+        make_older(cache, picture.reference, FETCH_AGAIN_AFTER_S)
+        assert colour(images, picture.reference) == (200, 100, 50)
+
+    def test_a_304_that_nobody_asked_for_is_an_error(self, web, images):
+        web.routes["/a.png"] = Answer(status=304)
+        with pytest.raises(FetchError, match="304"):
+            images.load_rgb(f"{web.url}/a.png", OPEN)
 
 
 def test_from_settings_touches_nothing(tmp_path):

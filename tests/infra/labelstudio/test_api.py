@@ -46,6 +46,14 @@ class TestTokens:
         assert api.project(7) == {"id": 7}
         assert web.seen[0].headers["Authorization"] == "Token legacy"
 
+    def test_below_a_path(self, web):
+        web.routes["/ls/api/token/refresh/"] = reply({"access": jwt(token_type="access", iat=0, exp=300)})
+        web.routes["/ls/api/projects/7/"] = reply({"id": 7})
+        web.routes["/ls/api/projects/7/import/predictions"] = reply({"created": 1})
+        api = LabelStudioApi(f"{web.url}/ls/", PERSONAL)
+        assert api.project(7) == {"id": 7}
+        assert api.import_predictions(7, [{"task": 1, "result": []}]) == 1
+
     def test_a_personal_token_buys_access_once(self, web):
         web.routes["/api/token/refresh/"] = reply({"access": jwt(token_type="access", iat=0, exp=300)})
         web.routes["/api/projects/7/"] = reply({"id": 7})

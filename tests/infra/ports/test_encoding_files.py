@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.infra.machine.encoding_files import SharedEncodings
+from backend.infra.machine.file_cache import FileCache
 from tests.fakes import FakeEncodingFiles
 
 NAME, OTHER_NAME = "00000001" + "0" * 32, "00000002" + "0" * 32
@@ -12,7 +12,7 @@ NAME, OTHER_NAME = "00000001" + "0" * 32, "00000002" + "0" * 32
 
 @pytest.fixture(params=["files", "fake"])
 def encodings(request, tmp_path):
-    return FakeEncodingFiles() if request.param == "fake" else SharedEncodings(tmp_path / "encodings", 1000)
+    return FakeEncodingFiles() if request.param == "fake" else FileCache(tmp_path / "encodings", 1000)
 
 
 def test_what_is_written_is_read_until_it_is_dropped(encodings):

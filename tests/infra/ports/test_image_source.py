@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from backend.errors import FetchError, ImageDecodeError, ImageNotFound
-from backend.infra.images.cache import ImageCache
 from backend.infra.images.folder import FolderImages
+from backend.infra.machine.file_cache import FileCache
 from backend.service.ports import ImageAccess
 from tests.fakes import FakeImages
 from tests.http_server import Answer
@@ -25,7 +25,7 @@ def source(request, tmp_path, web):
         image = np.full((3, 4, 3), COLOUR, np.uint8)
         return FakeImages({addresses[0]: image, addresses[1]: ImageDecodeError("half a file")}), addresses
     web.routes["/fine.png"], web.routes["/broken.png"] = Answer(PNG), Answer(PNG[:20])
-    images = fetcher(ImageCache(tmp_path / "cache", 1_000_000))
+    images = fetcher(FileCache(tmp_path / "cache", 1_000_000))
     if request.param == "folder":
         (tmp_path / "pictures").mkdir()
         images = FolderImages(tmp_path / "pictures", images, max_bytes=10_000, max_pixels=10_000)
@@ -53,6 +53,16 @@ def test_what_cannot_be_had_is_a_fetch_error(source):
     with pytest.raises(ImageNotFound):
         images.load_rgb(missing, ACCESS)
     assert issubclass(ImageDecodeError, FetchError) and issubclass(ImageNotFound, FetchError)
+
+
+def test_a_picture_has_a_name_of_its_own(source):
+    images, (fine, _, _) = source
+    name = images.picture_id(fine, ACCESS)
+    assert name and images.picture_id(fine, ACCESS) == images.known_picture_id(fine, ACCESS) == name
+    images.load_rgb(fine, ACCESS)
+    assert images.picture_id(fine, ACCESS) == name
+    data = "data:image/png;base64,AAAA"
+    assert images.picture_id(data, ACCESS) == images.known_picture_id(data, ACCESS) != name
 
 
 def test_the_second_look_comes_from_the_cache(source):

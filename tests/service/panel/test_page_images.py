@@ -47,6 +47,14 @@ def test_the_same_image_is_decoded_once():
     assert len(images.asked) == 1
 
 
+def test_a_picture_that_was_replaced_is_shown():
+    pages, images = make(np.zeros((10, 10, 3), np.uint8))
+    pages.image(KEY, 1, 0)
+    (reference,) = images.images
+    images.images[reference] = np.zeros((20, 30, 3), np.uint8)
+    assert pages.image(KEY, 1, 0).width == 30
+
+
 def test_memory_is_bounded():
     pages, images = make(np.zeros((10, 10, 3), np.uint8), most_bytes=1)
     for _ in range(2):

@@ -26,7 +26,7 @@ class FakePrepared:
         self.prepared: list[str] = []
         self.done = threading.Event()
 
-    def is_prepared(self, reference, project_key):
+    def is_prepared(self, reference, project_key, access):
         return reference in self.prepared
 
     def prepare(self, reference, project_key, access):

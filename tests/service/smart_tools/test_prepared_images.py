@@ -109,9 +109,38 @@ def test_at_the_deadline_the_caller_goes_and_the_preparing_goes_on(tmp_path):
     prepared = make(tmp_path, images=images)
     with pytest.raises(FutureTimeout):
         get(prepared, within_s=0.1)
-    assert prepared.is_prepared("a.png", KEY)
+    assert prepared.is_prepared("a.png", KEY, ACCESS)
     assert get(prepared).encoding.size.width == 64
     assert len(images.asked) == 1
+
+
+def test_a_picture_that_was_replaced_is_encoded_anew(tmp_path):
+    images = FakeImages({"a.png": np.zeros((48, 64, 3), np.uint8)})
+    prepared = make(tmp_path, images=images)
+    get(prepared)
+    images.images["a.png"] = np.full((24, 32, 3), 90, np.uint8)
+    assert not prepared.is_prepared("a.png", KEY, ACCESS)
+    assert get(prepared).encoding.size.width == 32
+    images.images["a.png"] = np.zeros((48, 64, 3), np.uint8)
+    assert get(prepared).encoding.size.width == 64 and prepared.encodings.made == 2
+
+
+def test_a_picture_that_has_to_be_asked_about_goes_on_being_prepared_after_the_deadline(tmp_path):
+    class Unknown(AnyImage):
+        def known_picture_id(self, reference, access):
+            return None
+
+        def picture_id(self, reference, access):
+            time.sleep(0.3)
+            return super().picture_id(reference, access)
+
+    prepared = make(tmp_path, images=Unknown())
+    with pytest.raises(FutureTimeout):
+        get(prepared, within_s=0.05)
+    until = time.monotonic() + 10
+    while prepared.encodings.made == 0 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert prepared.encodings.made == 1
 
 
 def test_images_that_never_come_hold_up_nobody_with_an_encoding(tmp_path):
@@ -139,7 +168,7 @@ def test_another_process_takes_over_what_this_one_prepared(tmp_path):
     before = get(first).encoding
     second = make(tmp_path / "2", files=files)
     publish(second, "v1")
-    assert second.is_prepared("a.png", KEY)
+    assert second.is_prepared("a.png", KEY, ACCESS)
     after = get(second).encoding
     assert second.encodings.made == 0
     assert np.array_equal(after.image, before.image) and after.size == before.size
@@ -161,7 +190,7 @@ def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
         publish(prepared, "v1")
         for _ in range(2):
             assert (get(prepared).encoding.features == value).all()
-        assert prepared.is_prepared("a.png", KEY)
+        assert prepared.is_prepared("a.png", KEY, ACCESS)
     assert asked == [("one", (48, 64, 3)), ("two", (48, 64, 3))]
 
 
