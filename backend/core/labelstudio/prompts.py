@@ -21,7 +21,7 @@ import numpy as np
 from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import join_patches
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
-from backend.core.labelstudio.results import read_labels, read_size
+from backend.core.labelstudio.results import read_id, read_labels, read_size
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.regions.kind import Click, Dab, Outline, RegionKind, Shape
 from backend.core.regions.kinds import kind_of_value
@@ -200,7 +200,7 @@ def _regions(results: Sequence[Any], config: LabelConfig) -> list[_Region]:
     for index, result in enumerate(results):
         if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
             continue
-        region_id = str(result.get("id") or f"#{index}")
+        region_id = read_id(result) or f"#{index}"
         labels.setdefault(region_id, {}).update(dict.fromkeys(read_labels(result, config)))
         control = config.control(str(result.get("from_name")))
         kind = kind_of_value(result["value"], config.kinds)

@@ -79,7 +79,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
             continue
         part = _part(result, config)
         place = (_to_name(part, config), str(result.get("item_index") or 0))
-        by_id.setdefault((*place, str(result.get("id") or f"#{index}")), []).append(part)
+        by_id.setdefault((*place, read_id(result) or f"#{index}"), []).append(part)
     regions: list[Region] = []
     for parts in by_id.values():
         shapes = _shapes_of_one_id(parts)
@@ -111,6 +111,12 @@ def read_labels(result: Result, config: LabelConfig) -> tuple[str, ...]:
             if found:
                 return tuple(dict.fromkeys(found))
     return ()
+
+
+def read_id(result: Result) -> str:
+    """Return the id of the region that a result belongs to, "" where it has none; 0 is one."""
+    region_id = result.get("id")
+    return "" if region_id is None else str(region_id)
 
 
 def read_size(result: Result) -> ImageSize | None:
@@ -252,7 +258,7 @@ def _read_region(shape: _ShapeParts, config: LabelConfig) -> Region:
     drawn = shape.drawing if kind.joins_parts else shape.drawing[:1]  # the others repeat the first
     sizes = {read_size(part.result) for part in drawn}
     return Region(
-        region_id=str(first.result.get("id") or ""),
+        region_id=read_id(first.result),
         kind=kind,
         shapes=tuple(kind.read(part.value, read_size(part.result)) for part in drawn),
         labels=tuple(dict.fromkeys(labels)),

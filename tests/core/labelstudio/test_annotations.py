@@ -200,6 +200,7 @@ def test_a_task_without_image_is_refused():
         ),
         pytest.param([region(region_id=None), region(region_id=None)], {"": "Cat"}, id="no ids"),
         pytest.param([region(region_id=7)], {"7": "Cat"}, id="number as id"),
+        pytest.param([region(region_id=0)], {"0": "Cat"}, id="zero as id"),
         pytest.param(
             [
                 region(
