@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from backend.errors import ConflictError, NotFoundError
-from backend.service.ports import JobRecord
+from backend.service.ports import JobRecord, WorkerState
 
 Json = dict[str, Any]
 
@@ -111,9 +111,9 @@ class FakeQueue:
         self._check()
         return self.stop_modes.get(job_id)
 
-    def worker_state(self) -> Json:
+    def worker_state(self) -> WorkerState:
         self._check()
-        return {"workers": 1, "busy": 0, "waiting": 0}
+        return WorkerState(workers=1, busy=0, waiting=0)
 
     def queue_lengths(self) -> Mapping[str, int]:
         self._check()

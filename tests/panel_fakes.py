@@ -16,7 +16,7 @@ import numpy as np
 from backend.core.regions.brush_rle import encode_brush_rle
 from backend.core.versions.card import VersionCard
 from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError, LabelStudioGone
-from backend.service.ports import ImageAccess, JobRecord
+from backend.service.ports import ImageAccess, JobRecord, WorkerState
 from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, FakeQueue, FakeServices, make_services
 
 Json = dict[str, Any]
@@ -246,11 +246,11 @@ class PanelQueue(FakeQueue):
     def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
         return super().records(project_key)[:limit]
 
-    def worker_state(self) -> Json:
+    def worker_state(self) -> WorkerState:
         self._check()
         busy = sum(job.status == "started" for job in self.jobs.values())
         waiting = sum(job.status == "queued" for job in self.jobs.values())
-        return {"workers": self.workers, "busy": busy, "waiting": waiting}
+        return WorkerState(self.workers, busy, waiting)
 
 
 class FakeWorker:

@@ -124,7 +124,8 @@ def test_a_training_may_start_from_a_version(services):
     services.queue.request_stop(job.job_id, mode="discard")
     params = {"start_from": version, "backbone": "test_efficientnet"}
     config = services.projects.connection(ONLY_BOXES).label_config
-    task = {"id": 1, "data": {"image": "1.png"}, "annotations": [{"id": 1, "result": []}]}
+    finished = job_of(services.queue, ONLY_BOXES, "train", "finished")
+    task = services.documents.read(finished.payload_path)["tasks"][0]
     job_id = services.backend.trainings.request(ONLY_BOXES, label_config=config, params=params, tasks=[task])
     services.run(claimed(services, "train", job_id))
     assert services.train.inputs[0].start_folder.name == version

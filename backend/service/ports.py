@@ -320,6 +320,19 @@ class ServingStamps(Protocol):
         """Change the stamp, after the store has the new state."""
 
 
+@dataclass(frozen=True)
+class WorkerState:
+    """How many workers live, how many of them work, and how many jobs wait for one."""
+
+    workers: int
+    busy: int
+    waiting: int
+
+    def as_json(self) -> Json:
+        """Return the three counts as the API shows them."""
+        return dict(vars(self))
+
+
 class JobQueue(Protocol):
     """Jobs that workers run. Every call raises QueueError while Redis is away."""
 
@@ -342,8 +355,8 @@ class JobQueue(Protocol):
     def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
         """Return known jobs, newest first."""
 
-    def worker_state(self) -> Json:
-        """Return `{workers, busy, waiting}`: how many workers live, how many work, how many jobs wait."""
+    def worker_state(self) -> WorkerState:
+        """Return how many workers live and work, and how many jobs wait."""
 
     def queue_lengths(self) -> Mapping[str, int]:
         """Return how many jobs of each kind wait for a worker."""

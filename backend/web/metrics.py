@@ -168,10 +168,12 @@ class _Shared(Collector):
             return
         up.add_metric([], 1)
         yield up
-        for name, meaning in (("workers", "Workers that live."), ("busy", "Jobs that run.")):
-            family = GaugeMetricFamily(f"{PREFIX}_queue_{name}", meaning)
-            family.add_metric([], float(state.get(name, 0)))
-            yield family
+        workers = GaugeMetricFamily(f"{PREFIX}_queue_workers", "Workers that live.")
+        workers.add_metric([], state.workers)
+        yield workers
+        busy = GaugeMetricFamily(f"{PREFIX}_queue_busy", "Jobs that run.")
+        busy.add_metric([], state.busy)
+        yield busy
         lengths = GaugeMetricFamily(
             f"{PREFIX}_queue_waiting", "Jobs that wait for a worker.", labels=["kind"]
         )

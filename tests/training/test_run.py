@@ -36,18 +36,18 @@ def test_a_version_folder_rebuilds_the_predictor(tmp_path):
     observer = Observer()
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(4)]), observer)
     card = read_card(outcome.folder)
-    assert card["labels"] == ["red", "blue"]
-    assert card["start"] == "random weights"
-    assert card["images_seen"] == 8
-    assert "too few images" in card["warnings"][0]
+    assert card.labels == ("red", "blue")
+    assert card.facts["start"] == "random weights"
+    assert card.facts["images_seen"] == 8
+    assert "too few images" in card.warnings[0]
     assert [r.epoch for r in observer.reports] == [1, 2]
     assert list(dict.fromkeys(told.stage for told in observer.progress)) == [
         Stage.LOAD, Stage.TRAIN, Stage.JUDGE, Stage.WRITE
     ]  # fmt: skip
     fractions = [told.fraction for told in observer.progress]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
-    assert "smart_tools" not in card
-    assert card["empty_share"] == 0.1  # none of four was empty, which proves little
+    assert "smart_tools" not in card.facts
+    assert card.facts["empty_share"] == 0.1  # none of four was empty, which proves little
     predictor = load_predictor(outcome.folder)
     images = [scene(9)[0], scene(8, size_wh=(40, 90))[0]]
     found = predictor.predict(images, confidence_threshold=0.01, nms_threshold=0.4)

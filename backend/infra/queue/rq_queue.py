@@ -30,7 +30,7 @@ from backend.infra.queue.records import (
 )
 from backend.infra.queue.serving_stamps import stamp_key
 from backend.infra.queue.tickets import live_worker_count, push_ticket, ticket_count
-from backend.service.ports import ENDED, JobRecord
+from backend.service.ports import ENDED, JobRecord, WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -271,12 +271,12 @@ class RqJobQueue:
         with talking_to_redis():
             return {kind: self._waiting_count(kind) for kind in KINDS}
 
-    def worker_state(self) -> dict[str, int]:
+    def worker_state(self) -> WorkerState:
         """Return how many workers live, how many of them work, and how many jobs wait."""
         with talking_to_redis():
             busy = self._redis.zcard(self._key("running"))
             workers = live_worker_count(self._redis)
-        return {"workers": workers, "busy": busy, "waiting": sum(self.queue_lengths().values())}
+        return WorkerState(workers, busy, waiting=sum(self.queue_lengths().values()))
 
     def ping(self) -> None:
         """Raise QueueError unless Redis answers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.mask_maps import MaskMaps
+from backend.core.versions.card import VersionCard, parse_card
 from backend.errors import ParameterError, VersionError
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.fuse import fuse_normalisation
@@ -174,9 +174,10 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
     """
     card = read_card(folder)
     try:
-        architecture = Architecture.from_card(card["architecture"], heads)
-        labels = tuple(str(label) for label in card["labels"])
-        readings = {head.name: head.reading_of(card, len(labels)) for head in architecture.heads}
+        architecture = Architecture.from_card(card.facts["architecture"], heads)
+        if architecture.label_count != len(card.labels):
+            raise ValueError(f"{len(card.labels)} labels, and a network for {architecture.label_count}")
+        readings = {head.name: head.reading_of(card.facts, len(card.labels)) for head in architecture.heads}
         network = InstanceNetwork(architecture)
     except (KeyError, TypeError, ValueError, ParameterError) as exc:
         raise VersionError(f"{CARD_FILE} in {folder.name} does not describe a network: {exc!r}") from exc
@@ -187,19 +188,16 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
     if is_bf16_faster(device):
         network.to(torch.bfloat16)
         network.mean, network.std = network.mean.float(), network.std.float()
-    version = str(card.get("version", folder.name))
-    return Predictor(network, labels, readings, version=version, device=device)
+    version = card.version or folder.name
+    return Predictor(network, card.labels, readings, version=version, device=device)
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> VersionCard:
     """Return the card of a version folder. Raises VersionError."""
     try:
-        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise VersionError(f"cannot read {CARD_FILE} of version {folder.name}: {exc}") from exc
-    if not isinstance(card, dict):
-        raise VersionError(f"{CARD_FILE} of version {folder.name} holds no object")
-    return card
+        return parse_card((folder / CARD_FILE).read_bytes())
+    except (OSError, VersionError) as exc:
+        raise VersionError(f"version {folder.name}: {exc}") from exc
 
 
 def load_weights(network: InstanceNetwork, path: Path) -> None:

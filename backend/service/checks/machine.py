@@ -36,8 +36,7 @@ class MachineChecks:
             state = self.queue.worker_state()
         except BackendError as exc:
             return Check("queue", "Queue and workers", FAILED, str(exc), "Start Redis, or correct REDIS_URL.")
-        workers = state.get("workers") or 0
-        if not workers:
+        if not state.workers:
             return Check(
                 "queue",
                 "Queue and workers",
@@ -49,7 +48,7 @@ class MachineChecks:
             "queue",
             "Queue and workers",
             OK,
-            f"{workers} running, {state.get('busy', 0)} of them busy; {state.get('waiting', 0)} jobs wait",
+            f"{state.workers} running, {state.busy} of them busy; {state.waiting} jobs wait",
         )
 
     def _model_files(self) -> Check:

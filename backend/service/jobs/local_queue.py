@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from backend.errors import NotFoundError, QueueError
-from backend.service.ports import JobRecord, Json
+from backend.service.ports import JobRecord, WorkerState
 
 OnUpdate = Callable[[JobRecord], None]
 
@@ -64,11 +64,11 @@ class LocalJob:
     def resume(self, job_id: str) -> None:
         """Nothing is queued again: the command line runs a job once."""
 
-    def worker_state(self) -> Json:
+    def worker_state(self) -> WorkerState:
         """Return that nobody works but this process."""
-        return {"workers": 0, "busy": 1, "waiting": 0}
+        return WorkerState(workers=0, busy=1, waiting=0)
 
-    def queue_lengths(self) -> Json:
+    def queue_lengths(self) -> Mapping[str, int]:
         """Return that nothing waits."""
         return {}
 

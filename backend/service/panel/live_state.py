@@ -16,6 +16,7 @@ from typing import Any
 
 from backend.errors import BackendError
 from backend.service.jobs.left_out import explain_left_out
+from backend.service.jobs.report import JobReport
 from backend.service.jobs.summary import summarize_job
 from backend.service.panel.label_totals import LabelTotals
 from backend.service.ports import JobQueue, JobRecord, Json
@@ -190,7 +191,7 @@ class LiveState:
     def _jobs(self, key: str) -> Json:
         try:
             records = self._queue.records(key, limit=_JOBS_LOOKED_AT)
-            workers: Json | None = self._queue.worker_state()
+            workers: Json | None = self._queue.worker_state().as_json()
             problem = None
         except BackendError as exc:
             records, workers, problem = [], None, str(exc)
@@ -221,7 +222,7 @@ def job_view(record: JobRecord) -> Json:
     del view["payload_path"]
     view["is_active"] = record.is_active
     view["summary"] = summarize_job(record)
-    view["left_out"] = explain_left_out(record.details.get("unusable") or {})
+    view["left_out"] = explain_left_out(JobReport.from_json(record.details).unusable or {})
     return view
 
 

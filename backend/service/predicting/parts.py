@@ -129,6 +129,6 @@ class Parts:
 
     def _has_helpers(self) -> bool:
         try:
-            return int(self._queue.worker_state().get("workers", 0)) > _ALONE_WORKERS
+            return self._queue.worker_state().workers > _ALONE_WORKERS
         except QueueError:
             return False

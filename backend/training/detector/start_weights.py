@@ -48,8 +48,7 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
     Raises VersionError where the version has another backbone or cannot be read.
     """
     card = read_card(folder)
-    architecture = card.get("architecture", {})
-    theirs, ours = architecture.get("backbone"), network.architecture.backbone
+    theirs, ours = card.backbone, network.architecture.backbone
     if theirs != ours:
         raise VersionError(
             f"start_from has the backbone {theirs!r}, this training wants {ours!r}; choose the same backbone "
@@ -59,7 +58,7 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
         stored = load_file(folder / WEIGHTS_FILE)
     except Exception as exc:  # safetensors has no public base of its errors
         raise VersionError(f"cannot read the weights of {folder.name}: {exc}") from exc
-    known = [str(label) for label in card.get("labels", [])]
+    known = list(card.labels)
     own = network.state_dict()
     for name, value in own.items():
         if name not in stored:
@@ -73,7 +72,7 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
     network.load_state_dict(own)
     fresh = [label for label in labels if label not in known]
     logger.info("weights start from version %s; new labels: %s", folder.name, ", ".join(fresh) or "none")
-    return Start(origin=f"version {card.get('version', folder.name)}", has_learned=True)
+    return Start(origin=f"version {card.version or folder.name}", has_learned=True)
 
 
 def start_from_scenes(network: InstanceNetwork, drawn: DrawnStart = SHIPPED_START) -> Start:

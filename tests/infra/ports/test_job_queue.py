@@ -9,6 +9,7 @@ import pytest
 
 from backend.errors import ConflictError, NotFoundError
 from backend.infra.queue.rq_queue import RqJobQueue
+from backend.service.ports import WorkerState
 from tests.fake_queue import FakeQueue
 
 
@@ -215,4 +216,4 @@ def test_only_jobs_that_a_worker_could_take_are_waiting(queue, worker):
     assert queue.queue_lengths() == {"train": 0, "predict": 1}, (
         "a follow-up waits for its project, not a worker"
     )
-    assert queue.worker_state().keys() == {"workers", "busy", "waiting"}
+    assert isinstance(queue.worker_state(), WorkerState)

@@ -11,6 +11,7 @@ from backend.errors import ConflictError, NotFoundError, QueueError
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import MAX_PICKUPS, RECORD_TTL_S, LeaseLost, RqJobQueue
 from backend.infra.queue.tickets import FAILURE_TTL_S, RESULT_TTL_S, live_worker_count, ticket_count
+from backend.service.ports import WorkerState
 
 NO_WAIT_S = 0.0
 
@@ -285,7 +286,7 @@ def test_only_workers_that_live_are_counted(queue, client):
     client.sadd("rq:workers", "rq:worker:dead", "rq:worker:alive")
     client.hset("rq:worker:alive", "state", "idle")
     assert live_worker_count(client) == 1
-    assert queue.worker_state() == {"workers": 1, "busy": 0, "waiting": 0}
+    assert queue.worker_state() == WorkerState(workers=1, busy=0, waiting=0)
 
 
 class TestRedisAway:

@@ -11,6 +11,7 @@ import pytest
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.infra.queue.rq_queue import LeaseLost
 from backend.infra.queue.worker import JobEnd, run_next_job
+from backend.service.ports import WorkerState
 from tests.queue_worker import LEASE_S, make_queue
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -168,7 +169,7 @@ def test_two_workers_share_the_work(workers, queue):
     for _ in range(2):
         queue.enqueue("predict", "7", "sleep:1.5")
     wait_for(lambda: len(workers.lines("run")) == 2)
-    assert queue.worker_state() == {"workers": 2, "busy": 2, "waiting": 0}
+    assert queue.worker_state() == WorkerState(workers=2, busy=2, waiting=0)
     parents = {line.split()[3] for line in workers.lines("run")}
     assert len(parents) == 2
 

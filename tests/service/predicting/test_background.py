@@ -12,6 +12,7 @@ from backend.errors import (
     VersionError,
 )
 from backend.service.jobs.jobs import RunningJob
+from backend.service.ports import WorkerState
 from backend.service.predicting import pushing
 from tests.fakes import (
     RECTANGLES,
@@ -176,7 +177,7 @@ def run_part(services, job_id):
 def several_workers(services, monkeypatch):
     monkeypatch.setattr("backend.service.predicting.parts.TASKS_PER_PART", 20)
     monkeypatch.setattr("backend.service.predicting.parts.LOOK_EVERY_S", 0.0)
-    services.queue.worker_state = lambda: {"workers": 4, "busy": 1, "waiting": 0}
+    services.queue.worker_state = lambda: WorkerState(workers=4, busy=1, waiting=0)
     return services
 
 
