@@ -1,13 +1,13 @@
 """The ChangeCounts on Redis: web processes on any machines add to one count per project.
 
-<prefix>:changes:<project>   hash of count, updates, last_heard
+lsb:changes:<project>   hash of count, updates, last_heard
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from backend.infra.queue.connection import redis_client, talking_to_redis
+from backend.infra.queue.connection import PREFIX, redis_client, talking_to_redis
 from backend.service.ports import Changes
 
 # Takes the key, then numbers.
@@ -28,10 +28,9 @@ return 1
 class RedisChanges:
     """The ChangeCounts of `backend.service.ports`."""
 
-    def __init__(self, redis_url: str, *, prefix: str = "lsb") -> None:
+    def __init__(self, redis_url: str) -> None:
         """Connect to nothing yet."""
         self._redis: Any = redis_client(redis_url)
-        self._prefix = prefix
 
     def add(self, project_key: str, changes: Changes) -> None:
         """Add what one process heard. Raises QueueError."""
@@ -54,4 +53,4 @@ class RedisChanges:
             return bool(self._redis.eval(TAKE, 1, self._key(project_key), seen.count, seen.updates))
 
     def _key(self, project_key: str) -> str:
-        return f"{self._prefix}:changes:{project_key}"
+        return f"{PREFIX}:changes:{project_key}"

@@ -12,6 +12,9 @@ from redis.retry import Retry
 
 from backend.errors import QueueError
 
+PREFIX = "lsb"
+"""What the names of all our keys begin with."""
+
 
 def redis_client(redis_url: str, *, timeout_s: float = 3.0) -> Any:
     """Return a client that answers in text; it connects with its first call.

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import redis
 
 from backend.errors import ConflictError, NotFoundError
-from backend.infra.queue.connection import redis_client, talking_to_redis
+from backend.infra.queue.connection import PREFIX, redis_client, talking_to_redis
 from backend.infra.queue.records import (
     ADD_TO_WAITING,
     CLAIM_NEXT,
@@ -59,13 +59,11 @@ class RqJobQueue:
         *,
         job_timeout_s: int = 86_400,
         function: str = "backend.worker.run_ticket",
-        prefix: str = "lsb",
         lease_s: float = LEASE_S,
     ) -> None:
         self._redis: Any = redis_client(redis_url)
         self._job_timeout_s = job_timeout_s
         self._function = function
-        self._prefix = prefix
         self.lease_s = lease_s
 
     def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
@@ -211,13 +209,13 @@ class RqJobQueue:
     def claim_next(self, kind: str, owner: str) -> JobRecord | None:
         """Take the next job of a kind, of the project that waited longest; None where nothing is queued."""
         with talking_to_redis():
-            job_id = self._redis.eval(CLAIM_NEXT, 0, self._prefix, kind, owner)
+            job_id = self._redis.eval(CLAIM_NEXT, 0, PREFIX, kind, owner)
         return None if job_id is None else self.record(job_id)
 
     def renew(self, job_id: str, owner: str) -> str | None:
         """Say that the owner still works on the job; return the stop mode, if any. Raises LeaseLost."""
         with talking_to_redis():
-            answer: str | None = self._redis.eval(RENEW, 0, self._prefix, job_id, owner)
+            answer: str | None = self._redis.eval(RENEW, 0, PREFIX, job_id, owner)
         if answer is None:
             raise LeaseLost(f"job {job_id} is no longer run by {owner}")
         return answer or None
@@ -349,7 +347,7 @@ class RqJobQueue:
         self, pipe: Any, kind: str, project_key: str, job_id: str, *, first: bool = False
     ) -> None:
         push = "LPUSH" if first else "RPUSH"
-        pipe.eval(ADD_TO_WAITING, 0, self._prefix, kind, project_key, job_id, push)
+        pipe.eval(ADD_TO_WAITING, 0, PREFIX, kind, project_key, job_id, push)
         push_ticket(self._redis, kind, self._function, self._job_timeout_s, pipe)
 
     def _requeue(self, pipe: Any, job_id: str, fields: Mapping[str, str], pickups: int | None = None) -> None:
@@ -378,7 +376,7 @@ class RqJobQueue:
         pipe.zrem(self._key("running"), job_id)
         if fields["kind"] == "train":
             # In the same transaction: whoever hears that the job ended looks for the version it activated.
-            pipe.incr(stamp_key(self._prefix, project_key))
+            pipe.incr(stamp_key(project_key))
         pipe.lrem(self._key("waiting", fields["kind"], project_key), 0, job_id)
         if follow_up == job_id:
             pipe.delete(follow_key)
@@ -409,4 +407,4 @@ class RqJobQueue:
                     pipe.reset()
 
     def _key(self, *parts: str) -> str:
-        return ":".join((self._prefix, *parts))
+        return ":".join((PREFIX, *parts))

@@ -58,11 +58,8 @@ class BatchingQueue:
     open_streams: called once, with the first batch; without it everything runs in the queue's own thread.
     """
 
-    def __init__(
-        self, open_streams: Callable[[], Streams] | None = None, *, most_images: int = MOST_IMAGES_AT_ONCE
-    ) -> None:
+    def __init__(self, open_streams: Callable[[], Streams] | None = None) -> None:
         self._open_streams = open_streams
-        self._most_images = most_images
         self._condition = threading.Condition()
         self._waiting: list[WorkItem] = []
         self._numbers = itertools.count()
@@ -139,7 +136,7 @@ class BatchingQueue:
     def _take(self, streams: int) -> Batch | CallItem:
         """Take what to run next: as many images for each stream, so that all streams end together."""
         in_order = sorted(self._waiting, key=lambda item: item.place.order)
-        most = -(-min(self._most_images, sum(_image_count(item) for item in in_order)) // streams)
+        most = -(-min(MOST_IMAGES_AT_ONCE, sum(_image_count(item) for item in in_order)) // streams)
         first = _first_of_fullest(in_order, most) if in_order[0].place.is_bulk else in_order[0]
         if isinstance(first, CallItem):
             self._waiting.remove(first)

@@ -66,7 +66,7 @@ class TaskPredictions:
     waiting_room: WaitingRoom
     after_task: AfterTask
     deadline_s: float
-    overlapping: OverlappingCalls = field(default_factory=OverlappingCalls)
+    overlapping: OverlappingCalls = field(default_factory=OverlappingCalls, init=False)
 
     def predict(self, request: PredictRequest) -> list[Entry]:
         """Return one entry per task, in order: the prediction, or `[]` where there is none (yet).
