@@ -25,6 +25,15 @@ class LeftOut(Answer):
     is_learned: bool = Field(description="Whether it was learned from all the same, and is only odd.")
 
 
+class TagLeftAlone(Answer):
+    """A control tag that is not learned, or not all of it."""
+
+    name: str
+    tag: str = Field(description="As it is written.")
+    why: str
+    draws: bool = Field(description="Whether people draw regions with it.")
+
+
 class Body(BaseModel):
     """A request body: a field that is not listed is a mistake of the caller's."""
 

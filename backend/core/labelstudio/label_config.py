@@ -12,6 +12,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from backend.core.labelstudio.config_xml import WrittenTag, config_error, read_tags
+from backend.core.labelstudio.left_alone import (
+    NO_LABELS,
+    SKIPPED,
+    TASK_LABELS,
+    LeftAlone,
+    OtherTag,
+    in_words,
+    why_left_alone,
+)
 from backend.core.labelstudio.repeater import Repeater
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import KINDS, kind_of_type
@@ -63,6 +72,7 @@ class ControlTag:
     result_type: `type` of its results, that of the kind's labels tag or that of its plain tag.
     groups: its own labels, or for a plain tag those of each `<Labels>` of its image (kind and state, say).
     score_threshold: `model_score_threshold`; is_skipped: `model_skip`, no predictions in this tag.
+    has_task_labels: more labels come from each task's data (`value="$labels"`), which are not known here.
     repeater: the one it stands in; its names then hold the index flag. repeated_from: the name with the flag,
     of a tag that stands for one item.
     """
@@ -75,8 +85,14 @@ class ControlTag:
     smart: bool = True
     score_threshold: float | None = None
     is_skipped: bool = False
+    has_task_labels: bool = False
     repeater: Repeater | None = None
     repeated_from: str | None = None
+
+    @property
+    def written_tag(self) -> str:
+        """The tag as it is written in labeling configs."""
+        return self.kind.title if self.is_plain else self.kind.labels_title
 
     @property
     def written_name(self) -> str:
@@ -99,6 +115,17 @@ class ControlTag:
         if self.is_skipped or not self.kind.is_learned:
             return ()
         return _unique(label for group in self.groups if not group.is_skipped for label in group.labels)
+
+    @property
+    def why_left_alone(self) -> str | None:
+        """Why it is not learned, or not all of it; None where it is."""
+        if not self.kind.is_learned:
+            return self.kind.check_text
+        if self.is_skipped:
+            return SKIPPED
+        if self.has_task_labels:
+            return TASK_LABELS if self.labels else f"{TASK_LABELS}: write some as <Label> tags"
+        return None if self.labels else NO_LABELS
 
     @cached_property
     def takes_several(self) -> bool:
@@ -128,15 +155,6 @@ class ControlTag:
 
 
 @dataclass(frozen=True)
-class OtherTag:
-    """A control tag that this backend neither learns nor predicts; tag: as written, such as `Choices`."""
-
-    name: str
-    tag: str
-    to_name: str
-
-
-@dataclass(frozen=True)
 class LabelConfig:
     """What a labeling config says about images.
 
@@ -160,6 +178,28 @@ class LabelConfig:
     def all_labels(self) -> tuple[str, ...]:
         """Labels of every control tag, also those that are not learned; unique, in order."""
         return _unique(label for control in self.controls for label in control.labels)
+
+    @cached_property
+    def left_alone(self) -> tuple[LeftAlone, ...]:
+        """Tags that are not learned, or not all of them, and why."""
+        images = [image.name for image in self.images]
+        controls = [(control, control.why_left_alone) for control in self.controls]
+        own = [LeftAlone(tag.name, tag.written_tag, why, draws=True) for tag, why in controls if why]
+        others = [
+            LeftAlone(tag.name, tag.tag, why_left_alone(tag, images, self.kinds), tag.draws)
+            for tag in self.others
+        ]
+        return (*own, *others)
+
+    @property
+    def why_nothing_is_learned(self) -> str | None:
+        """Why no label can be learned, and what to add; None where there is one."""
+        if self.labels:
+            return None
+        return (
+            f"nothing can be learned from this labeling config: {in_words(self.left_alone)}. "
+            f"Add {_wanted(self.kinds)}"
+        )
 
     def control(self, name: str) -> ControlTag | None:
         """Return the control tag of that name, or None; one of a repeater by the name of any item's."""
@@ -251,9 +291,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
             if label.value and label.value != label.stored:
                 aliases.setdefault(label.value, label.stored)
         controls.append(_control_tag(tag, kind, sources))
-    if not any(control.labels for control in controls):
-        raise config_error(_no_labels_message(images, kinds))
-    return LabelConfig(
+    config = LabelConfig(
         images=tuple(reversed(images.values())),
         controls=tuple(controls),
         colors=colors,
@@ -261,6 +299,9 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         others=_other_tags(others, controls),
         kinds=kinds,
     )
+    if not any(control.labels for control in controls):
+        raise config_error(_no_labels_message(config))
+    return config
 
 
 def _other_tags(tags: Iterable[WrittenTag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:
@@ -307,6 +348,7 @@ def _control_tag(tag: WrittenTag, kind: RegionKind, sources: Sequence[WrittenTag
         result_type=tag.lower,
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
         score_threshold=_score_threshold(tag.name, next((text for text in thresholds if text), None)),
+        has_task_labels=any(source.attributes.get("value", "").startswith("$") for source in sources),
         is_skipped=_is_true(own_skip or "") or (bool(groups) and all(group.is_skipped for group in groups)),
         repeater=tag.repeater,
     )
@@ -330,15 +372,24 @@ def _score_threshold(control_name: str, text: str | None) -> float | None:
     return threshold
 
 
-def _no_labels_message(images: Iterable[str], kinds: Sequence[RegionKind]) -> str:
-    wanted = (
-        f"{_any_of(kind.labels_title for kind in kinds)} with <Label> tags, "
-        f"or {_any_of(kind.title for kind in kinds)} beside a <Labels>"
-    )
-    names = ", ".join(images)
+def _no_labels_message(config: LabelConfig) -> str:
+    names = ", ".join(image.name for image in config.images)
+    wanted = _wanted(config.kinds)
     if not names:
         return f"the labeling config has no <Image> with a name; this backend wants one, and {wanted}"
-    return f"the labeling config has no labels for its image ({names}); add {wanted}, with toName set to it"
+    why = f" ({in_words(config.left_alone)})" if in_words(config.left_alone) else ""
+    message = (
+        f"the labeling config has no labels for its image ({names}); add {wanted}, with toName set to it"
+    )
+    return message + why
+
+
+def _wanted(kinds: Sequence[RegionKind]) -> str:
+    learned = [kind for kind in kinds if kind.is_learned]
+    return (
+        f"{_any_of(kind.labels_title for kind in learned)} with <Label> tags, "
+        f"or {_any_of(kind.title for kind in learned)} beside a <Labels>"
+    )
 
 
 def _any_of(names: Iterable[str]) -> str:

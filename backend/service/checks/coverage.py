@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from backend.core.labelstudio.label_config import ControlTag, LabelConfig, OtherTag
+from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.regions.kind import Teaches
 from backend.core.versions.card import VersionCard
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
@@ -23,7 +23,12 @@ def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[C
 def _controls(config: LabelConfig, *, has_masks: bool, has_boxes: bool) -> Check:
     items = [_control_item(control, config, has_masks, has_boxes) for control in config.controls]
     covered = sum(item.state == OK for item in items)
-    items += [_other_item(tag, config) for tag in config.others]
+    others = {tag.name for tag in config.others}
+    items += [
+        Item(f"{tag.name} ({tag.tag})", WARNING if tag.draws else SKIPPED, tag.why)
+        for tag in config.left_alone
+        if tag.name in others
+    ]
     found = f"{covered} of {len(items)} control tags are predicted."
     if any(item.state == WARNING for item in items):
         fix = "The tags with a warning say what to change."
@@ -38,10 +43,8 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
     name = f"{control.name} ({control.kind.name})"
     if not control.kind.is_learned:
         return _prompt_item(name, control, config)
-    if control.is_skipped:
-        return Item(name, SKIPPED, "model_skip is set: neither learned nor predicted")
-    if not control.labels:
-        return Item(name, SKIPPED, "it has no labels: give it some, or a <Labels> beside it")
+    if not control.learned_labels:
+        return Item(name, SKIPPED, control.why_left_alone or "none of its labels is learned")
     if control.kind.needs_mask and not has_masks:
         why = "the model that serves has no segmentation head: switch it on under Model Options and train"
         return Item(name, WARNING, why)
@@ -50,6 +53,8 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
         return Item(name, WARNING, why)
     threshold = control.score_threshold
     tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"
+    if control.why_left_alone is not None:  # learned in part
+        return Item(name, WARNING, f"{control.kind.check_text}{tail}; {control.why_left_alone}")
     return Item(name, OK, control.kind.check_text + tail)
 
 
@@ -69,16 +74,6 @@ def _prompt_item(name: str, control: ControlTag, config: LabelConfig) -> Item:
         f"{', '.join(drawn)}"
     )
     return Item(name, WARNING, why)
-
-
-def _other_item(tag: OtherTag, config: LabelConfig) -> Item:
-    name = f"{tag.name} ({tag.tag})"
-    if config.image(tag.to_name) is None:
-        return Item(name, SKIPPED, f"it belongs to {tag.to_name}, which is no <Image>")
-    if tag.tag.lower() == "labels":
-        tags = ", ".join(kind.title for kind in config.kinds if kind.is_learned)
-        return Item(name, SKIPPED, f"no plain tag beside it ({tags}) takes its labels")
-    return Item(name, SKIPPED, f"<{tag.tag}> is left to people: only shapes and painted areas are learned")
 
 
 def _untrained(config: LabelConfig) -> Check:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from backend.core.labelstudio.left_alone import LeftAlone
 from backend.core.versions.card import ChampionComparison, LearnedCounts, numbers_of
 from backend.service.jobs.memory import MemoryUse
 from backend.service.ports import Json
@@ -97,12 +98,12 @@ class CurvePoint:
 class JobReport:
     """What a job tells beside its progress; what it has not come to yet is None or empty.
 
-    Of every job: warnings and memory. Of a training: params to prediction_job. labels_taken_at: seconds since
-    the epoch. disputed_tasks: the first of those on which annotators disagree. stopped_by: who ended it
-    early. activation_reason: why its version serves or waits. prediction_job: the background prediction that
-    followed. Of a background prediction: parts, the jobs that it shared its tasks with, and the rest.
-    waiting_for: what keeps it from going on, "" once that is over. set_model_version: what Label Studio was
-    told to name.
+    Of every job: warnings and memory. Of a training: params to prediction_job. labels_taken_at: seconds
+    since the epoch. left_alone: control tags that are not learned. disputed_tasks: the first of those on
+    which annotators disagree. stopped_by: who ended it early. activation_reason: why its version serves
+    or waits. prediction_job: the background prediction that followed. Of a background prediction: parts,
+    the jobs that it shared its tasks with, and the rest. waiting_for: what keeps it from going on, ""
+    once that is over. set_model_version: what Label Studio was told to name.
     """
 
     warnings: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class JobReport:
     labels_taken_at: float | None = None
     counts: LearnedCounts | None = None
     unusable: Mapping[str, int] | None = None
+    left_alone: tuple[LeftAlone, ...] = ()
     disputed_tasks: tuple[int, ...] = ()
     disputed_tasks_count: int | None = None
     curve: tuple[CurvePoint, ...] = ()
@@ -137,6 +139,7 @@ class JobReport:
             else {name: asdict(used) for name, used in self.params.items()},
             "counts": None if self.counts is None else self.counts.as_json(),
             "unusable": None if self.unusable is None else dict(self.unusable),
+            "left_alone": [asdict(tag) for tag in self.left_alone],
             "disputed_tasks": list(self.disputed_tasks),
             "curve": [point.as_json() for point in self.curve],
             "metrics": None if self.metrics is None else dict(self.metrics),
@@ -160,6 +163,7 @@ class JobReport:
             labels_taken_at=details.get("labels_taken_at"),
             counts=None if counts is None else LearnedCounts.from_json(counts),
             unusable=None if unusable is None else dict(unusable),
+            left_alone=tuple(LeftAlone(**tag) for tag in details.get("left_alone", ())),
             disputed_tasks=tuple(details.get("disputed_tasks", ())),
             disputed_tasks_count=details.get("disputed_tasks_count"),
             curve=tuple(CurvePoint.from_json(point) for point in details.get("curve", ())),

@@ -14,6 +14,7 @@ _SHOWN = (
     "warnings",
     "counts",
     "unusable",
+    "left_alone",
     "disputed_tasks",
     "disputed_tasks_count",
     "metrics",

@@ -6,15 +6,21 @@ from collections.abc import Sequence
 
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.regions.kind import Teaches
-from backend.errors import ParameterError
+from backend.errors import LabelConfigError, ParameterError
 from backend.training.inputs import TrainingSample
 from backend.training.parameters import TrainingParams
 
 
 def check_teaches(config: LabelConfig, params: TrainingParams) -> None:
-    """Raise ParameterError where boxes are switched off and the config has tags for nothing else."""
+    """Raise where a config teaches nothing.
+
+    Raises LabelConfigError where no label of it can be learned, ParameterError where boxes are switched off
+    and it has tags for nothing else.
+    """
+    if config.why_nothing_is_learned is not None:
+        raise LabelConfigError(config.why_nothing_is_learned, field="label_config")
     tags = _learned_tags(config)
-    if params.enable_detection or not tags or any(tag.kind.teaches is Teaches.MASK for tag in tags):
+    if params.enable_detection or any(tag.kind.teaches is Teaches.MASK for tag in tags):
         return
     wanted = " or ".join(kind.labels_title for kind in config.kinds if kind.teaches is Teaches.MASK)
     names = ", ".join(tag.name for tag in tags)

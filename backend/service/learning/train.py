@@ -107,7 +107,7 @@ class Trainings:
         check_teaches(config, params)
         origins = threshold_origins(origins, config)
         used = {name: UsedParameter(value, origins[name]) for name, value in params.as_dict().items()}
-        job.report = replace(job.report, params=used)
+        job.report = replace(job.report, params=used, left_alone=config.left_alone)
         job.show(at_once=True)
         self.projects.remember(key, label_config=xml)
         digest = labels_digest(tasks, xml)

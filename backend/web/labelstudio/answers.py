@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from backend.web.answer_models import Answer, Json, LeftOut, Problem
+from backend.web.answer_models import Answer, Json, LeftOut, Problem, TagLeftAlone
 
 JobStatus = Literal["queued", "started", "finished", "failed", "stopped"]
 
@@ -80,6 +80,7 @@ class JobState(Answer):
     warnings: list[str] = Field([], description="What the user should know.")
     counts: Json = Field({}, description="What was learned from.")
     unusable: Json = Field({}, description="What could not be learned from, by reason.")
+    left_alone: list[TagLeftAlone] = Field([], description="Control tags that are not learned.")
     left_out: list[LeftOut] = Field([], description="The same in words, with the next move.")
     disputed_tasks: list[int] = Field([], description="The first tasks on which annotators disagree.")
     disputed_tasks_count: int = 0
@@ -113,6 +114,7 @@ class ConfigAccepted(Answer):
 
     valid: Literal[True]
     labels: list[str]
+    left_alone: list[TagLeftAlone] = Field(description="Control tags that are not learned, and why.")
 
 
 class ConfigRefused(Problem):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -170,12 +171,15 @@ def labelstudio_routes(backend: Backend, model_class: ModelClassLoader) -> Route
 
     @routes.post("/validate", answer=answers.ConfigAccepted, refusal=answers.ConfigRefused)
     def validate(body: bodies.ValidateBody) -> Json | Response:
-        """Tell whether a labeling config can be used."""
+        """Tell whether a labeling config can be learned from, and which of its tags are not."""
         try:
             config = parse_label_config(body.config)
         except LabelConfigError as exc:
             return problem(400, str(exc), field="config", valid=False)
-        return {"valid": True, "labels": list(config.labels)}
+        if config.why_nothing_is_learned is not None:
+            return problem(400, config.why_nothing_is_learned, field="config", valid=False)
+        left_alone = [asdict(tag) for tag in config.left_alone]
+        return {"valid": True, "labels": list(config.labels), "left_alone": left_alone}
 
     @routes.post("/delete", answer=answers.ProjectDeleted, refuses=(*NAMES_PROJECT, QueueError))
     def delete(body: bodies.ProjectBody) -> Json:

@@ -60,6 +60,33 @@ def test_every_tag_and_label_says_whether_and_why(name, state, why):
     assert why in items[name].why
 
 
+@pytest.mark.parametrize(
+    ("tag", "state", "why"),
+    [
+        (
+            '<BitmaskLabels name="x" toName="photo"><Label value="Cat"/></BitmaskLabels>',
+            "warning",
+            "not learned",
+        ),
+        (
+            '<BrushLabels name="x" toName="photo,note"><Label value="Cat"/></BrushLabels>',
+            "warning",
+            "several",
+        ),
+        (
+            '<BrushLabels name="x" toName="photo" value="$l"><Label value="Cat"/></BrushLabels>',
+            "warning",
+            "painted areas are predicted; labels that come from the task's data",
+        ),
+    ],
+    ids=["bitmask", "two images", "task labels beside fixed ones"],
+)
+def test_a_tag_that_is_drawn_with_in_vain_is_a_warning(tag, state, why):
+    _, _, items = items_of(card(), CONFIG.replace("</View>", f"{tag}</View>"))
+    [item] = [item for name, item in items.items() if name.startswith("x (")]
+    assert item.state == state and why in item.why
+
+
 def test_the_lines_sum_up():
     controls, labels, _ = items_of(card())
     assert (controls.state, controls.found) == ("warning", "2 of 7 control tags are predicted.")

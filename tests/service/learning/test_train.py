@@ -43,9 +43,8 @@ def services(tmp_path):
 
 
 def queued(services, tasks=None, params=None, **more):
-    job_id = services.backend.trainings.request(
-        KEY, label_config=RECTANGLES, params=params, tasks=tasks, **{"follow_up": False, **more}
-    )
+    more = {"label_config": RECTANGLES, "follow_up": False, **more}
+    job_id = services.backend.trainings.request(KEY, params=params, tasks=tasks, **more)
     services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], status="started")
     return RunningJob(services.queue, services.queue.record(job_id), FakeLease(), clock=iter_clock())
 
@@ -157,6 +156,24 @@ def test_what_cannot_be_used_is_counted_by_reason(services):
         "task_without_annotation": 1,
         "task_malformed": 1,
     }
+
+
+KEY_POINTS = '<KeyPointLabels name="nose" toName="image"><Label value="Nose"/></KeyPointLabels>'
+
+
+def test_tags_that_are_not_learned_are_named_in_the_job(services):
+    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    job = queued(services, [annotated(1, rectangle())], label_config=config)
+    services.run(job)
+    [left_alone] = services.queue.record(job.job_id).details["left_alone"]
+    assert (left_alone["name"], left_alone["tag"]) == ("nose", "KeyPointLabels")
+
+
+def test_start_training_with_a_config_that_teaches_nothing_fails_with_the_reason(services):
+    config = f'<View><Image name="image" value="$image"/>{KEY_POINTS}</View>'
+    job = queued(services, [annotated(1)], label_config=config, follow_up=True)
+    with pytest.raises(LabelConfigError, match=r"nothing can be learned .* nose \(KeyPointLabels\)"):
+        services.run(job)
 
 
 def test_tasks_on_which_annotators_disagree_are_counted_and_named(services):

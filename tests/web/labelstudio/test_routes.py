@@ -264,6 +264,26 @@ def test_validate(client):
     assert (answer.status_code, answer.json["valid"]) == (400, False)
 
 
+KEY_POINTS = '<KeyPointLabels name="nose" toName="image"><Label value="Nose"/></KeyPointLabels>'
+
+
+def test_validate_names_the_tags_that_are_not_learned(client):
+    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    [left_alone] = client.post("/validate", json={"config": config}).json["left_alone"]
+    assert (left_alone["name"], left_alone["tag"], left_alone["draws"]) == ("nose", "KeyPointLabels", True)
+    assert "not predicted" in left_alone["why"]
+
+
+def test_validate_and_train_refuse_a_config_that_nothing_can_be_learned_from(client):
+    config = f'<View><Image name="image" value="$image"/>{KEY_POINTS}</View>'
+    answer = client.post("/validate", json={"config": config})
+    assert (answer.status_code, answer.json["valid"]) == (400, False)
+    assert "nose (KeyPointLabels)" in answer.json["error"]
+    refused = client.post("/train", json={"project": KEY, "label_config": config})
+    assert (refused.status_code, refused.json["error"]) == (400, answer.json["error"])
+    assert client.services.queue.jobs == {}
+
+
 def test_duplicate_model_copies_what_serves(client):
     add_version(client.services, KEY, "v1")
     body = {"project_src": KEY, "project_dst": "8.5"}

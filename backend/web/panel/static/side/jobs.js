@@ -75,7 +75,7 @@ function trainingParts(job) {
   } else parts.push(h("p", {}, job.summary ?? `Training ${job.status}.`));
   if (curve.length) parts.push(trainingChart(curve, epochs || curve.length));
   for (const warning of job.details.warnings ?? []) parts.push(h("p", { class: "warning" }, warning));
-  parts.push(leftOut(job.left_out ?? []), disputed(job.details));
+  parts.push(leftOut(job.left_out ?? []), disputed(job.details), leftAlone(job.details.left_alone ?? []));
   if (job.is_active) parts.push(stopRow(job, true));
   parts.push(logPart(job));
   return parts;
@@ -123,6 +123,15 @@ function disputed({ disputed_tasks: tasks = [], disputed_tasks_count: number = 0
     h("div", { class: "row wrap" }, ...tasks.map((id) =>
       h("button", { type: "button", class: "quiet", "data-name": `disputed-${id}`, onclick: () => loadTask(id) }, `Task ${id}`))),
     number > tasks.length ? h("p", {}, `and ${number - tasks.length} more`) : null);
+}
+
+/** Control tags with which people draw in vain. */
+function leftAlone(tags) {
+  const drawing = tags.filter((tag) => tag.draws);
+  if (!drawing.length) return null;
+  return h("details", { dataset: { part: "left-alone" } },
+    h("summary", { "data-name": "left-alone" }, `${plural(drawing.length, "tag")} not learned, or not all of it`),
+    h("ul", {}, ...drawing.map(({ name, tag, why }) => h("li", {}, `${name} (${tag}): ${why}.`))));
 }
 
 /** The log, read when it is opened and again while the job runs and it stays open. */

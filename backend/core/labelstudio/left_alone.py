@@ -1,0 +1,62 @@
+"""Control tags that are not learned, and why: for people who would wait for predictions in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
+from backend.core.regions.kinds import OTHER_TYPES, kind_of_type
+
+TASK_LABELS = "labels that come from the task's data are not known before a task is opened, so not learned"
+SKIPPED = "model_skip is set: neither learned nor predicted"
+NO_LABELS = "it has no labels: give it some, or a <Labels> beside it"
+
+
+@dataclass(frozen=True)
+class OtherTag:
+    """A control tag that this backend neither learns nor predicts; tag: as written, such as `Choices`."""
+
+    name: str
+    tag: str
+    to_name: str
+
+    @property
+    def draws(self) -> bool:
+        """Whether Label Studio draws regions with it."""
+        return self.tag.lower() in OTHER_TYPES or kind_of_type(self.tag) is not None
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """A control tag that is not learned, or not all of it; tag: as written; draws: it draws regions."""
+
+    name: str
+    tag: str
+    why: str
+    draws: bool
+
+
+def why_left_alone(tag: OtherTag, images: Collection[str], kinds: Sequence[RegionKind]) -> str:
+    """Return why a tag of no kind of region is not learned; images: names of the `<Image>` tags."""
+    names = [name.strip() for name in tag.to_name.split(",")]
+    if len(names) > 1 and any(name in images for name in names):
+        return f"its toName names several tags ({', '.join(names)}): give each image a control tag of its own"
+    if tag.to_name not in images:
+        return f"it belongs to {tag.to_name}, which is no <Image>"
+    if tag.tag.lower() == LABELS_SUFFIX:
+        titles = ", ".join(kind.title for kind in kinds if kind.is_learned)
+        return f"no plain tag beside it ({titles}) takes its labels"
+    if kind_of_type(tag.tag, kinds) is not None:
+        return (
+            "it has no name of its own for each image: inside a <Repeater> its name must hold the index flag"
+        )
+    if tag.draws:
+        titles = ", ".join(kind.title for kind in kinds if kind.is_learned)
+        return f"regions of <{tag.tag}> are not learned: draw with {titles}"
+    return f"<{tag.tag}> is left to people: only shapes and painted areas are learned"
+
+
+def in_words(tags: Sequence[LeftAlone]) -> str:
+    """Return why each tag that draws is not learned, as a sentence to go on with; "" where there is none."""
+    return "; ".join(f"{tag.name} ({tag.tag}): {tag.why}" for tag in tags if tag.draws)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.core.labelstudio.label_config import parse_label_config
+from backend.errors import LabelConfigError
+
+BOXES = '<RectangleLabels name="box" toName="image"><Label value="Car"/></RectangleLabels>'
+
+
+def config(*tags):
+    return parse_label_config(f'<View><Image name="image" value="$image"/>{"".join(tags)}</View>')
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "draws", "why"),
+    [
+        (
+            '<KeyPointLabels name="x" toName="image"><Label value="Car"/></KeyPointLabels>',
+            "KeyPointLabels",
+            True,
+            "key points are prompts of smart tools",
+        ),
+        (
+            '<BitmaskLabels name="x" toName="image"><Label value="Car"/></BitmaskLabels>',
+            "BitmaskLabels",
+            True,
+            "regions of <BitmaskLabels> are not learned: draw with Brush, Polygon, Ellipse, Rectangle",
+        ),
+        (
+            '<PolygonLabels name="x" toName="image,other"><Label value="Car"/></PolygonLabels>',
+            "PolygonLabels",
+            True,
+            "its toName names several tags (image, other): give each image a control tag of its own",
+        ),
+        (
+            '<BrushLabels name="x" toName="image" model_skip="true"><Label value="Car"/></BrushLabels>',
+            "BrushLabels",
+            True,
+            "model_skip is set",
+        ),
+        (
+            '<BrushLabels name="x" toName="image" value="$labels"><Label value="Car"/></BrushLabels>',
+            "BrushLabels",
+            True,
+            "labels that come from the task's data are not known before a task is opened",
+        ),
+        (
+            '<BrushLabels name="x" toName="image" value="$labels"/>',
+            "BrushLabels",
+            True,
+            "so not learned: write some as <Label> tags",
+        ),
+        ('<Ellipse name="x" toName="image"/>', "Ellipse", True, "it has no labels: give it some"),
+        (
+            '<Choices name="x" toName="image"><Choice value="good"/></Choices>',
+            "Choices",
+            False,
+            "left to people",
+        ),
+        ('<TextArea name="x" toName="note"/>', "TextArea", False, "it belongs to note, which is no <Image>"),
+        (
+            '<Labels name="x" toName="image"><Label value="Car"/></Labels>',
+            "Labels",
+            False,
+            "no plain tag beside it (Brush, Polygon, Ellipse, Rectangle) takes its labels",
+        ),
+    ],
+    ids=[
+        "key points",
+        "bitmask",
+        "two images",
+        "model_skip",
+        "also task labels",
+        "only task labels",
+        "no labels",
+        "choices",
+        "text",
+        "labels alone",
+    ],
+)
+def test_a_tag_that_is_not_learned_says_why(tag, name, draws, why):
+    [left_alone] = config(BOXES, tag).left_alone
+    assert (left_alone.name, left_alone.tag, left_alone.draws) == ("x", name, draws)
+    assert why in left_alone.why
+
+
+def test_a_tag_that_is_learned_is_not_left_alone():
+    assert config(BOXES).left_alone == ()
+    assert config(BOXES).why_nothing_is_learned is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "why"),
+    [
+        (
+            '<KeyPointLabels name="x" toName="image"><Label value="Car"/></KeyPointLabels>',
+            "x (KeyPointLabels): key points are prompts",
+        ),
+        (
+            '<BrushLabels name="x" toName="image" model_skip="true"><Label value="Car"/></BrushLabels>',
+            "x (BrushLabels): model_skip is set",
+        ),
+    ],
+    ids=["key points", "skipped"],
+)
+def test_a_config_that_teaches_nothing_says_why_and_what_to_add(tag, why):
+    said = config(tag).why_nothing_is_learned
+    assert said is not None and said.startswith("nothing can be learned from this labeling config: ")
+    assert (
+        why in said
+        and "Add BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels with <Label> tags" in said
+    )
+    assert "KeyPointLabels or" not in said and "or KeyPointLabels" not in said
+
+
+@pytest.mark.parametrize(
+    ("tag", "why"),
+    [
+        (
+            '<BitmaskLabels name="x" toName="image"><Label value="Car"/></BitmaskLabels>',
+            "x (BitmaskLabels): regions of <BitmaskLabels> are not learned",
+        ),
+        (
+            '<PolygonLabels name="x" toName="image,image2"><Label value="Car"/></PolygonLabels>',
+            "x (PolygonLabels): its toName names several tags",
+        ),
+        ('<BrushLabels name="x" toName="image" value="$labels"/>', "x (BrushLabels): labels that come from"),
+    ],
+    ids=["bitmask", "two images", "task labels"],
+)
+def test_a_config_without_any_label_names_the_tags_that_do_not_count(tag, why):
+    with pytest.raises(LabelConfigError, match="has no labels for its image") as caught:
+        config(tag)
+    assert why in str(caught.value)
