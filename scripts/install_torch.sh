@@ -27,7 +27,7 @@ index_has_cpu_build() {
 
 # Without dependencies, so that nothing else comes from that index.
 install_cpu_build() {
-  "${pip[@]}" install -q --no-deps --force-reinstall --index-url "$index" --retries 2 \
+  "${pip[@]}" install -qq --no-deps --force-reinstall --index-url "$index" --retries 1 \
     "torch==$torch+cpu" "torchvision==$torchvision"
 }
 
