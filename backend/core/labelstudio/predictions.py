@@ -20,6 +20,8 @@ ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 DECIMALS_SCORE = 5
 SAME_OBJECT_IOU = 0.7
 """Detections of different labels that overlap so far are one object, where a tag takes several labels."""
+SECOND_OPINION_IOU = 0.9
+"""One that overlaps so far, with a label that excludes the object's own, is no object but a worse guess."""
 
 Json = dict[str, Any]
 
@@ -101,7 +103,7 @@ def _regions_of_tag(
         if holders:
             _, place = max(holders, key=lambda holder: (holder[0], -holder[1]))
             regions[place][1].append(names[index])
-        else:
+        elif all(iou[index, best] < SECOND_OPINION_IOU for best, _ in regions):
             regions.append((index, [names[index]]))
     return regions
 

@@ -277,7 +277,8 @@ def kind_and_state(tag="Rectangle", states='choice="multiple"'):
 
 SEVERAL = ("Car", "Bus", "Dirty", "Wet")
 CAT_DOG = '<Label value="Cat"/><Label value="Dog"/>'
-HERE, NEARBY, ELSEWHERE = (50, 30, 110, 70), (52, 31, 111, 71), (120, 30, 180, 70)
+HERE, NEARBY, ELSEWHERE = (50, 30, 110, 70), (54, 32, 114, 72), (120, 30, 180, 70)
+BEHIND = (56, 33, 116, 73)
 
 
 def several(*rows):
@@ -310,8 +311,9 @@ def test_labels_of_two_tags_are_on_one_region_each_under_its_own(tag):
     ("rows", "regions"),
     [
         pytest.param(
-            [(HERE, 0.9, "Car"), (NEARBY, 0.8, "Bus")], [{"kind": ["Car"]}, {"kind": ["Bus"]}], id="exclusive"
+            [(HERE, 0.9, "Car"), (BEHIND, 0.8, "Bus")], [{"kind": ["Car"]}, {"kind": ["Bus"]}], id="exclusive"
         ),
+        pytest.param([(HERE, 0.9, "Car"), (HERE, 0.6, "Bus")], [{"kind": ["Car"]}], id="a second opinion"),
         pytest.param(
             [(HERE, 0.9, "Dirty"), (HERE, 0.8, "Wet"), (NEARBY, 0.7, "Bus")],
             [{"kind": ["Bus"], "state": ["Dirty", "Wet"]}],
