@@ -85,7 +85,7 @@ def test_a_new_parameter_stands_in_the_form(with_new_parameter):
         "minimum": 2,
         "maximum": 90,
         "choices": None,
-        "part": "training",
+        "tab": "training",
     }
     assert with_new_parameter["form"]["effective"]["patience"] == 5
 

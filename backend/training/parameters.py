@@ -28,11 +28,11 @@ SCRATCH = "scratch"
 CURRENT = "current"
 """Starts from whatever version serves when the training begins, so that it can be saved as a default."""
 
-Part = Literal["training", "model", "inference", "images"]
+Tab = Literal["training", "model", "inference", "images"]
 """The tab of the panel's settings that shows a parameter; those of `inference` count when predicting."""
 ImageSize = Literal[224, 320, 416, 512, 640]
 IMAGE_SIZES: tuple[int, ...] = get_args(ImageSize)
-_PART = "x-panel-part"
+_TAB = "x-panel-tab"
 _SHOWN_CHARS = 80
 _WANTED = {
     "integer": "a whole number",
@@ -52,9 +52,9 @@ _Whole = BeforeValidator(_whole)
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-def parameter(default: Any, title: str, meaning: str, part: Part, **limits: Any) -> Any:
+def parameter(default: Any, title: str, meaning: str, tab: Tab, **limits: Any) -> Any:
     """Return the field of one parameter; limits: pydantic's `ge`, `le`, `min_length` and so on."""
-    return Field(default, title=title, description=meaning, json_schema_extra={_PART: part}, **limits)
+    return Field(default, title=title, description=meaning, json_schema_extra={_TAB: tab}, **limits)
 
 
 class AtLeastOneOn(BaseModel):
@@ -193,7 +193,7 @@ class ParameterField(BaseModel):
     minimum: int | float | None
     maximum: int | float | None
     choices: list[Any] | None
-    part: Part
+    tab: Tab
 
     @property
     def wanted(self) -> str:
@@ -219,13 +219,13 @@ def _describe(name: str, schema: Mapping[str, Any]) -> ParameterField:
         minimum=schema.get("minimum"),
         maximum=schema.get("maximum"),
         choices=choices,
-        part=schema[_PART],
+        tab=schema[_TAB],
     )
 
 
 PARAMETERS: Mapping[str, ParameterField] = {field.name: field for field in TrainingParams.fields()}
 PARAMETER_NAMES = tuple(PARAMETERS)
-THRESHOLD_NAMES = tuple(field.name for field in PARAMETERS.values() if field.part == "inference")
+THRESHOLD_NAMES = tuple(field.name for field in PARAMETERS.values() if field.tab == "inference")
 """The parameters that count when predicting."""
 
 

@@ -24,6 +24,6 @@ def threshold_schemas() -> dict[str, Json]:
 def _or_null(schema: Json) -> Json:
     if "anyOf" in schema:  # null is one of its values already
         return schema
-    said = ("title", "description", "default", "x-panel-part")
+    said = ("title", "description", "default", "x-panel-tab")
     value = {name: entry for name, entry in schema.items() if name not in said}
     return {"anyOf": [value, {"type": "null"}], **{name: schema[name] for name in said}}

@@ -48,7 +48,13 @@ class Diagnosis:
         try:
             config = parse_label_config(str(project.get("label_config")))
         except BackendError as exc:
-            yield Check("config", "Labeling config", FAILED, str(exc), "Correct it in Settings > Labeling")
+            yield Check(
+                "config",
+                "Labeling config",
+                FAILED,
+                str(exc),
+                "Correct it in Label Studio under Settings > Labeling Interface.",
+            )
             return
         yield from self._coverage(key, config)
         yield from self.images.run(key)
@@ -90,9 +96,8 @@ class Diagnosis:
                     "Label Studio reachable",
                     FAILED,
                     f"{address}: {exc}",
-                    "Set LABEL_STUDIO_URL to the address under which this service reaches Label Studio "
-                    "(localhost inside a container is the container itself) and LABEL_STUDIO_API_KEY to "
-                    "a token.",
+                    "Set LABEL_STUDIO_URL to the address under which this service reaches Label Studio, and "
+                    "LABEL_STUDIO_API_KEY to a token. Inside a container, localhost is the container itself.",
                 )
             ]
         return project, [
@@ -149,9 +154,9 @@ class Diagnosis:
                 "Local addresses allowed, webhook set",
                 FAILED,
                 "Label Studio has no active webhook to this service, so it will not tell of new labels.",
-                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (both: "
-                "with only the first a model connects, but its webhook is refused), then remove and add the "
-                "model once more.",
+                "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false. With the "
+                "first alone a model connects, but its webhook is refused. Then remove the model and add it "
+                "again.",
             )
             return
         seen_at = self.last_events.at(key)

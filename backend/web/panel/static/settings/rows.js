@@ -3,12 +3,12 @@
 import { fieldRow, markField, numberProblem, plain } from "./fields.js";
 import { h } from "../page/dom.js";
 
-// A list has no row: the training images are chosen in a part of their own.
+// A list has no row: the training images are chosen in a tab of their own.
 const ROWS = { integer: numberRow, number: numberRow, choice: choiceRow, boolean: switchRow, text: textRow };
 
-/** Return the rows of one part; special: what draws a parameter that needs more than its kind's row, by name. */
-export function parameterRows(draft, part, special = {}) {
-  const fields = draft.settings.fields.filter((field) => field.part === part);
+/** Return the rows of one tab; special: what draws a parameter that needs more than its kind's row, by name. */
+export function parameterRows(draft, tab, special = {}) {
+  const fields = draft.settings.fields.filter((field) => field.tab === tab);
   return fields.flatMap((field) => (special[field.name] ?? ROWS[field.type])?.(draft, field) ?? []);
 }
 
