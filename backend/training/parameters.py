@@ -190,9 +190,9 @@ class ParameterField(BaseModel):
     type: Literal["integer", "number", "choice", "boolean", "text", "list"]
     default: Any
     explanation: str
-    minimum: int | float | None
-    maximum: int | float | None
-    choices: list[Any] | None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    choices: list[Any] | None = None
     tab: Tab
 
     @property

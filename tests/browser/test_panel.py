@@ -252,6 +252,25 @@ def test_a_value_that_only_the_server_refuses_is_shown(panel):
     expect(panel.locator("#field-epochs-problem")).to_have_text("epochs is odd today")
 
 
+def test_automatic_training_is_switched_on_with_its_two_values(panel, services):
+    panel.get_by_role("button", name="ML Training Settings").click()
+    panel.get_by_role("tab", name="Model Options").click()
+    expect(panel.get_by_label("After annotations")).to_be_disabled()
+    panel.get_by_label("Train automatically").check()
+    expect(panel.get_by_label("After annotations")).to_have_value("20")
+    panel.get_by_label("After annotations").fill("0")
+    expect(panel.locator("#field-auto-annotations-problem")).to_have_text(
+        "After annotations must be 1 to 100000, not 0."
+    )
+    expect(panel.locator("#save-settings")).to_be_disabled()
+    panel.get_by_label("After annotations").fill("30")
+    panel.get_by_label("Quiet minutes").fill("0")
+    panel.locator("#save-settings").click()
+    toast(panel, "Saved")
+    saved = services.projects.settings(KEY).auto_train
+    assert (saved.annotations, saved.quiet_minutes) == (30, 0.0)
+
+
 def test_changing_the_backbone_says_that_the_saved_model_no_longer_fits(panel, services):
     publish_version(services, "v1")
     panel.reload()

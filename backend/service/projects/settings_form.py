@@ -15,14 +15,36 @@ from backend.service.projects.projects import Projects
 from backend.training.parameters import (
     PARAMETER_NAMES,
     PARAMETERS,
+    ParameterField,
     TrainingParams,
     parse_parameter,
     resolve_params,
 )
 
 ACTIVATIONS = ("better", "newest")
-MOST_ANNOTATIONS = 100_000
-MOST_QUIET_MINUTES = 1440.0
+AUTO_TRAIN_FIELDS = (
+    ParameterField(
+        name="annotations",
+        title="After annotations",
+        type="integer",
+        default=20,
+        explanation="New or changed annotations before a training starts.",
+        minimum=1,
+        maximum=100_000,
+        tab="model",
+    ),
+    ParameterField(
+        name="quiet_minutes",
+        title="Quiet minutes",
+        type="number",
+        default=5,
+        explanation="How long nobody has drawn by then.",
+        minimum=0,
+        maximum=1440,
+        tab="model",
+    ),
+)
+"""The two values of automatic training, for checks, forms and the API's description."""
 
 
 class SettingsRefused(ParameterError):
@@ -53,6 +75,7 @@ def read_settings(projects: Projects, key: str) -> Json:
         "origins": origins,
         "problem": problem,
         "fields": [field.model_dump() for field in PARAMETERS.values()],
+        "auto_train_fields": [field.model_dump() for field in AUTO_TRAIN_FIELDS],
         "at_least_one_on": TrainingParams.at_least_one_on.model_dump(),
     }
 
@@ -120,13 +143,17 @@ def _auto_train(value: Any, errors: dict[str, str]) -> AutoTrain | None:
     if not isinstance(value, Mapping):
         errors["auto_train"] = "auto_train must be null or {annotations, quiet_minutes}"
         return None
-    count, quiet = value.get("annotations"), value.get("quiet_minutes")
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_ANNOTATIONS:
-        errors["auto_train.annotations"] = f"annotations must be a whole number from 1 to {MOST_ANNOTATIONS}"
-    if isinstance(quiet, bool) or not isinstance(quiet, int | float) or not 0 <= quiet <= MOST_QUIET_MINUTES:
-        errors["auto_train.quiet_minutes"] = (
-            f"quiet_minutes must be a number from 0 to {MOST_QUIET_MINUTES:g}"
-        )
+    for field in AUTO_TRAIN_FIELDS:
+        if not _is_within(field, value.get(field.name)):
+            errors[f"auto_train.{field.name}"] = f"{field.name} must be {field.wanted}"
     if errors:
         return None
-    return AutoTrain(int(count), float(quiet))  # type: ignore[arg-type]
+    return AutoTrain(int(value["annotations"]), float(value["quiet_minutes"]))
+
+
+def _is_within(field: ParameterField, value: Any) -> bool:
+    kinds = int if field.type == "integer" else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        return False
+    assert field.minimum is not None and field.maximum is not None
+    return field.minimum <= value <= field.maximum

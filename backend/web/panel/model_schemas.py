@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from backend.service.projects.settings_form import ACTIVATIONS, MOST_ANNOTATIONS, MOST_QUIET_MINUTES
+from backend.service.projects.settings_form import ACTIVATIONS, AUTO_TRAIN_FIELDS
 from backend.training.parameters import AtLeastOneOn, ParameterField
 from backend.web.answer_models import Answer, Body, Json
 from backend.web.parameter_schema import changes_schema
@@ -19,10 +19,10 @@ _AUTO_TRAIN: Json = {
     "type": ["object", "null"],
     "description": "Train after so many new or changed annotations, once nobody has drawn for so long.",
     "properties": {
-        "annotations": {"type": "integer", "minimum": 1, "maximum": MOST_ANNOTATIONS},
-        "quiet_minutes": {"type": "number", "minimum": 0, "maximum": MOST_QUIET_MINUTES},
+        field.name: {"type": field.type, "minimum": field.minimum, "maximum": field.maximum}
+        for field in AUTO_TRAIN_FIELDS
     },
-    "required": ["annotations", "quiet_minutes"],
+    "required": [field.name for field in AUTO_TRAIN_FIELDS],
     "additionalProperties": False,
 }
 
@@ -69,6 +69,7 @@ class SettingsView(Answer):
     origins: dict[str, str]
     problem: str | None
     fields: list[ParameterField]
+    auto_train_fields: list[ParameterField] = Field(description="The two values of automatic training.")
     at_least_one_on: AtLeastOneOn
 
 

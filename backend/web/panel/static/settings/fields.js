@@ -35,4 +35,4 @@ export function numberProblem(field, text) {
   return null;
 }
 
-export const plain = (value) => (value < 0.001 ? value.toFixed(5) : String(value));
+export const plain = (value) => (value > 0 && value < 0.001 ? value.toFixed(5) : String(value));

@@ -1,7 +1,7 @@
 /* Model Options: heads, backbone, where to start, and when trainings start and serve by themselves. */
 
 import { api } from "../state/api.js";
-import { fieldRow, markField, numberProblem } from "./fields.js";
+import { fieldRow, markField, numberProblem, plain } from "./fields.js";
 import { h, toast } from "../page/dom.js";
 import { parameterRow, parameterRows } from "./rows.js";
 import { store } from "../state/store.js";
@@ -90,20 +90,23 @@ function startRow(draft, field) {
 function automaticRows(draft) {
   const auto = draft.other("auto_train");
   const isOn = h("input", { type: "checkbox", checked: auto !== null });
-  const count = h("input", { type: "text", inputmode: "numeric", value: String(auto?.annotations ?? 20), disabled: auto === null });
-  const quiet = h("input", { type: "text", inputmode: "decimal", value: String(auto?.quiet_minutes ?? 5), disabled: auto === null });
-  const countRow = fieldRow({ name: "auto-count", title: "After annotations", control: count, explanation: "New or changed annotations before a training starts, 1 to 100000." });
-  const quietRow = fieldRow({ name: "auto-quiet", title: "Quiet minutes", control: quiet, explanation: "How long nobody has drawn by then, 0 to 1440." });
+  const numbers = draft.settings.auto_train_fields.map((field) => {
+    const value = String(auto?.[field.name] ?? field.default);
+    return { field, name: `auto-${field.name}`, control: h("input", { type: "text", inputmode: "decimal", value, disabled: auto === null }) };
+  });
   const take = () => {
-    count.disabled = quiet.disabled = !isOn.checked;
-    const wrongCount = isOn.checked ? numberProblem({ title: "annotations", type: "integer", minimum: 1, maximum: 100000 }, count.value) : null;
-    const wrongQuiet = isOn.checked ? numberProblem({ title: "quiet minutes", type: "number", minimum: 0, maximum: 1440 }, quiet.value) : null;
-    markField("auto-count", wrongCount);
-    markField("auto-quiet", wrongQuiet);
-    const value = isOn.checked ? { annotations: Number(count.value), quiet_minutes: Number(quiet.value) } : null;
-    draft.setOther("auto_train", value, wrongCount ?? wrongQuiet);
+    const problems = numbers.map(({ field, name, control }) => {
+      control.disabled = !isOn.checked;
+      const problem = isOn.checked ? numberProblem(field, control.value) : null;
+      markField(name, problem);
+      return problem;
+    });
+    const value = isOn.checked
+      ? Object.fromEntries(numbers.map(({ field, control }) => [field.name, Number(control.value)]))
+      : null;
+    draft.setOther("auto_train", value, problems.find(Boolean) ?? null);
   };
-  for (const control of [isOn, count, quiet]) control.addEventListener("input", take);
+  for (const control of [isOn, ...numbers.map((number) => number.control)]) control.addEventListener("input", take);
   const activation = h("select", {},
     h("option", { value: "better", selected: draft.other("activation") === "better" }, "if it is not worse"),
     h("option", { value: "newest", selected: draft.other("activation") === "newest" }, "always the newest"));
@@ -112,8 +115,9 @@ function automaticRows(draft) {
   predict.addEventListener("change", () => draft.setOther("predict_after_training", predict.checked));
   return [
     fieldRow({ name: "auto-train", title: "Train automatically", control: isOn, explanation: "Start a training once enough has been labelled and nobody draws any more." }),
-    countRow,
-    quietRow,
+    ...numbers.map(({ field, name, control }) => fieldRow({
+      name, title: field.title, control, explanation: `${field.explanation} ${plain(field.minimum)} to ${plain(field.maximum)}.`,
+    })),
     fieldRow({ name: "activation", title: "New version serves", control: activation, explanation: "A version that is worse on the held-out images waits as a candidate, or serves anyway." }),
     fieldRow({ name: "predict-after", title: "Predict all afterwards", control: predict, explanation: "Predict all tasks in the background when a new version serves." }),
   ];
