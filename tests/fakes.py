@@ -61,6 +61,7 @@ class FakeImages:
         self.seconds = seconds
         self.asked: list[tuple[str, ImageAccess]] = []
         self.cached: set[str] = set()
+        self.orientations: dict[str, int] = {}
         self._use = CacheUse()
 
     def load_rgb(self, reference: str, access: ImageAccess) -> np.ndarray:
@@ -74,6 +75,12 @@ class FakeImages:
             raise found
         self.cached.add(reference)
         return found
+
+    def orientation(self, reference: str, access: ImageAccess) -> int:
+        found = self.images.get(reference)
+        if isinstance(found, Exception):
+            raise found
+        return self.orientations.get(reference, 1)
 
     def picture_id(self, reference: str, access: ImageAccess) -> str:
         found = self.images.get(reference)

@@ -51,6 +51,9 @@ class ImageSource(Protocol):
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
         """Return uint8 [H, W, 3], EXIF orientation applied. Raises FetchError."""
 
+    def orientation(self, reference: str, access: ImageAccess) -> int:
+        """Return the EXIF orientation by which `load_rgb` turns an image: 1 to 8. Raises FetchError."""
+
     def picture_id(self, reference: str, access: ImageAccess) -> str:
         """Return what tells a picture from others that stand or stood at its address. Raises FetchError."""
 

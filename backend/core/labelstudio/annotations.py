@@ -18,10 +18,11 @@ from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, Tr
 from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.pixels import drawn_in_pixels
+from backend.core.labelstudio.recorded_frame import Fit, fit_of, turned_back
 from backend.core.labelstudio.results import Region, read_regions
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.labelstudio.twins import join_twins
-from backend.core.regions.kind import draw_together
+from backend.core.regions.kind import Drawn, draw_together
 from backend.core.regions.unusable import UnusableRegion
 
 
@@ -118,13 +119,16 @@ def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
     return any(count != counts[0] for count in counts)
 
 
-def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size: ImageSize) -> PageTarget:
+def build_target(
+    regions: Iterable[LabelledRegion], labels: Sequence[str], size: ImageSize, *, orientation: int = 1
+) -> PageTarget:
     """Draw the regions of one page in the pixels of its image.
 
     labels: class names in the order of label_indices. size: of the decoded image, EXIF orientation applied;
     brush masks recorded at another size are resized to it. Every shape gives a box, and a mask unless it is
     an upright rectangle. A brush region in several parts is one object. A region of several labels gives
-    a row for each.
+    a row for each. orientation: EXIF's, by which the image is turned; it tells how regions lie that were
+    drawn on an image turned by a quarter against this one.
     """
     index_of = {label: index for index, label in enumerate(labels)}
     unusable: Counter[str] = Counter()
@@ -141,7 +145,7 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
                 raise UnusableRegion("unknown_label")
             if number in in_pixels:
                 raise UnusableRegion("pixels")
-            drawn = draw_together(labelled.region.shapes, size)
+            drawn = _draw(labelled.region, size, orientation)
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
             continue
@@ -157,3 +161,10 @@ def build_target(regions: Iterable[LabelledRegion], labels: Sequence[str], size:
         region_ids=tuple(region_ids),
     )
     return PageTarget(target, unusable)
+
+
+def _draw(region: Region, size: ImageSize, orientation: int) -> Drawn:
+    recorded = region.recorded_size
+    if recorded is None or fit_of(recorded, size) is not Fit.TURNED:
+        return draw_together(region.shapes, size)
+    return turned_back(draw_together(region.shapes, recorded), recorded, orientation)

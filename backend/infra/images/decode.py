@@ -59,6 +59,16 @@ def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
         raise ImageDecodeError(f"{_what_came(content)}: {str(exc)[:150]}") from exc
 
 
+def orientation_of(content: bytes) -> int:
+    """Return the EXIF orientation by which `decode_rgb` turns an image: 1 to 8, 1 where it does not."""
+    try:
+        with _quiet_open(content) as image:
+            turn = _turn_of(image)
+    except Exception as exc:  # as in decode_rgb
+        raise ImageDecodeError(f"{_what_came(content)}: {str(exc)[:150]}") from exc
+    return next((orientation for orientation, known in _TURNS.items() if known is turn), 1)
+
+
 def _quiet_open(content: bytes) -> Image.Image:
     with _warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from backend.errors import FetchError, HostAway, ImageDecodeError
 from backend.infra.images.cached_picture import CachedPicture, Validators, picture_id_of
-from backend.infra.images.decode import decode_rgb
+from backend.infra.images.decode import decode_rgb, orientation_of
 from backend.infra.images.download import Downloader
 from backend.infra.images.reference import is_text
 from backend.infra.machine.file_cache import FileCache
@@ -84,6 +84,12 @@ class ImageFetcher:
             if not was_here:
                 raise
         return decode_rgb(self._fetch(reference, access).content, self._max_pixels)
+
+    def orientation(self, reference: str, access: ImageAccess) -> int:
+        """Return the EXIF orientation by which `load_rgb` turns an image: 1 to 8. Raises FetchError."""
+        if self._cache is None or not _is_cacheable(reference):
+            return orientation_of(self._fetch(reference, access).content)
+        return orientation_of(self._current(self._cache, reference, access)[0].content)
 
     def picture_id(self, reference: str, access: ImageAccess) -> str:
         """Return what tells a picture from others that stand or stood at its address. Raises FetchError."""

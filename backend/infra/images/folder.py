@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.errors import FetchError, ImageNotFound, ImageTooLarge
-from backend.infra.images.decode import decode_rgb
+from backend.infra.images.decode import decode_rgb, orientation_of
 from backend.infra.images.folder_names import FolderNames
 from backend.service.ports import CacheUse, ImageAccess, ImageSource
 
@@ -49,17 +49,26 @@ class FolderImages:
         self.unfound.pop(reference, None)
         return image
 
+    def orientation(self, reference: str, access: ImageAccess) -> int:
+        """Return the EXIF orientation by which `load_rgb` turns an image: 1 to 8. Raises FetchError."""
+        path = self._names.find(reference)
+        return (
+            self._others.orientation(reference, access) if path is None else orientation_of(self._bytes(path))
+        )
+
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:
+        return decode_rgb(self._bytes(path), self._max_pixels)
+
+    def _bytes(self, path: Path) -> bytes:
         try:
             size_bytes = path.stat().st_size
             if size_bytes > self._max_bytes:
                 raise ImageTooLarge(
                     f"{path} has {size_bytes} bytes, accepted are {self._max_bytes} (IMAGE_MAX_BYTES)"
                 )
-            content = path.read_bytes()
+            return path.read_bytes()
         except OSError as exc:
             raise ImageNotFound(f"{path} cannot be read: {exc.strerror}") from exc
-        return decode_rgb(content, self._max_pixels)
 
     def picture_id(self, reference: str, access: ImageAccess) -> str:
         """Return what tells a picture from others that stand or stood at its address. Raises FetchError."""

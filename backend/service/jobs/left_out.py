@@ -22,6 +22,7 @@ OF_TASKS_AND_IMAGES = {
     "image_too_large": "the image is larger than allowed",
     "task_malformed": "the task is no JSON object",
     "task_without_annotation": "the task has no annotation, or only skipped ones",
+    "size_disagrees": "its regions were drawn on a picture of another shape",
     "task_without_image": "the task's data has no image where the labeling config looks for it",
 }
 NEXT_MOVES = {
@@ -33,6 +34,7 @@ NEXT_MOVES = {
     "image_too_large": "Make these images smaller, or raise IMAGE_MAX_BYTES or IMAGE_MAX_PIXELS.",
     "task_malformed": "Send tasks as Label Studio exports them.",
     "task_without_annotation": "Annotate these tasks.",
+    "size_disagrees": "Import the labelled images again, or label these anew.",
     "task_without_image": "Let the <Image> tag's value name the data field that has the image.",
 }
 

@@ -16,6 +16,7 @@ from typing import Any
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.labelstudio.recorded_frame import Fit, can_be_turned_back, fit_of
 from backend.core.versions.card import LearnedCounts
 from backend.errors import (
     AddressRefused,
@@ -51,7 +52,8 @@ class Gathered:
     """What came together: samples, how much of what, and what could not be used, by reason.
 
     disputed_tasks: ids of those on which annotators disagree. unknown: how often what the config does not
-    have was named, by reason and name.
+    have was named, by reason and name. other_pictures, turned_tasks: ids of those whose regions were drawn on
+    a picture of another shape, and on one turned by a quarter.
     """
 
     samples: list[TrainingSample] = field(default_factory=list)
@@ -59,6 +61,8 @@ class Gathered:
     counts: LearnedCounts = field(default_factory=LearnedCounts)
     disputed_tasks: list[int] = field(default_factory=list)
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+    other_pictures: list[int] = field(default_factory=list)
+    turned_tasks: list[int] = field(default_factory=list)
 
 
 def labels_digest(tasks: Sequence[Any], xml: str) -> str:
@@ -106,6 +110,7 @@ def gather_samples(
     gathered = Gathered()
     candidates = list(_candidates(connections, key, config, _chosen(job, tasks, params), gathered))
     targets = _fetch_targets(images, job, config, candidates, gathered)
+    _warn_of_sizes(job, gathered)
     for candidate, target in zip(candidates, targets, strict=True):
         if target is not None:
             load = partial(images.load_rgb, candidate.annotated.page.reference, candidate.access)
@@ -169,20 +174,18 @@ def _fetch_targets(
     for pause_s in (*TRY_AGAIN_AFTER_S, None):
         again = []
         with ThreadPoolExecutor(FETCH_THREADS, "prefetch") as pool:
-            sizes = pool.map(partial(_image_size, images), (candidates[index] for index in waiting))
-            for index, size in zip(waiting, sizes, strict=True):
+            looks = pool.map(partial(_look_at, images), (candidates[index] for index in waiting))
+            for index, look in zip(waiting, looks, strict=True):
                 _leave_if_asked(job, pool)
                 candidate = candidates[index]
-                if isinstance(size, ImageSize):
-                    page_target = build_target(candidate.annotated.regions, config.labels, size)
-                    gathered.unusable.update(page_target.unusable)
-                    targets[index] = page_target.target
+                if isinstance(look, _Look):
+                    targets[index] = _target(candidate, look, config, gathered)
                     read += 1
-                elif pause_s is not None and type(size) not in _FINAL_ERRORS:
+                elif pause_s is not None and type(look) not in _FINAL_ERRORS:
                     again.append(index)
                 else:
-                    gathered.unusable[_FINAL_ERRORS.get(type(size), "image_not_fetched")] += 1
-                    logger.warning("task %s teaches nothing: %s", candidate.task_id, size)
+                    gathered.unusable[_FINAL_ERRORS.get(type(look), "image_not_fetched")] += 1
+                    logger.warning("task %s teaches nothing: %s", candidate.task_id, look)
                 job.progress = replace(progress, images=read)
                 job.show()
         if not again or pause_s is None:
@@ -194,12 +197,66 @@ def _fetch_targets(
     return targets
 
 
-def _image_size(images: ImageSource, candidate: _Candidate) -> ImageSize | FetchError:
+@dataclass(frozen=True)
+class _Look:
+    """What is known of a page's image: its size, how its regions fit it, and its orientation in EXIF."""
+
+    size: ImageSize
+    fit: Fit
+    orientation: int
+
+
+def _look_at(images: ImageSource, candidate: _Candidate) -> _Look | FetchError:
+    page = candidate.annotated
     try:
-        image = images.load_rgb(candidate.annotated.page.reference, candidate.access)
+        image = images.load_rgb(page.page.reference, candidate.access)
+        size = ImageSize(width=image.shape[1], height=image.shape[0])
+        fits = {fit_of(labelled.region.recorded_size, size) for labelled in page.regions}
+        if Fit.TURNED not in fits or Fit.OTHER in fits:
+            return _Look(size, Fit.OTHER if Fit.OTHER in fits else Fit.SAME, 1)
+        orientation = images.orientation(page.page.reference, candidate.access)
     except FetchError as exc:
         return exc
-    return ImageSize(width=image.shape[1], height=image.shape[0])
+    return _Look(size, Fit.TURNED if can_be_turned_back(orientation) else Fit.OTHER, orientation)
+
+
+def _target(
+    candidate: _Candidate, look: _Look, config: LabelConfig, gathered: Gathered
+) -> TrainingTarget | None:
+    """Return what a page teaches; None where its regions were drawn on another picture.
+
+    Without its regions the page would teach that nothing is there, so it is left out whole.
+    """
+    if look.fit is Fit.OTHER:
+        gathered.unusable["size_disagrees"] += 1
+        gathered.other_pictures.append(candidate.task_id)
+        return None
+    if look.fit is Fit.TURNED:
+        gathered.turned_tasks.append(candidate.task_id)
+    regions = candidate.annotated.regions
+    page_target = build_target(regions, config.labels, look.size, orientation=look.orientation)
+    gathered.unusable.update(page_target.unusable)
+    return page_target.target
+
+
+def _warn_of_sizes(job: RunningJob, gathered: Gathered) -> None:
+    if gathered.other_pictures:
+        job.warn(
+            f"size disagrees: {len(gathered.other_pictures)} images are left out, because their regions were "
+            f"drawn on a picture of another shape (tasks {_named(gathered.other_pictures)}); import the "
+            "labelled images again, or label these anew"
+        )
+    if gathered.turned_tasks:
+        job.warn(
+            f"{len(gathered.turned_tasks)} images lie turned by a quarter to how they were labelled, so "
+            f"their regions were turned too (tasks {_named(gathered.turned_tasks)}); look whether they fit"
+        )
+
+
+def _named(task_ids: Sequence[int]) -> str:
+    ids = list(dict.fromkeys(task_ids))
+    more = f" and {len(ids) - _NAMED_TASKS} more" if len(ids) > _NAMED_TASKS else ""
+    return ", ".join(map(str, ids[:_NAMED_TASKS])) + more
 
 
 def _leave_if_asked(job: RunningJob, pool: ThreadPoolExecutor) -> None:

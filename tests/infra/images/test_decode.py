@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
-from backend.infra.images.decode import decode_rgb
+from backend.infra.images.decode import decode_rgb, orientation_of
 from tests.infra.images.oriented import TURNED_WH, UPRIGHT_WH, files
 
 LIMIT = 10_000
@@ -62,6 +62,12 @@ def test_exif_orientation_is_applied_as_browsers_do(orientation, turned):
 def test_orientations_that_browsers_do_not_follow_are_not_followed(content, is_turned):
     height, width = decode_rgb(content, LIMIT).shape[:2]
     assert (width, height) == (TURNED_WH if is_turned else UPRIGHT_WH)
+    assert orientation_of(content) == (6 if is_turned else 1)
+
+
+def test_the_orientation_of_what_is_no_image():
+    with pytest.raises(ImageDecodeError, match="web page"):
+        orientation_of(b"<html></html>")
 
 
 @pytest.mark.parametrize(("orientation", "shape"), [(1, (6, 8)), (6, (8, 6)), (0, (6, 8)), (9, (6, 8))])

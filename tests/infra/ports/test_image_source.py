@@ -55,6 +55,13 @@ def test_what_cannot_be_had_is_a_fetch_error(source):
     assert issubclass(ImageDecodeError, FetchError) and issubclass(ImageNotFound, FetchError)
 
 
+def test_an_image_that_nobody_turned_is_upright(source):
+    images, (fine, broken, _) = source
+    assert images.orientation(fine, ACCESS) == 1
+    with pytest.raises(ImageDecodeError):
+        images.load_rgb(broken, ACCESS)
+
+
 def test_a_picture_has_a_name_of_its_own(source):
     images, (fine, _, _) = source
     name = images.picture_id(fine, ACCESS)

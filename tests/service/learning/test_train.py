@@ -243,6 +243,30 @@ def test_tasks_of_another_format_fail_with_its_name_and_the_way_out(services):
         services.run(job)
 
 
+def test_images_of_another_shape_than_labelled_are_left_out_and_named(services):
+    services.images.images |= {"1.png": picture(80, 60), "2.png": picture(40, 40)}
+    services.images.images |= {f"{number}.png": picture(30, 40) for number in (3, 4)}
+    services.images.orientations["4.png"] = 5
+    job = queued(services, [annotated(number, rectangle()) for number in (1, 2, 3, 4)])
+    services.run(job)
+    details = services.queue.record(job.job_id).details
+    assert details["unusable"] == {"size_disagrees": 2} and details["counts"]["images"] == 2
+    boxes = [sample.target.boxes_xyxy_px.tolist() for sample in services.train.inputs[0].samples]
+    # 10 % to 50 % of either side; turned back to the left: what was the upper edge is the left one.
+    assert boxes == [[[8, 6, 40, 30]], [[3, 20, 15, 36]]]
+    sizes, turned = details["warnings"][:2]
+    assert sizes.startswith("size disagrees: 2 images are left out") and "(tasks 2, 4)" in sizes
+    assert turned.startswith("1 images lie turned") and "(tasks 3)" in turned
+
+
+def test_an_image_that_was_labelled_as_it_is_stored_turns_its_regions_with_it(services):
+    services.images.images["1.png"] = picture(30, 40)
+    services.images.orientations["1.png"] = 6
+    services.run(queued(services, [annotated(1, rectangle())]))
+    (sample,) = services.train.inputs[0].samples
+    assert sample.target.boxes_xyxy_px.tolist() == [[15, 4, 27, 20]]
+
+
 def test_only_the_chosen_tasks_teach(services):
     tasks = [annotated(1, rectangle()), annotated(2, rectangle()), annotated(3, rectangle())]
     job = queued(services, tasks, {"task_ids": [1, 3, 77]})
