@@ -39,7 +39,7 @@ from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encode_ahead import EncodeAhead
-from backend.service.smart_tools.prepared_images import Embedder, PreparedImages
+from backend.service.smart_tools.encoded_images import Embedder, PreparedImages
 from backend.service.upkeep.retirement import Retirement
 from backend.service.versions.models import Models
 from backend.settings import Settings
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from backend.core.geometry.instances import FloatArray
     from backend.nn.prompts.sam import SamSegmenter
     from backend.service.engine.work_items import RgbImage
-    from backend.service.smart_tools.prepared_images import Segmenter
+    from backend.service.smart_tools.encoded_images import Segmenter
 
 
 def build_backend(settings: Settings) -> Backend:

@@ -20,7 +20,7 @@ from backend.infra.machine.waiting_room import MachineWaitingRoom
 from backend.nn.prompts.segmenter import SegmentedObject
 from backend.service.engine.loaded_versions import NOT_TRAINED
 from backend.service.smart_tools.answers import Interactive
-from backend.service.smart_tools.prepared_images import PreparedImages
+from backend.service.smart_tools.encoded_images import PreparedImages
 from model import LearningBackend
 from tests.fakes import FakeEncodingFiles, FakeImages, make_services, picture
 

@@ -15,9 +15,9 @@ from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import Json, LabelStudio
-from backend.service.predicting.parts import Parts
 from backend.service.predicting.pushing import Pushing
 from backend.service.predicting.requests import BackgroundRequest, with_credentials_of_earlier_releases
+from backend.service.predicting.shards import Parts
 from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import thresholds
 from backend.service.projects.projects import Projects, project_id

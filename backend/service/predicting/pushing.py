@@ -24,7 +24,7 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.report import PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import DocumentStore, Json, LabelStudio
-from backend.service.predicting.parts import Parts
+from backend.service.predicting.shards import Parts
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import project_id
 

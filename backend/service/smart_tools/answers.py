@@ -32,7 +32,7 @@ from backend.errors import AnnotationError, BackendError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
-from backend.service.smart_tools.prepared_images import PreparedImages
+from backend.service.smart_tools.encoded_images import PreparedImages
 
 if TYPE_CHECKING:
     from backend.nn.prompts.segmenter import SegmentedObject

@@ -23,7 +23,7 @@ from backend.service.engine.pipeline import task_id_of
 from backend.service.ports import ImageAccess, Json, LabelStudio, WaitingRoom
 from backend.service.projects.projects import project_id
 from backend.service.smart_tools.answers import task_references
-from backend.service.smart_tools.prepared_images import PreparedImages
+from backend.service.smart_tools.encoded_images import PreparedImages
 
 logger = logging.getLogger(__name__)
 

@@ -126,7 +126,7 @@ MAKE_ONE = """
 import sys, time
 from pathlib import Path
 from backend.infra.machine.file_cache import FileCache
-from backend.service.smart_tools.encodings import EncodingCache, EncodingKey
+from backend.service.smart_tools.encoding_cache import EncodingCache, EncodingKey
 
 class Value:
     bytes_held = 10

@@ -17,7 +17,7 @@ from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.answers import Interactive
-from backend.service.smart_tools.prepared_images import PreparedImages
+from backend.service.smart_tools.encoded_images import PreparedImages
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeWaitingRoom
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"

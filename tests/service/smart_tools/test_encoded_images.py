@@ -13,7 +13,7 @@ from backend.nn.prompts.encoding import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.ports import ImageAccess
-from backend.service.smart_tools.prepared_images import Embedder, Prepared, PreparedImages
+from backend.service.smart_tools.encoded_images import Embedder, Prepared, PreparedImages
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
 
 KEY = "7.1763750000"

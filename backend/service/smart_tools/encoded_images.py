@@ -23,7 +23,7 @@ from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions, 
 from backend.service.engine.shared_cache import SharedCache, run_here, run_in_thread
 from backend.service.engine.work_items import RgbImage
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
-from backend.service.smart_tools.encodings import EncodingCache, EncodingKey, Sized
+from backend.service.smart_tools.encoding_cache import EncodingCache, EncodingKey, Sized
 
 if TYPE_CHECKING:
     from backend.core.labelstudio.prompts import Prompts

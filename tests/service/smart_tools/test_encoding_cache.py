@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.service.smart_tools.encodings import EncodingCache, EncodingKey
+from backend.service.smart_tools.encoding_cache import EncodingCache, EncodingKey
 from tests.fakes import FakeEncodingFiles
 
 KEYS = [EncodingKey("7.1", "v1", f"{number}.png") for number in range(10)]
