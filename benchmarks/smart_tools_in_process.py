@@ -49,7 +49,7 @@ def main() -> int:
 
     def ask_about(image: LabelledImage) -> Ask:
         picture = np.ascontiguousarray(cv2.imread(str(image.path))[..., ::-1])
-        seen = (None, None) if detector is None else detector.look(picture, **HINT_LIMITS)
+        seen = (None, None) if detector is None else detector.detect_with_maps(picture, **HINT_LIMITS)
         encoding = encode_image(picture, *seen)
 
         def ask(task: dict[str, Any], prompts: list[dict[str, Any]]) -> Mask | None:

@@ -120,7 +120,7 @@ class FakePredictor:
             raise error
         return [self._find(image, confidence_threshold) for image in images]
 
-    def look(self, image, *, confidence_threshold, nms_threshold, max_regions=100):
+    def detect_with_maps(self, image, *, confidence_threshold, nms_threshold, max_regions=100):
         return self.predict([image], confidence_threshold=confidence_threshold, nms_threshold=nms_threshold)[
             0
         ], None
@@ -260,7 +260,7 @@ class FakeEncodingFiles:
         self.content: dict[str, bytes] = {}
         self.used: list[str] = []
 
-    def turn(self, name: str):
+    def lock(self, name: str):
         return contextlib.nullcontext()
 
     def read(self, name: str) -> bytes | None:

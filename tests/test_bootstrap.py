@@ -69,7 +69,7 @@ def test_without_such_a_folder_no_features_are_kept(tmp_path):
     backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data")}))
     context = {"result": [click(50, 50)]}
     backend.smart_tools.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
-    (image_key,) = backend.smart_tools._prepared.encodings.keys()
+    (image_key,) = backend.smart_tools._encoded.encodings.keys()
     assert image_key.embedder == ""
 
 

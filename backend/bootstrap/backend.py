@@ -39,7 +39,7 @@ from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encode_ahead import EncodeAhead
-from backend.service.smart_tools.encoded_images import Embedder, PreparedImages
+from backend.service.smart_tools.encoded_images import Embedder, EncodedImages
 from backend.service.upkeep.retirement import Retirement
 from backend.service.versions.models import Models
 from backend.settings import Settings
@@ -126,7 +126,7 @@ def build_backend(settings: Settings) -> Backend:
         projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
     )
     waiting_room = MachineWaitingRoom(settings.data_dir / "cache" / "waiting")
-    prepared = PreparedImages(
+    encoded = EncodedImages(
         images,
         versions,
         batching,
@@ -136,7 +136,7 @@ def build_backend(settings: Settings) -> Backend:
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
         embedder=None if settings.sam_model_dir is None else embedder_of(settings.sam_model_dir),
     )
-    ahead = EncodeAhead(prepared, batching, waiting_room, connections.label_studio)
+    ahead = EncodeAhead(encoded, batching, waiting_room, connections.label_studio)
     return join_backend(
         settings,
         projects=projects,
@@ -144,7 +144,7 @@ def build_backend(settings: Settings) -> Backend:
         models=Models(store, versions),
         jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
         engine=Engine(images, batching, Pipeline(images, batching)),
-        smart_tools=Interactive(prepared, versions, batching, waiting_room, followed_by=ahead.follow),
+        smart_tools=Interactive(encoded, versions, batching, waiting_room, followed_by=ahead.follow),
         waiting_room=waiting_room,
         after_task=ahead.follow,
     )

@@ -68,10 +68,10 @@ class ImageSource(Protocol):
 
 
 class EncodingFiles(Protocol):
-    """Prepared images that all web processes of a machine share, by hexadecimal name. Nothing is raised."""
+    """Encodings that all web processes of a machine keep together, by hexadecimal name. Nothing is raised."""
 
-    def turn(self, name: str) -> AbstractContextManager[None]:
-        """Wait until nobody else on this machine makes the same one; hold the turn to make it."""
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Wait until nobody else on this machine makes the same one, and keep others from making it."""
 
     def read(self, name: str) -> bytes | None:
         """Return what was written, or None; marks it as used."""

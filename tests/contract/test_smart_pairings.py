@@ -20,7 +20,7 @@ from backend.infra.machine.waiting_room import MachineWaitingRoom
 from backend.nn.prompts.segmenter import SegmentedObject
 from backend.service.engine.loaded_versions import NOT_TRAINED
 from backend.service.smart_tools.answers import Interactive
-from backend.service.smart_tools.encoded_images import PreparedImages
+from backend.service.smart_tools.encoded_images import EncodedImages
 from model import LearningBackend
 from tests.fakes import FakeEncodingFiles, FakeImages, make_services, picture
 
@@ -107,7 +107,7 @@ def ask(tmp_path):
         first = body["params"]["context"]["result"][0]
         size_wh = (first.get("original_width", 320), first.get("original_height", 240))
         services = make_services(tmp_path, images=AnyImage(size_wh))
-        prepared = PreparedImages(
+        prepared = EncodedImages(
             services.images,
             services.versions,
             services.batching,
@@ -215,7 +215,7 @@ def real_services(folder):
     """Return services with the real images and the real cache."""
     fakes = make_services(folder)
     images = ImageFetcher.from_settings(fakes.settings)
-    prepared = PreparedImages(
+    prepared = EncodedImages(
         images,
         fakes.versions,
         fakes.batching,

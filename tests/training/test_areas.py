@@ -74,7 +74,7 @@ def test_the_smart_tools_may_ask_what_a_box_holds(outcome):
     predictor = load_predictor(outcome.folder)
     image, sky, _ = landscape(50)
     limits = {"confidence_threshold": 0.1, "nms_threshold": 0.6}
-    seen, maps = predictor.look(image, **limits)
+    seen, maps = predictor.detect_with_maps(image, **limits)
     box = np.array([10, 0, 60, 40], np.float32)
     mask = predictor.mask_in_box(maps, seen.size, box, None).full(seen.size)
     inside = np.zeros_like(sky)

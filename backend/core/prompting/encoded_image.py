@@ -1,4 +1,4 @@
-"""A prepared image as bytes and back: its pixels at working size, and what the detector saw and kept of it.
+"""An encoded image as bytes and back: its pixels at working size, and what the detector saw and kept of it.
 
 Lossless. The bytes begin with a checksum, so that a file that was cut short or changed is noticed.
 """
@@ -18,7 +18,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 _CHECKSUM_BYTES = 4
 _LENGTH_BYTES = 4
 _FORMAT = 4
-"""Raised with every change of the layout: what an older program wrote is prepared again."""
+"""Raised with every change of the layout: what an older program wrote is encoded again."""
 
 
 def pack_image(
@@ -28,7 +28,7 @@ def pack_image(
     maps: MaskMaps | None,
     features: FloatArray | None = None,
 ) -> bytes:
-    """Return the bytes of a prepared image.
+    """Return the bytes of an encoded image.
 
     image: uint8 [h, w, 3] in the work frame; size: of the orig frame; detections: None before any training;
     maps: None where the detector makes no masks; features: float16 [C, h, w] of another network, if any.
@@ -72,11 +72,11 @@ def unpack_image(
     checksum = int.from_bytes(whole[:_CHECKSUM_BYTES], "little")
     body = whole[_CHECKSUM_BYTES:]
     if len(body) < _LENGTH_BYTES or zlib.crc32(body) != checksum:
-        raise ValueError("a prepared image is damaged: its checksum does not fit; prepare it again")
+        raise ValueError("an encoded image is damaged: its checksum does not fit; encode it again")
     start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "little")
     header = json.loads(bytes(body[_LENGTH_BYTES:start]))
     if header.get("format") != _FORMAT:
-        raise ValueError("a prepared image of another release; prepare it again")
+        raise ValueError("an encoded image of another release; encode it again")
     reader = _Reader(body, start)
     image = reader.take("u1", tuple(header["image"]))
     width, height = header["size_wh"]

@@ -122,8 +122,8 @@ class FileCache:
         return sum(one.size_bytes for one in self._held())
 
     @contextlib.contextmanager
-    def turn(self, name: str) -> Iterator[None]:
-        """Wait until nobody else on this machine makes the same file; hold the turn to make it.
+    def lock(self, name: str) -> Iterator[None]:
+        """Wait until nobody else on this machine makes the same file; and keep others from making it.
 
         Names share a few locks, so now and then somebody waits for a stranger's file.
         """

@@ -107,7 +107,7 @@ class Predictor:
         }
         return [found[i] for i in range(len(images))]
 
-    def look(
+    def detect_with_maps(
         self, image: Image, *, confidence_threshold: float, nms_threshold: float, max_regions: int = 100
     ) -> tuple[Detections, MaskMaps | None]:
         """Return the objects of one image and what `mask_in_box` needs; None where no masks were learned."""

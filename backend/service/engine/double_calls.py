@@ -30,8 +30,8 @@ class _Call:
 
 
 @dataclass
-class Turn:
-    """A caller's turn: `is_answered` tells that an overlapping call has brought the prediction already."""
+class EnteredCall:
+    """What a caller is told: `is_answered`, that an overlapping call has brought the prediction already."""
 
     is_answered: bool
     succeed: Callable[[], None]
@@ -46,10 +46,10 @@ class OverlappingCalls:
         self._storing_s = storing_s
 
     @contextmanager
-    def turn(self, key: CallKey, timeout_s: float) -> Iterator[Turn]:
-        """Wait for an overlapping call of the same key, then take the turn.
+    def enter(self, key: CallKey, timeout_s: float) -> Iterator[EnteredCall]:
+        """Wait for an overlapping call of the same key, then let this one answer.
 
-        Where that call failed, or takes longer than timeout_s, the turn is an ordinary one.
+        It answers like any other where that call failed, or takes longer than timeout_s.
         """
         until = time.monotonic() + timeout_s
         mine: _Call | None = None
@@ -64,7 +64,7 @@ class OverlappingCalls:
                 break
             if earlier.has_answered:
                 time.sleep(max(0.0, earlier.ended + self._storing_s - time.monotonic()))
-                yield Turn(is_answered=True, succeed=lambda: None)
+                yield EnteredCall(is_answered=True, succeed=lambda: None)
                 return
         call = mine or _Call()
 
@@ -72,7 +72,7 @@ class OverlappingCalls:
             call.has_answered = True
 
         try:
-            yield Turn(is_answered=False, succeed=succeed)
+            yield EnteredCall(is_answered=False, succeed=succeed)
         finally:
             with self._lock:
                 call.ended = time.monotonic()

@@ -55,7 +55,7 @@ class ImagePredictor(Protocol):
 class Predictor(ImagePredictor, Protocol):
     """A loaded version; `backend.nn.detector.predictor` has the real one."""
 
-    def look(
+    def detect_with_maps(
         self,
         image: npt.NDArray[np.uint8],
         *,

@@ -48,7 +48,7 @@ class PredictionProgress:
     pushed: int = 0
 
     def plus(self, other: PredictionProgress) -> PredictionProgress:
-        """Return what both came to; the total stays, since it counts the tasks of all parts."""
+        """Return what both came to; the total stays, since it counts the tasks of all shards."""
         return PredictionProgress(self.done + other.done, self.total, self.pushed + other.pushed)
 
     def as_json(self) -> Json:
@@ -102,7 +102,7 @@ class JobReport:
     since the epoch. left_alone: control tags that are not learned. disputed_tasks: the first of those on
     which annotators disagree. stopped_by: who ended it early. activation_reason: why its version serves
     or waits. prediction_job: the background prediction that followed. Of a background prediction: parts,
-    the jobs that it shared its tasks with, and the rest. waiting_for: what keeps it from going on, ""
+    the jobs that have a shard of its tasks, and the rest. waiting_for: what keeps it from going on, ""
     once that is over. set_model_version: what Label Studio was told to name.
     """
 

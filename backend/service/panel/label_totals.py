@@ -69,7 +69,7 @@ class LabelTotals:
                 and time.monotonic() >= totals.rest_until
             )
 
-    def look(self, key: str, *, is_hinted: bool = False) -> bool:
+    def refresh(self, key: str, *, is_hinted: bool = False) -> bool:
         """Compare the project's counters with the last ones and count anew if need be; tell if they moved.
 
         is_hinted: somebody said that an annotation changed, which moves no counter if it was edited.

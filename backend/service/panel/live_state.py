@@ -182,7 +182,7 @@ class LiveState:
 
     def _look_at_label_studio(self, key: str, is_hinted: bool) -> Json:
         try:
-            if self._totals.look(key, is_hinted=is_hinted):
+            if self._totals.refresh(key, is_hinted=is_hinted):
                 self._index.refresh(key)
         except BackendError as exc:
             return {"reachable": False, "problem": str(exc)}

@@ -27,7 +27,7 @@ _THUMBNAIL_QUALITY = 80
 
 
 @dataclass(frozen=True)
-class EncodedImage:
+class JpegImage:
     """A JPEG file; width and height are those of the original, upright."""
 
     data: bytes
@@ -55,14 +55,14 @@ class PageImages:
             size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)
         }
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int, int, int, str], EncodedImage] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, int, int, str], JpegImage] = OrderedDict()
         self._kept_bytes = 0
 
-    def image(self, key: str, task_id: int, page: int) -> EncodedImage:
+    def image(self, key: str, task_id: int, page: int) -> JpegImage:
         """Return one image of a task at its full size (at most 4096 px). Raises NotFoundError, FetchError."""
         return self._encoded(key, task_id, page, LONGEST_SIDE_PX)
 
-    def thumbnail(self, key: str, task_id: int, page: int) -> EncodedImage:
+    def thumbnail(self, key: str, task_id: int, page: int) -> JpegImage:
         """Return a small picture of one image of a task. Raises NotFoundError, FetchError."""
         return self._encoded(key, task_id, page, THUMBNAIL_PX)
 
@@ -72,7 +72,7 @@ class PageImages:
         access = self._connections.image_access(key, task_id)
         return bool(row.pages) and all(self._images.is_cached(page.reference, access) for page in row.pages)
 
-    def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> EncodedImage:
+    def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> JpegImage:
         pages = self._index.row(key, task_id).pages
         if not 0 <= page < len(pages):
             raise NotFoundError(f"task {task_id} has {len(pages)} images, there is no number {page}")
@@ -88,7 +88,7 @@ class PageImages:
         self._keep(place, encoded)
         return encoded
 
-    def _keep(self, place: tuple[str, int, int, int, str], encoded: EncodedImage) -> None:
+    def _keep(self, place: tuple[str, int, int, int, str], encoded: JpegImage) -> None:
         with self._lock:
             if place in self._kept:
                 return
@@ -99,7 +99,7 @@ class PageImages:
                 self._kept_bytes -= len(dropped.data)
 
 
-def _encode(pixels: npt.NDArray[np.uint8], longest_px: int) -> EncodedImage:
+def _encode(pixels: npt.NDArray[np.uint8], longest_px: int) -> JpegImage:
     height, width = pixels.shape[:2]
     scale = min(1.0, longest_px / max(height, width))
     if scale < 1.0:
@@ -111,4 +111,4 @@ def _encode(pixels: npt.NDArray[np.uint8], longest_px: int) -> EncodedImage:
     )
     if not done:
         raise ImageDecodeError(f"an image of {width}x{height} pixels could not be encoded for the browser")
-    return EncodedImage(data.tobytes(), width, height)
+    return JpegImage(data.tobytes(), width, height)

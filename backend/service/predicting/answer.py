@@ -124,12 +124,12 @@ class TaskPredictions:
         task_id = task_id_of(request.tasks[0])
         if request.is_label_studio and len(request.tasks) == 1 and task_id is not None:
             deadline_s = self.deadline_s
-            with self.overlapping.turn((key, task_id, predictor.version), deadline_s) as turn:
-                if turn.is_answered:
+            with self.overlapping.enter((key, task_id, predictor.version), deadline_s) as call:
+                if call.is_answered:
                     return [NOTHING]
                 entries = self._predict(request, work, predictor)
                 if entries[0] != NOTHING:
-                    turn.succeed()
+                    call.succeed()
                 return entries
         return self._predict(request, work, predictor)
 

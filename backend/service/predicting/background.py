@@ -17,7 +17,7 @@ from backend.service.jobs.requests import JobRequests
 from backend.service.ports import Json, LabelStudio
 from backend.service.predicting.pushing import Pushing
 from backend.service.predicting.requests import BackgroundRequest, with_credentials_of_earlier_releases
-from backend.service.predicting.shards import Parts
+from backend.service.predicting.shards import Shards
 from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import thresholds
 from backend.service.projects.projects import Projects, project_id
@@ -51,17 +51,17 @@ class BackgroundPredictions:
         request = self._read(job)
         key = request.project_key
         label_studio = self.connections.label_studio(key)
-        parts = Parts(self.jobs, job, request)
-        pushing = Pushing(self.jobs.documents, job, label_studio, key, request.version, parts, self.now)
+        shards = Shards(self.jobs, job, request)
+        pushing = Pushing(self.jobs.documents, job, label_studio, key, request.version, shards, self.now)
         try:
-            return self._predict_and_push(job, request, label_studio, pushing, parts)
+            return self._predict_and_push(job, request, label_studio, pushing, shards)
         except LabelStudioGone:
             raise
         except LabelStudioError as exc:
             wish = job.stop_or_pause()
             if wish not in (None, "pause"):
                 return JobOutcome(jobs.STOPPED, job.report)
-            if request.part_of is not None:
+            if request.shard_of is not None:
                 raise  # the job that shared its tasks takes them back
             count = pushing.keep()
             if wish == "pause":
@@ -89,7 +89,7 @@ class BackgroundPredictions:
         request: BackgroundRequest,
         label_studio: LabelStudio,
         pushing: Pushing,
-        parts: Parts,
+        shards: Shards,
     ) -> JobOutcome:
         key = request.project_key
         pushing.push_kept()
@@ -102,7 +102,7 @@ class BackgroundPredictions:
         config = parse_label_config(xml)
         limits = thresholds(self.projects, key, request.params, config)
         work = Work(key, config, (), limits, lambda task_id: self.connections.image_access(key, task_id))
-        tasks = parts.share(pushing.unpredicted(_tasks_of(request, label_studio)), xml)
+        tasks = shards.split(pushing.unpredicted(_tasks_of(request, label_studio)), xml)
         while tasks:
             for start in range(0, len(tasks), TASKS_AT_ONCE):
                 chunk = tasks[start : start + TASKS_AT_ONCE]
@@ -113,9 +113,9 @@ class BackgroundPredictions:
                 if job.stop_or_pause() is not None:
                     break
             pushing.push()
-            tasks = pushing.still_unpredicted(parts.next(lambda: pushing.show(at_once=True)))
+            tasks = pushing.still_unpredicted(shards.next(lambda: pushing.show(at_once=True)))
         if (wish := job.stop_or_pause()) is not None:
-            parts.stop()
+            shards.stop()
             return JobOutcome(
                 jobs.REQUEUE if wish == "pause" else jobs.STOPPED, job.report, predictor.version
             )

@@ -24,7 +24,7 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.report import PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import DocumentStore, Json, LabelStudio
-from backend.service.predicting.shards import Parts
+from backend.service.predicting.shards import Shards
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import project_id
 
@@ -48,12 +48,12 @@ class Pushing:
         label_studio: LabelStudio,
         key: str,
         version: str,
-        parts: Parts,
+        shards: Shards,
         now: Callable[[], float] = time.time,
     ) -> None:
         """documents: where undelivered predictions are kept. now: seconds since the epoch."""
         self._failed: list[int] = []
-        self._parts = parts
+        self._shards = shards
         self._job = job
         self._documents = documents
         self._now = now
@@ -67,8 +67,8 @@ class Pushing:
 
     @property
     def failed_count(self) -> int:
-        """How many tasks could not be predicted, here and in the parts."""
-        return len(self._failed) + self._parts.failed_count
+        """How many tasks could not be predicted, here and in the shards."""
+        return len(self._failed) + self._shards.failed_count
 
     def unpredicted(self, tasks: Iterable[Json]) -> list[Json]:
         """Pass on the tasks without a prediction of the version, by id, so that pushes ask for few ids."""
@@ -80,17 +80,17 @@ class Pushing:
         return sorted(chosen, key=lambda task: int(task["id"]))
 
     def still_unpredicted(self, tasks: Sequence[Json]) -> list[Json]:
-        """Pass on the tasks of a part that came back and have no prediction of the version yet."""
+        """Pass on the tasks of a shard that came back and have no prediction of the version yet."""
         if not tasks:
             return []
         predicted = self._predicted([task["id"] for task in tasks])
         return [task for task in tasks if task["id"] not in predicted]
 
     def show(self, *, at_once: bool = False) -> None:
-        """Report what is done here and in the parts, and which tasks could not be predicted."""
-        self._job.progress = self._own.plus(self._parts.progress)
+        """Report what is done here and in the shards, and which tasks could not be predicted."""
+        self._job.progress = self._own.plus(self._shards.progress)
         if self.failed_count:
-            named = sorted({*self._failed, *self._parts.failed})[:_NAMED_FAILURES]
+            named = sorted({*self._failed, *self._shards.failed})[:_NAMED_FAILURES]
             self._job.report = replace(
                 self._job.report,
                 tasks_without_prediction=tuple(named),

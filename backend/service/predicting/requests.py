@@ -27,7 +27,7 @@ class BackgroundRequest:
     """What a background prediction was asked to do, as its request document says.
 
     tasks: bare tasks (`id`, `data`), None for those of the project. task_ids: of these alone, None for all.
-    label_config: None for the project's own. params: thresholds. part_of: the job that shares its tasks.
+    label_config: None for the project's own. params: thresholds. shard_of: the job that shares its tasks.
     """
 
     project_key: str
@@ -36,16 +36,16 @@ class BackgroundRequest:
     task_ids: tuple[int, ...] | None = None
     label_config: str | None = None
     params: Json = field(default_factory=dict)
-    part_of: str | None = None
+    shard_of: str | None = None
 
     @property
     def is_whole_project(self) -> bool:
         """Tell whether every task of the project is meant."""
         return self.tasks is None and self.task_ids is None
 
-    def part(self, tasks: Sequence[Json], label_config: str, part_of: str) -> BackgroundRequest:
-        """Return the request for a part of its tasks, on behalf of the job that shares them."""
-        return replace(self, tasks=tuple(tasks), task_ids=None, label_config=label_config, part_of=part_of)
+    def shard(self, tasks: Sequence[Json], label_config: str, shard_of: str) -> BackgroundRequest:
+        """Return the request for a shard of its tasks, on behalf of the job that shares them."""
+        return replace(self, tasks=tuple(tasks), task_ids=None, label_config=label_config, shard_of=shard_of)
 
     def as_document(self) -> Json:
         """Return the document that `from_document` reads."""
@@ -58,13 +58,13 @@ class BackgroundRequest:
             "label_config": self.label_config,
             "params": self.params,
         }
-        return document if self.part_of is None else {**document, "part_of": self.part_of}
+        return document if self.shard_of is None else {**document, "part_of": self.shard_of}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> BackgroundRequest:
         """Read a request document. Raises KeyError, TypeError or ValueError where it is something else."""
         tasks, task_ids = document["tasks"], document.get("task_ids")
-        xml, part_of = document["label_config"], document.get("part_of")
+        xml, shard_of = document["label_config"], document.get("part_of")
         return cls(
             project_key=str(document["project_key"]),
             version=str(document["version"]),
@@ -72,7 +72,7 @@ class BackgroundRequest:
             task_ids=None if task_ids is None else tuple(int(task_id) for task_id in task_ids),
             label_config=None if xml is None else str(xml),
             params=dict(document["params"]),
-            part_of=None if part_of is None else str(part_of),
+            shard_of=None if shard_of is None else str(shard_of),
         )
 
 

@@ -1,7 +1,7 @@
-"""A large background prediction shared with all workers: parts that others may take, taken back if none does.
+"""A large background prediction in shards: other workers may take them; those left over are taken back.
 
-The job that was asked for does the first part itself, then whatever no other worker has begun, and ends when
-every part has: it never waits for a worker that does not come.
+The job that was asked for does the first shard itself, then whatever no other worker has begun, and ends when
+every shard has: it never waits for a worker that does not come.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from backend.service.predicting.requests import BackgroundRequest
 
 logger = logging.getLogger(__name__)
 
-TASKS_PER_PART = 250
-LOOK_EVERY_S = 1.0
+TASKS_PER_SHARD = 250
+READ_EVERY_S = 1.0
 _ALONE_WORKERS = 2  # one that trains and this one
 
 
-class Parts:
-    """The parts of one running job."""
+class Shards:
+    """The shards of one running job."""
 
     def __init__(self, requests: JobRequests, job: RunningJob, request: BackgroundRequest) -> None:
         self._requests = requests
@@ -41,7 +41,7 @@ class Parts:
 
     @property
     def progress(self) -> PredictionProgress:
-        """What all parts together have come to, as of the last look at them."""
+        """What all shards together have come to, as of when they were last read."""
         total = PredictionProgress()
         for reached in self._reached.values():
             total = total.plus(reached)
@@ -49,37 +49,37 @@ class Parts:
 
     @property
     def failed(self) -> list[int]:
-        """Tasks that a part could not predict; a part names the first of them only."""
+        """Tasks that a shard could not predict; a shard names the first of them only."""
         return [task_id for report in self._ended.values() for task_id in report.tasks_without_prediction]
 
     @property
     def failed_count(self) -> int:
-        """How many tasks the parts could not predict."""
+        """How many tasks the shards could not predict."""
         return sum(report.tasks_without_prediction_count or 0 for report in self._ended.values())
 
-    def share(self, tasks: Sequence[Json], label_config: str) -> list[Json]:
-        """Queue all but the first part of the tasks for others; return that."""
-        if len(tasks) <= 2 * TASKS_PER_PART or self._request.part_of is not None or not self._has_helpers():
+    def split(self, tasks: Sequence[Json], label_config: str) -> list[Json]:
+        """Queue all but the first shard of the tasks for others; return that."""
+        if len(tasks) <= 2 * TASKS_PER_SHARD or self._request.shard_of is not None or not self._has_helpers():
             return list(tasks)
-        starts = range(TASKS_PER_PART, len(tasks), TASKS_PER_PART)
-        for part in (tasks[start : start + TASKS_PER_PART] for start in starts):
-            bare = [{"id": task["id"], "data": task.get("data")} for task in part]
-            request = self._request.part(bare, label_config, self._job.job_id)
+        starts = range(TASKS_PER_SHARD, len(tasks), TASKS_PER_SHARD)
+        for shard in (tasks[start : start + TASKS_PER_SHARD] for start in starts):
+            bare = [{"id": task["id"], "data": task.get("data")} for task in shard]
+            request = self._request.shard(bare, label_config, self._job.job_id)
             try:
                 job_id = self._requests.submit(jobs.PREDICT, request.project_key, request.as_document())
             except QueueError as exc:
                 logger.warning("job %s: the rest is not shared: %s", self._job.job_id, exc)
-                shared = {task["id"] for part in self._tasks.values() for task in part}
+                shared = {task["id"] for shard in self._tasks.values() for task in shard}
                 return [task for task in tasks if task["id"] not in shared]
             self._tasks[job_id] = bare
             self._job.report = replace(self._job.report, parts=tuple(self._tasks))
         logger.info("job %s: shares its tasks as %d more jobs", self._job.job_id, len(self._tasks))
-        return list(tasks[:TASKS_PER_PART])
+        return list(tasks[:TASKS_PER_SHARD])
 
     def next(self, report: Callable[[], None]) -> list[Json]:
-        """Return tasks to do here: a part that nobody began, or what another worker left undone.
+        """Return tasks to do here: a shard that nobody began, or what another worker left undone.
 
-        Empty when every part is done, or when the job was asked to end meanwhile.
+        Empty when every shard is done, or when the job was asked to end meanwhile.
         """
         while self._tasks:
             try:
@@ -93,7 +93,7 @@ class Parts:
             if self._job.stop_or_pause() is not None:
                 return []
             if self._tasks:
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(READ_EVERY_S)
         return []
 
     def _take_back(self) -> list[Json]:
@@ -110,12 +110,12 @@ class Parts:
         return []
 
     def stop(self, job_ids: Sequence[str] | None = None) -> None:
-        """Stop the parts that others have."""
+        """Stop the shards that others have."""
         for job_id in list(self._tasks) if job_ids is None else job_ids:
             try:
                 self._queue.request_stop(job_id, mode="discard")
             except BackendError as exc:
-                logger.warning("job %s: its part %s could not be stopped: %s", self._job.job_id, job_id, exc)
+                logger.warning("job %s: its shard %s could not be stopped: %s", self._job.job_id, job_id, exc)
 
     def _close(self, record: JobRecord) -> list[Json]:
         tasks = self._tasks.pop(record.job_id)

@@ -1,7 +1,7 @@
 """Answers to smart tools: prompts in Label Studio's words in, one region per object out.
 
 An answer takes at most ANSWER_WITHIN_S; after that the annotator gets nothing this time, while the image
-goes on being prepared for the next click.
+goes on being encoded for the next click.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from backend.errors import AnnotationError, BackendError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
-from backend.service.smart_tools.encoded_images import PreparedImages
+from backend.service.smart_tools.encoded_images import EncodedImages
 
 if TYPE_CHECKING:
     from backend.nn.prompts.segmenter import SegmentedObject
@@ -57,7 +57,7 @@ class Interactive:
 
     def __init__(
         self,
-        prepared: PreparedImages,
+        encoded: EncodedImages,
         versions: LoadedVersions,
         batching: BatchingQueue,
         waiting_room: WaitingRoom,
@@ -67,7 +67,7 @@ class Interactive:
         seed: int | None = None,
     ) -> None:
         """Join the collaborators; followed_by is told of each task for which there was an answer."""
-        self._prepared = prepared
+        self._encoded = encoded
         self._versions = versions
         self._batching = batching
         self._waiting_room = waiting_room
@@ -121,7 +121,7 @@ class Interactive:
 
     def warm_up(self) -> None:
         """Load what the first answer needs, before the first annotator waits for it."""
-        self._prepared.warm_up()
+        self._encoded.warm_up()
 
     def _answers(
         self,
@@ -151,15 +151,15 @@ class Interactive:
         access: ImageAccess,
         deadline: float,
     ) -> list[_Found]:
-        ready = self._prepared.get(page.page.reference, project_key, access, deadline)
+        ready = self._encoded.get(page.page.reference, project_key, access, deadline)
         objects = place_prompts(page, ready.encoding.size)
         label_index = ready.labels.index(request.label) if request.label in ready.labels else None
         answers = []
         for prompts in objects:
-            turn = self._batching.call(
+            answering = self._batching.call(
                 partial(ready.segmenter.segment, ready.encoding, prompts, label_index, ready.detector)
             )
-            found: SegmentedObject | None = turn.result(timeout=max(0.0, deadline - time.monotonic()))
+            found: SegmentedObject | None = answering.result(timeout=max(0.0, deadline - time.monotonic()))
             if found is None:
                 continue
             guess = None if found.label_index is None else ready.labels[found.label_index]

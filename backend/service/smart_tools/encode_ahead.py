@@ -23,7 +23,7 @@ from backend.service.engine.pipeline import task_id_of
 from backend.service.ports import ImageAccess, Json, LabelStudio, WaitingRoom
 from backend.service.projects.projects import project_id
 from backend.service.smart_tools.answers import task_references
-from backend.service.smart_tools.encoded_images import PreparedImages
+from backend.service.smart_tools.encoded_images import EncodedImages
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class EncodeAhead:
 
     def __init__(
         self,
-        prepared: PreparedImages,
+        encoded: EncodedImages,
         batching: BatchingQueue,
         waiting_room: WaitingRoom,
         label_studio: Callable[[str], LabelStudio],
@@ -58,7 +58,7 @@ class EncodeAhead:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """label_studio: gives the API by project key."""
-        self._prepared = prepared
+        self._encoded = encoded
         self._batching = batching
         self._waiting_room = waiting_room
         self._label_studio = label_studio
@@ -101,11 +101,11 @@ class EncodeAhead:
             for reference in task_references(task, wish.config):
                 access = replace(wish.access, task_id=task_id_of(task))
                 try:
-                    if self._prepared.is_prepared(reference, wish.project_key, access):
+                    if self._encoded.is_encoded(reference, wish.project_key, access):
                         continue
                     if not self._wait_for_idleness(wish):
                         return
-                    self._prepared.prepare(reference, wish.project_key, access)
+                    self._encoded.encode(reference, wish.project_key, access)
                 except BackendError as exc:
                     logger.info("task %s is not encoded ahead: %s", task.get("id"), exc)
 

@@ -37,7 +37,7 @@ LOADING_SHARE = 0.5
 
 
 class Segmenter(Protocol):
-    """A network that answers prompts on prepared images; threads may share it."""
+    """A network that answers prompts on encoded images; threads may share it."""
 
     def segment(
         self,
@@ -64,7 +64,7 @@ class Embedder:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Promptable:
     """One image ready for prompts; detector: the version's, None for the general network."""
 
     encoding: Encoding
@@ -82,7 +82,7 @@ class Prepared:
         return () if self.detector is None else self.detector.labels
 
 
-class PreparedImages:
+class EncodedImages:
     """Encodings and prompt networks of one process; threads may share it."""
 
     def __init__(
@@ -112,7 +112,7 @@ class PreparedImages:
         self._threads: ThreadPoolExecutor | None = None
         self.encodings = EncodingCache(memory_bytes, files, _pack, _unpack)
 
-    def get(self, reference: str, project_key: str, access: ImageAccess, deadline: float) -> Prepared:
+    def get(self, reference: str, project_key: str, access: ImageAccess, deadline: float) -> Promptable:
         """Return what answers prompts on an image; deadline on the monotonic clock.
 
         Raises FetchError, and concurrent.futures.TimeoutError at the deadline, while the preparing goes on.
@@ -124,18 +124,18 @@ class PreparedImages:
             encoding = begin()
         else:
             encoding = self._pool().submit(begin).result(timeout=_left(deadline))
-        return Prepared(
+        return Promptable(
             cast("Encoding", encoding.result(timeout=_left(deadline))),
             segmenter.result(timeout=_left(deadline)),
             predictor,
         )
 
-    def prepare(self, reference: str, project_key: str, access: ImageAccess) -> None:
+    def encode(self, reference: str, project_key: str, access: ImageAccess) -> None:
         """Encode an image that is likely to be asked for, in this thread. Raises FetchError."""
         predictor = self._versions.predictor(project_key)
         self._encoding(reference, project_key, predictor, access, is_bulk=True).result()
 
-    def is_prepared(self, reference: str, project_key: str, access: ImageAccess) -> bool:
+    def is_encoded(self, reference: str, project_key: str, access: ImageAccess) -> bool:
         """Tell whether an image's encoding is kept on this machine, or on its way. Raises FetchError.
 
         An image that its host was not asked about for a while may be another by now: it is not.
@@ -166,8 +166,8 @@ class PreparedImages:
             image = self._images.load_rgb(reference, access)
             detections = maps = features = None
             if predictor is not None:
-                look = partial(predictor.look, image, **HINT_LIMITS)
-                detections, maps = self._batching.call(look, is_bulk=is_bulk).result()
+                detect = partial(predictor.detect_with_maps, image, **HINT_LIMITS)
+                detections, maps = self._batching.call(detect, is_bulk=is_bulk).result()
             if self._embedder is not None:
                 embed = partial(self._embedder.embed, image)
                 features = self._batching.call(embed, is_bulk=is_bulk).result()

@@ -1,7 +1,7 @@
-"""Images prepared for the smart tools: made once for all who ask, kept within a bound of bytes.
+"""Encodings of images for the smart tools: made once for all who ask, kept within a bound of bytes.
 
 Two tiers. What this process used last is kept in memory; below it lie files that all web processes of the
-machine share, so that a second process reads what the first one made. `ENCODING_CACHE_BYTES` bounds both
+machine use, so that a second process reads what the first one made. `ENCODING_CACHE_BYTES` bounds both
 together for the whole machine: half is for the files, half for the memory of all processes.
 """
 
@@ -53,8 +53,8 @@ class Sized(Protocol):
 class EncodingCache:
     """The last used encodings; all who ask for the same one wait for one making.
 
-    In one process that is a matter of threads, on one machine of the files' turns. pack and unpack turn a
-    value into a file's bytes and back; unpack raises ValueError for damaged bytes, which are made anew.
+    In one process that is a matter of threads, on one machine of the files' locks. pack and unpack make a
+    file's bytes of a value and back; unpack raises ValueError for damaged bytes, which are made anew.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class EncodingCache:
         value = self._read(name)
         if value is not None:
             return value
-        with self._files.turn(name):
-            value = self._read(name)  # another process may just have had its turn
+        with self._files.lock(name):
+            value = self._read(name)  # another process may just have made it
             if value is None:
                 value = make()
                 self.made += 1

@@ -252,7 +252,7 @@ def _judging_set(held_out: list[CachedImage], detector: Predictor) -> list[tuple
         if not masks:
             continue
         pixels = np.asarray(image.image)
-        seen = detector.look(pixels, **HINT_LIMITS)
+        seen = detector.detect_with_maps(pixels, **HINT_LIMITS)
         full = [mask.full(image.size) for mask in masks if mask is not None]
         judged.append((encode_image(pixels, *seen), full))
         left -= len(masks)

@@ -12,7 +12,7 @@ from flask import Response
 from backend.errors import StoreError
 from backend.service.backend import Backend
 from backend.service.panel.live_state import LiveState, TooManyWatchers
-from backend.service.panel.page_images import EncodedImage
+from backend.service.panel.page_images import JpegImage
 from backend.service.panel.panel import Panel
 from backend.service.panel.panel import list_projects as known_projects
 from backend.service.panel.panel import show_project as project_head
@@ -218,7 +218,7 @@ def _row_view(row: TaskRow) -> Json:
     return {**view, "pages": len(row.pages)}
 
 
-def _jpeg(encoded: EncodedImage) -> Response:
+def _jpeg(encoded: JpegImage) -> Response:
     response = Response(encoded.data, mimetype=_JPEG)
     response.cache_control.private = True
     response.cache_control.max_age = _IMAGE_AGE_S

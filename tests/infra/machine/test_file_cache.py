@@ -98,7 +98,7 @@ def test_a_half_written_file_of_a_dead_process_goes_with_the_next_writing(tmp_pa
 def test_a_folder_that_cannot_be_used_costs_nothing_but_the_sharing(tmp_path, caplog):
     (tmp_path / "file").write_bytes(b"")
     shared = FileCache(tmp_path / "file", 100)
-    with shared.turn(NAMES[0]):
+    with shared.lock(NAMES[0]):
         shared.write(NAMES[0], b"abc")
     assert shared.read(NAMES[0]) is None and shared.bytes_held() == 0
     assert "cannot be shared" in caplog.text
@@ -108,7 +108,7 @@ def test_threads_take_turns_too(tmp_path):
     shared, inside, most = FileCache(tmp_path, 100), [], []
 
     def work():
-        with shared.turn(NAMES[0]):
+        with shared.lock(NAMES[0]):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.02)
@@ -157,7 +157,7 @@ import os, sys
 from pathlib import Path
 from backend.infra.machine.file_cache import FileCache
 
-with FileCache(Path(sys.argv[1]), 1000).turn(sys.argv[2]):
+with FileCache(Path(sys.argv[1]), 1000).lock(sys.argv[2]):
     print("mine", flush=True)
     os.kill(os.getpid(), 9)
 """
@@ -166,7 +166,7 @@ with FileCache(Path(sys.argv[1]), 1000).turn(sys.argv[2]):
 def test_a_process_that_dies_in_its_turn_lets_go_of_it(tmp_path):
     process = run_python(TAKE_AND_DIE, tmp_path, NAMES[0])
     assert process.communicate(timeout=60)[0] == "mine\n"
-    with FileCache(tmp_path, 1000).turn(NAMES[0]):
+    with FileCache(tmp_path, 1000).lock(NAMES[0]):
         pass
 
 

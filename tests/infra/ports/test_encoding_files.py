@@ -33,8 +33,8 @@ def test_what_is_not_there_can_be_marked_as_used(encodings):
 
 
 def test_a_turn_ends_with_its_block_whatever_happens_in_it(encodings):
-    with pytest.raises(ZeroDivisionError), encodings.turn(NAME):
+    with pytest.raises(ZeroDivisionError), encodings.lock(NAME):
         raise ZeroDivisionError
-    with encodings.turn(NAME):
+    with encodings.lock(NAME):
         encodings.write(NAME, b"abc")
     assert NAME in encodings

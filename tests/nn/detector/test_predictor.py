@@ -45,7 +45,7 @@ def test_images_of_all_proportions_in_one_call_get_what_each_gets_alone():
 def test_a_look_finds_what_a_prediction_finds():
     there = predictor()
     (predicted,) = there.predict([IMAGE], **LIMITS)
-    seen, maps = there.look(IMAGE, **LIMITS)
+    seen, maps = there.detect_with_maps(IMAGE, **LIMITS)
     assert len(predicted) > 0 and seen.image_score == predicted.image_score
     assert np.array_equal(seen.boxes_xyxy_px, predicted.boxes_xyxy_px)
     for mask, wanted in zip(seen.masks, predicted.masks, strict=True):
@@ -56,7 +56,7 @@ def test_a_look_finds_what_a_prediction_finds():
 
 def test_the_mask_in_a_detected_box_is_the_detections_mask():
     there = predictor()
-    seen, maps = there.look(IMAGE, **LIMITS)
+    seen, maps = there.detect_with_maps(IMAGE, **LIMITS)
     for box, label, mask in zip(seen.boxes_xyxy_px, seen.label_indices, seen.masks, strict=True):
         got = there.mask_in_box(maps, SIZE, box, int(label)).full(SIZE)
         wanted = mask.full(SIZE)
@@ -66,7 +66,7 @@ def test_the_mask_in_a_detected_box_is_the_detections_mask():
 
 def test_the_likeliest_label_is_taken_where_none_is_given():
     there = predictor()
-    _, maps = there.look(IMAGE, **LIMITS)
+    _, maps = there.detect_with_maps(IMAGE, **LIMITS)
     maps.semantic[0], maps.semantic[1] = -3.0, 3.0
     box = np.array([20, 10, 60, 50], np.float32)
     unlabelled, labelled = (there.mask_in_box(maps, SIZE, box, label) for label in (None, 1))
@@ -75,7 +75,7 @@ def test_the_likeliest_label_is_taken_where_none_is_given():
 
 def test_where_the_label_is_nowhere_there_is_no_mask():
     there = predictor(semantic_bias=-9.0)
-    _, maps = there.look(IMAGE, **LIMITS)
+    _, maps = there.detect_with_maps(IMAGE, **LIMITS)
     assert there.mask_in_box(maps, SIZE, np.array([20, 10, 60, 50], np.float32), 0) is None
 
 
@@ -84,10 +84,10 @@ def test_where_the_label_is_nowhere_there_is_no_mask():
 )
 def test_beside_the_image_there_is_no_mask(box):
     there = predictor()
-    _, maps = there.look(IMAGE, **LIMITS)
+    _, maps = there.detect_with_maps(IMAGE, **LIMITS)
     maps.semantic[:] = 3.0
     assert there.mask_in_box(maps, SIZE, np.array(box, np.float32), 0) is None
 
 
 def test_a_detector_of_boxes_keeps_no_maps():
-    assert predictor((BOXES,)).look(IMAGE, **LIMITS)[1] is None
+    assert predictor((BOXES,)).detect_with_maps(IMAGE, **LIMITS)[1] is None

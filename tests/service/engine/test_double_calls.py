@@ -22,10 +22,10 @@ def test_the_later_of_two_learns_that_the_earlier_answered():
     calls, seen = OverlappingCalls(storing_s=0.0), []
 
     def call():
-        with calls.turn(KEY, 5.0) as turn:
-            seen.append(turn.is_answered)
+        with calls.enter(KEY, 5.0) as call:
+            seen.append(call.is_answered)
             time.sleep(0.1)
-            turn.succeed()
+            call.succeed()
 
     run_all(call, call, call)
     assert sorted(seen) == [False, True, True]
@@ -36,15 +36,15 @@ def test_the_later_takes_the_turn_where_the_earlier_failed():
 
     def failing():
         try:
-            with calls.turn(KEY, 5.0):
+            with calls.enter(KEY, 5.0):
                 time.sleep(0.1)
                 raise ValueError("no image")
         except ValueError:
             pass
 
     def call():
-        with calls.turn(KEY, 5.0) as turn:
-            seen.append(turn.is_answered)
+        with calls.enter(KEY, 5.0) as call:
+            seen.append(call.is_answered)
 
     run_all(failing, call)
     assert seen == [False]
@@ -53,42 +53,46 @@ def test_the_later_takes_the_turn_where_the_earlier_failed():
 def test_one_call_after_the_other_both_get_the_prediction():
     calls = OverlappingCalls(storing_s=0.05)
     for _ in range(2):
-        with calls.turn(KEY, 5.0) as turn:
-            assert not turn.is_answered
-            turn.succeed()
+        with calls.enter(KEY, 5.0) as call:
+            assert not call.is_answered
+            call.succeed()
         time.sleep(0.1)
 
 
 def test_a_call_learns_of_an_answer_that_may_not_be_stored_yet():
     calls = OverlappingCalls(storing_s=0.3)
-    with calls.turn(KEY, 5.0) as turn:
-        turn.succeed()
+    with calls.enter(KEY, 5.0) as call:
+        call.succeed()
     ended = time.monotonic()
-    with calls.turn(KEY, 5.0) as turn:
-        assert turn.is_answered
+    with calls.enter(KEY, 5.0) as call:
+        assert call.is_answered
     assert time.monotonic() - ended >= 0.25
-    with calls.turn(KEY, 5.0) as turn:
-        assert not turn.is_answered
+    with calls.enter(KEY, 5.0) as call:
+        assert not call.is_answered
 
 
 def test_after_a_call_that_found_nothing_the_next_has_an_ordinary_turn():
     calls = OverlappingCalls(storing_s=5.0)
     for _ in range(2):
-        with calls.turn(KEY, 5.0) as turn:
-            assert not turn.is_answered
+        with calls.enter(KEY, 5.0) as call:
+            assert not call.is_answered
 
 
 def test_another_task_or_version_does_not_wait():
     calls = OverlappingCalls(storing_s=0.0)
-    with calls.turn(KEY, 5.0), calls.turn(("7.1", 4, "v1"), 0.0) as a, calls.turn(("7.1", 3, "v2"), 0.0) as b:
+    with (
+        calls.enter(KEY, 5.0),
+        calls.enter(("7.1", 4, "v1"), 0.0) as a,
+        calls.enter(("7.1", 3, "v2"), 0.0) as b,
+    ):
         assert not a.is_answered
         assert not b.is_answered
 
 
 def test_nobody_waits_for_ever():
     calls = OverlappingCalls(storing_s=0.0)
-    with calls.turn(KEY, 5.0):
+    with calls.enter(KEY, 5.0):
         started = time.monotonic()
-        with calls.turn(KEY, 0.05) as turn:
-            assert not turn.is_answered
+        with calls.enter(KEY, 0.05) as call:
+            assert not call.is_answered
         assert time.monotonic() - started < 1.0

@@ -175,8 +175,8 @@ def run_part(services, job_id):
 
 @pytest.fixture
 def several_workers(services, monkeypatch):
-    monkeypatch.setattr("backend.service.predicting.shards.TASKS_PER_PART", 20)
-    monkeypatch.setattr("backend.service.predicting.shards.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("backend.service.predicting.shards.TASKS_PER_SHARD", 20)
+    monkeypatch.setattr("backend.service.predicting.shards.READ_EVERY_S", 0.0)
     services.queue.worker_state = lambda: WorkerState(workers=4, busy=1, waiting=0)
     return services
 

@@ -15,7 +15,7 @@ TASKS = ({"id": 1, "data": {"image": "1.png"}}, {"id": 2, "data": {"image": "2.p
         (BackgroundRequest(KEY, "v1"), True),
         (BackgroundRequest(KEY, "v1", task_ids=(1, 2)), False),
         (BackgroundRequest(KEY, "v1", TASKS, None, RECTANGLES, {"nms_threshold": 0.4}), False),
-        (BackgroundRequest(KEY, "v1").part(TASKS, RECTANGLES, "predict-1"), False),
+        (BackgroundRequest(KEY, "v1").shard(TASKS, RECTANGLES, "predict-1"), False),
     ],
     ids=["project", "some tasks", "what a call left", "part"],
 )

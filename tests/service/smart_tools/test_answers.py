@@ -17,7 +17,7 @@ from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.answers import Interactive
-from backend.service.smart_tools.encoded_images import PreparedImages
+from backend.service.smart_tools.encoded_images import EncodedImages
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeWaitingRoom
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"
@@ -76,7 +76,7 @@ class CountingSegmenter:
 def make(predictor=None, images=None, load=None, answer_within_s=60.0, followed_by=None) -> Interactive:
     """Return the real thing over fakes; by default with more time than a busy machine can need."""
     versions, batching = FakeVersions(predictor), BatchingQueue()
-    prepared = PreparedImages(
+    prepared = EncodedImages(
         images or FakeImages({"scene.png": scene()}),
         versions,
         batching,

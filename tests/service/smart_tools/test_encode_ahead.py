@@ -26,10 +26,10 @@ class FakePrepared:
         self.prepared: list[str] = []
         self.done = threading.Event()
 
-    def is_prepared(self, reference, project_key, access):
+    def is_encoded(self, reference, project_key, access):
         return reference in self.prepared
 
-    def prepare(self, reference, project_key, access):
+    def encode(self, reference, project_key, access):
         assert access == replace(ACCESS, task_id=int(reference.removesuffix(".png")))
         self.prepared.append(reference)
         if len(self.prepared) == 4:

@@ -13,7 +13,7 @@ from backend.nn.prompts.encoding import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.ports import ImageAccess
-from backend.service.smart_tools.encoded_images import Embedder, Prepared, PreparedImages
+from backend.service.smart_tools.encoded_images import Embedder, EncodedImages, Promptable
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
 
 KEY = "7.1763750000"
@@ -30,7 +30,7 @@ def make(
 ):
     store = FakeVersionStore(tmp_path)
     versions = LoadedVersions(store, load or (lambda folder: FakePredictor(version=folder.name)))
-    prepared = PreparedImages(
+    prepared = EncodedImages(
         images or AnyImage(),
         versions,
         BatchingQueue(),
@@ -49,7 +49,7 @@ def publish(prepared, version) -> None:
     prepared.versions_here.announce(KEY)
 
 
-def get(prepared, reference="a.png", within_s=30.0) -> Prepared:
+def get(prepared, reference="a.png", within_s=30.0) -> Promptable:
     return prepared.get(reference, KEY, ACCESS, time.monotonic() + within_s)
 
 
@@ -109,7 +109,7 @@ def test_at_the_deadline_the_caller_goes_and_the_preparing_goes_on(tmp_path):
     prepared = make(tmp_path, images=images)
     with pytest.raises(FutureTimeout):
         get(prepared, within_s=0.1)
-    assert prepared.is_prepared("a.png", KEY, ACCESS)
+    assert prepared.is_encoded("a.png", KEY, ACCESS)
     assert get(prepared).encoding.size.width == 64
     assert len(images.asked) == 1
 
@@ -119,7 +119,7 @@ def test_a_picture_that_was_replaced_is_encoded_anew(tmp_path):
     prepared = make(tmp_path, images=images)
     get(prepared)
     images.images["a.png"] = np.full((24, 32, 3), 90, np.uint8)
-    assert not prepared.is_prepared("a.png", KEY, ACCESS)
+    assert not prepared.is_encoded("a.png", KEY, ACCESS)
     assert get(prepared).encoding.size.width == 32
     images.images["a.png"] = np.zeros((48, 64, 3), np.uint8)
     assert get(prepared).encoding.size.width == 64 and prepared.encodings.made == 2
@@ -168,7 +168,7 @@ def test_another_process_takes_over_what_this_one_prepared(tmp_path):
     before = get(first).encoding
     second = make(tmp_path / "2", files=files)
     publish(second, "v1")
-    assert second.is_prepared("a.png", KEY, ACCESS)
+    assert second.is_encoded("a.png", KEY, ACCESS)
     after = get(second).encoding
     assert second.encodings.made == 0
     assert np.array_equal(after.image, before.image) and after.size == before.size
@@ -190,7 +190,7 @@ def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
         publish(prepared, "v1")
         for _ in range(2):
             assert (get(prepared).encoding.features == value).all()
-        assert prepared.is_prepared("a.png", KEY, ACCESS)
+        assert prepared.is_encoded("a.png", KEY, ACCESS)
     assert asked == [("one", (48, 64, 3)), ("two", (48, 64, 3))]
 
 
@@ -213,6 +213,6 @@ def test_the_memory_stays_under_its_bound_through_two_thousand_images(tmp_path):
     prepared = make(tmp_path, memory_bytes=40 * one)
     most = 0
     for k in range(2000):
-        prepared.prepare(f"{k}.png", KEY, ACCESS)
+        prepared.encode(f"{k}.png", KEY, ACCESS)
         most = max(most, prepared.encodings.bytes_held)
     assert 39 * one <= most <= 40 * one and len(prepared.encodings) == 40

@@ -78,9 +78,9 @@ def test_what_one_process_made_another_reads():
 
 def test_who_waited_for_another_process_reads_what_it_made():
     class TurnTakenByAnother(FakeEncodingFiles):
-        def turn(self, name):
+        def lock(self, name):
             self.content[name] = b"theirs"
-            return super().turn(name)
+            return super().lock(name)
 
     cache = make(files=TurnTakenByAnother())
     assert cache.ask(KEYS[0], never, now).result() == Value("theirs")
