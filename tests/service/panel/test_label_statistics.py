@@ -73,8 +73,12 @@ def box(*labels, region_id="a", **more):
     return {"id": region_id, "from_name": "box", "type": "rectanglelabels", "value": value, **common, **more}
 
 
-def ring(label):
-    value = {"x": 50, "y": 50, "radiusX": 9, "radiusY": 9, "ellipselabels": [label]}
+def moved(result):
+    return {**result, "value": {**result["value"], "x": 60}}
+
+
+def ring(label, middle=50, radius=9):
+    value = {"x": middle, "y": middle, "radiusX": radius, "radiusY": radius, "ellipselabels": [label]}
     return {**box(), "from_name": "ring", "type": "ellipselabels", "value": value}
 
 
@@ -103,6 +107,15 @@ VALUE = box()["value"]
             [box("C"), {**spot("Spot"), "value": box()["value"]}], {"C": 1}, id="a label left selected"
         ),
         pytest.param([box()], {}, id="no label"),
+        pytest.param([box("C", "Debris")], {"C": 1, "Debris": 1}, id="two labels"),
+        pytest.param([box("C"), moved(box("Debris"))], {"C": 1, "Debris": 1}, id="two shapes of one id"),
+        pytest.param([{**box("C"), "type": None}], {"C": 1}, id="no type"),
+        pytest.param(
+            [{**box("C"), "value": {**VALUE, "width": -9, "rectanglelabels": ["C"]}}], {"C": 1}, id="dragged"
+        ),
+        pytest.param(
+            [box("Debris"), ring("Debris", radius=10, middle=20)], {"Debris": 1}, id="drawn in two tags"
+        ),
         pytest.param([{**box("C"), "value": {"rectanglelabels": ["C"]}}], {}, id="no geometry"),
         pytest.param([box("C"), box("Debris", region_id="b")], {"C": 1, "Debris": 1}, id="two"),
     ],
