@@ -5,8 +5,9 @@ Regions are counted by `backend.core.regions.unusable.REASONS`; tasks and images
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.regions.unusable import NEXT_MOVES as NEXT_MOVES_OF_REGIONS
 from backend.core.regions.unusable import REASONS
 from backend.service.ports import Json
@@ -59,7 +60,10 @@ def explain_left_out(unusable: Mapping[str, int]) -> list[Json]:
 
 
 def nothing_to_learn(
-    unusable: Mapping[str, int], unknown: Mapping[tuple[str, str], int], task_count: int
+    unusable: Mapping[str, int],
+    unknown: Mapping[tuple[str, str], int],
+    config: LabelConfig,
+    task_count: int,
 ) -> str:
     """Return why a training has nothing to learn from: what was left out, how often, why, the next move.
 
@@ -69,16 +73,24 @@ def nothing_to_learn(
     left_out = [entry for entry in explain_left_out(unusable) if not entry["is_learned"]]
     if not left_out:
         return f"There is nothing to learn from: {tasks} came without a region. Draw some and train again."
-    sentences = [_sentence(entry, unknown) for entry in left_out[:MOST_NAMED]]
+    known = {
+        "unknown_control": [control.written_name for control in config.controls],
+        "unknown_label": config.labels,
+    }
+    sentences = [_sentence(entry, unknown, known) for entry in left_out[:MOST_NAMED]]
     more = len(left_out) - MOST_NAMED
     tail = [f"There are {more} more reasons; the job lists them."] if more > 0 else []
     first = f"There is nothing to learn from: no region of {tasks} could be used."
     return " ".join([first, *sentences, *tail])
 
 
-def _sentence(entry: Json, unknown: Mapping[tuple[str, str], int]) -> str:
-    named = _named(entry["reason"], unknown)
-    return f"{entry['count']} × {entry['meaning']}{named}. {entry['next_move']}".strip()
+def _sentence(entry: Json, unknown: Mapping[tuple[str, str], int], known: Mapping[str, Sequence[str]]) -> str:
+    reason = entry["reason"]
+    counts = {name: count for (of, name), count in unknown.items() if of == reason}
+    named = _first(sorted(counts, key=lambda name: (-counts[name], name)))
+    has = f"; the config has {_first(known[reason])}" if reason in known else ""
+    names = f" ({named}{has})" if named else ""
+    return f"{entry['count']} × {entry['meaning']}{names}. {entry['next_move']}".strip()
 
 
 def _meaning(reason: str) -> str:
@@ -86,7 +98,5 @@ def _meaning(reason: str) -> str:
     return REASONS.get(reason) or OF_TASKS_AND_IMAGES.get(reason) or reason.replace("_", " ")
 
 
-def _named(reason: str, unknown: Mapping[tuple[str, str], int]) -> str:
-    counts = {name: count for (of, name), count in unknown.items() if of == reason}
-    names = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_NAMED]
-    return f" ({', '.join(names)}{', …' if len(counts) > len(names) else ''})" if names else ""
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.left_alone import in_words
 from backend.core.versions.card import VersionCard
 from backend.errors import (
     BackendError,
@@ -109,6 +110,8 @@ class Trainings:
         used = {name: UsedParameter(value, origins[name]) for name, value in params.as_dict().items()}
         job.report = replace(job.report, params=used, left_alone=config.left_alone)
         job.show(at_once=True)
+        if said := in_words(config.left_alone):
+            logger.warning("project %s: not learned, or not all of it: %s", key, said)
         self.projects.remember(key, label_config=xml)
         digest = labels_digest(tasks, xml)
         if request.source == AUTOMATIC:
@@ -130,7 +133,7 @@ class Trainings:
         )
         job.show(at_once=True)
         if not gathered.counts.regions:
-            raise NotEnoughData(nothing_to_learn(gathered.unusable, gathered.unknown, len(tasks)))
+            raise NotEnoughData(nothing_to_learn(gathered.unusable, gathered.unknown, config, len(tasks)))
         left_out = without_boxes(config, params, gathered.samples)
         if left_out is not None:
             job.warn(left_out)

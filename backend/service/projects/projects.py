@@ -16,7 +16,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from backend.errors import ProjectKeyError
+from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.left_alone import in_words
+from backend.errors import LabelConfigError, ProjectKeyError
 from backend.service.ports import DocumentStore, Json
 from backend.service.projects.documents import Connection, Deletion, ImageCredentials, ProjectSettings
 from backend.service.projects.extra_params import parse_extra_params
@@ -142,6 +144,8 @@ class Projects:
             if problem is not None and problem != before.extra_params_problem:
                 logger.warning("project %s: Extra params cannot be used: %s", key, problem)
             after = replace(after, extra_params=values, extra_params_problem=problem)
+        if label_config is not None and label_config != before.label_config:
+            _log_what_is_not_learned(key, label_config)
         now = self._clock()
         # An open Data Manager calls /setup all the time: an unchanged connection is written once a minute.
         if after != before or now - before.last_seen > _TOUCH_EVERY_S:
@@ -251,6 +255,17 @@ class Projects:
                 self._cache.clear()
             self._cache[path] = (now, value)
         return value
+
+
+def _log_what_is_not_learned(key: str, xml: str) -> None:
+    """Say which tags of a labeling config are left alone; a config that cannot be read is said to be so."""
+    try:
+        config = parse_label_config(xml)
+    except LabelConfigError as exc:
+        logger.warning("project %s: its labeling config cannot be learned from: %s", key, exc)
+        return
+    if said := in_words(config.left_alone):
+        logger.warning("project %s: not learned, or not all of it: %s", key, said)
 
 
 def _path(key: str, name: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.unusable import REASONS
 from backend.service.jobs.left_out import (
     LEARNED_ANYWAY,
@@ -10,6 +11,9 @@ from backend.service.jobs.left_out import (
     explain_left_out,
     nothing_to_learn,
 )
+from tests.fakes import RECTANGLES
+
+CONFIG = parse_label_config(RECTANGLES)
 
 
 @pytest.mark.parametrize("reason", sorted((REASONS.keys() | OF_TASKS_AND_IMAGES.keys()) - LEARNED_ANYWAY))
@@ -36,30 +40,30 @@ def test_what_was_left_out_is_told_most_frequent_first_and_the_odd_last():
 
 def test_nothing_to_learn_says_what_how_often_why_and_the_next_move():
     unknown = {("unknown_label", "Car"): 3, ("unknown_label", "Bus"): 9, ("unknown_control", "old"): 1}
-    message = nothing_to_learn({"unknown_label": 12, "pixels": 2, "unknown_control": 1}, unknown, 5)
+    message = nothing_to_learn({"unknown_label": 12, "pixels": 2, "unknown_control": 1}, unknown, CONFIG, 5)
     assert message == (
         "There is nothing to learn from: no region of 5 tasks could be used. "
-        "12 × its label is not in the labeling config (Bus, Car). "
+        "12 × its label is not in the labeling config (Bus, Car; the config has Cat, Dog). "
         "Add the label to the labeling config, or correct the regions. "
         "2 × its coordinates are pixels, and Label Studio's are percent of the image. "
         "Divide by the image's width or height, multiply by 100, and import again. "
-        "1 × its from_name or to_name is not in the labeling config (old). "
+        "1 × its from_name or to_name is not in the labeling config (old; the config has label). "
         "Give the control tag its old name back, or correct the from_name of the results."
     )
 
 
 def test_more_reasons_than_a_sentence_holds_are_counted():
     left_out = dict.fromkeys(("no_label", "prompt", "pixels", "zero_area", "broken_rle"), 1)
-    assert nothing_to_learn(left_out, {}, 1).endswith("There are 2 more reasons; the job lists them.")
+    assert nothing_to_learn(left_out, {}, CONFIG, 1).endswith("There are 2 more reasons; the job lists them.")
 
 
 def test_many_unknown_names_are_cut():
     unknown = {("unknown_label", name): 1 for name in "abcde"}
-    assert "(a, b, c, …)" in nothing_to_learn({"unknown_label": 5}, unknown, 1)
+    assert "(a, b, c, …; the config has" in nothing_to_learn({"unknown_label": 5}, unknown, CONFIG, 1)
 
 
 @pytest.mark.parametrize("left_out", [{}, {"shared_id": 3}], ids=["nothing", "only odd"])
 def test_tasks_without_regions_are_told_to_be_labelled(left_out):
-    assert nothing_to_learn(left_out, {}, 2) == (
+    assert nothing_to_learn(left_out, {}, CONFIG, 2) == (
         "There is nothing to learn from: 2 tasks came without a region. Draw some and train again."
     )

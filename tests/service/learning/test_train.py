@@ -211,10 +211,13 @@ def test_nothing_to_learn_from_says_why(services):
 @pytest.mark.parametrize(
     ("region", "said"),
     [
-        (rectangle("Ghost"), "1 × its label is not in the labeling config (Ghost). Add the label"),
+        (
+            rectangle("Ghost"),
+            "1 × its label is not in the labeling config (Ghost; the config has Cat, Dog). Add the label",
+        ),
         (
             {**rectangle(), "from_name": "old"},
-            "1 × its from_name or to_name is not in the labeling config (old)",
+            "1 × its from_name or to_name is not in the labeling config (old; the config has label)",
         ),
         (rectangle(x=900, y=700, width=90, height=50), "1 × it lies outside the image. Delete these regions"),
         (rectangle(x="12.5"), "1 × its coordinates are texts, not numbers. Write coordinates as numbers"),

@@ -274,6 +274,14 @@ def test_validate_names_the_tags_that_are_not_learned(client):
     assert "not predicted" in left_alone["why"]
 
 
+def test_setup_logs_once_which_tags_are_not_learned(client, caplog):
+    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    for _ in range(3):
+        client.post("/setup", json=setup_body(schema=config))
+    said = [record.getMessage() for record in caplog.records if "not learned" in record.getMessage()]
+    assert len(said) == 1 and "nose (KeyPointLabels)" in said[0]
+
+
 def test_validate_and_train_refuse_a_config_that_nothing_can_be_learned_from(client):
     config = f'<View><Image name="image" value="$image"/>{KEY_POINTS}</View>'
     answer = client.post("/validate", json={"config": config})
