@@ -36,8 +36,8 @@ BATCH_SIZE = 8
 """Of each process."""
 DECODER_RATE, ENCODER_RATE = 1.2e-3, 3e-4
 WARM_UP_STEPS = 200
-SIDES_FROM = ((0.0, 160), (0.48, 192), (0.82, 256))
-"""Window sides, each from a share of the run on: the last is the serving side."""
+SIDES_FROM = ((0.0, (160,)), (0.48, (192,)), (0.8, (192, 256)))
+"""Window sides that take turns, from a share of the run on: in the end those that are served at."""
 SCENE_SHARE = 0.17
 OBJECTS_PER_SCENE, PROMPTS_PER_OBJECT = 8, 2
 CHECKPOINT_STEPS = 200
@@ -111,7 +111,8 @@ def train(rank: int, args: argparse.Namespace) -> None:
             break
         for group in optimiser.param_groups:
             group["lr"] = group["full_rate"] * rate_at(step, done)
-        net_side = [side for start, side in SIDES_FROM if done >= start][-1]
+        sides = [sides for start, sides in SIDES_FROM if done >= start][-1]
+        net_side = sides[step % len(sides)]
         optimiser.zero_grad(set_to_none=False)
         loss = backward_step(network, stream, net_side)
         flat = torch.cat(

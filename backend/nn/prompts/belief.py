@@ -33,7 +33,8 @@ CUT_AWAY_LOG_ODDS = 4.0
 """How firmly an object that a click cut away is left out."""
 
 _AGREEMENT_SIDE = 256
-_TIE_BREAK = 1e-3
+_ESTIMATE_WEIGHT = 0.3
+"""What the network expects of its own mask, beside what the other looks make of it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def most_agreed(beliefs: Sequence[Belief]) -> Belief:
     overlaps = shared / np.maximum(areas[:, None] + areas[None, :] - shared, 1.0)
     agreement = (overlaps.sum(axis=1) - np.diag(overlaps)) / (len(beliefs) - 1)
     estimates = np.array([belief.expected_iou for belief in beliefs])
-    return beliefs[int(np.argmax(agreement + _TIE_BREAK * estimates))]
+    return beliefs[int(np.argmax(agreement + _ESTIMATE_WEIGHT * estimates))]
 
 
 def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:

@@ -17,8 +17,8 @@ from backend.nn.prompts.encoder import ImageEncoder
 
 PROMPT_CHANNELS = 5
 """Drawn prompts: positive clicks, negative clicks, rough shape, mask so far, detector's view."""
-NET_SIDE = 256
-"""Side of the windows that prompts are answered from."""
+NET_SIDE, SEARCH_SIDE = 256, 192
+"""Side of the windows that prompts are answered from, and of those that look for what a lone click means."""
 STRIDE = 32
 """A window's side is a multiple of this."""
 _LIKENESS_CHANNELS = 6

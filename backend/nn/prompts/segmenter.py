@@ -51,7 +51,7 @@ from backend.nn.prompts.belief import (
 )
 from backend.nn.prompts.encoding import Encoding, encode_image
 from backend.nn.prompts.hints import detector_view, likely_label, mask_view, matching_instance
-from backend.nn.prompts.network import NET_SIDE, PromptNetwork
+from backend.nn.prompts.network import NET_SIDE, SEARCH_SIDE, PromptNetwork
 from backend.nn.prompts.tensors import images_to_tensor, prompts_to_tensor
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, is_of_an_earlier_network, load_network
 from backend.nn.runtime.precision import is_bf16_faster
@@ -60,6 +60,11 @@ from backend.nn.runtime.threads import one_thread, run_side_by_side
 logger = logging.getLogger(__name__)
 
 ZOOM_OUT = 1.5
+REFINING_ZOOM_OUT = 1.25
+"""Window side over the longer side of what is pointed at: for a first look, and for what mends a mask.
+
+Mending wants the pixels, and needs little of what is around: measured on held-out frames of videos.
+"""
 SEARCH_ZOOMS = (1.3, 1.8, 2.6)
 """A lone first click is looked at in the whole image and in windows around it, so many times smaller.
 
@@ -157,7 +162,8 @@ class PromptSegmenter:
         start = before or hint
         if start is None and prompts.outline_px is None:
             start = self._search(encoding, prompts, label_index)
-        first = self._pass(encoding, prompts, start, label_index)
+        zoom_out = ZOOM_OUT if before is None else REFINING_ZOOM_OUT
+        first = self._pass(encoding, prompts, start, label_index, zoom_out)
         if hint is not None:  # a second look was measured to drift from what the detector knows
             return weighed_with_hint(first, hint)
         if before is not None:
@@ -248,14 +254,19 @@ class PromptSegmenter:
                 windows.append(Window(left, top, side))
 
         def look(share: Sequence[Window]) -> list[Belief]:
-            return self._run(encoding, prompts, share, [None] * len(share), label_index)
+            return self._run(encoding, prompts, share, [None] * len(share), label_index, SEARCH_SIDE)
 
         shares = [windows[i : i + WINDOWS_PER_THREAD] for i in range(0, len(windows), WINDOWS_PER_THREAD)]
         looks = run_side_by_side(look, shares, torch.get_num_threads())
         return most_agreed([belief for share in looks for belief in share])
 
     def _pass(
-        self, encoding: Encoding, prompts: Prompts, start: Belief | None, label_index: int | None
+        self,
+        encoding: Encoding,
+        prompts: Prompts,
+        start: Belief | None,
+        label_index: int | None,
+        zoom_out: float = ZOOM_OUT,
     ) -> Belief:
         """Return the belief of one look at the window that holds the prompts and the mask so far."""
         marks = [_marks(prompts)]
@@ -263,7 +274,7 @@ class PromptSegmenter:
             held = likely_box(start.field, start.window)
             if held is not None:
                 marks.append(held)
-        window = window_around(box_around(*marks), ZOOM_OUT)
+        window = window_around(box_around(*marks), zoom_out)
         return self._run(encoding, prompts, [window], [start], label_index)[0]
 
     def _run(
@@ -273,12 +284,13 @@ class PromptSegmenter:
         windows: Sequence[Window],
         starts: Sequence[Belief | None],
         label_index: int | None,
+        side: int = NET_SIDE,
     ) -> list[Belief]:
         """Return one belief per window from one batch."""
-        pixels = np.stack([cut_window(encoding.image, window, NET_SIDE) for window in windows])
+        pixels = np.stack([cut_window(encoding.image, window, side) for window in windows])
         drawn = np.stack(
             [
-                _draw(encoding, prompts, window, start, label_index)
+                _draw(encoding, prompts, window, start, label_index, side)
                 for window, start in zip(windows, starts, strict=True)
             ]
         )
@@ -401,25 +413,30 @@ def _marks(prompts: Prompts) -> FloatArray:
 
 
 def _draw(
-    encoding: Encoding, prompts: Prompts, window: Window, start: Belief | None, label_index: int | None
+    encoding: Encoding,
+    prompts: Prompts,
+    window: Window,
+    start: Belief | None,
+    label_index: int | None,
+    side: int,
 ) -> ByteArray:
     """Return the prompts drawn for the network, uint8 [5, S, S]."""
-    positive = draw_clicks(window.to_net(prompts.positive_px, NET_SIDE), NET_SIDE)
-    negative = draw_clicks(window.to_net(prompts.negative_px, NET_SIDE), NET_SIDE)
+    positive = draw_clicks(window.to_net(prompts.positive_px, side), side)
+    negative = draw_clicks(window.to_net(prompts.negative_px, side), side)
     for patch, channel in ((prompts.painted, positive), (prompts.erased, negative)):
         if patch is not None:
             height, width = patch.bits.shape
             source = Window(patch.left_px, patch.top_px, max(height, width))
             square = np.zeros((source.side_px, source.side_px), dtype=np.float32)
             square[:height, :width] = patch.bits
-            channel[move_field(square, source, window, NET_SIDE) > 0.5] = 255
+            channel[move_field(square, source, window, side) > 0.5] = 255
     shape = None
     if prompts.outline_px is not None:
-        shape = draw_outline(window.to_net(prompts.outline_px, NET_SIDE), NET_SIDE)
+        shape = draw_outline(window.to_net(prompts.outline_px, side), side)
     so_far = None
     if start is not None:
-        so_far = move_field(start.field.astype(np.float32), start.window, window, NET_SIDE)
+        so_far = move_field(start.field.astype(np.float32), start.window, window, side)
     view = None
     if encoding.detections is not None:
-        view = detector_view(encoding.detections, window, encoding.scale, NET_SIDE, label_index=label_index)
+        view = detector_view(encoding.detections, window, encoding.scale, side, label_index=label_index)
     return stack_prompts(positive=positive, negative=negative, shape=shape, so_far=so_far, detector=view)

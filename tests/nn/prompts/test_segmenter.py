@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
 from backend.core.labelstudio.prompts import Prompts
-from backend.core.prompting.windows import Window
+from backend.core.prompting.windows import Window, box_around, likely_box
 from backend.errors import VersionError
 from backend.nn.prompts.belief import (
     Belief,
@@ -26,6 +27,7 @@ from backend.nn.prompts.hints import detector_view, matching_instance
 from backend.nn.prompts.network import PromptNetwork, likeness_maps
 from backend.nn.prompts.segmenter import (
     PROMPT_WEIGHTS_FILE,
+    REFINING_ZOOM_OUT,
     PromptSegmenter,
     load_segmenter,
     weights_of,
@@ -152,6 +154,21 @@ def test_steps_are_remembered_and_bounded():
     for k in range(26):
         segmenter.segment(encoding, one_click(k + 1, 20))
     assert encoding.bytes_held == held and len(encoding._beliefs) == 24
+
+
+def test_a_further_click_looks_closer_than_the_first():
+    image = np.full((300, 400, 3), 60, np.uint8)
+    cv2.circle(image, (200, 150), 70, (220, 60, 40), -1)
+    encoding = encode_image(image, None)
+    sides = []
+    for prompts in (one_click(200, 150), clicks(((200, 150), True), ((330, 250), False))):
+        load_segmenter(None).segment(encoding, prompts)
+        belief = list(encoding._beliefs.values())[-1]
+        held = likely_box(belief.field, belief.window)
+        sides.append((belief.window.side_px, box_around(held, prompts.clicks_xy_px)))
+    (_, first), (closer, _) = sides
+    longer = max(*(np.maximum(first[2:], (330, 250)) - np.minimum(first[:2], (330, 250))))
+    assert closer == pytest.approx(REFINING_ZOOM_OUT * longer, rel=0.05)
 
 
 def test_a_click_finds_the_instance_that_holds_it():
