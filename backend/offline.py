@@ -219,7 +219,7 @@ def _show_training(bar: Any, record: JobRecord) -> None:
     progress = TrainingJobProgress.from_json(record.progress)
     if progress.epochs is not None:
         bar.unit, bar.total, bar.n = "epoch", progress.epochs, progress.epoch
-        bar.set_description(f"training, loss {progress.loss:.3f}", refresh=False)
+        bar.set_description(f"{progress.step}, loss {progress.loss:.3f}", refresh=False)
     elif progress.images_total is not None:
         bar.total, bar.n = progress.images_total, progress.images
         bar.set_description(progress.step, refresh=False)

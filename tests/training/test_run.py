@@ -55,6 +55,20 @@ def test_a_version_folder_rebuilds_the_predictor(tmp_path):
     assert sorted(p.name for p in outcome.folder.iterdir()) == ["card.json", "weights.safetensors"]
 
 
+def test_tuning_the_smart_tools_is_a_stage_with_its_share_and_time(tmp_path):
+    observer = Observer()
+    recipe = replace(QUICK, tuning_seconds_min=1.0)
+    outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(2)], recipe=recipe), observer)
+    assert outcome.card["smart_tools"]["tuned"]
+    stages = list(dict.fromkeys(told.stage for told in observer.progress))
+    assert stages == [Stage.LOAD, Stage.TRAIN, Stage.JUDGE, Stage.TUNE, Stage.WRITE]
+    last_epoch = [told for told in observer.progress if told.stage is Stage.TRAIN][-1]
+    assert last_epoch.fraction < 1 and last_epoch.seconds_left == 1.0
+    tuning = [told for told in observer.progress if told.stage is Stage.TUNE]
+    assert last_epoch.fraction <= tuning[0].fraction <= tuning[-1].fraction < 1
+    assert 1.0 >= tuning[0].seconds_left >= tuning[-1].seconds_left
+
+
 def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
     assert outcome.card["held_out_images"] == 2
