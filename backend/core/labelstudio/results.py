@@ -8,7 +8,7 @@ a region of its own, counted as "shared_id".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +90,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
             except UnusableRegion as exc:
                 unusable[exc.reason] += 1
                 unknown.update((exc.reason, name) for name in exc.names)
-        if not shapes and (reason := _why_no_region(parts)):
-            unusable[reason] += 1
+        unusable.update(_left_over(parts, shapes))
     return RegionsRead(tuple(regions), +unusable, unknown)
 
 
@@ -141,6 +140,11 @@ class _Part:
         around the region's value: they draw nothing.
         """
         return self.kind is not None and self.kind is self.value_kind
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether a smart tool took it as a prompt."""
+        return self.result.get("is_positive") is not None
 
     @property
     def value(self) -> Result:
@@ -231,21 +235,25 @@ def _shape_key(part: _Part) -> tuple[Hashable, ...]:
     return kind.name, *kind.geometry_key(part.value)
 
 
-def _why_no_region(parts: Sequence[_Part]) -> str | None:
-    """Return why results of one id make no region; None for a choice, relation or text."""
-    if any(part.result.get("is_positive") is not None for part in parts):
-        return "prompt"
-    if any(part.kind is not None for part in parts):
-        return "bad_geometry"
-    if any(part.type_ in OTHER_TYPES for part in parts):
-        return "unsupported_shape"
-    return None if all(part.type_ for part in parts) else "no_kind"
+def _left_over(parts: Sequence[_Part], shapes: Sequence[_ShapeParts]) -> Iterator[str]:
+    """Yield a reason for each result of one id that should have drawn a region and has not."""
+    drawing = {id(part) for shape in shapes for part in shape.drawing}
+    kinds = {shape.drawing[0].value_kind for shape in shapes}
+    for part in parts:
+        if id(part) in drawing:
+            continue
+        if part.kind is not None and part.value_kind not in kinds:
+            yield "prompt" if part.is_prompt else "bad_geometry"
+        elif part.type_ in OTHER_TYPES:
+            yield "unsupported_shape"
+        elif not part.type_:
+            yield "no_kind"
 
 
 def _read_region(shape: _ShapeParts, config: LabelConfig) -> Region:
     """Return the region of some results. Raises UnusableRegion."""
     parts = [*shape.drawing, *shape.saying]
-    if any(part.result.get("is_positive") is not None for part in parts):
+    if any(part.is_prompt for part in parts):
         raise UnusableRegion("prompt")
     first = shape.drawing[0]
     kind = first.value_kind

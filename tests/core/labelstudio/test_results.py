@@ -136,6 +136,24 @@ def test_strokes_of_two_tags_are_not_joined():
     assert read(results, config) == (TWO, Counter(shared_id=1))
 
 
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        pytest.param(
+            result({"x": 1, "y": 1, "rectanglelabels": ["Red"]}, "rectanglelabels"), "bad_geometry", id="half"
+        ),
+        pytest.param(result(None, "rectanglelabels"), "bad_geometry", id="no value"),
+        pytest.param(result({"imageDataURL": "data:"}, "bitmask"), "unsupported_shape", id="another kind"),
+        pytest.param(result({"sound": 1}, from_name="gone"), "no_kind", id="of no kind"),
+    ],
+)
+def test_what_shares_an_id_and_draws_nothing_is_counted(other, reason):
+    rectangle = kind_of_type("rectangle")
+    given = [labelled(rectangle, "Red", *A), other, other]
+    assert read(given, config_of(labels_tag(rectangle))) == (TWO[:1], Counter({reason: 2}))
+    assert read([other, other], config_of(labels_tag(rectangle))) == ([], Counter({reason: 2}))
+
+
 def test_a_prompt_costs_no_other_region_of_its_id():
     rectangle = kind_of_type("rectangle")
     results = [labelled(rectangle, "Red", *A), labelled(rectangle, "Blue", *B, is_positive=True)]
