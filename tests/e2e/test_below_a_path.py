@@ -59,13 +59,13 @@ def test_images_labels_predictions_and_events_go_below_the_path(
         assert status["counts"]["images"] == 6, as_json(status)
 
         label_studio.retrieve_predictions(project.project_id, project.unlabelled[:1])
-        answer = service.post(f"/panel/api/projects/{project.project_id}/predict-all", {})
+        answer = service.post(f"/api/projects/{project.project_id}/predict-all", {})
         assert answer.status_code == 201, answer.text
         pushed = service.wait_for_job(answer.json()["job"])
         assert pushed["job_status"] == "finished", as_json(pushed)
         for task_id in project.unlabelled:
             versions = [one["model_version"] for one in label_studio.predictions(task_id)]
             assert versions == [status["model_version"]]
-        links = service.get(f"/panel/api/projects/{project.project_id}").json()
+        links = service.get(f"/api/projects/{project.project_id}").json()
         assert links["label_studio_url"].startswith(f"{proxy.url}/projects/")
     assert proxy.refused == []

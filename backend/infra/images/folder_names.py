@@ -180,7 +180,16 @@ def _readings(*paths: str) -> tuple[Parts, ...]:
         for path in paths
         for parts in (path.split("/"), _SEPARATORS.split(path))
     ]
-    return tuple(dict.fromkeys(parts for parts in split if parts))
+    return tuple(dict.fromkeys(parts for path in split if (parts := _without_ups(path))))
+
+
+def _without_ups(parts: Parts) -> Parts:
+    """Return a path without the `..` it begins with: from where it led up is not known, only what follows.
+
+    A bare name that is left would fit too much.
+    """
+    ups = next((k for k, part in enumerate(parts) if part != ".."), len(parts))
+    return parts if ups == 0 or len(parts) - ups < 2 else parts[ups:]
 
 
 def _original_names(place: _Place) -> tuple[str, ...]:

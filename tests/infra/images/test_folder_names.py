@@ -92,6 +92,10 @@ def names(tmp_path):
             "https://example.com/a/cat.jpg?x=cat.jpg", ["a/cat.jpg"], None, id="web address and path"
         ),
         pytest.param("../cat.jpg", ["cat.jpg"], None, id="above the folder"),
+        pytest.param("../files/cat.jpg", ["files/cat.jpg"], "files/cat.jpg", id="beside the tasks"),
+        pytest.param("..\\..\\files\\cat.jpg", ["files/cat.jpg"], "files/cat.jpg", id="the same on Windows"),
+        pytest.param("../files/cat.jpg", ["cat.jpg"], None, id="beside the tasks, elsewhere"),
+        pytest.param("files/../cat.jpg", ["cat.jpg"], None, id="up on the way"),
         pytest.param("data:image/png;base64,AAAA", ["AAAA"], None, id="data URI"),
         pytest.param("", ["a.png"], None, id="empty"),
         pytest.param("/", ["a.png"], None, id="no name"),
