@@ -21,6 +21,7 @@ STATUS_BY_ERROR: dict[type[errors.BackendError], int] = {
     errors.ConflictError: 409,
     errors.NotFoundError: 404,
     errors.FetchError: 502,
+    errors.HostAway: 502,
     errors.ImageNotFound: 404,
     errors.ImageTooLarge: 413,
     errors.ImageDecodeError: 422,

@@ -19,6 +19,7 @@ from backend.core.labelstudio.left_alone import (
     LeftAlone,
     OtherTag,
     in_words,
+    what_to_add,
     why_left_alone,
 )
 from backend.core.labelstudio.repeater import Repeater
@@ -198,7 +199,7 @@ class LabelConfig:
             return None
         return (
             f"nothing can be learned from this labeling config: {in_words(self.left_alone)}. "
-            f"Add {_wanted(self.kinds)}"
+            f"Add {what_to_add(self.kinds)}"
         )
 
     def control(self, name: str) -> ControlTag | None:
@@ -374,7 +375,7 @@ def _score_threshold(control_name: str, text: str | None) -> float | None:
 
 def _no_labels_message(config: LabelConfig) -> str:
     names = ", ".join(image.name for image in config.images)
-    wanted = _wanted(config.kinds)
+    wanted = what_to_add(config.kinds)
     if not names:
         return f"the labeling config has no <Image> with a name; this backend wants one, and {wanted}"
     why = f" ({in_words(config.left_alone)})" if in_words(config.left_alone) else ""
@@ -382,19 +383,6 @@ def _no_labels_message(config: LabelConfig) -> str:
         f"the labeling config has no labels for its image ({names}); add {wanted}, with toName set to it"
     )
     return message + why
-
-
-def _wanted(kinds: Sequence[RegionKind]) -> str:
-    learned = [kind for kind in kinds if kind.is_learned]
-    return (
-        f"{_any_of(kind.labels_title for kind in learned)} with <Label> tags, "
-        f"or {_any_of(kind.title for kind in learned)} beside a <Labels>"
-    )
-
-
-def _any_of(names: Iterable[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _unique(labels: Iterable[str]) -> tuple[str, ...]:

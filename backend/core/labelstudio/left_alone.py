@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
@@ -60,3 +60,17 @@ def why_left_alone(tag: OtherTag, images: Collection[str], kinds: Sequence[Regio
 def in_words(tags: Sequence[LeftAlone]) -> str:
     """Return why each tag that draws is not learned, as a sentence to go on with; "" where there is none."""
     return "; ".join(f"{tag.name} ({tag.tag}): {tag.why}" for tag in tags if tag.draws)
+
+
+def what_to_add(kinds: Sequence[RegionKind]) -> str:
+    """Return the tags of which a labeling config needs one, to teach something."""
+    learned = [kind for kind in kinds if kind.is_learned]
+    return (
+        f"{_any_of(kind.labels_title for kind in learned)} with <Label> tags, "
+        f"or {_any_of(kind.title for kind in learned)} beside a <Labels>"
+    )
+
+
+def _any_of(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
