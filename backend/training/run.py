@@ -19,6 +19,7 @@ from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import normalisation_of
 from backend.nn.detector.heads.catalog import HEADS
 from backend.nn.detector.heads.head import AnyHead
+from backend.nn.detector.heads.semantic import is_any_shape_known
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE
 from backend.nn.runtime.precision import is_bf16_faster
@@ -69,7 +70,9 @@ def train_version(
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
     tunes = inputs.params.enable_segmentation and inputs.recipe.tuning_seconds(0.0) > 0
-    told = StagedObserver(observer, inputs.recipe.tuning_seconds if tunes else _nothing)
+    # Without any shape the tuning ends at once and says so.
+    takes_time = tunes and is_any_shape_known([sample.target for sample in inputs.samples])
+    told = StagedObserver(observer, inputs.recipe.tuning_seconds if takes_time else _nothing)
     loaded = _load(inputs, told, heads)
     _check_enough(inputs, loaded)
     learned = _learn(inputs, loaded, told, heads)

@@ -69,6 +69,15 @@ def test_tuning_the_smart_tools_is_a_stage_with_its_share_and_time(tmp_path):
     assert 1.0 >= tuning[0].seconds_left >= tuning[-1].seconds_left
 
 
+def test_where_no_label_has_a_shape_no_time_is_foreseen_for_tuning(tmp_path):
+    observer = Observer()
+    samples = [sample(i, with_masks=False) for i in range(2)]
+    recipe = replace(QUICK, tuning_seconds_min=30.0)
+    outcome = train_version(inputs_for(tmp_path, samples, recipe=recipe), observer)
+    assert observer.reports[-1].seconds_left == 0
+    assert "no label has a mask" in outcome.card["smart_tools"]["why"]
+
+
 def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
     assert outcome.card["held_out_images"] == 2

@@ -124,8 +124,8 @@ class Predictor:
     ) -> MaskPatch | None:
         """Return the mask of what a box [4] was drawn around, both in the orig frame; None for nothing known.
 
-        maps: of `look` on the same image, which is `size` large. label_index: None for the label that is
-        likeliest within the box.
+        maps: of `detect_with_maps` on the same image, which is `size` large. label_index: None for the label
+        that is likeliest within the box.
         """
         letterbox = Letterbox.fit(size, maps.net_size)
         box = letterbox.boxes_to_net(box_xyxy_px.astype(np.float32)[None])[0]
