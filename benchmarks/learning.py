@@ -280,7 +280,7 @@ def main():
     rate_low = len(images) / (time.time() - started)
     scored_at_default = predictor.predict(images, confidence_threshold=0.30, nms_threshold=0.4)
     found = [replace(f, image_score=d.image_score) for f, d in zip(found, scored_at_default, strict=True)]
-    has_masks = "masks" in outcome.card["architecture"]["heads"]
+    has_masks = "masks" in outcome.card.facts["architecture"]["heads"]
     scored = boxes_from_masks(found) if has_masks else found
     row = {
         "name": name,
@@ -291,10 +291,10 @@ def main():
         "rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         **score(scored, validation, len(config.labels), has_masks),
         "held_out": outcome.metrics,
-        "start": outcome.card["start"],
-        "best_epoch": outcome.card["best_epoch"],
-        "epochs_run": outcome.card["epochs_run"],
-        "images_seen": outcome.card["images_seen"],
+        "start": outcome.card.facts["start"],
+        "best_epoch": outcome.card.facts["best_epoch"],
+        "epochs_run": outcome.card.facts["epochs_run"],
+        "images_seen": outcome.card.facts["images_seen"],
         **({"along": along} if along else {}),
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True

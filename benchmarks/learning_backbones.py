@@ -61,7 +61,7 @@ def main():
                 "family": entry.family,
                 "image_size": size,
                 "train_seconds": round(trained, 1),
-                "step_seconds": round(outcome.card["training_seconds"], 2),
+                "step_seconds": round(outcome.card.facts["training_seconds"], 2),
                 "images_predicted": len(found),
             }
             with args.results.open("a") as file:

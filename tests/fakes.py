@@ -235,7 +235,7 @@ class FakeTrain:
         folder = inputs.workdir / "version"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").write_bytes(b"weights")
-        card = {"backbone": inputs.params.backbone}
+        card = VersionCard(labels=inputs.labels, params=inputs.params.as_dict())
         return TrainingOutcome(folder, card, dict(self.metrics), stopped_early_by=stopped_by)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.core.versions.card import VersionCard
 from backend.training.detector.images import LoadedImages, count_labels
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
 from backend.training.detector.start_weights import Start
@@ -19,22 +20,19 @@ def training_card(
     loop: TrainingLoop,
     result: LoopResult,
     verdict: Verdict,
-) -> dict[str, Any]:
-    """Return what a version says of the training that `loop` ended with `result`, JSON-ready.
+) -> VersionCard:
+    """Return what a version says of the training that `loop` ended with `result`.
 
-    `training_seconds` are seconds of the clock, `best_epoch` and the epochs of `history` count from 1.
+    Among its facts `training_seconds` are seconds of the clock, and `best_epoch` and the epochs of `history`
+    count from 1.
     """
     data = loop.data
     counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
-    return {
+    facts: dict[str, Any] = {
         "architecture": loop.network.architecture.as_card(),
-        "labels": list(inputs.labels),
         **_readings(loop, verdict),
-        "metrics": verdict.metrics,
-        "per_class": verdict.by_label,
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,
-        "params": inputs.params.as_dict(),
         "recipe": loop.plan.as_card(),
         "start": start.origin,
         "training_images": len(result.learned),
@@ -49,13 +47,20 @@ def training_card(
         "stopped_early_by": result.stopped_early_by,
         "training_seconds": round(result.seconds, 1),
         "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
-        "warnings": [
+        "seed": inputs.seed,
+    }
+    return VersionCard(
+        labels=inputs.labels,
+        params=inputs.params.as_dict(),
+        metrics=verdict.metrics,
+        per_class=verdict.by_label,
+        warnings=(
             *([start.warning] if start.warning else []),
             *notes_of(data, result, verdict.fitted_to),
             *loop.state.warnings,
-        ],
-        "seed": inputs.seed,
-    }
+        ),
+        facts=facts,
+    )
 
 
 def _readings(loop: TrainingLoop, verdict: Verdict) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.core.geometry.instances import TrainingTarget
+from backend.core.versions.card import VersionCard
 from backend.training.parameters import TrainingParams
 from backend.training.recipe import RECIPE, Recipe
 
@@ -127,11 +128,11 @@ class TrainingPaused(Exception):
 class TrainingOutcome:
     """What a training made: a folder with weights.safetensors (and more), and what its card must say.
 
-    card: JSON-ready; architecture, input size, mean and std, metrics, images seen, seconds, warnings.
+    card: without what is known only once the version is published.
     metrics: of the epoch that is kept, on the held-out part, or on nothing (`{}`).
     """
 
     folder: Path
-    card: dict[str, Any]
+    card: VersionCard
     metrics: dict[str, float]
     stopped_early_by: str | None = None

@@ -31,6 +31,7 @@ import torch
 from backend import errors
 from backend.child_processes import end_with_parent
 from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.core.versions.card import VersionCard
 from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
 from backend.training.parameters import TrainingParams
@@ -53,7 +54,7 @@ class Learned:
     """A detector: its folder with weights and card, the card, its metrics, and what ended it early."""
 
     folder: Path
-    card: Json
+    card: VersionCard
     metrics: dict[str, float]
     stopped_early_by: str | None
 
@@ -101,7 +102,8 @@ def learn_in_processes(
     if end["kind"] == "error":
         raise getattr(errors, end["error"])(end["message"])
     shutil.rmtree(folder, ignore_errors=True)
-    return Learned(Path(end["folder"]), end["card"], end["metrics"], end["stopped_early_by"])
+    card = VersionCard.from_json(end["card"])
+    return Learned(Path(end["folder"]), card, end["metrics"], end["stopped_early_by"])
 
 
 def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:

@@ -35,7 +35,7 @@ def main(folder: Path) -> int:
         return 1  # the others may wait for this one, so torchrun has to end them
     else:
         if learned is not None:
-            said = {**vars(learned), "folder": str(learned.folder)}
+            said = {**vars(learned), "folder": str(learned.folder), "card": learned.card.as_json()}
             say(folder, "learned", **said)
     leave()
     return 0

@@ -9,11 +9,11 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from backend.core.versions.card import VersionCard
 from backend.errors import NotEnoughData, OutOfMemory, TrainingStopped
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import normalisation_of
@@ -79,9 +79,9 @@ def train_version(
     folder, card = learned.folder, learned.card
     if tunes:
         spent = time.monotonic() - started
-        card.update(train_prompt_head(inputs, told, folder, detector_seconds=spent))
+        card = card.with_facts(**train_prompt_head(inputs, told, folder, detector_seconds=spent))
     told.writing()
-    card["seconds"] = round(time.monotonic() - started, 1)
+    card = card.with_facts(seconds=round(time.monotonic() - started, 1))
     _write_card(folder, card)
     discard_state(inputs.workdir)
     shutil.rmtree(inputs.workdir / CACHE_FOLDER, ignore_errors=True)
@@ -153,8 +153,7 @@ def learn_detector(
         return None
     observer.on_judging()
     verdict = judge(loop, result, inputs.params.confidence_threshold)
-    card = training_card(inputs, loaded, start, loop, result, verdict)
-    card.update(
+    card = training_card(inputs, loaded, start, loop, result, verdict).with_facts(
         precision="bfloat16" if use_bf16 else "float32",
         memory_format="channels_last",
         processes=world.size,
@@ -265,7 +264,7 @@ def _learning_data(
     )
 
 
-def _write(folder: Path, result: LoopResult, card: dict[str, Any]) -> Path:
+def _write(folder: Path, result: LoopResult, card: VersionCard) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # Half precision halves the file; the averaged weights lose nothing that a score would show.
@@ -278,8 +277,9 @@ def _write(folder: Path, result: LoopResult, card: dict[str, Any]) -> Path:
     return folder
 
 
-def _write_card(folder: Path, card: dict[str, Any]) -> None:
-    (folder / CARD_FILE).write_text(json.dumps(card, indent=1, allow_nan=False), encoding="utf-8")
+def _write_card(folder: Path, card: VersionCard) -> None:
+    text = json.dumps(card.as_json(), indent=1, allow_nan=False)
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def _fits_half(value: torch.Tensor) -> bool:

@@ -40,11 +40,11 @@ def iou(mask, wanted):
 
 
 def test_nothing_of_boxes_is_built_learned_or_stored(outcome):
-    assert outcome.card["architecture"]["heads"] == ["areas"]
+    assert outcome.card.facts["architecture"]["heads"] == ["areas"]
     names = load_file(outcome.folder / "weights.safetensors")
     assert not [name for name in names if "detection" in name or "object" in name]
     assert set(outcome.metrics) == {"area_iou", "precision", "recall", "calibration_error"}
-    assert set(outcome.card["history"][-1]) == {"epoch", "loss", "area_iou"}
+    assert set(outcome.card.facts["history"][-1]) == {"epoch", "loss", "area_iou"}
 
 
 def test_areas_are_found_one_for_each_connected_part(outcome):
@@ -66,8 +66,8 @@ def test_areas_are_found_one_for_each_connected_part(outcome):
 def test_areas_are_scored_and_measured(outcome):
     assert outcome.metrics["area_iou"] > 0.8
     assert outcome.metrics["recall"] > 0.5
-    assert set(outcome.card["per_class"]) == set(LABELS)
-    assert min(outcome.card["least_area_shares"]) > 0.01
+    assert set(outcome.card.per_class) == set(LABELS)
+    assert min(outcome.card.facts["least_area_shares"]) > 0.01
 
 
 def test_the_smart_tools_may_ask_what_a_box_holds(outcome):
@@ -108,7 +108,7 @@ def test_a_training_may_go_on_from_a_version_with_boxes(tmp_path):
         samples, LABELS, replace(params, enable_detection=False), tmp_path / "b", recipe=QUICK
     )
     second = train_version(replace(inputs, start_folder=first.folder), Observer())
-    assert second.card["architecture"]["heads"] == ["areas"]
+    assert second.card.facts["architecture"]["heads"] == ["areas"]
 
 
 def test_without_any_shape_there_is_nothing_to_learn(tmp_path):

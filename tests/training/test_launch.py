@@ -89,7 +89,7 @@ def test_out_of_memory_in_one_of_them_goes_on_in_a_single_one(tmp_path, monkeypa
     monkeypatch.setattr(run, "learn_in_processes", fail)
     observer = Observer()
     outcome = train_version(inputs_for(tmp_path, params=replace(PARAMS, epochs=1)), observer)
-    assert outcome.card["processes"] == 1
+    assert outcome.card.facts["processes"] == 1
     assert any("single one" in warning for warning in observer.warnings)
 
 
@@ -101,12 +101,15 @@ class TestTwoProcesses:
         one, two = Observer(), Observer()
         alone = train_version(inputs_for(tmp_path / "one", processes=1), one)
         shared = train_version(inputs_for(tmp_path / "two"), two)
-        assert (alone.card["processes"], shared.card["processes"]) == (1, 2)
+        assert (alone.card.facts["processes"], shared.card.facts["processes"]) == (1, 2)
         assert [report.epoch for report in two.reports] == [1, 2, 3, 4, 5, 6]
         for mine, theirs in zip(one.reports, two.reports, strict=True):
             assert theirs.loss == pytest.approx(mine.loss, rel=0.35)
         assert two.reports[-1].loss < 0.8 * two.reports[0].loss
-        assert abs(shared.card["images_seen"] - alone.card["images_seen"]) <= 0.1 * alone.card["images_seen"]
+        assert (
+            abs(shared.card.facts["images_seen"] - alone.card.facts["images_seen"])
+            <= 0.1 * alone.card.facts["images_seen"]
+        )
         assert json.loads((shared.folder / "card.json").read_text())["processes"] == 2
         assert load_predictor(shared.folder).labels == ("red", "blue")
         assert not (tmp_path / "two" / "processes").exists()
@@ -127,7 +130,7 @@ class TestTwoProcesses:
         params = replace(PARAMS, epochs=200)
         outcome = train_version(inputs_for(tmp_path, params=params), Observer(stop="keep"))
         assert outcome.stopped_early_by == "user"
-        assert 1 <= outcome.card["epochs_run"] < 200
+        assert 1 <= outcome.card.facts["epochs_run"] < 200
 
     def test_an_error_comes_back_as_what_it_was(self, tmp_path):
         (tmp_path / "v0").mkdir()

@@ -80,8 +80,8 @@ def test_where_no_label_has_a_shape_no_time_is_foreseen_for_tuning(tmp_path):
 
 def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
-    assert outcome.card["held_out_images"] == 2
-    assert outcome.card["training_images"] == 20
+    assert outcome.card.facts["held_out_images"] == 2
+    assert outcome.card.facts["training_images"] == 20
     assert {"box_map50", "mask_map50", "precision", "recall"} <= set(outcome.metrics)
 
 
@@ -94,11 +94,13 @@ def test_images_that_join_late_teach_in_the_end(tmp_path):
     per_epoch = len(watching.seen) // 5
     shown = [frozenset().union(*watching.seen[e * per_epoch : (e + 1) * per_epoch]) for e in range(5)]
     assert [len(images) for images in shown] == [8, 8, 8, 10, 10]
-    assert outcome.card["training_images"] == 10
-    assert outcome.card["late_images"] == 2
-    assert outcome.card["held_out_images"] == 0
+    assert outcome.card.facts["training_images"] == 10
+    assert outcome.card.facts["late_images"] == 2
+    assert outcome.card.facts["held_out_images"] == 0
     again = replace(inputs_for(tmp_path / "b", [sample(i) for i in range(10)]), start_folder=outcome.folder)
-    assert train_version(again, Observer()).card["late_images"] == 0  # it has learned from all of them before
+    assert (
+        train_version(again, Observer()).card.facts["late_images"] == 0
+    )  # it has learned from all of them before
 
 
 def test_a_training_stopped_before_all_have_joined_says_so(tmp_path):
@@ -106,25 +108,25 @@ def test_a_training_stopped_before_all_have_joined_says_so(tmp_path):
     stopped = train_version(
         inputs_for(tmp_path, [sample(i) for i in range(10)], params), Observer(stop="keep")
     )
-    assert stopped.card["training_images"] == 8
-    assert "stopped before 2 images joined" in stopped.card["warnings"][0]
+    assert stopped.card.facts["training_images"] == 8
+    assert "stopped before 2 images joined" in stopped.card.warnings[0]
 
 
 def test_a_training_stopped_just_after_all_have_joined_has_learned_from_all(tmp_path):
     params = replace(PARAMS, epochs=5)
     observer = Observer(stop="keep", stop_after=3)
     stopped = train_version(inputs_for(tmp_path, [sample(i) for i in range(10)], params), observer)
-    assert stopped.card["epochs_run"] == 3
-    assert stopped.card["training_images"] == 10
-    assert not any("stopped before" in warning for warning in stopped.card["warnings"])
+    assert stopped.card.facts["epochs_run"] == 3
+    assert stopped.card.facts["training_images"] == 10
+    assert not any("stopped before" in warning for warning in stopped.card.warnings)
 
 
 def test_a_single_epoch_waits_for_nobody(tmp_path):
     samples = [sample(i) for i in range(10)]
     outcome = train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
-    assert outcome.card["training_images"] == 10
-    assert outcome.card["late_images"] == 0
-    assert "all were learned from" in outcome.card["warnings"][0]
+    assert outcome.card.facts["training_images"] == 10
+    assert outcome.card.facts["late_images"] == 0
+    assert "all were learned from" in outcome.card.warnings[0]
 
 
 def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path):
@@ -132,7 +134,7 @@ def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path):
         params, recipe = replace(PARAMS, epochs=4), replace(QUICK, early_share=0.0)
         inputs = inputs_for(tmp_path / folder, [sample(i) for i in range(20)], params, recipe=recipe)
         heads = (ScriptedBoxes(box_map_by_epoch),)
-        return train_version(inputs, Observer(), heads).card["best_epoch"]
+        return train_version(inputs, Observer(), heads).card.facts["best_epoch"]
 
     # Four objects are held out here, of which one found by luck makes a quarter.
     assert last_epoch_kept("luck", [0.5, 0.7, 0.5, 0.5]) == 4
@@ -170,7 +172,7 @@ def test_odd_data_trains(tmp_path, kwargs):
         inputs_for(tmp_path, [sample(i, **kwargs) for i in range(2)], replace(PARAMS, epochs=1)), Observer()
     )
     masks = ["masks"] if kwargs.get("with_masks", True) else []
-    assert outcome.card["architecture"]["heads"] == ["boxes", *masks]
+    assert outcome.card.facts["architecture"]["heads"] == ["boxes", *masks]
 
 
 def test_background_images_teach_too(tmp_path):
@@ -192,7 +194,7 @@ def test_segmentation_switched_off_gives_no_masks(tmp_path):
     found = load_predictor(outcome.folder).predict(
         [scene(0)[0]], confidence_threshold=0.01, nms_threshold=0.4
     )
-    assert outcome.card["architecture"]["heads"] == ["boxes"]
+    assert outcome.card.facts["architecture"]["heads"] == ["boxes"]
     assert set(found[0].masks) <= {None}
 
 
@@ -203,7 +205,7 @@ def test_unreadable_images_cost_only_themselves(tmp_path):
     observer = Observer()
     bad = replace(sample(1), load_rgb=refuse)
     outcome = train_version(inputs_for(tmp_path, [sample(0), bad], replace(PARAMS, epochs=1)), observer)
-    assert outcome.card["unreadable_images"] == 1
+    assert outcome.card.facts["unreadable_images"] == 1
     assert any("task 1: gone" in w for w in observer.warnings)
 
 
@@ -217,7 +219,7 @@ def test_keeping_on_stop_publishes_what_there_is(tmp_path):
     params = replace(PARAMS, epochs=50)
     outcome = train_version(inputs_for(tmp_path, [sample(0)], params), Observer(stop="keep"))
     assert outcome.stopped_early_by == "user"
-    assert outcome.card["epochs_run"] == 1
+    assert outcome.card.facts["epochs_run"] == 1
     load_predictor(outcome.folder)
 
 
@@ -238,7 +240,7 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path):
     observer = Observer()
     resumed = train_version(inputs_for(tmp_path / "b", samples, params, recipe=recipe), observer)
     assert [r.epoch for r in observer.reports] == [3, 4]
-    assert resumed.card["images_seen"] == whole.card["images_seen"]
+    assert resumed.card.facts["images_seen"] == whole.card.facts["images_seen"]
     first, second = load_predictor(whole.folder), load_predictor(resumed.folder)
     for name, value in first._network.state_dict().items():
         torch.testing.assert_close(
@@ -264,9 +266,9 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, error):
     observer = Observer()
     inputs = inputs_for(tmp_path, [sample(i) for i in range(4)])
     outcome = train_version(inputs, observer, heads=(HungryBoxes(2, error),))
-    assert outcome.card["batch_size"] == 2
+    assert outcome.card.facts["batch_size"] == 2
     assert any("halved to 2" in w for w in observer.warnings)
-    assert outcome.card["images_seen"] == 8
+    assert outcome.card.facts["images_seen"] == 8
 
 
 def test_out_of_memory_at_one_image_says_memory(tmp_path):
@@ -284,7 +286,7 @@ def test_a_version_can_be_the_start_and_labels_go_by_name(tmp_path):
     first = train_version(inputs_for(tmp_path / "a", [sample(0)]), Observer())
     inputs = replace(inputs_for(tmp_path / "b", [sample(0)]), labels=("green", "red"))
     second = train_version(replace(inputs, start_folder=first.folder), Observer())
-    assert second.card["start"].startswith("version")
+    assert second.card.facts["start"].startswith("version")
 
 
 def test_a_start_version_with_another_backbone_is_refused(tmp_path):
@@ -309,8 +311,8 @@ def test_a_head_that_the_backend_has_never_seen_trains_predicts_and_is_judged(tm
     params = replace(PARAMS, epochs=6, learning_rate=0.01)
     inputs = inputs_for(tmp_path, [picture(i) for i in range(20)], params)
     outcome = train_version(inputs, Observer(), heads)
-    assert outcome.card["architecture"]["heads"] == ["boxes", "masks", "choice"]
-    assert outcome.card["choice_names"] == ["dark", "bright"]
+    assert outcome.card.facts["architecture"]["heads"] == ["boxes", "masks", "choice"]
+    assert outcome.card.facts["choice_names"] == ["dark", "bright"]
     assert {"choice_accuracy", "box_map50", "mask_map50"} <= set(outcome.metrics)
     predictor = load_predictor(outcome.folder, heads=heads)
     images = [picture(i).load_rgb() for i in range(40, 46)]

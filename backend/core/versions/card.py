@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.errors import VersionError
@@ -96,7 +96,7 @@ class ChampionComparison:
 
 @dataclass(frozen=True)
 class VersionCard:
-    """What is known of one version.
+    """What is known of one version; its name is "" until it is published.
 
     params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that is
     kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that were
@@ -104,7 +104,7 @@ class VersionCard:
     seconds since the epoch. facts: everything else, which the program shows and never reads.
     """
 
-    version: str
+    version: str = ""
     labels: tuple[str, ...] = ()
     project_key: str | None = None
     job_id: str | None = None
@@ -142,11 +142,15 @@ class VersionCard:
         heads = self.facts.get("architecture", {}).get("heads")
         return heads is None or "boxes" in heads
 
+    def with_facts(self, **facts: Any) -> VersionCard:
+        """Return the card with further facts, JSON-ready."""
+        return replace(self, facts={**self.facts, **facts})
+
     def as_json(self) -> Json:
         """Return the object that `from_json` reads; what is not known of a version is left out."""
         content: Json = {
             **self.facts,
-            "version": self.version,
+            "version": self.version or None,
             "labels": list(self.labels),
             "project_key": self.project_key,
             "job_id": self.job_id,

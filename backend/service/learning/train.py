@@ -13,7 +13,6 @@ from pathlib import Path
 from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.left_alone import in_words
-from backend.core.versions.card import VersionCard
 from backend.errors import (
     BackendError,
     LabelConfigError,
@@ -217,7 +216,7 @@ class Trainings:
         origins: Mapping[str, str],
     ) -> str:
         version = new_version_name(self.now())
-        card = VersionCard.from_json(outcome.card)
+        card = outcome.card
         for warning in card.warnings:
             job.warn(warning)
         decision = decide_activation(
