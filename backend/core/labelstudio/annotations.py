@@ -89,7 +89,7 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
     unusable = Counter(read.unusable)
     unknown = Counter(read.unknown)
     unlearned: list[Region] = []
-    for region in join_twins(read.regions):
+    for region in join_twins(read.regions, config.kinds):
         place = region.to_name, region.item_index
         if place not in by_page:
             unusable["unknown_page"] += 1
@@ -114,7 +114,9 @@ def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
     newest = newest_of_each_annotator(task)
     if len(newest) < 2:
         return False
-    drawn = (join_twins(read_regions(annotation["result"], config).regions) for annotation in newest)
+    drawn = (
+        join_twins(read_regions(annotation["result"], config).regions, config.kinds) for annotation in newest
+    )
     counts = [Counter(label for region in regions for label in region.labels) for regions in drawn]
     return any(count != counts[0] for count in counts)
 

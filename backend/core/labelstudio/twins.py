@@ -15,7 +15,7 @@ import numpy as np
 from backend.core.geometry.boxes import box_iou
 from backend.core.geometry.instances import FloatArray, ImageSize
 from backend.core.labelstudio.results import Region
-from backend.core.regions.kinds import KINDS
+from backend.core.regions.kind import RegionKind
 from backend.core.regions.unusable import UnusableRegion
 
 TWIN_IOU = 0.8
@@ -26,11 +26,12 @@ USUAL_SIZE = ImageSize(1000, 1000)
 """The image that bounds are compared in where results do not say the size of theirs."""
 
 
-def join_twins(regions: Sequence[Region]) -> tuple[Region, ...]:
+def join_twins(regions: Sequence[Region], kinds: Sequence[RegionKind]) -> tuple[Region, ...]:
     """Return the regions, those of one object joined, in the order of the first of each.
 
     One object are drawings of different control tags on one image, with the same labels and the same bounds;
-    or one drawing and the parts right behind it, which together have its bounds.
+    or one drawing and the parts right behind it, which together have its bounds. kinds: what holds most comes
+    first; a joined region is of the first that its drawings have.
     """
     joined: dict[int, int] = {}  # number of a region -> that of the first of its object
     for numbers in _comparable(regions):
@@ -40,7 +41,7 @@ def join_twins(regions: Sequence[Region]) -> tuple[Region, ...]:
     members: dict[int, list[Region]] = {}
     for number, region in enumerate(regions):
         members.setdefault(joined.get(number, number), []).append(region)
-    return tuple(_one_region(group) for group in members.values())
+    return tuple(_one_region(group, kinds) for group in members.values())
 
 
 def _comparable(regions: Sequence[Region]) -> Iterator[list[int]]:
@@ -76,12 +77,16 @@ def _join_pairs(regions: Sequence[Region], bounds: dict[int, FloatArray], joined
         return
     numbers, boxes = np.array(list(bounds)), np.stack(list(bounds.values()))
     tags = np.array([regions[number].from_name for number in bounds])
-    iou = np.triu(box_iou(boxes, boxes), k=1)
-    is_near = np.triu(np.abs(boxes[:, None] - boxes[None]).max(axis=2) <= TWIN_SLACK_PX, k=1)
-    firsts, seconds = np.nonzero(((iou >= TWIN_IOU) | is_near) & (tags[:, None] != tags[None]))
-    order = np.argsort(-iou[firsts, seconds], kind="stable")
+    pairs: list[tuple[float, int, int]] = []
+    for row, box in enumerate(boxes):
+        later = boxes[row + 1 :]
+        iou = box_iou(box[None], later)[0]
+        is_same = (iou >= TWIN_IOU) | (np.abs(later - box).max(axis=1, initial=0) <= TWIN_SLACK_PX)
+        found = np.flatnonzero(is_same & (tags[row + 1 :] != tags[row]))
+        pairs += [(-float(iou[k]), row, row + 1 + k) for k in found.tolist()]
     objects = {number: {number} for number in bounds}
-    for one, other in zip(numbers[firsts[order]].tolist(), numbers[seconds[order]].tolist(), strict=True):
+    for _, row, column in sorted(pairs):
+        one, other = int(numbers[row]), int(numbers[column])
         both = objects[one] | objects[other]
         if len({regions[number].from_name for number in both}) == len(both):
             for number in both:
@@ -116,14 +121,14 @@ def _is_same(one: FloatArray, other: FloatArray) -> bool:
     )
 
 
-def _one_region(drawings: Sequence[Region]) -> Region:
+def _one_region(drawings: Sequence[Region], kinds: Sequence[RegionKind]) -> Region:
     """Return the region of one object: of the kind that holds most, with the shapes of all its drawings."""
     if len(drawings) == 1:
         return drawings[0]
     sizes = {drawing.recorded_size for drawing in drawings}
     return replace(
         drawings[0],
-        kind=min((drawing.kind for drawing in drawings), key=KINDS.index),
+        kind=min((drawing.kind for drawing in drawings), key=kinds.index),
         shapes=tuple(shape for drawing in drawings for shape in drawing.shapes),
         recorded_size=sizes.pop() if len(sizes) == 1 else None,
     )

@@ -159,3 +159,10 @@ def test_one_that_cannot_be_drawn_costs_no_other():
     annotated = annotated_task(task, CONFIG)
     built = build_target(annotated.pages[0].regions, CONFIG.labels, SIZE)
     assert len(built.target) == 1 and built.unusable == {"broken_rle": 1}
+
+
+def test_thousands_of_drawings_of_two_tags_take_neither_long_nor_much_memory():
+    boxes = [(x, y, x + 3, y + 3) for x in range(0, 196, 4) for y in range(0, 96, 4)]
+    shapes = [ring_px((x, y), (x2, y), (x2, y2)) for x, y, x2, y2 in boxes]
+    target = target_of(*(rect_px(*box) for box in boxes), *shapes)
+    assert len(target) == len(boxes) and all(mask is not None for mask in target.masks)

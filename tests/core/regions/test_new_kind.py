@@ -83,6 +83,21 @@ def test_its_regions_are_read_and_drawn():
     assert annotated.unusable == {"bad_geometry": 1}
 
 
+def test_it_may_be_the_second_drawing_of_an_object():
+    config = parse_label_config(
+        """<View><Image name="img" value="$image"/>
+        <SquareLabels name="tile" toName="img"><Label value="Cat"/></SquareLabels>
+        <RectangleLabels name="box" toName="img"><Label value="Cat"/></RectangleLabels></View>""",
+        kinds=(*KINDS, SQUARE),
+    )
+    size = {"original_width": SIZE.width, "original_height": SIZE.height}
+    value = {"x": 20, "y": 30, "width": 10, "height": 20, "rectanglelabels": ["Cat"]}
+    box = {"id": "b", "from_name": "box", "to_name": "img", "type": "rectanglelabels", "value": value, **size}
+    task = {**TASK, "annotations": [{"id": 1, "result": [square(**size), box]}]}
+    (region,) = annotated_task(task, config).pages[0].regions
+    assert region.region.kind.name == "rectangle" and len(region.region.shapes) == 2
+
+
 def test_its_labels_are_counted():
     assert count_labels([TASK], CONFIG)["shapes"] == 1
 
