@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from cachetools import LRUCache
 
 from backend.errors import (
     AddressRefused,
@@ -85,7 +86,7 @@ class Downloader:
         self._session = self._make_session(rules, ca_bundle)
         # Asked once for each host: requests would walk the whole environment again for each image.
         self._environment_of = lru_cache(MAX_HOSTS)(self._read_environment)
-        self._tokens: dict[tuple[str, str], LabelStudioToken] = {}
+        self._tokens: LRUCache[tuple[str, str], LabelStudioToken] = LRUCache(MAX_TOKENS)
         self._tokens_lock = threading.Lock()
 
     def fetch(
@@ -208,10 +209,9 @@ class Downloader:
             return None
         identity = (access.hostname, access.token)
         with self._tokens_lock:
-            token = self._tokens.pop(identity, None) or LabelStudioToken(*identity)
-            self._tokens[identity] = token
-            while len(self._tokens) > MAX_TOKENS:
-                del self._tokens[next(iter(self._tokens))]
+            token = self._tokens.get(identity)
+            if token is None:
+                token = self._tokens[identity] = LabelStudioToken(*identity)
         return token
 
     def _make_session(self, rules: AddressRules, ca_bundle: Path | None) -> requests.Session:

@@ -7,12 +7,12 @@ drawn the way the network sees it (EXIF orientation applied).
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from backend.errors import ImageDecodeError, NotFoundError
 from backend.service.ports import ImageSource
@@ -49,14 +49,14 @@ class PageImages:
         self._images = images
         self._index = index
         self._connections = connections
-        self._most_bytes = most_bytes
         # The image that somebody looks at never waits behind a strip of thumbnails.
         self._decoding = {
             size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)
         }
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int, int, int, str], JpegImage] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept: LRUCache[tuple[str, int, int, int, str], JpegImage] = LRUCache(
+            most_bytes, getsizeof=lambda encoded: len(encoded.data)
+        )
 
     def image(self, key: str, task_id: int, page: int) -> JpegImage:
         """Return one image of a task at its full size (at most 4096 px). Raises NotFoundError, FetchError."""
@@ -79,24 +79,16 @@ class PageImages:
         reference, access = pages[page].reference, self._connections.image_access(key, task_id)
         place = (key, task_id, page, longest_px, self._images.picture_id(reference, access))
         with self._lock:
-            if place in self._kept:
-                self._kept.move_to_end(place)
-                return self._kept[place]
+            kept = self._kept.get(place)
+        if kept is not None:
+            return kept
         with self._decoding[longest_px]:
             pixels = self._images.load_rgb(reference, access)
             encoded = _encode(pixels, longest_px)
-        self._keep(place, encoded)
+        if len(encoded.data) <= self._kept.maxsize:
+            with self._lock:
+                self._kept[place] = encoded
         return encoded
-
-    def _keep(self, place: tuple[str, int, int, int, str], encoded: JpegImage) -> None:
-        with self._lock:
-            if place in self._kept:
-                return
-            self._kept[place] = encoded
-            self._kept_bytes += len(encoded.data)
-            while self._kept_bytes > self._most_bytes and len(self._kept) > 1:
-                _, dropped = self._kept.popitem(last=False)
-                self._kept_bytes -= len(dropped.data)
 
 
 def _encode(pixels: npt.NDArray[np.uint8], longest_px: int) -> JpegImage:
