@@ -83,7 +83,8 @@ def run_job(client, job_id):
 
 
 def test_areas_are_learned_and_predicted_and_rectangles_get_nothing(learning_client):
-    box = {**rectangle("sky"), "from_name": "box"}
+    size = {"original_width": SIZE.width, "original_height": SIZE.height}
+    box = {**rectangle("sky"), "from_name": "box", **size}
     tasks = [task(0, box), *(task(k) for k in range(1, 22))]
     body = {"project": KEY, "label_config": CONFIG, "annotations": tasks, "params": PARAMS}
     answer = learning_client.post("/train", json=body)
