@@ -1,6 +1,7 @@
 """The kinds of regions: a new one is its module, and its name in this tuple.
 
-What holds most comes first: the answer to a smart tool takes the first kind that the labeling config has.
+The kind that can show most of an object comes first: a smart tool answers in the first kind that the labeling
+config has.
 """
 
 from __future__ import annotations

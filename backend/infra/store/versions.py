@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.versions.card import VersionCard, parse_card
+from backend.core.versions.names import version_name
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.store.objects import ObjectStore
 from backend.infra.store.version_cache import VersionCache, signature
@@ -46,11 +47,6 @@ DAMAGE_TTL_S = 30.0
 REPORTED_FOR_S = 600.0
 MAX_REMEMBERED = 10_000
 GIB = 1024**3
-
-
-def new_version_name() -> str:
-    """Return a name such as `20261121-204455-3f2a`: UTC time, so that names sort by age, then chance."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 class StoredVersions:
@@ -199,7 +195,7 @@ class StoredVersions:
         """Validate an exported file, store it under a new name and return that."""
         _project_prefix(project_key)
         card = self.inspect_file(source)
-        version = new_version_name()
+        version = version_name(time.time(), secrets.token_hex(2))
         card = replace(card, imported_at=time.time(), imported_from=card.version or None)
         with self._cache.temporary_folder() as folder:
             self._store(project_key, version, dict(extract_archive(source, folder)), card)

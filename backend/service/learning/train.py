@@ -13,6 +13,7 @@ from pathlib import Path
 from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.left_alone import in_words
+from backend.core.versions.names import version_name
 from backend.errors import (
     BackendError,
     LabelConfigError,
@@ -215,7 +216,7 @@ class Trainings:
         digest: str,
         origins: Mapping[str, str],
     ) -> str:
-        version = new_version_name(self.now())
+        version = version_name(self.now(), secrets.token_hex(2))
         card = outcome.card
         for warning in card.warnings:
             job.warn(warning)
@@ -339,8 +340,3 @@ class _Observer:
 
     def stop_requested(self) -> str | None:
         return self._job.stop_or_pause()
-
-
-def new_version_name(now: float) -> str:
-    """Return a name that sorts by time and does not repeat: `20260131-093000-3f2a` (UTC)."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"

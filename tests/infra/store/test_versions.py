@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import resource
 import signal
 import threading
@@ -12,7 +11,7 @@ from safetensors.numpy import save
 from backend.core.versions.card import VersionCard
 from backend.errors import ConflictError, NotFoundError, ProjectKeyError, StoreError, VersionError
 from backend.infra.store.objects import STAGING_FOLDER, FolderStore, open_object_store
-from backend.infra.store.versions import REPORTED_FOR_S, StoredVersions, new_version_name
+from backend.infra.store.versions import REPORTED_FOR_S, StoredVersions
 
 LABELS = ["a", "b"]
 CARD = {"architecture": {"backbone": "resnet18", "label_count": 2, "image_size_px": 416}, "labels": LABELS}
@@ -158,10 +157,6 @@ def test_a_name_is_never_reused(store, tmp_path):
     with pytest.raises(StoreError):
         publish(store, tmp_path, "v1", map50=0.9)
     assert "map50" not in store.card(KEY, "v1").facts
-
-
-def test_names_sort_by_age():
-    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", new_version_name())
 
 
 class TestDamage:
