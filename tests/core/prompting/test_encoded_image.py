@@ -92,13 +92,13 @@ def test_another_networks_features_there_and_back(maps):
     ids=["empty", "a few bytes", "cut short", "too long", "one bit", "zeros"],
 )
 def test_damage_is_noticed(damage):
-    with pytest.raises(ValueError, match="prepare it again"):
+    with pytest.raises(ValueError, match="encode it again"):
         unpack_image(damage(pack_image(image(), SIZE, found(patch(4, 4)), kept_maps())))
 
 
-def test_what_another_release_wrote_is_prepared_again(monkeypatch):
+def test_what_another_release_wrote_is_encoded_again(monkeypatch):
     monkeypatch.setattr(encoded_image, "_FORMAT", encoded_image._FORMAT - 1)
     older = pack_image(image(), SIZE, None, None)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="prepare it again"):
+    with pytest.raises(ValueError, match="encode it again"):
         unpack_image(older)
