@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from backend.errors import ConflictError, NotFoundError, RequestError
@@ -96,7 +97,8 @@ class Review:
             "created_at": self._clock(),
         }
         self._held.write(key, task_id, document)
-        self._index.change(key, task_id, predicted_by="current", score=document["score"])
+        score = document["score"]
+        self._index.change(key, task_id, lambda row: replace(row, predicted_by="current", score=score))
         return self.view(key, task_id)
 
     def accept(
@@ -174,7 +176,9 @@ class Review:
             stored = [int(prediction["id"]) for prediction in label_studio.predictions(task_id)]
             label_studio.delete_predictions(stored)
             held = self._held.delete(key, task_id)
-            self._index.change(key, task_id, predictions=0, predicted_by="", score=None)
+            self._index.change(
+                key, task_id, lambda row: replace(row, predictions=0, predicted_by="", score=None)
+            )
         return {"cleared": len(stored) + int(held)}
 
     def _newest_prediction(self, key: str, task_id: int, label_studio: LabelStudio) -> Json | None:
@@ -247,7 +251,7 @@ class Review:
 
     def _count_annotations(self, key: str, task_id: int, label_studio: LabelStudio) -> None:
         kept = [item for item in label_studio.annotations(task_id) if not item.get("was_cancelled")]
-        self._index.change(key, task_id, annotations=len(kept))
+        self._index.change(key, task_id, lambda row: replace(row, annotations=len(kept)))
 
     def _undo_view(self, accepted: Json) -> Json:
         left = float(accepted["accepted_at"]) + UNDO_S - self._clock()

@@ -24,6 +24,7 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.report import PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import DocumentStore, Json, LabelStudio
+from backend.service.predicting.kept import KEPT, KeptPredictions, kept_path
 from backend.service.predicting.shards import Shards
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import project_id
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 PUSH_AT_ONCE = 32
 PUSH_WAITS_S = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
-RESUME_AFTER_S, RESUME_AFTER_MOST_S = 30.0, 3600.0
-KEPT = "kept/"
 _NAMED_FAILURES = 50
 _Result = TypeVar("_Result")
 
@@ -61,7 +60,7 @@ class Pushing:
         self._project_id = project_id(key)
         self._version = version
         self._waiting: list[Json] = []
-        self._kept_path = f"{KEPT}{key}/{job.job_id}.json"
+        self._kept_path = kept_path(key, job.job_id)
         # What is done here, on top of what an earlier run of this job came to.
         self._own = PredictionProgress.from_json(job.record.progress)
 
@@ -123,27 +122,28 @@ class Pushing:
 
     def push_kept(self) -> None:
         """Push what an earlier run of this job computed and could not deliver."""
-        kept = self._documents.read(self._kept_path)
+        kept = self._kept()
         if kept is not None:
-            self._waiting = list(kept["predictions"])
+            self._waiting = list(kept.predictions)
             self.push()
             self._documents.delete(self._kept_path)
 
     def keep(self) -> int:
         """Store what waits until Label Studio can take it; return how many predictions that are."""
-        before = self._documents.read(self._kept_path) or {}
-        document = {
-            "predictions": self._waiting,
-            "kept_at": self._now(),
-            "failures": int(before.get("failures", 0)) + 1,
-        }
+        before = self._kept()
+        failures = 1 if before is None else before.failures + 1
+        kept = KeptPredictions(tuple(self._waiting), self._now(), failures)
         try:
-            self._documents.write(self._kept_path, document)
+            self._documents.write(self._kept_path, kept.as_document())
         except StoreError as exc:
             logger.error("job %s: %d predictions are lost: %s", self._job.job_id, len(self._waiting), exc)
             return 0
         logger.warning("job %s: kept %d predictions to push later", self._job.job_id, len(self._waiting))
         return len(self._waiting)
+
+    def _kept(self) -> KeptPredictions | None:
+        document = self._documents.read(self._kept_path)
+        return None if document is None else KeptPredictions.from_document(document)
 
     def _predicted(self, task_ids: Sequence[int] | None) -> set[int]:
         return self._retry(
@@ -181,11 +181,12 @@ def resume_where_label_studio_is_back(jobs: JobRequests, connections: Connection
     for path in jobs.documents.list(KEPT):
         _, key, name = path.split("/")
         job_id = name.removesuffix(".json")
-        document = jobs.documents.read(path) or {}
+        document = jobs.documents.read(path)
         try:
             if jobs.queue.record(job_id).status in ("finished", "stopped"):
                 raise NotFoundError(f"job {job_id} needs them no more")
-            if _is_due(document, now) and _answers(connections, key):
+            is_due = document is not None and KeptPredictions.from_document(document).is_due(now)
+            if is_due and _answers(connections, key):
                 jobs.queue.resume(job_id)
                 resumed.append(job_id)
         except NotFoundError:
@@ -197,11 +198,6 @@ def drop_kept(documents: DocumentStore, key: str) -> None:
     """Forget what was kept for a project that is gone."""
     for path in documents.list(f"{KEPT}{key}/"):
         documents.delete(path)
-
-
-def _is_due(document: Json, now: float) -> bool:
-    wait_s = RESUME_AFTER_S * 2.0 ** (min(int(document.get("failures", 1)), 20) - 1)
-    return now - float(document.get("kept_at", 0.0)) >= min(wait_s, RESUME_AFTER_MOST_S)
 
 
 def _answers(connections: Connections, key: str) -> bool:

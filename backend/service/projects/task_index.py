@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
@@ -143,12 +143,12 @@ class TaskIndex:
             project = self._projects.get(key)
         return project.revision if project else 0
 
-    def change(self, key: str, task_id: int, **changes: Any) -> None:
-        """Correct fields of one row after an action of ours, without reading anything."""
+    def change(self, key: str, task_id: int, changed: Callable[[TaskRow], TaskRow]) -> None:
+        """Replace one row by what `changed` makes of it, after an action of ours; reads nothing."""
         with self._lock:
             project = self._projects.get(key)
         if project is not None:
-            project.change(task_id, changes)
+            project.change(task_id, changed)
 
     def refresh(self, key: str) -> None:
         """Read the rows again in the background; a refresh soon after another waits for its turn."""
@@ -257,10 +257,10 @@ class _ProjectRows:
                 self._replace(rows)
             self.total, self.is_complete = len(rows), True
 
-    def change(self, task_id: int, changes: Mapping[str, Any]) -> None:
+    def change(self, task_id: int, changed: Callable[[TaskRow], TaskRow]) -> None:
         with self._lock:
             if task_id in self.rows:
-                self._replace([*({**self.rows, task_id: replace(self.rows[task_id], **changes)}).values()])
+                self._replace([*({**self.rows, task_id: changed(self.rows[task_id])}).values()])
 
     def may_read_again(self) -> bool:
         with self._lock:

@@ -8,7 +8,8 @@ import pytest
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone, StoreError
 from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting import pushing
-from backend.service.predicting.pushing import KEPT, resume_where_label_studio_is_back
+from backend.service.predicting.kept import KEPT
+from backend.service.predicting.pushing import resume_where_label_studio_is_back
 from tests.fakes import (
     RECTANGLES,
     FakeImages,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.errors import LabelStudioError, NotFoundError, RequestError
@@ -87,7 +89,7 @@ def test_tasks_without_score_stand_last_in_both_directions(index, label_studio, 
 
 def test_a_change_of_ours_shows_without_reading(index, threads):
     before = index.window(KEY)
-    index.change(KEY, 5, annotations=2)
+    index.change(KEY, 5, lambda row: replace(row, annotations=2))
     assert index.row(KEY, 5).is_annotated
     assert index.revision(KEY) == before.revision + 1
     assert index.ids(KEY, show="annotated") == [5]
