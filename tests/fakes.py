@@ -31,6 +31,7 @@ from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.panel.panel import Panel
 from backend.service.ports import CacheUse, ImageAccess
+from backend.service.predicting.pace import Pace
 from backend.service.projects.changes import ChangesHere
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import Projects
@@ -358,6 +359,7 @@ class FakeServices:
     after_task: Any
     changes: Any = field(default_factory=ChangesHere)
     checkpoints: Any = None
+    pace: Pace = field(default_factory=Pace)
     now: Callable[[], float] = time.time
 
     @cached_property
@@ -411,7 +413,7 @@ class FakeServices:
     @cached_property
     def handlers(self) -> dict[str, JobHandler]:
         """What a worker runs, by kind of job."""
-        return build_handlers(self.backend, train=self.train, checkpoints=self.checkpoints)
+        return build_handlers(self.backend, train=self.train, checkpoints=self.checkpoints, pace=self.pace)
 
     def run(self, job: RunningJob) -> JobOutcome:
         """Run a job as a worker does."""

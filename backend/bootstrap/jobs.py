@@ -15,6 +15,7 @@ from backend.service.jobs.jobs import PREDICT, TRAIN, JobOutcome, RunningJob
 from backend.service.learning.train import Learning, Train, Trainings
 from backend.service.ports import CheckpointStore
 from backend.service.predicting.background import BackgroundPredictions
+from backend.service.predicting.pace import Pace
 from backend.service.predicting.requests import BackgroundRequests
 from backend.settings import Settings
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
@@ -23,9 +24,16 @@ JobHandler = Callable[[RunningJob], JobOutcome]
 
 
 def build_handlers(
-    backend: Backend, *, train: Train | None = None, checkpoints: CheckpointStore | None = None
+    backend: Backend,
+    *,
+    train: Train | None = None,
+    checkpoints: CheckpointStore | None = None,
+    pace: Pace = Pace(),  # noqa: B008 (frozen)
 ) -> dict[str, JobHandler]:
-    """Return what a worker runs, by kind of job; train and checkpoints: in place of the real ones."""
+    """Return what a worker runs, by kind of job.
+
+    train, checkpoints: in place of the real ones. pace: of background predictions.
+    """
     predictions = BackgroundPredictions(
         projects=backend.projects,
         connections=backend.connections,
@@ -34,6 +42,7 @@ def build_handlers(
         jobs=backend.jobs,
         sets_model_version=backend.settings.set_model_version,
         now=backend.now,
+        pace=pace,
     )
     trainings = build_trainings(backend, train=train, checkpoints=checkpoints)
     return {TRAIN: trainings.run, PREDICT: predictions.run}

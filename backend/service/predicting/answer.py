@@ -22,7 +22,6 @@ from backend.service.projects.projects import Projects
 
 logger = logging.getLogger(__name__)
 
-DEADLINE_WITHOUT_API_S = 90.0
 Entry = Json | list[Json]
 NOTHING: list[Json] = []
 
@@ -55,7 +54,7 @@ class TaskPredictions:
     """Predicts the tasks of requests; every thread may call it.
 
     after_task: told of each task that was predicted alone. deadline_s: what is not done by then goes on in
-    the background.
+    the background. deadline_without_api_s: used instead if longer, where Label Studio takes no pushes.
     """
 
     projects: Projects
@@ -66,6 +65,7 @@ class TaskPredictions:
     waiting_room: WaitingRoom
     after_task: AfterTask
     deadline_s: float
+    deadline_without_api_s: float = 90.0
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls, init=False)
 
     def predict(self, request: PredictRequest) -> list[Entry]:
@@ -139,7 +139,7 @@ class TaskPredictions:
         has_api = self.connections.can_push(work.project_key)
         limit_s = self.deadline_s
         if not has_api:
-            limit_s = max(limit_s, DEADLINE_WITHOUT_API_S)
+            limit_s = max(limit_s, self.deadline_without_api_s)
         part = Work(**{**work.__dict__, "tasks": [work.tasks[position] for position in positions]})
         left = set(positions)
         for answered in self.pipeline.run(part, predictor, deadline=request.received + limit_s):

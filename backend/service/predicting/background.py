@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import Json, LabelStudio
+from backend.service.predicting.pace import Pace
 from backend.service.predicting.pushing import Pushing
 from backend.service.predicting.requests import BackgroundRequest, with_credentials_of_earlier_releases
 from backend.service.predicting.shards import Shards
@@ -40,7 +40,8 @@ class BackgroundPredictions:
     pipeline: Pipeline
     jobs: JobRequests
     sets_model_version: bool
-    now: Callable[[], float] = time.time
+    now: Callable[[], float]
+    pace: Pace
 
     def run(self, job: RunningJob) -> JobOutcome:
         """Predict and push what the job's request names.
@@ -51,8 +52,9 @@ class BackgroundPredictions:
         request = self._read(job)
         key = request.project_key
         label_studio = self.connections.label_studio(key)
-        shards = Shards(self.jobs, job, request)
-        pushing = Pushing(self.jobs.documents, job, label_studio, key, request.version, shards, self.now)
+        shards = Shards(self.jobs, job, request, self.pace)
+        documents, version = self.jobs.documents, request.version
+        pushing = Pushing(documents, job, label_studio, key, version, shards, self.pace, self.now)
         try:
             return self._predict_and_push(job, request, label_studio, pushing, shards)
         except LabelStudioGone:

@@ -25,6 +25,7 @@ from backend.service.jobs.report import PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import DocumentStore, Json, LabelStudio
 from backend.service.predicting.kept import KEPT, KeptPredictions, kept_path
+from backend.service.predicting.pace import Pace
 from backend.service.predicting.shards import Shards
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import project_id
@@ -32,7 +33,6 @@ from backend.service.projects.projects import project_id
 logger = logging.getLogger(__name__)
 
 PUSH_AT_ONCE = 32
-PUSH_WAITS_S = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
 _NAMED_FAILURES = 50
 _Result = TypeVar("_Result")
 
@@ -48,9 +48,11 @@ class Pushing:
         key: str,
         version: str,
         shards: Shards,
-        now: Callable[[], float] = time.time,
+        pace: Pace,
+        now: Callable[[], float],
     ) -> None:
         """documents: where undelivered predictions are kept. now: seconds since the epoch."""
+        self._waits_s = pace.push_waits_s
         self._failed: list[int] = []
         self._shards = shards
         self._job = job
@@ -151,7 +153,7 @@ class Pushing:
         )
 
     def _retry(self, call: Callable[[], _Result]) -> _Result:
-        for wait_s in PUSH_WAITS_S:
+        for wait_s in self._waits_s:
             try:
                 return self._done_waiting(call())
             except (LabelStudioAuthError, LabelStudioGone):

@@ -17,19 +17,21 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.report import JobReport, PredictionProgress
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import JobRecord, Json
+from backend.service.predicting.pace import Pace
 from backend.service.predicting.requests import BackgroundRequest
 
 logger = logging.getLogger(__name__)
 
-TASKS_PER_SHARD = 250
-READ_EVERY_S = 1.0
 _ALONE_WORKERS = 2  # one that trains and this one
 
 
 class Shards:
     """The shards of one running job."""
 
-    def __init__(self, requests: JobRequests, job: RunningJob, request: BackgroundRequest) -> None:
+    def __init__(
+        self, requests: JobRequests, job: RunningJob, request: BackgroundRequest, pace: Pace
+    ) -> None:
+        self._pace = pace
         self._requests = requests
         self._queue = requests.queue
         self._job = job
@@ -59,10 +61,10 @@ class Shards:
 
     def split(self, tasks: Sequence[Json], label_config: str) -> list[Json]:
         """Queue all but the first shard of the tasks for others; return that."""
-        if len(tasks) <= 2 * TASKS_PER_SHARD or self._request.shard_of is not None or not self._has_helpers():
+        size = self._pace.tasks_per_shard
+        if len(tasks) <= 2 * size or self._request.shard_of is not None or not self._has_helpers():
             return list(tasks)
-        starts = range(TASKS_PER_SHARD, len(tasks), TASKS_PER_SHARD)
-        for shard in (tasks[start : start + TASKS_PER_SHARD] for start in starts):
+        for shard in (tasks[start : start + size] for start in range(size, len(tasks), size)):
             bare = [{"id": task["id"], "data": task.get("data")} for task in shard]
             request = self._request.shard(bare, label_config, self._job.job_id)
             try:
@@ -74,7 +76,7 @@ class Shards:
             self._tasks[job_id] = bare
             self._job.report = replace(self._job.report, parts=tuple(self._tasks))
         logger.info("job %s: shares its tasks as %d more jobs", self._job.job_id, len(self._tasks))
-        return list(tasks[:TASKS_PER_SHARD])
+        return list(tasks[:size])
 
     def next(self, report: Callable[[], None]) -> list[Json]:
         """Return tasks to do here: a shard that nobody began, or what another worker left undone.
@@ -93,7 +95,7 @@ class Shards:
             if self._job.stop_or_pause() is not None:
                 return []
             if self._tasks:
-                time.sleep(READ_EVERY_S)
+                time.sleep(self._pace.read_shards_every_s)
         return []
 
     def _take_back(self) -> list[Json]:

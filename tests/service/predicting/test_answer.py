@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -261,10 +262,10 @@ def test_without_credentials_it_works_on_past_the_usual_deadline(tmp_path, caplo
     assert services.queue.records(KEY) == []
 
 
-def test_a_request_with_no_time_left_says_what_is_missing(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("backend.service.predicting.answer.DEADLINE_WITHOUT_API_S", 1.0)
+def test_a_request_with_no_time_left_says_what_is_missing(tmp_path, caplog):
     services = make(tmp_path, predictor=FakePredictor(seconds=0.2), settings={"predict_deadline_s": 1.0})
-    entries = services.backend.predictions.predict(request(*range(1, 31)))
+    predictions = replace(services.backend.predictions, deadline_without_api_s=1.0)
+    entries = predictions.predict(request(*range(1, 31)))
     assert not all(entries)
     assert "LABEL_STUDIO_API_KEY" in caplog.text
 

@@ -13,7 +13,7 @@ from backend.errors import (
 )
 from backend.service.jobs.jobs import RunningJob
 from backend.service.ports import WorkerState
-from backend.service.predicting import pushing
+from backend.service.predicting.pace import Pace
 from tests.fakes import (
     RECTANGLES,
     FakeImages,
@@ -29,11 +29,6 @@ KEY = "7.1763750000"
 CREDENTIALS = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(pushing, "PUSH_WAITS_S", (0.0, 0.0))
-
-
 def tasks(*ids):
     return [{"id": k, "data": {"image": f"{k}.png"}} for k in ids]
 
@@ -47,7 +42,12 @@ def label_studio():
 def services(tmp_path, label_studio):
     images = FakeImages({f"{k}.png": picture() for k in range(1, 101)})
     services = make_services(
-        tmp_path, images=images, label_studio=label_studio, settings=CREDENTIALS, predictor=FakePredictor()
+        tmp_path,
+        images=images,
+        label_studio=label_studio,
+        settings=CREDENTIALS,
+        predictor=FakePredictor(),
+        pace=Pace(push_waits_s=(0.0, 0.0), tasks_per_shard=20, read_shards_every_s=0.0),
     )
     add_version(services, KEY)
     services.projects.remember(KEY, label_config=RECTANGLES)
@@ -174,9 +174,7 @@ def run_part(services, job_id):
 
 
 @pytest.fixture
-def several_workers(services, monkeypatch):
-    monkeypatch.setattr("backend.service.predicting.shards.TASKS_PER_SHARD", 20)
-    monkeypatch.setattr("backend.service.predicting.shards.READ_EVERY_S", 0.0)
+def several_workers(services):
     services.queue.worker_state = lambda: WorkerState(workers=4, busy=1, waiting=0)
     return services
 

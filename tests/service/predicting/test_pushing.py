@@ -7,8 +7,8 @@ import pytest
 
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone, StoreError
 from backend.service.jobs.jobs import RunningJob
-from backend.service.predicting import pushing
 from backend.service.predicting.kept import KEPT
+from backend.service.predicting.pace import Pace
 from backend.service.predicting.pushing import resume_where_label_studio_is_back
 from tests.fakes import (
     RECTANGLES,
@@ -40,11 +40,6 @@ class KilledError(BaseException):
     """Ends a run anywhere, like SIGKILL: nothing of ours may catch it."""
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(pushing, "PUSH_WAITS_S", (0.0,))
-
-
 @pytest.fixture
 def now():
     return [1_000_000.0]
@@ -64,6 +59,7 @@ def services(tmp_path, label_studio, now):
         settings={"label_studio_url": "http://ls", "label_studio_api_key": "k"},
         predictor=FakePredictor(),
         now=lambda: now[0],
+        pace=Pace(push_waits_s=(0.0,)),
     )
     add_version(services, KEY)
     services.projects.remember(KEY, label_config=RECTANGLES)
