@@ -12,7 +12,7 @@ one of several, refines that shape's object. Source: Label Studio 1.23.2, its ed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import join_patches
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.recorded_frame import Fit, fit_of
 from backend.core.labelstudio.results import read_id, read_labels, read_size
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.regions.kind import Click, Dab, Outline, RegionKind, Shape
@@ -35,12 +36,13 @@ HINT_LIMITS: dict[str, Any] = {"confidence_threshold": 0.08, "nms_threshold": 0.
 
 @dataclass(frozen=True)
 class RawPrompt:
-    """One prompt as sent: its shape, and whether it adds or cuts."""
+    """One prompt as sent: its shape, whether it adds or cuts, and the size of the image it was drawn on."""
 
     region_id: str
     kind: RegionKind
     shape: Shape
     is_positive: bool
+    recorded_size: ImageSize | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class PagePrompts:
 
     page: TaskPage
     prompts: tuple[RawPrompt, ...]
+
+    def fits(self, size: ImageSize) -> bool:
+        """Tell whether all of them were drawn on a picture of the proportions of this one."""
+        return all(fit_of(raw.recorded_size, size) is Fit.SAME for raw in self.prompts)
 
 
 @dataclass(frozen=True)
@@ -194,26 +200,45 @@ class _Region:
 
 
 def _regions(results: Sequence[Any], config: LabelConfig) -> list[_Region]:
-    """Return one entry per drawn region; a plain tag's further results give the first its labels."""
-    drawn: dict[str, _Region] = {}
-    labels: dict[str, dict[str, None]] = {}
+    """Return one entry for each shape that is drawn, the newest last; several may share an id.
+
+    Results of one id give a shape their labels: those that repeat its geometry, and those that draw nothing.
+    A shape that comes again unchanged counts once.
+    """
+    drawn: dict[tuple[Hashable, ...], _Region] = {}
+    labels: dict[tuple[Hashable, ...], tuple[str, ...]] = {}
     for index, result in enumerate(results):
         if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
             continue
+        value = result["value"]
         region_id = read_id(result) or f"#{index}"
-        labels.setdefault(region_id, {}).update(dict.fromkeys(read_labels(result, config)))
+        kind = kind_of_value(value, config.kinds)
+        key: tuple[Hashable, ...] = (region_id,)
+        if kind is not None:
+            key = (region_id, _item_index(result), kind.name, *kind.geometry_key(value))
+        labels[key] = (*labels.get(key, ()), *read_labels(result, config))
         control = config.control(str(result.get("from_name")))
-        kind = kind_of_value(result["value"], config.kinds)
         if control is None or kind is None:
             continue
-        drawn.pop(region_id, None)  # moved or drawn anew: it is the newest now
+        drawn.pop(key, None)
+        recorded_size = read_size(result)
         try:
-            shape = kind.read(result["value"], read_size(result))
+            shape = kind.read(value, recorded_size)
         except UnusableRegion:
             continue
-        prompt = RawPrompt(region_id, kind, shape, _is_positive(result))
-        drawn[region_id] = _Region(control, (), _item_index(result), prompt)
-    return [replace(region, labels=tuple(labels[region_id])) for region_id, region in drawn.items()]
+        prompt = RawPrompt(region_id, kind, shape, _is_positive(result), recorded_size)
+        drawn[key] = _Region(control, (), _item_index(result), prompt)
+    of_no_shape: dict[str, tuple[str, ...]] = {}
+    for key in (key for key in labels if key not in drawn):
+        region_id = str(key[0])
+        of_no_shape[region_id] = (*of_no_shape.get(region_id, ()), *labels[key])
+    return [
+        replace(
+            region,
+            labels=tuple(dict.fromkeys((*labels[key], *of_no_shape.get(region.prompt.region_id, ())))),
+        )
+        for key, region in drawn.items()
+    ]
 
 
 def _is_positive(result: Mapping[str, Any]) -> bool:

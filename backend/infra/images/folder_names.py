@@ -22,7 +22,8 @@ _UPLOAD = re.compile(r"(?:^|/)(?:data/|storage-data/uploaded/?\?filepath=)upload
 _LOCAL_FILE = re.compile(r"(?:^|/)data/local-files/?\?(?:.*&)?d=(.+)$", re.DOTALL)
 _WEB = re.compile(r"(?:https?:)?//[^/?#]*", re.IGNORECASE)
 _CLOUD = re.compile(r"(?:s3|gs|azure-blob|azure-spi)://", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"(?:file:)?/|(?:file:/*)?[A-Za-z]:[\\/]", re.IGNORECASE)
+# A Windows path begins with its drive, with the share of a server (`\\nas\scans\1.png`), or with neither.
+_ABSOLUTE = re.compile(r"(?:file:)?/|\\+|(?:file:/*)?[A-Za-z]:[\\/]", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\\/]+")
 # Label Studio puts eight random digits before the name of a file that is uploaded.
 _UPLOADED_NAME = re.compile(r"[0-9a-f]{8}-(.+)", re.DOTALL)

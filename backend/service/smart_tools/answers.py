@@ -152,7 +152,18 @@ class Interactive:
         deadline: float,
     ) -> list[_Found]:
         ready = self._encoded.get(page.page.reference, project_key, access, deadline)
-        objects = place_prompts(page, ready.encoding.size)
+        size = ready.encoding.size
+        if not page.fits(size):
+            # The annotator sees another picture, where this one's mask would lie somewhere.
+            logger.warning(
+                "project %s: no smart answer: the prompts were drawn on a picture of another shape than the "
+                "%d x %d pixels that are there now; reload the task",
+                project_key,
+                size.width,
+                size.height,
+            )
+            return []
+        objects = place_prompts(page, size)
         label_index = ready.labels.index(request.label) if request.label in ready.labels else None
         answers = []
         for prompts in objects:
@@ -167,7 +178,7 @@ class Interactive:
             if form is None:
                 logger.info("no tag of the labeling config that draws has the label %r", request.label)
                 continue
-            region = self._region(found, *form, ready.encoding.size, page)
+            region = self._region(found, *form, size, page)
             if region:
                 answers.append(_Found(region, found.score, ready.version))
         return answers

@@ -157,11 +157,56 @@ def test_clicks_refine_the_shape_they_lie_in():
     assert of_large.is_positive.tolist() == [False]
 
 
-def test_a_moved_region_is_the_newest():
+def test_a_region_that_comes_again_is_the_newest():
     request = parse_prompts(
-        {"result": [box(x=1, region_id="a"), box(x=2, region_id="b"), box(x=3, region_id="a")]}, TASK, CONFIG
+        {"result": [box(x=1, region_id="a"), box(x=2, region_id="b"), box(x=1, region_id="a")]}, TASK, CONFIG
     )
-    assert [raw.shape.x_pct for raw in request.pages[0].prompts] == [2, 3]
+    assert [raw.shape.x_pct for raw in request.pages[0].prompts] == [2, 1]
+
+
+def test_shapes_that_share_an_id_are_objects_of_their_own():
+    objects = placed(box(x=0, region_id="result1"), box(x=40, region_id="result1"))
+    assert [round(float(o.outline_px.min())) for o in objects] == [0, 20]
+
+
+def test_clicks_that_share_an_id_all_count():
+    (only,) = placed(click(10, 10, region_id="Cat"), click(50, 50, positive=False, region_id="Cat"))
+    assert only.positive_px.tolist() == [[20.0, 10.0]]
+    assert only.negative_px.tolist() == [[100.0, 50.0]]
+
+
+def test_of_shapes_that_share_an_id_each_has_the_labels_that_repeat_its_geometry():
+    config = of_tags(
+        '<Rectangle name="shape" toName="img"/>',
+        '<Labels name="kind" toName="img"><Label value="Car"/><Label value="Bus"/></Labels>',
+    )
+    results = []
+    for x, label in ((10, "Car"), (50, "Bus")):
+        value = {"x": x, "y": 10, "width": 20, "height": 20, "rotation": 0}
+        common = {"id": "result1", "to_name": "img"}
+        results += [
+            {**common, "from_name": "shape", "type": "rectangle", "value": value},
+            {**common, "from_name": "kind", "type": "labels", "value": {**value, "labels": [label]}},
+        ]
+    request = parse_prompts({"result": results}, TASK, config)
+    assert len(request.pages[0].prompts) == 2
+    assert request.labels == ("Bus",)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "fits"),
+    [
+        pytest.param((200, 100), True, id="the same"),
+        pytest.param((400, 200), True, id="of the same proportions"),
+        pytest.param((100, 200), False, id="turned"),
+        pytest.param((200, 150), False, id="another shape"),
+        pytest.param((None, None), True, id="not said"),
+    ],
+)
+def test_whether_prompts_were_drawn_on_the_picture_that_is_there(recorded, fits):
+    drawn = {**box(), "original_width": recorded[0], "original_height": recorded[1]}
+    request = parse_prompts({"result": [drawn]}, TASK, CONFIG)
+    assert request.pages[0].fits(SIZE) is fits
 
 
 def test_dabs_add_and_cut():

@@ -36,6 +36,8 @@ def names(tmp_path):
         pytest.param("cat #1?.jpg", ["cat #1?.jpg"], "cat #1?.jpg", id="hash and question mark"),
         pytest.param("images\\cat 1.jpg", ["images/cat 1.jpg"], "images/cat 1.jpg", id="Windows, relative"),
         pytest.param("C:\\data\\images\\cat.jpg", ["images/cat.jpg"], "images/cat.jpg", id="Windows"),
+        pytest.param("\\\\nas\\scans\\a\\cat.jpg", ["a/cat.jpg"], "a/cat.jpg", id="Windows share"),
+        pytest.param("\\scans\\a\\cat.jpg", ["a/cat.jpg"], "a/cat.jpg", id="Windows without drive"),
         pytest.param("D:/images/cat.jpg", ["cat.jpg"], "cat.jpg", id="Windows with slashes"),
         pytest.param(
             "file:///C:/images/cat.jpg", ["images/cat.jpg"], "images/cat.jpg", id="Windows as file:"

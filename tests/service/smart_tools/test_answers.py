@@ -200,6 +200,12 @@ def test_what_cannot_be_had_gives_an_empty_reply(task, images):
     assert ask(interactive, click(37, 50), task=task)["result"] == []
 
 
+def test_a_click_on_a_picture_of_another_shape_gives_an_empty_reply_and_the_log_says_why(caplog):
+    elsewhere = {**click(37.5, 50), "original_width": 240, "original_height": 320}
+    assert ask(make(), elsewhere)["result"] == []
+    assert "drawn on a picture of another shape than the 320 x 240 pixels" in caplog.text
+
+
 def test_a_slow_image_gives_an_empty_reply_in_time_and_is_ready_for_the_next():
     images = FakeImages({"scene.png": scene()}, seconds=0.6)
     segmenter = CountingSegmenter()
