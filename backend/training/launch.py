@@ -73,7 +73,7 @@ def learn_in_processes(
     folder = inputs.workdir / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _write_inputs(folder, inputs, loaded)
+    write_inputs(folder, inputs, loaded)
     logger.info("training in %d processes", count)
     end: Json | None = None
     with (folder / "log.txt").open("wb") as log, _torchrun(folder, count, log.fileno()) as process:
@@ -104,6 +104,43 @@ def learn_in_processes(
     shutil.rmtree(folder, ignore_errors=True)
     card = VersionCard.from_json(end["card"])
     return Learned(Path(end["folder"]), card, end["metrics"], end["stopped_early_by"])
+
+
+def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> None:
+    """Write what the processes need; `read_inputs` gives it back, but for samples and processes."""
+    arrays = inputs.workdir / "images"
+    arrays.mkdir(exist_ok=True)
+    images = []
+    for number, cached in enumerate(loaded.images):
+        path = arrays / f"shared-{number}.npy"
+        np.save(path, np.asarray(cached.image))
+        target = cached.target
+        images.append(
+            {
+                "image": str(path),
+                "size": (target.size.width, target.size.height),
+                "boxes_xyxy_px": torch.from_numpy(np.ascontiguousarray(target.boxes_xyxy_px)),
+                "label_indices": torch.from_numpy(np.ascontiguousarray(target.label_indices)),
+                "masks": [
+                    None if mask is None else (mask.left_px, mask.top_px, torch.from_numpy(mask.bits.copy()))
+                    for mask in target.masks
+                ],
+                "extras": dict(target.extras),
+            }
+        )
+    stored = {
+        "labels": list(inputs.labels),
+        "params": inputs.params.as_dict(),
+        "device": inputs.device,
+        "start_folder": inputs.start_folder and str(inputs.start_folder),
+        "pretrained_path": inputs.pretrained_path and str(inputs.pretrained_path),
+        "seed": inputs.seed,
+        "recipe": asdict(inputs.recipe),
+        "images": images,
+        "task_ids": list(loaded.task_ids),
+        "failures": list(loaded.failures),
+    }
+    torch.save(stored, folder / "inputs.pt")
 
 
 def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
@@ -151,42 +188,6 @@ def read_stop(folder: Path) -> str | None:
     with contextlib.suppress(FileNotFoundError):
         return (folder / "stop").read_text()
     return None
-
-
-def _write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> None:
-    arrays = inputs.workdir / "images"
-    arrays.mkdir(exist_ok=True)
-    images = []
-    for number, cached in enumerate(loaded.images):
-        path = arrays / f"shared-{number}.npy"
-        np.save(path, np.asarray(cached.image))
-        target = cached.target
-        images.append(
-            {
-                "image": str(path),
-                "size": (target.size.width, target.size.height),
-                "boxes_xyxy_px": torch.from_numpy(np.ascontiguousarray(target.boxes_xyxy_px)),
-                "label_indices": torch.from_numpy(np.ascontiguousarray(target.label_indices)),
-                "masks": [
-                    None if mask is None else (mask.left_px, mask.top_px, torch.from_numpy(mask.bits.copy()))
-                    for mask in target.masks
-                ],
-                "extras": dict(target.extras),
-            }
-        )
-    stored = {
-        "labels": list(inputs.labels),
-        "params": inputs.params.as_dict(),
-        "device": inputs.device,
-        "start_folder": inputs.start_folder and str(inputs.start_folder),
-        "pretrained_path": inputs.pretrained_path and str(inputs.pretrained_path),
-        "seed": inputs.seed,
-        "recipe": asdict(inputs.recipe),
-        "images": images,
-        "task_ids": list(loaded.task_ids),
-        "failures": list(loaded.failures),
-    }
-    torch.save(stored, folder / "inputs.pt")
 
 
 def _target_of(entry: Json) -> TrainingTarget:

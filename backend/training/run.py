@@ -34,7 +34,7 @@ from backend.training.detector.images import (
     load_images,
 )
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
-from backend.training.detector.peers import ALONE, World
+from backend.training.detector.peers import ALONE, Peers
 from backend.training.detector.pretrained import start_from_imagenet
 from backend.training.detector.start_weights import (
     Start,
@@ -107,7 +107,7 @@ def learn_detector(
     inputs: TrainingInputs,
     loaded: LoadedImages,
     observer: LearningObserver,
-    world: World = ALONE,
+    peers: Peers = ALONE,
     heads: tuple[AnyHead, ...] = HEADS,
 ) -> Learned | None:
     """Learn a detector and write its folder, alone or as one of several processes.
@@ -131,7 +131,7 @@ def learn_detector(
     count = len(training) + len(late)
     plan = plan_training(inputs.params, count, inputs.recipe, starts_trained=start.has_learned)
     data = _learning_data(training, late, held_out, len(inputs.labels), inputs.recipe)
-    use_bf16 = bool(world.agree(is_bf16_faster(inputs.device)))
+    use_bf16 = bool(peers.agree(is_bf16_faster(inputs.device)))
     loop = TrainingLoop(
         network,
         inputs.labels,
@@ -143,20 +143,20 @@ def learn_detector(
         seed=inputs.seed,
         checkpoint_folder=inputs.workdir,
         fingerprint=fingerprint,
-        world=world,
+        peers=peers,
     )
     if state is not None:
         logger.info("resuming after epoch %d", state.next_epoch)
         loop.resume(state)
     result = loop.run()
-    if not world.is_first:
+    if not peers.is_first:
         return None
     observer.on_judging()
     verdict = judge(loop, result, inputs.params.confidence_threshold)
     card = training_card(inputs, loaded, start, loop, result, verdict).with_facts(
         precision="bfloat16" if use_bf16 else "float32",
         memory_format="channels_last",
-        processes=world.size,
+        processes=peers.size,
     )
     folder = _write(inputs.workdir / VERSION_FOLDER, result, card)
     return Learned(folder, card, verdict.metrics, result.stopped_early_by)

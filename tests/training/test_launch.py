@@ -7,7 +7,6 @@ import torch
 
 from backend.errors import NotEnoughData, OutOfMemory, TrainingError, VersionError
 from backend.nn.detector.predictor import load_predictor
-from backend.training import launch as processes
 from backend.training import run
 from backend.training.inputs import TrainingInputs, TrainingPaused
 from backend.training.launch import (
@@ -16,6 +15,7 @@ from backend.training.launch import (
     read_inputs,
     read_messages,
     say,
+    write_inputs,
 )
 from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
@@ -61,7 +61,7 @@ def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
     images = [replace(image, target=target) for image, target in zip(loaded.images, taught, strict=True)]
     loaded = replace(loaded, images=images)
     (tmp_path / "processes").mkdir()
-    processes._write_inputs(tmp_path / "processes", inputs, loaded)
+    write_inputs(tmp_path / "processes", inputs, loaded)
     again, images = read_inputs(tmp_path / "processes")
     assert replace(again, samples=inputs.samples, processes=2) == inputs
     assert images.task_ids == loaded.task_ids
@@ -82,14 +82,25 @@ def test_half_a_message_waits_for_its_end(tmp_path):
     assert read_messages(tmp_path) == [{"kind": "warning", "message": "ä"}]
 
 
-def test_out_of_memory_in_one_of_them_goes_on_in_a_single_one(tmp_path, monkeypatch):
-    def fail(*_):
-        raise OutOfMemory("cuda:1 has no memory left")
+class OutOfMemoryOnce(Observer):
+    """Hears, as soon as there are several processes, that one of them has no memory left."""
 
-    monkeypatch.setattr(run, "learn_in_processes", fail)
-    observer = Observer()
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.has_failed = folder, False
+
+    def stop_requested(self):
+        if not self.has_failed and (self.folder / "processes" / "inputs.pt").exists():
+            self.has_failed = True
+            raise OutOfMemory("cuda:1 has no memory left")
+        return super().stop_requested()
+
+
+def test_out_of_memory_in_one_of_them_goes_on_in_a_single_one(tmp_path):
+    observer = OutOfMemoryOnce(tmp_path)
     outcome = train_version(inputs_for(tmp_path, params=replace(PARAMS, epochs=1)), observer)
     assert outcome.card.facts["processes"] == 1
+    assert observer.has_failed
     assert any("single one" in warning for warning in observer.warnings)
 
 
@@ -114,7 +125,7 @@ class TestTwoProcesses:
         assert load_predictor(shared.folder).labels == ("red", "blue")
         assert not (tmp_path / "two" / "processes").exists()
 
-    def test_paused_it_goes_on_in_one_process_and_the_other_way_round(self, tmp_path, monkeypatch):
+    def test_paused_it_goes_on_in_one_process_and_the_other_way_round(self, tmp_path):
         with pytest.raises(TrainingPaused):
             train_version(inputs_for(tmp_path), Observer(stop="pause", stop_after=2))
         with pytest.raises(TrainingPaused):
@@ -137,15 +148,8 @@ class TestTwoProcesses:
         with pytest.raises(VersionError):
             train_version(inputs_for(tmp_path / "work", start_folder=tmp_path / "v0"), Observer())
 
-    def test_processes_that_die_fail_the_training_in_plain_words(self, tmp_path, monkeypatch, caplog):
-        write = processes._write_inputs
-
-        def write_nonsense(folder, *rest):
-            write(folder, *rest)
-            (folder / "inputs.pt").write_bytes(b"nonsense")
-
-        monkeypatch.setattr(processes, "_write_inputs", write_nonsense)
-        inputs = inputs_for(tmp_path)
+    def test_processes_that_die_fail_the_training_in_plain_words(self, tmp_path, caplog):
+        inputs = inputs_for(tmp_path, seed="no number, so that they die before they can say why")
         with pytest.raises(TrainingError, match="TRAIN_PROCESSES=1"):
             learn_in_processes(inputs, run._load(inputs, staged()), staged(), 2)
         assert "Traceback" in caplog.text

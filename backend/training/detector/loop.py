@@ -28,7 +28,7 @@ from backend.training.detector.checkpoint import TrainingState, save_state
 from backend.training.detector.evaluation import measured, predict_images, scored_head, surely_better
 from backend.training.detector.images import CachedImage, count_labels
 from backend.training.detector.optimizer import make_optimizer
-from backend.training.detector.peers import ALONE, World
+from backend.training.detector.peers import ALONE, Peers
 from backend.training.detector.schedule import (
     assignment_trust,
     ema_decay,
@@ -101,17 +101,17 @@ class TrainingLoop:
         seed: int,
         checkpoint_folder: Path,
         fingerprint: str,
-        world: World = ALONE,
+        peers: Peers = ALONE,
     ) -> None:
         """Prepare to train `network` in place; checkpoints go to checkpoint_folder.
 
-        world: the processes that share this training; all of them make such a loop of the same network and
+        peers: the processes that share this training; all of them make such a loop of the same network and
         data.
         """
         self.network = in_channels_last(network).to(device)
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.world = world
-        self._forward = world.wrap(self.network)
+        self.peers = peers
+        self._forward = peers.wrap(self.network)
         self.labels, self.data, self.plan, self.observer = labels, data, plan, observer
         self.device, self.use_bf16, self.seed = torch.device(device), use_bf16, seed
         self.folder, self.fingerprint = checkpoint_folder, fingerprint
@@ -165,7 +165,7 @@ class TrainingLoop:
                 self._save()
             self._report(epoch, loss, metrics)
             is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
-            if self.world.agree(is_stale) and self.state.next_epoch < self.plan.epochs:
+            if self.peers.agree(is_stale) and self.state.next_epoch < self.plan.epochs:
                 ended_by = "patience"
         if self.state.next_epoch < self._join_epoch:
             self._ask_late_images()
@@ -188,7 +188,7 @@ class TrainingLoop:
 
     def _run_epoch(self, epoch: int) -> float:
         self.network.train()
-        plans = self.world.share(self._plan(epoch))
+        plans = self.peers.shard(self._plan(epoch))
         total, count, done = 0.0, 0, 0
         while done < len(plans) and self._stop is None:
             batches = self._loader(epoch).batches(plans[done:])
@@ -209,7 +209,7 @@ class TrainingLoop:
         return total / max(count, 1)
 
     def _agreed_stop(self) -> str | None:
-        return STOPS[self.world.agree(STOPS.index(self.observer.stop_requested()))]
+        return STOPS[self.peers.agree(STOPS.index(self.observer.stop_requested()))]
 
     def _plan(self, epoch: int) -> list[BatchPlan]:
         images = self._teaching(epoch)
@@ -254,7 +254,7 @@ class TrainingLoop:
         parts = self.network.losses(output, targets, context)
         weighed = (self.plan.recipe.loss_weight(name) * part for name, part in parts.items())
         loss = sum(weighed, start=torch.zeros((), device=self.device))
-        value = self.world.mean(float(loss.detach()))
+        value = self.peers.mean(float(loss.detach()))
         if not math.isfinite(value):
             raise LossDiverged(
                 f"the loss became {value} in epoch {int(epochs_done) + 1}; lower learning_rate "
@@ -267,14 +267,14 @@ class TrainingLoop:
         keep = ema_decay(self.state.step, self.total_steps, self.plan)
         move_average(self.ema.state_dict(), self.network.state_dict(), keep)
         self.state.step += 1
-        self.state.images_seen += len(batch.images) * self.world.size
+        self.state.images_seen += len(batch.images) * self.peers.size
         return value
 
     def _halve_batch(self, exc: BaseException) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.state.batch_size == 1 or self.world.size > 1:
+        if self.state.batch_size == 1 or self.peers.size > 1:
             raise OutOfMemory(
                 f"not enough memory to train {self.network.architecture.backbone} at "
                 f"{self.plan.image_size_px} px even with one image at a time; choose a smaller image_size "
@@ -287,7 +287,7 @@ class TrainingLoop:
         self.observer.on_warning(message)
 
     def _judge(self, epoch: int, *, is_last: bool = False) -> dict[str, float]:
-        if not self.data.held_out or not self.world.is_first:
+        if not self.data.held_out or not self.peers.is_first:
             return {}
         is_last = is_last or epoch + 1 == self.plan.epochs
         is_early = epoch + 1 < self.plan.recipe.early_share * self.plan.epochs
@@ -304,7 +304,7 @@ class TrainingLoop:
     def _ask_late_images(self) -> None:
         """Note what the network makes of the images that have not joined yet, beside those it knows."""
         scored = scored_head(self.heads)
-        if not self.data.late or scored is None or not self.world.is_first:
+        if not self.data.late or scored is None or not self.peers.is_first:
             return
         sides = (self.data.training, self.data.late)
         (learned, new) = (predict_images(self.ema_predictor(), side) for side in sides)
@@ -346,7 +346,7 @@ class TrainingLoop:
         return "user"
 
     def _save(self) -> None:
-        if not self.world.is_first:
+        if not self.peers.is_first:
             return
         started = time.monotonic()
         self.state.weights = weights_of(self.network)

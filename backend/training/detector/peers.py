@@ -1,6 +1,6 @@
 """The processes that share one training: one alone, or one per GPU as torchrun starts them.
 
-Each process takes its part of every batch and PyTorch's DistributedDataParallel averages the gradients, so
+Each process takes its shard of every batch, and PyTorch's DistributedDataParallel averages the gradients, so
 all hold the same weights after every step. The first one judges, reports, decides and writes.
 """
 
@@ -24,8 +24,8 @@ PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class World:
-    """One process's place among those of a training: number `rank` of `size`."""
+class Peers:
+    """The processes of one training, as number `rank` of `size` sees them."""
 
     rank: int = 0
     size: int = 1
@@ -43,12 +43,12 @@ class World:
         device_ids = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=device_ids)
 
-    def share(self, plans: Sequence[BatchPlan]) -> list[BatchPlan]:
-        """Return this process's part of each batch; all parts are equally long, so a few images repeat."""
+    def shard(self, plans: Sequence[BatchPlan]) -> list[BatchPlan]:
+        """Return this process's shard of each batch; all shards are equally long, so a few images repeat."""
         if self.size == 1:
             return list(plans)
         return [
-            replace(plan, indices=self._part(plan.indices), seed=(*plan.seed, self.rank)) for plan in plans
+            replace(plan, indices=self._shard(plan.indices), seed=(*plan.seed, self.rank)) for plan in plans
         ]
 
     def mean(self, value: float) -> float:
@@ -67,16 +67,16 @@ class World:
         distributed.broadcast(said, src=0)
         return int(said)
 
-    def _part(self, indices: Sequence[int]) -> tuple[int, ...]:
+    def _shard(self, indices: Sequence[int]) -> tuple[int, ...]:
         wanted = math.ceil(len(indices) / self.size) * self.size
         return tuple(itertools.islice(itertools.cycle(indices), self.rank, wanted, self.size))
 
 
-ALONE = World()
+ALONE = Peers()
 
 
-def join(device: str) -> World:
-    """Meet the other processes that torchrun started, and return this one's place among them.
+def join(device: str) -> Peers:
+    """Meet the other processes that torchrun started, and return them as this one sees them.
 
     device: "cpu", or "cuda" for one GPU each. Source: PyTorch's torchrun, which sets RANK, LOCAL_RANK and
     WORLD_SIZE.
@@ -86,7 +86,7 @@ def join(device: str) -> World:
     if is_cuda:
         torch.cuda.set_device(own)
     distributed.init_process_group("nccl" if is_cuda else "gloo", timeout=PATIENCE)
-    return World(distributed.get_rank(), distributed.get_world_size(), own)
+    return Peers(distributed.get_rank(), distributed.get_world_size(), own)
 
 
 def leave() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from backend.training.detector.batches import BatchPlan
-from backend.training.detector.peers import ALONE, World
+from backend.training.detector.peers import ALONE, Peers
 
 
 def plan(*indices):
@@ -12,15 +12,15 @@ def plan(*indices):
 def test_alone_nothing_changes():
     network = torch.nn.Linear(1, 1)
     assert ALONE.wrap(network) is network
-    assert ALONE.share([plan(1, 2, 3)]) == [plan(1, 2, 3)]
+    assert ALONE.shard([plan(1, 2, 3)]) == [plan(1, 2, 3)]
     assert (ALONE.mean(0.1), ALONE.agree(3), ALONE.is_first) == (0.1, 3, True)
 
 
 @pytest.mark.parametrize("indices", [(4, 5, 6, 7), (4, 5, 6), (4,), (4, 5, 6, 7, 8)], ids=len)
 @pytest.mark.parametrize("size", [2, 3])
-def test_parts_are_equally_long_and_leave_nothing_out(indices, size):
-    parts = [World(rank, size).share([plan(*indices)])[0] for rank in range(size)]
-    assert len({len(part.indices) for part in parts}) == 1
-    assert {i for part in parts for i in part.indices} == set(indices)
-    assert sum(len(part.indices) for part in parts) - len(indices) < size
-    assert len({part.seed for part in parts}) == size
+def test_shards_are_equally_long_and_leave_nothing_out(indices, size):
+    shards = [Peers(rank, size).shard([plan(*indices)])[0] for rank in range(size)]
+    assert len({len(shard.indices) for shard in shards}) == 1
+    assert {i for shard in shards for i in shard.indices} == set(indices)
+    assert sum(len(shard.indices) for shard in shards) - len(indices) < size
+    assert len({shard.seed for shard in shards}) == size
