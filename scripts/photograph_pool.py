@@ -17,6 +17,7 @@ import numpy as np
 from backend.core.geometry.instances import BoolArray
 from backend.core.prompting.windows import ByteArray
 from backend.training.prompts.annotators import MaskedObject, Rng
+from backend.written_whole import written_whole
 
 SMALLEST_OBJECT_PX = 200
 SMALLEST_SHARE = 0.0008
@@ -102,19 +103,19 @@ class PhotographPool:
 def pack_photographs(root: Path, packed: Path) -> None:
     """Write the photographs of every plan's folders under `root` that exist, and a list of them beside."""
     listed: list[tuple[int, int, int, int, list[int]]] = []
-    partial, offset = packed.with_suffix(".partial"), 0
-    with partial.open("wb") as file:
-        for number, plan in enumerate(PLANS):
-            for image, owner in _read_sets(root, plan):
-                areas = np.bincount(owner.ravel(), minlength=256)
-                least = max(SMALLEST_OBJECT_PX, SMALLEST_SHARE * owner.size)
-                objects = [n for n in range(1, 255) if areas[n] >= least]
-                if objects:
-                    file.write(image.tobytes() + owner.tobytes())
-                    listed.append((number, offset, *owner.shape, objects))
-                    offset += 4 * owner.size
-    packed.with_suffix(".json").write_text(json.dumps(listed))
-    partial.replace(packed)
+    offset = 0
+    with written_whole(packed) as part:
+        with part.open("wb") as file:
+            for number, plan in enumerate(PLANS):
+                for image, owner in _read_sets(root, plan):
+                    areas = np.bincount(owner.ravel(), minlength=256)
+                    least = max(SMALLEST_OBJECT_PX, SMALLEST_SHARE * owner.size)
+                    objects = [n for n in range(1, 255) if areas[n] >= least]
+                    if objects:
+                        file.write(image.tobytes() + owner.tobytes())
+                        listed.append((number, offset, *owner.shape, objects))
+                        offset += 4 * owner.size
+        packed.with_suffix(".json").write_text(json.dumps(listed))
 
 
 def _read_sets(root: Path, plan: SetPlan) -> Iterator[tuple[ByteArray, ByteArray]]:

@@ -33,6 +33,7 @@ from backend.nn.prompts.weights import SHIPPED_WEIGHTS, save_weights
 from backend.scenes.scene import make_scene
 from backend.training.prompts.annotators import MaskedObject, Rng
 from backend.training.prompts.batches import SampleStream, WeightAverage, backward_step, rate_groups
+from backend.written_whole import written_whole
 from scripts.photograph_pool import PhotographPool, augmented, is_object, pack_photographs
 
 PROCESSES = 2
@@ -158,10 +159,9 @@ def keep(
     spent_s: float,
 ) -> None:
     """Write what a later run goes on from, and the averaged weights beside it."""
-    partial = checkpoint.with_suffix(".partial")
     state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values}
-    torch.save({**state, "step": step, "spent_s": spent_s}, partial)
-    partial.replace(checkpoint)
+    with written_whole(checkpoint) as part:
+        torch.save({**state, "step": step, "spent_s": spent_s}, part)
     save_weights(average.values, checkpoint.parent / "average.safetensors")
 
 
