@@ -434,7 +434,7 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
     images = changes.pop("images", None) or FakeImages()
     predictor = changes.pop("predictor", None) or FakePredictor()
     label_studio = changes.pop("label_studio", None) or FakeLabelStudio()
-    projects = Projects(documents)
+    projects = Projects(documents, changes.get("now", time.time))
     batching = BatchingQueue()
 
     def load(version_folder: Path) -> FakePredictor:

@@ -58,10 +58,6 @@ class Placement:
             )
         return moved + np.array((self.left_px, self.top_px) * 2, dtype=np.float32)
 
-    def points_to_canvas(self, points_xy_px: FloatArray) -> FloatArray:
-        """Move points [N, 2] from the image to the canvas; nothing is cut."""
-        return self.boxes_to_canvas(np.concatenate([points_xy_px, points_xy_px], axis=1))[:, :2]
-
 
 def whole(size: ImageSize, canvas: ImageSize) -> Placement:
     """Return the placement of an image that is stretched over a whole canvas."""

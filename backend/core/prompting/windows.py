@@ -18,6 +18,7 @@ from backend.core.geometry.instances import FloatArray, ImageSize
 ByteArray = npt.NDArray[np.uint8]
 OUTSIDE_RGB = (124, 116, 104)
 CLICK_RADIUS_NET_PX = 3
+_SMALLEST_SIDE_PX = 24
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,11 @@ class Window:
         points = np.asarray(points_xy_px, dtype=np.float32).reshape(-1, 2)
         return (points - np.array([self.left_px, self.top_px], dtype=np.float32)) * (net_side / self.side_px)
 
-    def contains_box(self, box_xyxy_px: npt.ArrayLike, margin_px: float = 0.0) -> bool:
-        """Tell whether a box lies inside with `margin_px` to spare."""
-        left, top, right, bottom = np.asarray(box_xyxy_px, dtype=np.float64)
-        return bool(
-            left >= self.left_px + margin_px
-            and top >= self.top_px + margin_px
-            and right <= self.left_px + self.side_px - margin_px
-            and bottom <= self.top_px + self.side_px - margin_px
-        )
 
-
-def window_around(box_xyxy_px: npt.ArrayLike, zoom_out: float, *, smallest_px: int = 24) -> Window:
+def window_around(box_xyxy_px: npt.ArrayLike, zoom_out: float) -> Window:
     """Return the window centred on a box whose side is `zoom_out` times the box's longer side."""
     left, top, right, bottom = (float(v) for v in np.asarray(box_xyxy_px, dtype=np.float64))
-    side = max(round(zoom_out * max(right - left, bottom - top)), smallest_px)
+    side = max(round(zoom_out * max(right - left, bottom - top)), _SMALLEST_SIDE_PX)
     return Window(round((left + right - side) / 2), round((top + bottom - side) / 2), side)
 
 

@@ -19,8 +19,6 @@ PROMPT_CHANNELS = 5
 """Drawn prompts: positive clicks, negative clicks, rough shape, mask so far, detector's view."""
 NET_SIDE, SEARCH_SIDE = 256, 192
 """Side of the windows that prompts are answered from, and of those that look for what a lone click means."""
-STRIDE = 32
-"""A window's side is a multiple of this."""
 _LIKENESS_CHANNELS = 6
 _PROMPT_WIDTH = 24
 _WIDTH_16, _WIDTH_8, _WIDTH_4, _WIDTH_2 = 128, 80, 48, 16
@@ -117,7 +115,7 @@ class PromptNetwork(nn.Module):
     def forward(self, image: Tensor, prompts: Tensor) -> PromptOutput:
         """Return mask and expected overlap.
 
-        image float [B, 3, S, S], normalised, S a multiple of STRIDE; prompts float [B, 5, S, S] in 0..1 in
+        image float [B, 3, S, S], normalised, S a multiple of 32; prompts float [B, 5, S, S] in 0..1 in
         the order of PROMPT_CHANNELS.
         """
         fine2, fine4 = self.encoder.early(image)

@@ -66,12 +66,6 @@ class PageImages:
         """Return a small picture of one image of a task. Raises NotFoundError, FetchError."""
         return self._encoded(key, task_id, page, THUMBNAIL_PX)
 
-    def is_loaded(self, key: str, task_id: int) -> bool:
-        """Tell whether every image of the task is in the backend's cache."""
-        row = self._index.row(key, task_id)
-        access = self._connections.image_access(key, task_id)
-        return bool(row.pages) and all(self._images.is_cached(page.reference, access) for page in row.pages)
-
     def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> JpegImage:
         pages = self._index.row(key, task_id).pages
         if not 0 <= page < len(pages):

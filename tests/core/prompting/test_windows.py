@@ -22,7 +22,6 @@ from backend.core.prompting.windows import (
 def test_a_window_keeps_a_box_in_its_middle():
     window = window_around([10, 20, 30, 80], 1.5)
     assert window == Window(-25, 5, 90)
-    assert window.contains_box([10, 20, 30, 80], margin_px=10)
 
 
 def test_the_whole_image_fits():

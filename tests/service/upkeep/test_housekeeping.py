@@ -241,10 +241,9 @@ def test_copies_of_checkpoints_go_with_their_jobs(services, now):
     assert copies.kept == {"train-1"}
 
 
-def test_the_versions_of_a_deleted_project_go_after_a_grace_time(services, keeping, now, monkeypatch):
+def test_the_versions_of_a_deleted_project_go_after_a_grace_time(services, keeping, now):
     add_version(services, KEY, "v1")
     services.projects.restore(KEY)
-    monkeypatch.setattr(services.projects, "_clock", lambda: now[0])
     services.projects.mark_deleted(KEY)
     now[0] += 29 * 86_400
     keeping.tick()
