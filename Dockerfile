@@ -35,6 +35,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/data \
     XDG_CACHE_HOME=/tmp/cache \
+    HF_HOME=/data/cache/huggingface \
     DATA_DIR=/data \
     HOST=0.0.0.0 \
     PORT=9090

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _SIZE = re.compile(r"([0-9]+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _SIZE_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -111,12 +112,13 @@ def parse_existing_path(raw: str) -> Path:
     return path
 
 
-def parse_network_folder(raw: str) -> Path:
-    """Return the path of a folder that holds a network as the `transformers` library saves it."""
+def parse_network_name(raw: str) -> Path | str:
+    """Return a hub id, `owner/name`, as text, and the path of a folder as a path; a folder that is here wins.
+
+    Nothing is refused: who loads the network says what is wrong with its name, and serves without it.
+    """
     path = Path(raw).expanduser()
-    if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
-        raise ValueRefused("the path of a folder with config.json and model.safetensors")
-    return path
+    return raw if _HUB_ID.fullmatch(raw) and not path.is_dir() else path
 
 
 def parse_folder(raw: str) -> Path:

@@ -24,7 +24,7 @@ from backend.setting_parsers import (
     parse_folder,
     parse_host_names,
     parse_http_url,
-    parse_network_folder,
+    parse_network_name,
     parse_redis_url,
     parse_size,
     parse_text,
@@ -37,13 +37,14 @@ MIB, GIB = 1024**2, 1024**3
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the settings table, as the README prints it."""
+    """One line of the settings table, as the README prints it; older_name: is read where name is not set."""
 
     name: str
     type_name: str
     default: str
     meaning: str
     is_secret: bool
+    older_name: str | None = None
 
 
 def _setting(
@@ -55,9 +56,10 @@ def _setting(
     *,
     shown_default: str | None = None,
     is_secret: bool = False,
+    older_name: str | None = None,
 ) -> Any:
     shown = shown_default if shown_default is not None else ("unset" if default is None else _shown(default))
-    metadata = {"parse": parse, "line": Setting(name, type_name, shown, meaning, is_secret)}
+    metadata = {"parse": parse, "line": Setting(name, type_name, shown, meaning, is_secret, older_name)}
     return field(default=default, repr=not is_secret, metadata=metadata)
 
 
@@ -186,13 +188,15 @@ class Settings:
         "path",
         "File or folder of ImageNet weights, used instead of downloading them.",
     )
-    sam_model_dir: Path | None = _setting(
-        "SAM_MODEL_DIR",
-        parse_network_folder,
+    sam_model: Path | str | None = _setting(
+        "SAM_MODEL",
+        parse_network_name,
         None,
-        "folder",
-        "A SAM network that answers the smart tools in place of our own: a folder with `config.json` and "
-        "`model.safetensors` (needs the extra `sam`).",
+        "hub id or folder",
+        "A SAM network that answers the smart tools in place of our own: a hub id such as "
+        "`facebook/sam-vit-base`, or a folder with `config.json` and `model.safetensors` (needs the extra "
+        "`sam`). `SAM_MODEL_DIR` is its older name.",
+        older_name="SAM_MODEL_DIR",
     )
     predict_deadline_s: float = _setting(
         "PREDICT_DEADLINE_S",
@@ -316,14 +320,15 @@ class Settings:
         values: dict[str, Any] = {}
         for entry in fields(cls):
             line: Setting = entry.metadata["line"]
-            raw = environ.get(line.name, "").strip()
+            given = {name: environ.get(name, "").strip() for name in (line.name, line.older_name) if name}
+            name, raw = next(((name, raw) for name, raw in given.items() if raw), (line.name, ""))
             if not raw:
                 continue
             try:
                 values[entry.name] = entry.metadata["parse"](raw)
             except ValueRefused as refused:
                 shown = "a hidden value" if line.is_secret else repr(raw[:80])
-                raise SettingsError(f"{line.name} must be {refused}, got {shown}") from refused
+                raise SettingsError(f"{name} must be {refused}, got {shown}") from refused
         return cls(**values)
 
     @property

@@ -35,6 +35,7 @@ from backend.service.predicting.pace import Pace
 from backend.service.projects.changes import ChangesHere
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import Projects
+from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.upkeep.housekeeping import Housekeeping
 from backend.service.versions.models import Models
 from backend.settings import Settings
@@ -252,6 +253,9 @@ class FakeInteractive:
 
     def warm_up(self) -> None:
         self.is_warm = True
+
+    def network_state(self) -> NetworkState:
+        return NetworkState()
 
 
 class FakeEncodingFiles:

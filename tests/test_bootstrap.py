@@ -3,14 +3,20 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import huggingface_hub
 import numpy as np
+import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
 from backend.bootstrap.backend import build_backend
+from backend.bootstrap.web import build_panel
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.nn.detector.architecture import Architecture
@@ -18,6 +24,7 @@ from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.service.ports import ImageAccess
+from backend.service.smart_tools.chosen_network import NetworkState
 from backend.settings import Settings
 from tests.tiny_sam import save_tiny_sam
 
@@ -48,11 +55,21 @@ def click(x: float, y: float, is_positive: bool = True) -> dict:
     }
 
 
+def answer_of(backend) -> np.ndarray:
+    context = {"result": [click(50, 50)]}
+    answer = backend.smart_tools.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
+    (region,) = answer["result"]
+    return decode_brush_rle(region["value"]["rle"]).reshape(60, 80)
+
+
+def embedder(backend) -> str:
+    (image_key,) = backend.smart_tools._encoded.encodings.keys()
+    return image_key.embedder
+
+
 def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, caplog):
     sam = save_tiny_sam(tmp_path / "sam")
-    backend = build_backend(
-        Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "SAM_MODEL_DIR": str(sam)})
-    )
+    backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "SAM_MODEL": str(sam)}))
     backend.smart_tools.warm_up()  # else importing the library may take longer than an answer
     context = {"result": [click(50, 50), click(10, 90, is_positive=False)]}
     answer = backend.smart_tools.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
@@ -65,12 +82,84 @@ def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, 
     assert max(sizes) > 80 * 60 * 3 + features_bytes
 
 
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """The hub library's cache folder, empty, on a machine that is offline and opens no socket."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return tmp_path / "hub"
+
+
+def keep_in(hub_cache: Path, hub_id: str) -> Path:
+    """Return the folder of the newest version of a repository, laid out as the library keeps it."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = hub_cache / ("models--" + hub_id.replace("/", "--"))
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def settled(backend) -> NetworkState:
+    """Return which network answers once that is decided."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        state = backend.smart_tools.network_state()
+        if state.licence is not None or state.problem is not None:
+            return state
+        time.sleep(0.02)
+    pytest.fail("the chosen network was neither loaded nor given up")
+
+
+def test_a_hub_id_answers_the_smart_tools_and_its_licence_is_printed(tmp_path, hub_cache, caplog):
+    snapshot = save_tiny_sam(keep_in(hub_cache, "someone/tiny-sam"))
+    (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    settings = Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "SAM_MODEL": "someone/tiny-sam"})
+    backend = build_backend(settings)
+    with caplog.at_level("INFO"):
+        backend.smart_tools.warm_up()
+        assert settled(backend) == NetworkState("SAM_MODEL someone/tiny-sam", licence="apache-2.0")
+    assert "licence of its weights: apache-2.0" in caplog.text
+    assert answer_of(backend)[30, 40]
+    assert embedder(backend).startswith(str(snapshot.resolve()))
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("someone/not-here", "hub cannot be reached"),
+        ("/no/such/folder", "no config.json"),
+        ("sam", "hub id such as"),
+        ("someone/pickled", "pickled weights are not read"),
+    ],
+)
+def test_a_wrong_or_missing_network_says_so_and_our_own_answers(tmp_path, hub_cache, caplog, named, why):
+    snapshot = keep_in(hub_cache, "someone/pickled")
+    (snapshot / "config.json").write_text('{"model_type": "sam"}')
+    (snapshot / "pytorch_model.bin").write_bytes(b"a pickle")
+    backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "SAM_MODEL": named}))
+    backend.smart_tools.warm_up()
+    state = settled(backend)
+    assert state.chosen == f"SAM_MODEL {named}" and why in state.problem
+    assert f"our own network answers the smart tools, not SAM_MODEL {named}" in caplog.text
+    assert why in caplog.text
+    (check,) = [check for check in build_panel(backend).diagnosis.run(None) if check.check == "smart_tools"]
+    assert check.state == "warning" and why in check.found and "unset SAM_MODEL" in check.fix
+    assert answer_of(backend)[30, 40]
+    assert embedder(backend) == ""
+
+
 def test_without_such_a_folder_no_features_are_kept(tmp_path):
     backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data")}))
-    context = {"result": [click(50, 50)]}
-    backend.smart_tools.answer(picture_task(80, 60), CONFIG, context, "1.1", ImageAccess())
-    (image_key,) = backend.smart_tools._encoded.encodings.keys()
-    assert image_key.embedder == ""
+    answer_of(backend)
+    assert embedder(backend) == ""
 
 
 def test_after_the_warm_up_the_first_version_waits_for_no_library(tmp_path):
@@ -86,6 +175,7 @@ def test_after_the_warm_up_the_first_version_waits_for_no_library(tmp_path):
 import sys
 from pathlib import Path
 from backend.bootstrap.backend import build_backend
+from backend.bootstrap.web import build_panel
 from backend.settings import Settings
 versions = build_backend(Settings.from_env({{"DATA_DIR": {str(tmp_path / "data")!r}}})).models.loaded
 versions.warm_up()

@@ -15,7 +15,7 @@ from backend.settings import SETTINGS_TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = sorted(path for path in (ROOT / "deploy" / "kubernetes").glob("*.yaml"))
-SETTING_NAMES = {line.name for line in SETTINGS_TABLE}
+SETTING_NAMES = {name for line in SETTINGS_TABLE for name in (line.name, line.older_name) if name}
 # Kinds that Kubernetes itself has no schema for.
 FOREIGN_KINDS = {"Kustomization", "ScaledObject"}
 # Read by the S3 client, not by us.

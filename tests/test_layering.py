@@ -200,7 +200,7 @@ ROOMS = {
             "smart_tools": {"engine", "projects"},
             "upkeep": {"engine", "jobs", "predicting", "projects"},
             "learning": {"engine", "jobs", "predicting", "projects", "upkeep", "versions"},
-            "checks": {"projects", "versions"},
+            "checks": {"projects", "smart_tools", "versions"},
             # What only the panel needs: no other room may import it.
             "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},
         },

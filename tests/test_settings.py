@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from backend.errors import SettingsError
@@ -59,7 +61,6 @@ def test_good_values_are_read(name, raw, field, value):
         ("IMAGE_TIMEOUT_S", "nan"), ("IMAGE_TIMEOUT_S", "0"), ("PREDICT_DEADLINE_S", "91"),
         ("PRETRAINED_PATH", "/no/such/file"), ("REQUESTS_CA_BUNDLE", "/no/such/file"),
         ("DATA_DIR", __file__),
-        ("SAM_MODEL_DIR", "/no/such/folder"), ("SAM_MODEL_DIR", "/"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_by_name(name, raw):
@@ -69,12 +70,30 @@ def test_a_bad_value_is_refused_by_name(name, raw):
     assert (raw in str(caught.value)) is not line.is_secret or repr(raw) in str(caught.value)
 
 
-def test_a_folder_with_a_network_is_taken(tmp_path):
-    (tmp_path / "config.json").touch()
-    with pytest.raises(SettingsError, match="SAM_MODEL_DIR"):
-        Settings.from_env({"SAM_MODEL_DIR": str(tmp_path)})
-    (tmp_path / "model.safetensors").touch()
-    assert Settings.from_env({"SAM_MODEL_DIR": str(tmp_path)}).sam_model_dir == tmp_path
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        ("facebook/sam-vit-base", "facebook/sam-vit-base"),
+        ("Zigeng/SlimSAM-uniform-77", "Zigeng/SlimSAM-uniform-77"),
+        ("/models/sam", Path("/models/sam")),
+        ("./models/sam", Path("models/sam")),
+        ("../models/sam", Path("../models/sam")),
+        ("models/sam/base", Path("models/sam/base")),
+        ("sam", Path("sam")),
+    ],
+)
+def test_a_network_is_named_by_hub_id_or_folder_and_the_older_name_counts_as_well(raw, named):
+    for name in ("SAM_MODEL", "SAM_MODEL_DIR"):
+        assert Settings.from_env({name: raw}).sam_model == named
+    both = {"SAM_MODEL": raw, "SAM_MODEL_DIR": "/older"}
+    assert Settings.from_env(both).sam_model == named
+    assert Settings.from_env({"SAM_MODEL": " ", "SAM_MODEL_DIR": "/older"}).sam_model == Path("/older")
+
+
+def test_a_folder_that_is_here_is_no_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "sam").mkdir(parents=True)
+    assert Settings.from_env({"SAM_MODEL": "models/sam"}).sam_model == Path("models/sam")
 
 
 @pytest.mark.parametrize("half", ["BASIC_AUTH_USER", "BASIC_AUTH_PASS"])

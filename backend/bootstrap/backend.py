@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.bootstrap.chosen_network import chosen_network
 from backend.errors import QueueError
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.images.folder import FolderImages
@@ -39,16 +40,13 @@ from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encode_ahead import EncodeAhead
-from backend.service.smart_tools.encoded_images import Embedder, EncodedImages
+from backend.service.smart_tools.encoded_images import EncodedImages
 from backend.service.upkeep.retirement import Retirement
 from backend.service.versions.models import Models
 from backend.settings import Settings
 
 if TYPE_CHECKING:
-    from backend.core.geometry.instances import FloatArray
-    from backend.nn.prompts.sam import SamSegmenter
-    from backend.service.engine.work_items import RgbImage
-    from backend.service.smart_tools.encoded_images import Segmenter
+    from backend.service.smart_tools.chosen_network import Segmenter
 
 
 def build_backend(settings: Settings) -> Backend:
@@ -84,31 +82,10 @@ def build_backend(settings: Settings) -> Backend:
         import_timm()
         is_bf16_faster(resolve_device(settings.device))
 
-    sam_lock = threading.Lock()  # the cache alone would let two threads load the network at once
-
-    @lru_cache(maxsize=1)
-    def cached_sam(folder: Path) -> SamSegmenter:
-        from backend.nn.prompts.sam import load_sam
-
-        return load_sam(folder, resolve_device(settings.device))
-
-    def load_sam_here(folder: Path) -> SamSegmenter:
-        with sam_lock:
-            return cached_sam(folder)
-
     def load_segmenter_here(folder: Path | None) -> Segmenter:
-        if settings.sam_model_dir is not None:
-            return load_sam_here(settings.sam_model_dir)
         from backend.nn.prompts.segmenter import load_segmenter
 
         return load_segmenter(folder)
-
-    def embedder_of(folder: Path) -> Embedder:
-        def embed(image: RgbImage) -> FloatArray:
-            return load_sam_here(folder).embed(image)
-
-        files = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
-        return Embedder(f"{folder.resolve()} {files}", embed)
 
     def connect(url: str, token: str) -> LabelStudio:
         return LabelStudioApi(
@@ -134,7 +111,7 @@ def build_backend(settings: Settings) -> Backend:
         store.local_folder,
         FileCache(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
-        embedder=None if settings.sam_model_dir is None else embedder_of(settings.sam_model_dir),
+        chosen=chosen_network(settings.sam_model, batching, lambda: resolve_device(settings.device)),
     )
     ahead = EncodeAhead(encoded, batching, waiting_room, connections.label_studio)
     return join_backend(

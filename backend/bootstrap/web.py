@@ -121,7 +121,11 @@ def build_panel(backend: Backend) -> Panel:
             images=ImageChecks(connections, images, index),
             last_events=last_events,
             machine=MachineChecks(
-                backend.jobs.queue, backend.models.store, probe_device, backend.settings.data_dir
+                backend.jobs.queue,
+                backend.models.store,
+                probe_device,
+                backend.settings.data_dir,
+                backend.smart_tools.network_state,
             ),
             now=backend.now,
         ),

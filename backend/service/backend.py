@@ -20,6 +20,7 @@ from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
+from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.upkeep.retirement import Retirement
 from backend.service.versions.models import Models
 from backend.settings import Settings
@@ -40,6 +41,9 @@ class InteractiveAnswers(Protocol):
 
     def warm_up(self) -> None:
         """Load what the first answer needs, so that nobody waits for it; takes a second."""
+
+    def network_state(self) -> NetworkState:
+        """Say which network answers now."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""A SAM-family network from a local folder, in the place of our own prompt network.
+"""A SAM-family network in the place of our own prompt network.
 
-For those who have the weights: a folder as the `transformers` library saves it, with `config.json` and
-`model.safetensors`. What the image encoder makes of an image is kept with its encoding, so each prompt
-costs the mask decoder only.
+Its files lie in a folder as the `transformers` library saves them: `config.json` and `model.safetensors`.
+What the image encoder makes of an image is kept with its encoding, so a prompt costs the mask decoder only.
 Source of the network's conventions: arXiv 2304.02643 and the library's `SamModel`.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 # Per RGB channel on the scale 0..255, as the networks were trained.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+MODEL_TYPE = "sam"
+"""As `config.json` names the networks that `transformers.SamModel` reads."""
 _ON_OBJECT, _BESIDE = 1, 0
 
 
@@ -140,22 +142,51 @@ class SamSegmenter:
 def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
     """Return the segmenter of a folder with `config.json` and `model.safetensors`; nothing is downloaded.
 
-    Pickled weights are not read. Raises VersionError saying what is missing.
+    Neither pickled weights nor code of the folder are read. Raises VersionError saying what is missing.
     """
+    _check_files(folder)
     ensure_torchvision_ops()
     try:
         from transformers import SamModel
     except ImportError as exc:
-        raise VersionError(
-            "SAM_MODEL_DIR is set, but the library for it is not installed: pip install 'transformers>=4.49'"
-        ) from exc
+        raise VersionError("the library for it is not installed: pip install 'transformers>=4.49'") from exc
     try:
-        model = SamModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        model, report = SamModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
     except Exception as exc:  # the library raises what its parts raise, of no common base
+        raise VersionError(f"its model.safetensors cannot be read as a SAM network: {exc}") from exc
+    # The library fills weights that are not in the file with random numbers.
+    if missing := sorted(report["missing_keys"]):
         raise VersionError(
-            f"SAM_MODEL_DIR: {folder.name} holds no SAM network with config.json and model.safetensors: {exc}"
-        ) from exc
+            f"its model.safetensors lacks {len(missing)} weights of a SAM network, such as {missing[0]}; "
+            "take the whole network, image encoder and mask decoder"
+        )
     return SamSegmenter(model.eval().requires_grad_(False).to(device), device)
+
+
+def _check_files(folder: Path) -> None:
+    """Raise VersionError unless a folder holds a network of SAM's first generation as safetensors."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind = config.get("model_type") if isinstance(config, dict) else None
+    except OSError as exc:
+        raise VersionError(
+            f"no config.json can be read in {folder.name or folder}; give a folder with config.json and "
+            "model.safetensors, or a hub id such as facebook/sam-vit-base"
+        ) from exc
+    except ValueError as exc:
+        raise VersionError(f"its config.json is not JSON: {exc}") from exc
+    if kind != MODEL_TYPE:
+        raise VersionError(
+            f"its config.json describes a network of the type {kind!r}, and only {MODEL_TYPE!r} can answer "
+            "here: SAM, or a smaller one in its layout such as SlimSAM; SAM 2 and later ones cannot"
+        )
+    if not (folder / "model.safetensors").is_file():
+        raise VersionError(
+            "it has no model.safetensors, and pickled weights are not read; convert them with "
+            "save_pretrained of the transformers library"
+        )
 
 
 def _marks(prompts: Prompts, letterbox: Letterbox) -> _Marks:

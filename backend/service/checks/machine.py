@@ -10,6 +10,7 @@ from pathlib import Path
 from backend.errors import BackendError
 from backend.service.checks.check import FAILED, OK, WARNING, Check
 from backend.service.ports import JobQueue, Json, VersionStore
+from backend.service.smart_tools.chosen_network import NetworkState
 
 _LOW_DISK_BYTES = 2 * 1024**3
 _LOW_MEMORY_BYTES = 1024**3
@@ -20,16 +21,18 @@ class MachineChecks:
     """Checks of the machine, for any project or none.
 
     device: returns `{device, total_bytes, free_bytes, note}`, as `backend.service.checks.device` does.
+    smart_tools: says which network answers prompts.
     """
 
     queue: JobQueue
     store: VersionStore
     device: Callable[[], Json]
     data_dir: Path
+    smart_tools: Callable[[], NetworkState]
 
     def run(self) -> list[Check]:
         """Return all checks."""
-        return [self._queue(), self._model_files(), self._device(), self._disk()]
+        return [self._queue(), self._model_files(), self._device(), self._smart_tools(), self._disk()]
 
     def _queue(self) -> Check:
         try:
@@ -77,6 +80,28 @@ class MachineChecks:
                 "Free memory, or train with a smaller batch and image size.",
             )
         return Check("device", "Device and memory", OK, found)
+
+    def _smart_tools(self) -> Check:
+        name, title, state = "smart_tools", "Smart tools' network", self.smart_tools()
+        if state.chosen is None:
+            return Check(name, title, OK, "Our own network answers.")
+        if state.licence is not None:
+            return Check(name, title, OK, f"{state.chosen} answers; licence of its weights: {state.licence}")
+        if state.problem is not None:
+            return Check(
+                name,
+                title,
+                WARNING,
+                f"Our own network answers, not {state.chosen}: {state.problem}",
+                "Put right what is named, or unset SAM_MODEL; then start the service again.",
+            )
+        return Check(
+            name,
+            title,
+            WARNING,
+            f"Our own network answers until {state.chosen} is downloaded and loaded.",
+            "Wait for the download, then check again.",
+        )
 
     def _disk(self) -> Check:
         try:

@@ -32,6 +32,7 @@ from backend.errors import AnnotationError, BackendError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
+from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.smart_tools.encoded_images import EncodedImages
 
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ class Interactive:
     def warm_up(self) -> None:
         """Load what the first answer needs, before the first annotator waits for it."""
         self._encoded.warm_up()
+
+    def network_state(self) -> NetworkState:
+        """Say which network answers now."""
+        return self._encoded.network_state()
 
     def _answers(
         self,

@@ -14,21 +14,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from backend.core.geometry.instances import FloatArray
 from backend.core.labelstudio.prompts import HINT_LIMITS
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions, Predictor
 from backend.service.engine.shared_cache import SharedCache, run_here, run_in_thread
-from backend.service.engine.work_items import RgbImage
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
+from backend.service.smart_tools.chosen_network import (
+    ChosenNetwork,
+    LoadedNetwork,
+    NetworkState,
+    Segmenter,
+)
 from backend.service.smart_tools.encoding_cache import EncodingCache, EncodingKey, Sized
 
 if TYPE_CHECKING:
-    from backend.core.labelstudio.prompts import Prompts
     from backend.nn.prompts.encoding import Encoding
-    from backend.nn.prompts.segmenter import BoxMasks, SegmentedObject
 
 MOST_THREADS = 8
 MOST_SEGMENTERS = 4
@@ -36,31 +38,7 @@ LOADING_SHARE = 0.5
 """How much of an answer's time may go by before the general network steps in for one that is being loaded."""
 
 
-class Segmenter(Protocol):
-    """A network that answers prompts on encoded images; threads may share it."""
-
-    def segment(
-        self,
-        encoding: Encoding,
-        prompts: Prompts,
-        label_index: int | None = None,
-        detector: BoxMasks | None = None,
-    ) -> SegmentedObject | None:
-        """Return the object that the prompts mean, None where nothing is found."""
-
-    def warm_up(self) -> None:
-        """Make the first real answer meet ready code."""
-
-
 LoadSegmenter = Callable[[Path | None], Segmenter]
-
-
-@dataclass(frozen=True)
-class Embedder:
-    """An image encoder whose features are kept with every encoding; name: tells it from all others."""
-
-    name: str
-    embed: Callable[[RgbImage], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -95,18 +73,18 @@ class EncodedImages:
         files: EncodingFiles,
         *,
         memory_bytes: int,
-        embedder: Embedder | None = None,
+        chosen: ChosenNetwork | None = None,
     ) -> None:
         """Join the collaborators; load_segmenter gets a version's folder, or None for the general network.
 
-        embedder: of a segmenter that needs more than the image; None for our own.
+        chosen: answers in place of all of them from when it is loaded.
         """
         self._images = images
         self._versions = versions
         self._batching = batching
         self._load_segmenter = load_segmenter
         self._version_folder = version_folder
-        self._embedder = embedder
+        self._chosen = chosen
         self._lock = threading.Lock()
         self._segmenters: SharedCache[tuple[str, str], Segmenter] = SharedCache(MOST_SEGMENTERS)
         self._threads: ThreadPoolExecutor | None = None
@@ -118,8 +96,10 @@ class EncodedImages:
         Raises FetchError, and concurrent.futures.TimeoutError at the deadline, while the preparing goes on.
         """
         predictor = self._versions.ready_predictor(project_key, _left(deadline) * LOADING_SHARE)
-        segmenter = self._segmenter(project_key, predictor)
-        begin = partial(self._encoding, reference, project_key, predictor, access, is_bulk=False)
+        # Asked once: the features of one network mean nothing to another, and it may come in between.
+        other = self._other_network()
+        segmenter = self._segmenter(project_key, predictor, other)
+        begin = partial(self._encoding, reference, project_key, predictor, other, access, is_bulk=False)
         if self._images.known_picture_id(reference, access) is not None:
             encoding = begin()
         else:
@@ -133,7 +113,8 @@ class EncodedImages:
     def encode(self, reference: str, project_key: str, access: ImageAccess) -> None:
         """Encode an image that is likely to be asked for, in this thread. Raises FetchError."""
         predictor = self._versions.predictor(project_key)
-        self._encoding(reference, project_key, predictor, access, is_bulk=True).result()
+        other = self._other_network()
+        self._encoding(reference, project_key, predictor, other, access, is_bulk=True).result()
 
     def is_encoded(self, reference: str, project_key: str, access: ImageAccess) -> bool:
         """Tell whether an image's encoding is kept on this machine, or on its way. Raises FetchError.
@@ -142,18 +123,34 @@ class EncodedImages:
         """
         picture_id = self._images.known_picture_id(reference, access)
         version = self._versions.reported(project_key)
-        return picture_id is not None and self._key(project_key, version, picture_id) in self.encodings
+        if picture_id is None:
+            return False
+        return _key(project_key, version, picture_id, self._other_network()) in self.encodings
 
     def warm_up(self) -> None:
-        """Load the general network and run it once, before the first annotator waits for it."""
-        segmenter = self._segmenter("", None).result()
+        """Load the general network and run it once, before the first annotator waits for it.
+
+        Then the chosen network: where it has to be downloaded this does not wait for it.
+        """
+        segmenter = self._segmenter("", None, None).result()
         self._batching.call(segmenter.warm_up).result()
+        if self._chosen is not None:
+            self._chosen.warm_up()
+
+    def network_state(self) -> NetworkState:
+        """Say which network answers now."""
+        return NetworkState() if self._chosen is None else self._chosen.state
+
+    def _other_network(self) -> LoadedNetwork | None:
+        """Return the network that answers in place of our own now, None where our own does."""
+        return None if self._chosen is None else self._chosen.loaded()
 
     def _encoding(
         self,
         reference: str,
         project_key: str,
         predictor: Predictor | None,
+        other: LoadedNetwork | None,
         access: ImageAccess,
         *,
         is_bulk: bool,
@@ -168,21 +165,23 @@ class EncodedImages:
             if predictor is not None:
                 detect = partial(predictor.detect_with_maps, image, **HINT_LIMITS)
                 detections, maps = self._batching.call(detect, is_bulk=is_bulk).result()
-            if self._embedder is not None:
-                embed = partial(self._embedder.embed, image)
+            if other is not None:
+                embed = partial(other.embed, image)
                 features = self._batching.call(embed, is_bulk=is_bulk).result()
             return encode_image(image, detections, maps, features)
 
         version = NOT_TRAINED if predictor is None else predictor.version
-        key = self._key(project_key, version, self._images.picture_id(reference, access))
+        key = _key(project_key, version, self._images.picture_id(reference, access), other)
         start = run_here if is_bulk else self._pool().submit
         return self.encodings.ask(key, make, start)
 
-    def _key(self, project_key: str, version: str, picture_id: str) -> EncodingKey:
-        embedder = "" if self._embedder is None else self._embedder.name
-        return EncodingKey(project_key, version, picture_id, embedder)
-
-    def _segmenter(self, project_key: str, predictor: Predictor | None) -> Future[Segmenter]:
+    def _segmenter(
+        self, project_key: str, predictor: Predictor | None, other: LoadedNetwork | None
+    ) -> Future[Segmenter]:
+        if other is not None:
+            ready: Future[Segmenter] = Future()
+            ready.set_result(other.segmenter)
+            return ready
         key = (project_key, predictor.version) if predictor is not None else ("", NOT_TRAINED)
         folder = partial(self._version_folder, *key) if predictor is not None else lambda: None
         return self._segmenters.ask(
@@ -198,6 +197,10 @@ class EncodedImages:
 
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
+
+
+def _key(project_key: str, version: str, picture_id: str, other: LoadedNetwork | None) -> EncodingKey:
+    return EncodingKey(project_key, version, picture_id, "" if other is None else other.embedder)
 
 
 def _pack(encoding: Sized) -> bytes:

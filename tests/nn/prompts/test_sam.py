@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.labelstudio.prompts import Prompts
@@ -148,8 +150,38 @@ def test_pickled_weights_are_not_read(folder, tmp_path):
         load_sam(tmp_path)
 
 
+def with_config(folder, into, **changes):
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (into / "config.json").write_text(json.dumps(config))
+    return into
+
+
 def test_damaged_weights_are_named(folder, tmp_path):
-    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with_config(folder, tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(VersionError, match="SAM_MODEL_DIR"):
+    with pytest.raises(VersionError, match=r"model\.safetensors cannot be read"):
+        load_sam(tmp_path)
+
+
+def test_half_a_network_is_refused_where_the_library_would_make_up_the_rest(folder, tmp_path):
+    with_config(folder, tmp_path)
+    encoder = {k: v for k, v in load_file(folder / "model.safetensors").items() if "mask_decoder" not in k}
+    save_file(encoder, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(VersionError, match=r"lacks \d+ weights.*mask_decoder"):
+        load_sam(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["sam2", "sam2_video", "sam_hq", "vit", None])
+def test_another_kind_of_network_is_refused_by_its_name(folder, tmp_path, kind):
+    with_config(folder, tmp_path, model_type=kind)
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(VersionError, match=f"type {kind!r}.*SAM 2"):
+        load_sam(tmp_path)
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "hub id"), ("{", "not JSON"), ("[]", "type None")])
+def test_a_folder_without_a_description_says_what_it_lacks(tmp_path, content, why):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(VersionError, match=why):
         load_sam(tmp_path)

@@ -13,7 +13,8 @@ from backend.nn.prompts.encoding import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.ports import ImageAccess
-from backend.service.smart_tools.encoded_images import Embedder, EncodedImages, Promptable
+from backend.service.smart_tools.chosen_network import ChosenNetwork, LoadedNetwork
+from backend.service.smart_tools.encoded_images import EncodedImages, Promptable
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
 
 KEY = "7.1763750000"
@@ -26,7 +27,7 @@ class AnyImage(FakeImages):
 
 
 def make(
-    tmp_path, *, load=None, images=None, files=None, memory_bytes=64 << 20, load_segmenter=None, embedder=None
+    tmp_path, *, load=None, images=None, files=None, memory_bytes=64 << 20, load_segmenter=None, chosen=None
 ):
     store = FakeVersionStore(tmp_path)
     versions = LoadedVersions(store, load or (lambda folder: FakePredictor(version=folder.name)))
@@ -38,7 +39,7 @@ def make(
         store.local_folder,
         files or FakeEncodingFiles(),
         memory_bytes=memory_bytes,
-        embedder=embedder,
+        chosen=chosen,
     )
     prepared.store, prepared.versions_here = store, versions
     return prepared
@@ -178,20 +179,46 @@ def test_another_process_takes_over_what_this_one_prepared(tmp_path):
 def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
     files, asked = FakeEncodingFiles(), []
 
-    def embedder(name: str, value: float) -> Embedder:
+    def network(name: str, value: float) -> ChosenNetwork:
         def embed(image):
             asked.append((name, image.shape))
             return np.full((2, 3, 4), value, np.float16)
 
-        return Embedder(name, embed)
+        chosen = ChosenNetwork(
+            name, lambda: LoadedNetwork(name, embed, f"segmenter {name}", "mit"), is_local=True
+        )
+        chosen.warm_up()
+        return chosen
 
     for k, (name, value) in enumerate([("one", 1.0), ("one", 1.0), ("two", 2.0)]):
-        prepared = make(tmp_path / str(k), files=files, embedder=embedder(name, value))
+        prepared = make(tmp_path / str(k), files=files, chosen=network(name, value))
         publish(prepared, "v1")
         for _ in range(2):
             assert (get(prepared).encoding.features == value).all()
         assert prepared.is_encoded("a.png", KEY, ACCESS)
     assert asked == [("one", (48, 64, 3)), ("two", (48, 64, 3))]
+
+
+def test_until_the_chosen_network_is_there_our_own_answers_and_their_encodings_stay_apart(tmp_path):
+    may_load = threading.Event()
+
+    def load() -> LoadedNetwork:
+        assert may_load.wait(30)
+        return LoadedNetwork("its weights", lambda image: np.ones((2, 3, 4), np.float16), "the chosen", "mit")
+
+    prepared = make(tmp_path, chosen=ChosenNetwork("a network", load, is_local=False))
+    before = get(prepared)
+    assert (before.segmenter, before.encoding.features) == ("segmenter of all", None)
+    assert prepared.is_encoded("a.png", KEY, ACCESS)
+    may_load.set()
+    until = time.monotonic() + 10
+    while prepared.network_state().licence is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not prepared.is_encoded("a.png", KEY, ACCESS)
+    after = get(prepared)
+    assert after.segmenter == "the chosen" and after.encoding.features.shape == (2, 3, 4)
+    before_key, after_key = prepared.encodings.keys()
+    assert (before_key.embedder, after_key.embedder) == ("", "its weights")
 
 
 def test_a_segmenter_that_cannot_be_loaded_is_tried_again(tmp_path):
