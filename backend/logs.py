@@ -19,6 +19,9 @@ QUIETEST: dict[str, int] = {
     "urllib3": logging.INFO,
     "httpx": logging.WARNING,
     "httpcore": logging.INFO,
+    # At INFO it prints each address, and the hub's redirects lead to addresses that are signed.
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.INFO,
     "botocore": logging.INFO,
     "s3fs": logging.INFO,
     "aiobotocore": logging.INFO,
