@@ -23,6 +23,8 @@ class LeftOut(Answer):
     meaning: str
     next_move: str = Field(description="Empty where there is nothing to do.")
     is_learned: bool = Field(description="Whether it was learned from all the same, and is only odd.")
+    tasks: list[int] = Field(description="The first tasks in which it was met, by id.")
+    tasks_count: int = Field(description="In how many tasks it was met; 0 where that was not noted.")
 
 
 class TagLeftAlone(Answer):

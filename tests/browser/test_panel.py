@@ -226,15 +226,23 @@ def test_what_a_training_left_out_and_where_annotators_disagree_is_listed(panel,
         status="failed",
         ended_at=time.time(),
         error="There is nothing to learn from.",
-        details={"unusable": {"pixels": 9, "shared_id": 1}, "disputed_tasks": [3], "disputed_tasks_count": 2},
+        details={
+            "unusable": {"pixels": 9, "shared_id": 1},
+            "left_out_where": {"pixels": {"tasks": [4], "tasks_count": 3, "names": ""}},
+            "disputed_tasks": [3],
+            "disputed_tasks_count": 2,
+        },
     )
     panel.reload()
     box = panel.locator("#training")
     box.get_by_text("9 regions and tasks left out").click()
-    expect(box.locator("[data-part=left-out] li").first).to_have_text(
+    expect(box.locator("[data-part=left-out] li p").first).to_have_text(
         "9 × its coordinates are pixels, and Label Studio's are percent of the image. "
         "Divide by the image's width or height, multiply by 100, and import again."
     )
+    expect(box.locator("[data-part=left-out] li").first).to_contain_text("and 2 more")
+    box.get_by_role("button", name="Task 4").click()
+    expect(panel.locator("#task-name")).to_have_text("slide_00004.png")
     box.get_by_text("Annotators disagree on 2 tasks").click()
     expect(box.locator("[data-part=disputed]")).to_contain_text("and 1 more")
     box.get_by_role("button", name="Task 3").click()
@@ -332,7 +340,7 @@ def test_versions_save_load_compare_activate_delete(panel, services, tmp_path, o
         page.get_by_role("button", name="Load Existing Model").click()
         # An imported model gets a name of its own, as the real store gives it one.
         expect(page.locator("#part-versions")).to_contain_text("Loaded: version imported-1 serves now")
-    assert other.store.card(KEY, "imported-1")["imported_from"] == "v2"
+    assert other.store.card(KEY, "imported-1").imported_from == "v2"
 
 
 def test_without_label_studio_the_page_says_what_is_missing_and_still_works(open_page, tmp_path):

@@ -40,6 +40,12 @@ NEXT_MOVES = {
 }
 """What to do about each. A region that shares its id is learned all the same."""
 
+STAND_FOR_NOTHING_LEARNED = frozenset({"keypoint", "not_predicted", "shared_id"})
+"""An image with such regions alone is complete: what they mark is not to be found, or was learned.
+
+Regions left out for any other reason mark objects. An image that has lost all of them is no empty one.
+"""
+
 
 class UnusableRegion(Exception):
     """A region teaches nothing; `reason` is a key of REASONS.

@@ -6,6 +6,7 @@ Regions are counted by `backend.core.regions.unusable.REASONS`; tasks and images
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.regions.unusable import NEXT_MOVES as NEXT_MOVES_OF_REGIONS
@@ -15,6 +16,7 @@ from backend.service.ports import Json
 LEARNED_ANYWAY = frozenset({"shared_id"})
 """Counted because they are odd, though they were learned from."""
 MOST_NAMED = 3
+MOST_TASKS_NAMED = 20
 OF_TASKS_AND_IMAGES = {
     "image_address_refused": "the image's address is of a kind that is never fetched",
     "image_not_fetched": "the image could not be fetched",
@@ -40,23 +42,61 @@ NEXT_MOVES = {
 }
 
 
-def explain_left_out(unusable: Mapping[str, int]) -> list[Json]:
+@dataclass(frozen=True)
+class LeftOutWhere:
+    """Where one reason was met: in which tasks, the first of them by id.
+
+    names: what was named there and what the labeling config has instead; "" where names are not the reason.
+    """
+
+    tasks: tuple[int, ...] = ()
+    tasks_count: int = 0
+    names: str = ""
+
+
+def explain_left_out(
+    unusable: Mapping[str, int], where: Mapping[str, LeftOutWhere] | None = None
+) -> list[Json]:
     """Return an entry for each reason, the most frequent first.
 
-    Each has reason, count, meaning, next_move ("" where there is nothing to do), and is_learned: whether it
-    was learned from all the same.
+    Each has reason, count, meaning, next_move ("" where there is nothing to do), is_learned: whether it was
+    learned from all the same, tasks: the ids of the first in which it was met, and tasks_count: of all. Jobs
+    of older releases do not say where.
     """
+    met = where or {}
     ordered = sorted(unusable.items(), key=lambda entry: (entry[0] in LEARNED_ANYWAY, -entry[1], entry[0]))
     return [
         {
             "reason": reason,
             "count": count,
-            "meaning": _meaning(reason),
+            "meaning": _meaning(reason, met.get(reason, LeftOutWhere()).names),
             "next_move": NEXT_MOVES.get(reason, ""),
             "is_learned": reason in LEARNED_ANYWAY,
+            "tasks": list(met.get(reason, LeftOutWhere()).tasks),
+            "tasks_count": met.get(reason, LeftOutWhere()).tasks_count,
         }
         for reason, count in ordered
     ]
+
+
+def locate_left_out(
+    tasks_by_reason: Mapping[str, Sequence[int]],
+    unknown: Mapping[tuple[str, str], int],
+    config: LabelConfig,
+) -> dict[str, LeftOutWhere]:
+    """Return where each reason was met; tasks_by_reason: ids, each once.
+
+    unknown: how often what the config does not have was named, by reason and name.
+    """
+    reasons = dict.fromkeys((*tasks_by_reason, *(reason for reason, _ in unknown)))
+    return {
+        reason: LeftOutWhere(
+            tasks=tuple(tasks_by_reason.get(reason, ())[:MOST_TASKS_NAMED]),
+            tasks_count=len(tasks_by_reason.get(reason, ())),
+            names=_names(reason, unknown, config),
+        )
+        for reason in reasons
+    }
 
 
 def nothing_to_learn(
@@ -69,33 +109,40 @@ def nothing_to_learn(
 
     unknown: how often what the config does not have was named, by reason and name.
     """
+    where = locate_left_out({}, unknown, config)
     tasks = f"{task_count} {'task' if task_count == 1 else 'tasks'}"
-    left_out = [entry for entry in explain_left_out(unusable) if not entry["is_learned"]]
+    left_out = [entry for entry in explain_left_out(unusable, where) if not entry["is_learned"]]
     if not left_out:
         return f"There is nothing to learn from: {tasks} came without a region. Draw some and train again."
-    known = {
-        "unknown_control": [control.written_name for control in config.controls],
-        "unknown_label": config.labels,
-    }
-    sentences = [_sentence(entry, unknown, known) for entry in left_out[:MOST_NAMED]]
+    sentences = [
+        f"{entry['count']} × {entry['meaning']}. {entry['next_move']}".strip()
+        for entry in left_out[:MOST_NAMED]
+    ]
     more = len(left_out) - MOST_NAMED
     tail = [f"There are {more} more reasons; the job lists them."] if more > 0 else []
     first = f"There is nothing to learn from: no region of {tasks} could be used."
     return " ".join([first, *sentences, *tail])
 
 
-def _sentence(entry: Json, unknown: Mapping[tuple[str, str], int], known: Mapping[str, Sequence[str]]) -> str:
-    reason = entry["reason"]
+def _names(reason: str, unknown: Mapping[tuple[str, str], int], config: LabelConfig) -> str:
     counts = {name: count for (of, name), count in unknown.items() if of == reason}
+    if not counts:
+        return ""
     named = _first(sorted(counts, key=lambda name: (-counts[name], name)))
-    has = f"; the config has {_first(known[reason])}" if reason in known else ""
-    names = f" ({named}{has})" if named else ""
-    return f"{entry['count']} × {entry['meaning']}{names}. {entry['next_move']}".strip()
+    if reason == "unknown_control":
+        return f"{named}; the config has {_first([control.written_name for control in config.controls])}"
+    if reason == "unknown_label":
+        return f"{named}; the config has {_first(config.labels)}"
+    if reason == "task_without_image":
+        wanted = [tag.repeater.on_key if tag.repeater else tag.value_key for tag in config.images]
+        return f"it has {named}; the config looks for {_first(wanted)}"
+    return named
 
 
-def _meaning(reason: str) -> str:
+def _meaning(reason: str, names: str) -> str:
     # A job of another release may have counted by a reason that this one does not know.
-    return REASONS.get(reason) or OF_TASKS_AND_IMAGES.get(reason) or reason.replace("_", " ")
+    meaning = REASONS.get(reason) or OF_TASKS_AND_IMAGES.get(reason) or reason.replace("_", " ")
+    return f"{meaning} ({names})" if names else meaning
 
 
 def _first(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.core.labelstudio.left_alone import LeftAlone
 from backend.core.versions.card import ChampionComparison, LearnedCounts, numbers_of
+from backend.service.jobs.left_out import LeftOutWhere
 from backend.service.jobs.memory import MemoryUse
 from backend.service.ports import Json
 
@@ -99,7 +100,8 @@ class JobReport:
     """What a job tells beside its progress; what it has not come to yet is None or empty.
 
     Of every job: warnings and memory. Of a training: params to prediction_job. labels_taken_at: seconds
-    since the epoch. left_alone: control tags that are not learned. disputed_tasks: the first of those on
+    since the epoch. left_out_where: by the reasons of unusable. left_alone: control tags that are not
+    learned. disputed_tasks: the first of those on
     which annotators disagree. stopped_by: who ended it early. activation_reason: why its version serves
     or waits. prediction_job: the background prediction that followed. Of a background prediction: parts,
     the jobs that have a shard of its tasks, and the rest. waiting_for: what keeps it from going on, ""
@@ -112,6 +114,7 @@ class JobReport:
     labels_taken_at: float | None = None
     counts: LearnedCounts | None = None
     unusable: Mapping[str, int] | None = None
+    left_out_where: Mapping[str, LeftOutWhere] | None = None
     left_alone: tuple[LeftAlone, ...] = ()
     disputed_tasks: tuple[int, ...] = ()
     disputed_tasks_count: int | None = None
@@ -139,6 +142,12 @@ class JobReport:
             else {name: asdict(used) for name, used in self.params.items()},
             "counts": None if self.counts is None else self.counts.as_json(),
             "unusable": None if self.unusable is None else dict(self.unusable),
+            "left_out_where": None
+            if self.left_out_where is None
+            else {
+                reason: {**asdict(met), "tasks": list(met.tasks)}
+                for reason, met in self.left_out_where.items()
+            },
             "left_alone": [asdict(tag) for tag in self.left_alone],
             "disputed_tasks": list(self.disputed_tasks),
             "curve": [point.as_json() for point in self.curve],
@@ -153,6 +162,7 @@ class JobReport:
     def from_json(cls, details: Mapping[str, Any]) -> JobReport:
         """Read the details of a job's record; of any release so far."""
         memory, params, counts = (details.get(name) for name in ("memory", "params", "counts"))
+        where = details.get("left_out_where")
         unusable, metrics, comparison = (details.get(name) for name in ("unusable", "metrics", "comparison"))
         return cls(
             warnings=tuple(details.get("warnings", ())),
@@ -163,6 +173,11 @@ class JobReport:
             labels_taken_at=details.get("labels_taken_at"),
             counts=None if counts is None else LearnedCounts.from_json(counts),
             unusable=None if unusable is None else dict(unusable),
+            left_out_where=None
+            if where is None
+            else {
+                reason: LeftOutWhere(**{**met, "tasks": tuple(met["tasks"])}) for reason, met in where.items()
+            },
             left_alone=tuple(LeftAlone(**tag) for tag in details.get("left_alone", ())),
             disputed_tasks=tuple(details.get("disputed_tasks", ())),
             disputed_tasks_count=details.get("disputed_tasks_count"),

@@ -60,7 +60,7 @@ def describe_job(record: JobRecord) -> Json:
         "started_at": _iso(record.started_at),
         "ended_at": _iso(record.ended_at),
         **{name: value for name, value in report.as_json().items() if name in _SHOWN},
-        "left_out": explain_left_out(report.unusable or {}),
+        "left_out": explain_left_out(report.unusable or {}, report.left_out_where),
     }
 
 

@@ -17,6 +17,7 @@ from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.recorded_frame import Fit, can_be_turned_back, fit_of
+from backend.core.regions.unusable import STAND_FOR_NOTHING_LEARNED
 from backend.core.versions.card import LearnedCounts
 from backend.errors import (
     AddressRefused,
@@ -45,6 +46,7 @@ _FINAL_ERRORS: dict[type[FetchError], str] = {
     AddressRefused: "image_address_refused",
 }
 _NAMED_TASKS = 20
+_MOST_KEY_CHARS = 40
 
 
 @dataclass
@@ -53,7 +55,8 @@ class Gathered:
 
     disputed_tasks: ids of those on which annotators disagree. unknown: how often what the config does not
     have was named, by reason and name. other_pictures, turned_tasks: ids of those whose regions were drawn on
-    a picture of another shape, and on one turned by a quarter.
+    a picture of another shape, and on one turned by a quarter. bare_tasks: ids of those with an image none of
+    whose regions could be used.
     """
 
     samples: list[TrainingSample] = field(default_factory=list)
@@ -63,6 +66,18 @@ class Gathered:
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
     other_pictures: list[int] = field(default_factory=list)
     turned_tasks: list[int] = field(default_factory=list)
+    bare_tasks: list[int] = field(default_factory=list)
+    _met: dict[str, dict[int, None]] = field(default_factory=dict)
+
+    def leave_out(self, task_id: int, reasons: Mapping[str, int]) -> None:
+        """Count what cannot be used of a task, by reason."""
+        self.unusable.update(reasons)
+        for reason in reasons:
+            self._met.setdefault(reason, {})[task_id] = None
+
+    def tasks_by_reason(self) -> dict[str, tuple[int, ...]]:
+        """Return the ids of the tasks in which each reason was met, each once, in order."""
+        return {reason: tuple(sorted(ids)) for reason, ids in self._met.items()}
 
 
 def labels_digest(tasks: Sequence[Any], xml: str) -> str:
@@ -110,7 +125,7 @@ def gather_samples(
     gathered = Gathered()
     candidates = list(_candidates(connections, key, config, _chosen(job, tasks, params), gathered))
     targets = _fetch_targets(images, job, config, candidates, gathered)
-    _warn_of_sizes(job, gathered)
+    _warn_of_images(job, gathered)
     for candidate, target in zip(candidates, targets, strict=True):
         if target is not None:
             load = partial(images.load_rgb, candidate.annotated.page.reference, candidate.access)
@@ -139,24 +154,33 @@ def _candidates(
         if not isinstance(task, Mapping):
             gathered.unusable["task_malformed"] += 1
             continue
+        given_id = task_id_of(task)
+        task_id = position if given_id is None else given_id
         try:
             annotated = annotated_task(task, config)
         except AnnotationError as exc:
             logger.warning("project %s, task %s teaches nothing: %s", key, task.get("id"), exc)
-            gathered.unusable["task_without_image"] += 1
+            gathered.leave_out(task_id, {"task_without_image": 1})
+            gathered.unknown.update(("task_without_image", key) for key in _data_keys(task))
             continue
         if annotated is None:
-            gathered.unusable["task_without_annotation"] += 1
+            gathered.leave_out(task_id, {"task_without_annotation": 1})
             continue
-        gathered.unusable.update(annotated.unusable)
+        gathered.leave_out(task_id, annotated.unusable)
         gathered.unknown.update(annotated.unknown)
-        given_id = task_id_of(task)
-        task_id = position if given_id is None else given_id
         if annotated.is_disputed:
             gathered.disputed_tasks.append(task_id)
+        if not any(page.regions for page in annotated.pages) and _hide_objects(annotated.unusable):
+            gathered.bare_tasks += [task_id] * len(annotated.pages)
+            continue
         access = connections.image_access(key, given_id)
         found.extend(_Candidate(task_id, page, access) for page in annotated.pages)
     return found
+
+
+def _data_keys(task: Mapping[str, Any]) -> list[str]:
+    data = task.get("data")
+    return [str(key)[:_MOST_KEY_CHARS] for key in data] if isinstance(data, Mapping) else []
 
 
 def _fetch_targets(
@@ -184,7 +208,8 @@ def _fetch_targets(
                 elif pause_s is not None and type(look) not in _FINAL_ERRORS:
                     again.append(index)
                 else:
-                    gathered.unusable[_FINAL_ERRORS.get(type(look), "image_not_fetched")] += 1
+                    reason = _FINAL_ERRORS.get(type(look), "image_not_fetched")
+                    gathered.leave_out(candidate.task_id, {reason: 1})
                     logger.warning("task %s teaches nothing: %s", candidate.task_id, look)
                 job.progress = replace(progress, images=read)
                 job.show()
@@ -223,23 +248,38 @@ def _look_at(images: ImageSource, candidate: _Candidate) -> _Look | FetchError:
 def _target(
     candidate: _Candidate, look: _Look, config: LabelConfig, gathered: Gathered
 ) -> TrainingTarget | None:
-    """Return what a page teaches; None where its regions were drawn on another picture.
+    """Return what a page teaches; None where its regions were drawn on another picture, or none is usable.
 
     Without its regions the page would teach that nothing is there, so it is left out whole.
     """
     if look.fit is Fit.OTHER:
-        gathered.unusable["size_disagrees"] += 1
+        gathered.leave_out(candidate.task_id, {"size_disagrees": 1})
         gathered.other_pictures.append(candidate.task_id)
         return None
     if look.fit is Fit.TURNED:
         gathered.turned_tasks.append(candidate.task_id)
     regions = candidate.annotated.regions
     page_target = build_target(regions, config.labels, look.size, orientation=look.orientation)
-    gathered.unusable.update(page_target.unusable)
+    gathered.leave_out(candidate.task_id, page_target.unusable)
+    if regions and not len(page_target.target):
+        gathered.bare_tasks.append(candidate.task_id)
+        return None
     return page_target.target
 
 
-def _warn_of_sizes(job: RunningJob, gathered: Gathered) -> None:
+def _hide_objects(unusable: Mapping[str, int]) -> bool:
+    """Tell whether regions were left out that stand for objects to be learned."""
+    return any(reason not in STAND_FOR_NOTHING_LEARNED for reason in unusable)
+
+
+def _warn_of_images(job: RunningJob, gathered: Gathered) -> None:
+    if gathered.bare_tasks:
+        number = len(gathered.bare_tasks)
+        job.warn(
+            f"no region usable: {number} {'image is' if number == 1 else 'images are'} left out, because "
+            "without regions they would teach that nothing is there "
+            f"(tasks {_named(gathered.bare_tasks)}); the reasons are listed, each with what to do"
+        )
     if gathered.other_pictures:
         job.warn(
             f"size disagrees: {len(gathered.other_pictures)} images are left out, because their regions were "
@@ -254,7 +294,7 @@ def _warn_of_sizes(job: RunningJob, gathered: Gathered) -> None:
 
 
 def _named(task_ids: Sequence[int]) -> str:
-    ids = list(dict.fromkeys(task_ids))
+    ids = sorted(set(task_ids))
     more = f" and {len(ids) - _NAMED_TASKS} more" if len(ids) > _NAMED_TASKS else ""
     return ", ".join(map(str, ids[:_NAMED_TASKS])) + more
 

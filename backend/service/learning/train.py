@@ -27,7 +27,7 @@ from backend.errors import (
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
-from backend.service.jobs.left_out import nothing_to_learn
+from backend.service.jobs.left_out import locate_left_out, nothing_to_learn
 from backend.service.jobs.report import CurvePoint, UsedParameter
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.heads import check_teaches, without_boxes
@@ -124,10 +124,12 @@ class Trainings:
                 return JobOutcome(jobs.FINISHED, job.report, newest)
 
         gathered = gather_samples(self.images, self.connections, job, key, config, tasks, params)
+        where = locate_left_out(gathered.tasks_by_reason(), gathered.unknown, config)
         job.report = replace(
             job.report,
             counts=gathered.counts,
             unusable=dict(gathered.unusable),
+            left_out_where=where,
             disputed_tasks=tuple(gathered.disputed_tasks[:MOST_DISPUTED_NAMED]),
             disputed_tasks_count=len(gathered.disputed_tasks),
         )

@@ -222,7 +222,8 @@ def job_view(record: JobRecord) -> Json:
     del view["payload_path"]
     view["is_active"] = record.is_active
     view["summary"] = summarize_job(record)
-    view["left_out"] = explain_left_out(JobReport.from_json(record.details).unusable or {})
+    report = JobReport.from_json(record.details)
+    view["left_out"] = explain_left_out(report.unusable or {}, report.left_out_where)
     return view
 
 

@@ -9,6 +9,7 @@ from backend.service.jobs.left_out import (
     NEXT_MOVES,
     OF_TASKS_AND_IMAGES,
     explain_left_out,
+    locate_left_out,
     nothing_to_learn,
 )
 from tests.fakes import RECTANGLES
@@ -36,6 +37,19 @@ def test_what_was_left_out_is_told_most_frequent_first_and_the_odd_last():
     assert told[0]["meaning"] == "its label is not in the labeling config"
     assert told[1]["meaning"] == "of next year" and told[1]["next_move"] == ""
     assert [entry["is_learned"] for entry in told] == [False, False, False, True]
+
+
+def test_the_first_tasks_of_each_reason_are_told_and_what_was_named_there():
+    unknown = {("unknown_control", "old"): 2, ("task_without_image", "photo"): 1}
+    tasks = {"unknown_control": range(1, 31), "task_without_image": (7,)}
+    where = locate_left_out(tasks, unknown, CONFIG)
+    control, image, old_job = explain_left_out(
+        {"unknown_control": 40, "task_without_image": 2, "pixels": 1}, where
+    )
+    assert control["meaning"].endswith("not in the labeling config (old; the config has label)")
+    assert (control["tasks"], control["tasks_count"]) == (list(range(1, 21)), 30)
+    assert image["meaning"].endswith("looks for it (it has photo; the config looks for image)")
+    assert (image["tasks"], old_job["tasks"], old_job["tasks_count"]) == ([7], [], 0)
 
 
 def test_nothing_to_learn_says_what_how_often_why_and_the_next_move():

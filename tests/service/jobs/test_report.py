@@ -7,6 +7,7 @@ import pytest
 
 from backend.core.versions.card import ChampionComparison, F1Pair, LearnedCounts
 from backend.infra.queue.records import parse_record
+from backend.service.jobs.left_out import LeftOutWhere
 from backend.service.jobs.memory import MemoryUse
 from backend.service.jobs.report import (
     CurvePoint,
@@ -26,6 +27,7 @@ TRAINED = JobReport(
     labels_taken_at=1.8e9,
     counts=LearnedCounts(9, 8, 1, 20, 12, {"Cat": 20}),
     unusable={},
+    left_out_where={"unknown_label": LeftOutWhere((3, 9), 2, "Bus; the config has Cat")},
     disputed_tasks=(4,),
     disputed_tasks_count=1,
     curve=(CurvePoint(1, 2.5), CurvePoint(2, 1.5, {"box_map50": 0.7})),

@@ -19,6 +19,7 @@ from backend.errors import (
     StoreError,
 )
 from backend.service.jobs.jobs import RunningJob
+from backend.service.jobs.status import describe_job
 from backend.service.learning.requests import AUTOMATIC
 from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
 from tests.fakes import (
@@ -159,6 +160,43 @@ def test_what_cannot_be_used_is_counted_by_reason(services):
 
 
 KEY_POINTS = '<KeyPointLabels name="nose" toName="image"><Label value="Nose"/></KeyPointLabels>'
+
+
+def test_an_image_that_lost_all_its_regions_is_named_and_not_learned_as_an_empty_one(services):
+    pixels = rectangle(x=900, y=700, width=90, height=50)
+    tasks = [annotated(1, rectangle()), annotated(2, rectangle("Ghost")), annotated(3, pixels), annotated(4)]
+    job = queued(services, tasks)
+    services.run(job)
+    details = services.queue.record(job.job_id).details
+    assert (details["counts"]["images"], details["counts"]["images_without_regions"]) == (2, 1)
+    assert [sample.task_id for sample in services.train.inputs[0].samples] == [1, 4]
+    assert details["warnings"][0].startswith("no region usable: 2 images are left out")
+    assert "(tasks 2, 3)" in details["warnings"][0]
+
+
+def test_an_image_with_key_points_alone_is_an_empty_one(services):
+    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    point = {"id": "p", "type": "keypointlabels", "from_name": "nose", "to_name": "image"}
+    point["value"] = {"x": 5, "y": 5, "width": 1, "keypointlabels": ["Nose"]}
+    job = queued(services, [annotated(1, rectangle()), annotated(2, point)], label_config=config)
+    services.run(job)
+    details = services.queue.record(job.job_id).details
+    assert (details["unusable"], details["counts"]["images_without_regions"]) == ({"keypoint": 1}, 1)
+
+
+def test_the_status_says_in_which_tasks_something_was_left_out(services):
+    keyless = {"id": 4, "data": {"photo": "4.png"}, "annotations": [{"id": 1, "result": []}]}
+    ghosts = [annotated(number, rectangle(), rectangle("Ghost"), rectangle("Ghost")) for number in (3, 1)]
+    job = queued(services, [*ghosts, annotated(99, rectangle()), keyless])
+    services.run(job)
+    told = {entry["reason"]: entry for entry in describe_job(services.queue.record(job.job_id))["left_out"]}
+    assert {reason: entry["tasks"] for reason, entry in told.items()} == {
+        "unknown_label": [1, 3],
+        "image_not_found": [99],
+        "task_without_image": [4],
+    }
+    assert "(Ghost; the config has Cat, Dog)" in told["unknown_label"]["meaning"]
+    assert "(it has photo; the config looks for image)" in told["task_without_image"]["meaning"]
 
 
 def test_tags_that_are_not_learned_are_named_in_the_job(services):

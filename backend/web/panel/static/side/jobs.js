@@ -110,8 +110,16 @@ function leftOut(entries) {
   const number = entries.reduce((sum, entry) => (entry.is_learned ? sum : sum + entry.count), 0);
   return h("details", { dataset: { part: "left-out" } },
     h("summary", { "data-name": "left-out" }, number ? `${plural(number, "region or task", "regions and tasks")} left out` : "Odd labels were used"),
-    h("ul", {}, ...entries.map(({ count, meaning, next_move: nextMove }) =>
-      h("li", {}, `${count} × ${meaning}. ${nextMove}`))));
+    h("ul", { class: "reasons" }, ...entries.map(({ reason, count, meaning, next_move: nextMove, tasks, tasks_count: number }) =>
+      h("li", {}, h("p", {}, `${count} × ${meaning}. ${nextMove}`), tasks.length ? taskButtons(reason, tasks, number) : null))));
+}
+
+/** Tasks by id, each a button that opens it; number: how many there are beside those that are named. */
+function taskButtons(name, tasks, number) {
+  return h("div", { class: "row wrap tasks" },
+    ...tasks.map((id) =>
+      h("button", { type: "button", class: "quiet", "data-name": `${name}-${id}`, onclick: () => loadTask(id) }, `Task ${id}`)),
+    number > tasks.length ? h("span", {}, `and ${number - tasks.length} more`) : null);
 }
 
 /** Tasks that annotators labelled differently, each a button that opens it. */
@@ -120,9 +128,7 @@ function disputed({ disputed_tasks: tasks = [], disputed_tasks_count: number = 0
   return h("details", { dataset: { part: "disputed" } },
     h("summary", { "data-name": "disputed" }, `Annotators disagree on ${plural(number, "task")}`),
     h("p", {}, "The newest drawing counts. Open a task to decide, and delete the annotation that is wrong."),
-    h("div", { class: "row wrap" }, ...tasks.map((id) =>
-      h("button", { type: "button", class: "quiet", "data-name": `disputed-${id}`, onclick: () => loadTask(id) }, `Task ${id}`))),
-    number > tasks.length ? h("p", {}, `and ${number - tasks.length} more`) : null);
+    taskButtons("disputed", tasks, number));
 }
 
 /** Control tags with which people draw in vain. */
