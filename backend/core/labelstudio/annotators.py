@@ -7,6 +7,7 @@ counts only where none of them draws.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_value
 
 Annotation = Mapping[str, Any]
+_FRACTION = re.compile(r"\.(\d+)")
 
 
 def choose_annotation(task: Mapping[str, Any]) -> Annotation | None:
@@ -67,11 +69,19 @@ def _age_key(annotation: Annotation) -> tuple[datetime, int]:
     return moment, number if isinstance(number, int) else -1
 
 
-def _parse_time(text: Any) -> datetime | None:
-    if not isinstance(text, str):
-        return None
+def _parse_time(written: Any) -> datetime | None:
+    """Return a moment written as ISO 8601, or as seconds since the epoch, as Label Studio did before 1.0."""
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        if isinstance(written, int | float) and not isinstance(written, bool):
+            return datetime.fromtimestamp(written, timezone.utc)
+        if not isinstance(written, str):
+            return None
+        moment = datetime.fromisoformat(_FRACTION.sub(_six_digits, written.replace("Z", "+00:00")))
+    except (ValueError, OverflowError, OSError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _six_digits(fraction: re.Match[str]) -> str:
+    """Return the fraction of a second in six digits: Python 3.10 reads three or six, and no others."""
+    return f".{fraction[1][:6]:0<6}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from backend.core.labelstudio.config_xml import WrittenTag, config_error, read_tags
+from backend.core.labelstudio.label_names import by_spelling, spelling
 from backend.core.labelstudio.left_alone import (
     NO_LABELS,
     SKIPPED,
@@ -247,8 +248,17 @@ class LabelConfig:
         return tuple(found)
 
     def stored_label(self, label: str) -> str:
-        """Return the name under which Label Studio stores a label given by value or alias."""
-        return label if label in self.all_labels else self.aliases.get(label, label)
+        """Return the name under which Label Studio stores a label given by value or alias.
+
+        Where only one differs in nothing but its spelling, it is meant; what nothing fits stays as it is.
+        """
+        if label in self.all_labels:
+            return label
+        return self.aliases.get(label) or self._by_spelling.get(spelling(label), label)
+
+    @cached_property
+    def _by_spelling(self) -> dict[str, str]:
+        return by_spelling([*((label, label) for label in self.all_labels), *self.aliases.items()])
 
 
 def parse_label_config(xml: str, kinds: tuple[RegionKind, ...] = KINDS) -> LabelConfig:

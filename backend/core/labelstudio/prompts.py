@@ -22,7 +22,7 @@ from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, Ma
 from backend.core.geometry.masks import join_patches
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.recorded_frame import Fit, fit_of
-from backend.core.labelstudio.results import read_id, read_labels, read_size
+from backend.core.labelstudio.results import read_id, read_item_index, read_labels, read_size
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.regions.kind import Click, Dab, Outline, RegionKind, Shape
 from backend.core.regions.kinds import kind_of_value
@@ -248,8 +248,7 @@ def _is_positive(result: Mapping[str, Any]) -> bool:
 
 
 def _item_index(result: Mapping[str, Any]) -> int:
-    index = result.get("item_index")
-    return index if isinstance(index, int) and index >= 0 else 0
+    return max(0, read_item_index(result) or 0)
 
 
 def _join(

@@ -14,6 +14,7 @@ from typing import Any
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.labelstudio.label_names import read_names
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind, Shape
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type, kind_of_value
 from backend.core.regions.unusable import UnusableRegion
@@ -78,7 +79,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
             unusable["bad_geometry"] += 1
             continue
         part = _part(result, config)
-        place = (_to_name(part, config), str(result.get("item_index") or 0))
+        place = (_to_name(part, config), str(read_item_index(result)))
         by_id.setdefault((*place, read_id(result) or f"#{index}"), []).append(part)
     regions: list[Region] = []
     for parts in by_id.values():
@@ -104,11 +105,9 @@ def read_labels(result: Result, config: LabelConfig) -> tuple[str, ...]:
         return ()
     others = (key for key in value if isinstance(key, str) and key.lower().endswith(LABELS_SUFFIX))
     for key in (str(result.get("type", "")).lower(), LABELS_SUFFIX, *others):
-        names = value.get(key)
-        if isinstance(names, list):
-            found = [config.stored_label(name) for name in names if isinstance(name, str) and name]
-            if found:
-                return tuple(dict.fromkeys(found))
+        found = [config.stored_label(name) for name in read_names(value.get(key))]
+        if found:
+            return tuple(dict.fromkeys(found))
     return ()
 
 
@@ -116,6 +115,21 @@ def read_id(result: Result) -> str:
     """Return the id of the region that a result belongs to, "" where it has none; 0 is one."""
     region_id = result.get("id")
     return "" if region_id is None else str(region_id)
+
+
+def read_item_index(result: Result) -> int | None:
+    """Return the place in a list of images that a result belongs to, 0 where it says none; None for nonsense.
+
+    Converters also write the number as a text.
+    """
+    index = result.get("item_index")
+    if index is None or index == "":
+        return 0
+    if isinstance(index, str) and index.isdecimal():
+        return int(index)
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
 def read_size(result: Result) -> ImageSize | None:
@@ -285,9 +299,12 @@ def _place(part: _Part, kind: RegionKind, config: LabelConfig) -> tuple[str, str
         control is None
     ):  # labels whose own shape is missing: the plain tag that they belong to would have drawn it
         control = next((tag for tag in config.controls_with_labels_of(name) if tag.kind is kind), None)
-    if control is None or part.result.get("to_name", control.to_name) != control.to_name:
+    if control is None:
         raise UnusableRegion("unknown_control", (name,))
-    item_index = part.result.get("item_index") or 0
-    if not isinstance(item_index, int):
+    to_name = part.result.get("to_name")
+    if to_name is not None and to_name != control.to_name:
+        raise UnusableRegion("unknown_control", (str(to_name),))
+    item_index = read_item_index(part.result)
+    if item_index is None:
         raise UnusableRegion("unknown_page")
     return control.name, control.to_name, item_index

@@ -41,6 +41,21 @@ def task(*annotations):
 
 
 @pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        pytest.param(1_600_000_000, 1_700_000_000, id="seconds since the epoch"),
+        pytest.param(1_600_000_000.5, "2026-02-01T10:00:00Z", id="both ways"),
+        pytest.param("2026-02-01T10:00:00.1Z", "2026-02-01T10:00:00.1234567Z", id="any digits of a second"),
+        pytest.param("yesterday", "2026-02-01T10:00:00Z", id="no moment"),
+        pytest.param(1e300, "2026-02-01T10:00:00Z", id="no number of seconds"),
+    ],
+)
+def test_the_newest_is_known_however_its_moment_is_written(older, newer):
+    annotations = [by(1, 2, box(), updated_at=older), by(1, 1, box(), updated_at=newer)]
+    assert choose_annotation(task(*annotations)) is annotations[1]
+
+
+@pytest.mark.parametrize(
     ("annotations", "chosen"),
     [
         pytest.param([by(1, 1, box()), by(2, 2)], 0, id="another's empty one takes no drawing away"),

@@ -123,6 +123,41 @@ def test_what_says_more_about_a_region_is_no_region(kind, is_plain):
     assert read([*more, *drawn], config) == (TWO[:1], Counter())
 
 
+# As converters write
+
+
+@every_kind
+@pytest.mark.parametrize("written", ["Red", ["Red"], [" Red "], ["Red", "Red\n"]], ids=str)
+def test_a_label_is_read_however_it_is_written(kind, written):
+    drawn = labelled(kind, "Red", *A)
+    drawn["value"][kind.labels_tag] = written
+    assert read([drawn], config_of(labels_tag(kind))) == (TWO[:1], Counter())
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        pytest.param({"item_index": "0", "to_name": None}, None, id="number as text, no image tag"),
+        pytest.param({"item_index": 0.0}, None, id="number with a point"),
+        pytest.param({"item_index": ""}, None, id="empty"),
+        pytest.param({"item_index": "first"}, "unknown_page", id="no number"),
+        pytest.param({"item_index": [0]}, "unknown_page", id="a list"),
+        pytest.param({"to_name": "elsewhere"}, "unknown_control", id="another image tag"),
+    ],
+)
+def test_the_image_of_a_region_is_known_however_it_is_written(kind, place, reason):
+    found = read([labelled(kind, "Red", *A, **place)], config_of(labels_tag(kind)))
+    assert found == ((TWO[:1], Counter()) if reason is None else ([], Counter({reason: 1})))
+
+
+def test_what_names_another_image_tag_is_counted_under_that_name():
+    rectangle = kind_of_type("rectangle")
+    drawn = labelled(rectangle, "Red", *A, to_name="elsewhere")
+    found = read_regions([drawn], config_of(labels_tag(rectangle)))
+    assert found.unknown == Counter({("unknown_control", "elsewhere"): 1})
+
+
 def test_strokes_of_one_id_are_one_region():
     brush = kind_of_type("brush")
     found = read([labelled(brush, "Red", *A), labelled(brush, "Red", *B)], config_of(labels_tag(brush)))
@@ -242,8 +277,9 @@ def test_a_prompt_without_type_has_its_label(kind):
         pytest.param(result({"labels": ["Red", "Blue"]}, "rectangle"), ("Red", "Blue"), id="labels"),
         pytest.param(result({"brushlabels": ["Red"]}), ("Red",), id="without type"),
         pytest.param(result({"labels": ["Red", "Red"]}, "labels"), ("Red",), id="twice"),
-        pytest.param(result({"labels": [None, 3, "", "Red"]}, "labels"), ("Red",), id="rubbish beside it"),
-        pytest.param(result({"labels": "Red"}, "labels"), (), id="no list"),
+        pytest.param(result({"labels": [None, True, "", "Red"]}, "labels"), ("Red",), id="rubbish beside it"),
+        pytest.param(result({"labels": [3, "Red"]}, "labels"), ("3", "Red"), id="a number is a name"),
+        pytest.param(result({"labels": "Red"}, "labels"), ("Red",), id="no list"),
         pytest.param(result("Red", "labels"), (), id="no value"),
     ],
 )
