@@ -81,15 +81,22 @@ def _value_of(tag: ImageTag, data: Mapping[str, Any]) -> Any:
 def _reference(value: Any) -> str | None:
     """Return the address that a value is or plainly holds; None where it holds none, or several."""
     if isinstance(value, str):
-        return value if value.strip() else None
+        return _address(value) or None
     if isinstance(value, list):
         return _reference(value[0]) if len(value) == 1 else None
     if isinstance(value, Mapping):
         texts = {key: inner for key, inner in value.items() if isinstance(inner, str) and inner.strip()}
         named = [text for key, text in texts.items() if str(key).lower() in _ADDRESS_KEYS]
         found = named or list(texts.values())
-        return found[0] if len(found) == 1 else None
+        return _address(found[0]) if len(found) == 1 else None
     return None
+
+
+def _address(text: str) -> str:
+    """Return an address as browsers read it: without blanks around it, its `data:` in any case."""
+    stripped = text.strip()
+    is_data_uri = stripped[:5].lower() == "data:"
+    return f"data:{stripped[5:]}" if is_data_uri else stripped
 
 
 def _template_value(template: str, data: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from backend.errors import ImageDecodeError, ImageTooLarge
 
@@ -26,6 +26,18 @@ _TURNS = {
 # In these, browsers follow an orientation in EXIF; in no other, and nowhere one in XMP. Source: Chromium 156,
 # asked by tests/browser/test_orientation.py. Pillow gives an AVIF container's own turn as if it were EXIF.
 _EXIF_FOLLOWED_IN = frozenset({"JPEG", "MPO", "PNG", "AVIF"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+_OTHER_FILES = (  # how a file begins, at which byte, what it is
+    (b"%PDF-", 0, "a PDF came; only images can be read: import its pages as images"),
+    (b"DICM", 128, "a DICOM file came; only images can be read: export it as PNG"),
+    (b"PK\x03\x04", 0, "a zip archive came; only images can be read"),
+    (b"\x1a\x45\xdf\xa3", 0, "a video came; only images can be read"),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        0,
+        "a pointer of Git LFS came and not the image; run `git lfs pull` where the images lie",
+    ),
+)
 # Python keeps one list of warning filters for all threads; only one thread at a time may swap it.
 _warning_filters = threading.Lock()
 
@@ -56,7 +68,7 @@ def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
     except MemoryError as exc:
         raise ImageTooLarge("the image does not fit into memory") from exc
     except Exception as exc:  # PIL's decoders raise whatever a broken file makes them trip over
-        raise ImageDecodeError(f"{_what_came(content)}: {str(exc)[:150]}") from exc
+        raise ImageDecodeError(_what_came(content, exc)) from exc
 
 
 def orientation_of(content: bytes) -> int:
@@ -65,7 +77,7 @@ def orientation_of(content: bytes) -> int:
         with _quiet_open(content) as image:
             turn = _turn_of(image)
     except Exception as exc:  # as in decode_rgb
-        raise ImageDecodeError(f"{_what_came(content)}: {str(exc)[:150]}") from exc
+        raise ImageDecodeError(_what_came(content, exc)) from exc
     return next((orientation for orientation, known in _TURNS.items() if known is turn), 1)
 
 
@@ -117,7 +129,13 @@ def _deep_grey_to_uint8(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8
     return np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8)
 
 
-def _what_came(content: bytes) -> str:
+def _what_came(content: bytes, error: Exception) -> str:
+    """Return what a file is that cannot be read as an image, and where there is one the next move."""
+    if content[4:8] == b"ftyp":
+        return _what_container(content[8:64])
+    for magic, at, words in _OTHER_FILES:
+        if content.startswith(magic, at):
+            return words
     start = content[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return "a web page came instead of an image, perhaps a login page"
@@ -125,4 +143,14 @@ def _what_came(content: bytes) -> str:
         return "an SVG drawing came; only images of pixels can be read"
     if start.startswith((b"{", b"<?xml")):
         return "an error message came instead of an image"
-    return "the file is no image that can be read, or it is cut off"
+    why = "" if isinstance(error, UnidentifiedImageError) else f": {str(error)[:150]}"
+    return f"the file is no image that can be read, or it is cut off{why}"
+
+
+def _what_container(brands: bytes) -> str:
+    """Return what an ISO media file is, by the brands that it begins with (ISO/IEC 14496-12, section 4.3)."""
+    if any(brand in brands for brand in (b"avif", b"avis")):
+        return "an AVIF image came that cannot be read, or it is cut off"
+    if brands[:4] in _HEIF_BRANDS:
+        return "a HEIC photograph came, which few browsers show; convert it to JPEG and import it again"
+    return "a video or a camera's raw file came; only images can be read"

@@ -33,11 +33,12 @@ from backend.errors import (
 from backend.infra.images.cached_picture import CachedPicture, Validators
 from backend.infra.images.reference import (
     address_on_label_studio,
-    checked_url,
     decode_data_uri,
     is_below,
+    is_signed,
     is_text,
     origin,
+    redirected_to,
     resolve_reference,
     shown,
 )
@@ -137,10 +138,10 @@ class Downloader:
                     said = response.headers
                     validators = Validators(said.get("ETag"), said.get("Last-Modified"))
                     return CachedPicture.of(self._read(response, hop.url, deadline), validators)
-                target = urljoin(hop.url, response.headers["Location"])
+                target = redirected_to(response.headers["Location"], hop.url)
             if urlsplit(target).path.startswith("/user/login"):
                 raise FetchError(f"{shown(hop.url)} asks to log in; is LABEL_STUDIO_API_KEY set and valid?")
-            hop = replace(hop, url=checked_url(target))
+            hop = replace(hop, url=target)
         raise FetchError(f"{shown(first_url)} redirects more than {MAX_REDIRECTS} times")
 
     def _ask(self, hop: _Hop, access: ImageAccess, deadline: float) -> requests.Response:
@@ -216,7 +217,7 @@ class Downloader:
 
     def _make_session(self, rules: AddressRules, ca_bundle: Path | None) -> requests.Session:
         """Return the session of all threads: one for each would keep connections open by the thousand."""
-        session = requests.Session()
+        session = _OneHop()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         guarded = GuardedAdapter(rules, lambda: getattr(self._local, "label_studio_host", None))
         session.mount("http://", guarded)
@@ -229,6 +230,13 @@ class Downloader:
         return ImageTooLarge(
             f"{shown(url)} has {size_bytes} bytes or more, accepted are {self._max_bytes} (IMAGE_MAX_BYTES)"
         )
+
+
+class _OneHop(requests.Session):
+    """A session that looks for no next hop: the redirects are ours, and a header of other bytes breaks it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _Credentials(requests.auth.AuthBase):
@@ -249,6 +257,11 @@ def _check_status(response: requests.Response, url: str) -> None:
         raise _Passing(HostAway(f"{shown(url)} answered {status}"))
     if status in (404, 410):
         raise ImageNotFound(f"{shown(url)} does not exist ({status})")
+    if status in (400, 401, 403) and is_signed(url):
+        raise FetchError(
+            f"{shown(url)} refused access ({status}); its signature has ended or is wrong: sign the tasks' "
+            "addresses anew, or connect the bucket to Label Studio as cloud storage, which signs each time"
+        )
     if status in (401, 403):
         raise FetchError(
             f"{shown(url)} refused access ({status}); for Label Studio's own files check "

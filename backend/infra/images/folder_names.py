@@ -7,8 +7,10 @@ It stands for one place only: were both `a/1.png` and `b/1.png` read as `1.png`,
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from backend.errors import ImageNotFound
 Parts = tuple[str, ...]
 _UPLOAD = re.compile(r"(?:^|/)(?:data/|storage-data/uploaded/?\?filepath=)upload/(.+)$", re.DOTALL)
 _LOCAL_FILE = re.compile(r"(?:^|/)data/local-files/?\?(?:.*&)?d=(.+)$", re.DOTALL)
+_THROUGH_LABEL_STUDIO = re.compile(
+    r"(?:^|/)(?:tasks|projects)/\d+/(?:presign|resolve)/?\?(?:.*&)?fileuri=([\w=-]+)"
+)
 _WEB = re.compile(r"(?:https?:)?//[^/?#]*", re.IGNORECASE)
 _CLOUD = re.compile(r"(?:s3|gs|azure-blob|azure-spi)://", re.IGNORECASE)
 # A Windows path begins with its drive, with the share of a server (`\\nas\scans\1.png`), or with neither.
@@ -51,11 +56,16 @@ class FolderNames:
 
     def __init__(self, folder: Path, references: Iterable[str] = ()) -> None:
         self._folder = folder
+        self._above = _composed(folder.parts[1:])
         self._files: dict[str, list[Parts]] = defaultdict(list)
+        self._spelled: dict[Parts, list[Parts]] = defaultdict(list)
         for above, _, files in os.walk(folder):
             below = Path(above).relative_to(folder).parts
             for file in files:
-                self._files[file].append((*below, file))
+                parts = _composed((*below, file))
+                self._spelled[parts].append((*below, file))
+                if len(self._spelled[parts]) == 1:
+                    self._files[parts[-1]].append(parts)
         known = {place for reference in references if (place := _place(reference)) is not None}
         self._starts = self._starts_by_root(known)
         self._original_names = Counter(name for place in known for name in _original_names(place))
@@ -69,7 +79,12 @@ class FolderNames:
         if place is None:
             return None
         found = self._whole(place) or self._below_start(place) or self._by_original_name(place)
-        return None if found is None else self._folder.joinpath(*found)
+        if found is None:
+            return None
+        spelled = self._spelled[found]
+        if len(spelled) > 1:
+            raise _ambiguous("/".join(found), spelled)
+        return self._folder.joinpath(*spelled[0])
 
     def _whole(self, place: _Place) -> Parts | None:
         """Return the file whose path, the folder's own included, ends with all of the reference's."""
@@ -119,9 +134,8 @@ class FolderNames:
         return None
 
     def _ending_with(self, parts: Parts) -> list[Parts]:
-        above = self._folder.parts[1:]
         found = self._files.get(parts[-1], ())
-        return [file for file in found if (*above, *file)[-len(parts) :] == parts]
+        return [file for file in found if (*self._above, *file)[-len(parts) :] == parts]
 
     def _starts_by_root(self, places: set[_Place]) -> dict[str, tuple[Parts, ...]]:
         """Return, by root, the start of paths that the folder stands for; several where nothing decides.
@@ -139,7 +153,7 @@ class FolderNames:
                         if parts[length:] in self._files.get(parts[-1], ())
                     }
                 )
-        above = self._folder.parts[1:]
+        above = self._above
         starts = {}
         for root, of_root in counts.items():
             ranks = {
@@ -162,6 +176,8 @@ def _place(reference: str) -> _Place | None:
         return _Place((*readings, *names), root="upload")
     if (local := _LOCAL_FILE.search(text)) is not None:
         return _Place(_readings(unquote(local[1]), local[1], unquote_plus(local[1])), root="local-files")
+    if (address := _THROUGH_LABEL_STUDIO.search(text)) is not None:
+        return _place(_decoded(address[1]))
     if _WEB.match(text):
         return None
     if (cloud := _CLOUD.match(text)) is not None:
@@ -177,11 +193,24 @@ def _place(reference: str) -> _Place | None:
 def _readings(*paths: str) -> tuple[Parts, ...]:
     """Return paths in parts; a backslash parts them as Windows does, unless it belongs to a name."""
     split = [
-        tuple(part for part in parts if part not in ("", "."))
+        _composed(part for part in parts if part not in ("", "."))
         for path in paths
         for parts in (path.split("/"), _SEPARATORS.split(path))
     ]
     return tuple(dict.fromkeys(parts for path in split if (parts := _without_ups(path))))
+
+
+def _composed(parts: Iterable[str]) -> Parts:
+    """Return names in Unicode's composed form: macOS writes an accent as a character of its own."""
+    return tuple(unicodedata.normalize("NFC", part) for part in parts)
+
+
+def _decoded(code: str) -> str:
+    """Return the reference inside an address by which Label Studio hands out a bucket's file; "" for none."""
+    try:
+        return base64.urlsafe_b64decode(code).decode()
+    except ValueError:
+        return ""
 
 
 def _without_ups(parts: Parts) -> Parts:

@@ -16,8 +16,13 @@ from backend.service.ports import ImageAccess
 
 CLOUD_SCHEMES = frozenset({"s3", "gs", "azure-blob", "azure-spi"})
 # A Label Studio below a path (`https://host/ls`) may write that path in front, or leave it out.
-_LABEL_STUDIO_PATH = re.compile(r"/(?:data/upload|data/local-files|storage-data)/")
+_LABEL_STUDIO_PATH = re.compile(
+    r"/(?:data/upload|data/local-files|storage-data|(?:tasks|projects)/\d+/(?:presign|resolve))/"
+)
+# How storages sign an address: Amazon, Google, both in their older way, Azure.
+_SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
 _DATA_URI = re.compile(r"data:[^,;]{0,200}((?:;[^,;]{0,100}){0,5}),", re.DOTALL)
+_RESERVED = ":/?#[]@!$&'()*+,;=~"  # may stand in an address as they are
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -39,9 +44,9 @@ def resolve_reference(reference: str, access: ImageAccess) -> str:
         return checked_url(_quoted(reference))
     if scheme in CLOUD_SCHEMES:
         if not access.hostname or access.task_id is None:
-            raise FetchError(
-                f"a {scheme}:// image comes through Label Studio, whose address is not known yet"
-            )
+            missing = "whose address is not known" if not access.hostname else "which is asked by a task's id"
+            move = "set LABEL_STUDIO_URL" if not access.hostname else "give the task its id"
+            raise FetchError(f"a {scheme}:// image comes through Label Studio, {missing}; {move}")
         code = base64.urlsafe_b64encode(reference.encode()).decode()
         return f"{access.hostname.rstrip('/')}/tasks/{access.task_id}/resolve/?fileuri={code}"
     if scheme:
@@ -119,6 +124,21 @@ def checked_url(url: str) -> str:
     return url
 
 
+def redirected_to(location: str, url: str) -> str:
+    """Return the address that a `Location` header of the answer from `url` means.
+
+    location: as the HTTP client gives it, a character for each byte. Bytes beyond ASCII are not allowed
+    there, but servers write UTF-8 names as they are, and browsers ask for these bytes.
+    Raises AddressRefused, ImageNotFound.
+    """
+    return checked_url(urljoin(url, quote(location.encode("latin-1"), safe=f"%{_RESERVED}")))
+
+
+def is_signed(url: str) -> bool:
+    """Tell whether an address carries a storage's signature, which is good for a time only."""
+    return any(part.partition("=")[0].lower() in _SIGNATURES for part in urlsplit(url).query.split("&"))
+
+
 def origin(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port: credentials belong to these three."""
     parts = urlsplit(url)
@@ -137,6 +157,6 @@ def shown(url: str) -> str:
     )
 
 
-def _quoted(text: str, safe: str = ":/?#[]@!$&'()*+,;=~") -> str:
+def _quoted(text: str, safe: str = _RESERVED) -> str:
     """Percent-encode what an address may not hold; what is encoded already stays."""
     return quote(_BAD_PERCENT.sub("%25", text), safe="%" + safe)

@@ -23,6 +23,13 @@ LIST = config("<Image name='i0' valueList='$pages'/>")
     [
         pytest.param(ONE, {"image": "a.png"}, [TaskPage("i0", None, "a.png")], id="usual"),
         pytest.param(ONE, {"image": "日本 🐈.png"}, [TaskPage("i0", None, "日本 🐈.png")], id="unicode"),
+        pytest.param(ONE, {"image": " a.png\n"}, [TaskPage("i0", None, "a.png")], id="blanks around it"),
+        pytest.param(
+            ONE,
+            {"image": {"url": " Data:image/png;base64,AA=="}},
+            [TaskPage("i0", None, "data:image/png;base64,AA==")],
+            id="embedded, written another way",
+        ),
         pytest.param(ONE, {"$undefined$": "a.png"}, [TaskPage("i0", None, "a.png")], id="undefined key"),
         pytest.param(
             TWO,

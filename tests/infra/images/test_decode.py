@@ -169,11 +169,20 @@ def test_a_huge_image_is_refused_by_its_header():
         (b"\0" * 1000, "no image"),
         (b"\x80\x04\x95pickle", "no image"),
         (png_of(4, 4), "cut off"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "HEIC.*JPEG"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf" + bytes(99), "AVIF"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99), "video"),
+        (b"\x1a\x45\xdf\xa3webm" + bytes(99), "video"),
+        (b"%PDF-1.7\n" + bytes(99), "PDF"),
+        (bytes(128) + b"DICM" + bytes(99), "DICOM"),
+        (b"PK\x03\x04" + bytes(99), "zip"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
     ],
 )
 def test_what_is_no_image_is_called_what_it_is(content, match):
-    with pytest.raises(ImageDecodeError, match=match):
+    with pytest.raises(ImageDecodeError, match=match) as caught:
         decode_rgb(content, LIMIT)
+    assert "object at 0x" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])

@@ -172,6 +172,37 @@ class TestTrouble:
             fetcher(timeout_s=0.5).load_rgb(f"{web.url}/a.png", OPEN)
         assert time.monotonic() - started < 1.2
 
+    @pytest.mark.parametrize(
+        ("location", "path"),
+        [
+            pytest.param("/猫 1.png".encode(), "/%E7%8C%AB%201.png", id="UTF-8"),
+            pytest.param("/é.png".encode("latin-1"), "/%E9.png", id="Latin-1"),
+            pytest.param(b"/%E7%8C%AB%201.png", "/%E7%8C%AB%201.png", id="encoded already"),
+        ],
+    )
+    def test_a_redirect_to_a_name_of_any_letters(self, images, web, location, path):
+        web.routes["/a.png"] = Answer(status=302, headers={"Location": location.decode("latin-1")})
+        web.routes[path] = Answer(PNG)
+        assert images.load_rgb(f"{web.url}/a.png", OPEN).shape == (3, 4, 3)
+
+    @pytest.mark.parametrize(
+        "resolver", ["/tasks/3/presign/", "/ls/tasks/3/resolve/", "/projects/7/resolve/"]
+    )
+    def test_label_studio_resolves_for_us_what_it_wrote_for_browsers(self, images, web, resolver):
+        web.routes[resolver.removeprefix("/ls")] = Answer(PNG)
+        access = ImageAccess(hostname=web.url, token="secret")
+        images.load_rgb(f"http://label-studio.invalid{resolver}?fileuri=czM6Ly9iL2s=", access)
+        (asked,) = web.seen
+        assert asked.query == "fileuri=czM6Ly9iL2s=" and "secret" in asked.headers["Authorization"]
+
+    @pytest.mark.parametrize("query", ["X-Amz-Signature=ab", "Expires=1&Signature=ab", "se=1&sig=ab"])
+    @pytest.mark.parametrize("status", [400, 403])
+    def test_a_signed_address_that_is_refused_is_to_be_signed_anew(self, images, web, query, status):
+        web.routes["/a.png"] = Answer(b"<Error/>", status=status)
+        with pytest.raises(FetchError, match=rf"\({status}\).*signature has ended.*anew") as caught:
+            images.load_rgb(f"{web.url}/a.png?{query}", OPEN)
+        assert "=ab" not in str(caught.value)
+
     def test_redirects_are_counted(self, images, web):
         web.routes["/a.png"] = Answer(status=302, headers={"Location": "/a.png"})
         with pytest.raises(FetchError, match="more than 5 times"):

@@ -1,7 +1,11 @@
+import base64
+
 import pytest
 
 from backend.errors import ImageNotFound
 from backend.infra.images.folder_names import FolderNames
+
+CAT_IN_A_BUCKET = base64.urlsafe_b64encode(b"s3://bucket/pics/cat.jpg").decode()
 
 
 @pytest.fixture
@@ -82,6 +86,18 @@ def names(tmp_path):
         pytest.param("/data/upload/7/3f2a91c0-50%25.jpg", ["50%.jpg"], "50%.jpg", id="upload, encoded"),
         pytest.param("/data/upload/7/old.jpg", ["old.jpg"], "old.jpg", id="upload without digits"),
         pytest.param("s3://bucket/pics/cat.jpg", ["pics/cat.jpg"], "pics/cat.jpg", id="synchronised bucket"),
+        pytest.param(
+            f"/tasks/5/presign/?fileuri={CAT_IN_A_BUCKET}", ["pics/cat.jpg"], "pics/cat.jpg", id="resolved"
+        ),
+        pytest.param(
+            f"http://host/ls/projects/5/resolve/?fileuri={CAT_IN_A_BUCKET}",
+            ["cat.jpg"],
+            "cat.jpg",
+            id="resolved for a project",
+        ),
+        pytest.param("/tasks/5/presign/?fileuri=AAAAA", ["pics/cat.jpg"], None, id="resolved, broken"),
+        pytest.param("gr\u00fcn.png", ["gru\u0308n.png"], "gru\u0308n.png", id="files from macOS"),
+        pytest.param("gru\u0308n.png", ["gr\u00fcn.png"], "gr\u00fcn.png", id="tasks from macOS"),
         pytest.param("b/0001.png", ["a/0001.png"], None, id="another folder's"),
         pytest.param("b/0001.png", ["0001.png"], None, id="the upper folder's"),
         pytest.param("/data/local-files/?d=b/0001.png", ["a/0001.png"], None, id="another's, local"),
@@ -106,6 +122,11 @@ def names(tmp_path):
 def test_the_file_that_is_meant(names, reference, files, found):
     assert names(files)(reference) == found
     assert names(files, [reference])(reference) == found
+
+
+def test_two_files_of_one_name_in_two_forms_of_unicode_are_ambiguous(names):
+    with pytest.raises(ImageNotFound, match="may be any of"):
+        names(["\u00e9.png", "e\u0301.png"])("\u00e9.png")
 
 
 def test_the_folder_may_be_named_by_the_reference(names):

@@ -49,6 +49,18 @@ def test_any_data_uri_is_decoded_within_the_limit_or_refused(rest, limit):
 
 
 @pytest.mark.parametrize(
+    ("access", "move"),
+    [
+        pytest.param(ImageAccess(task_id=5), "set LABEL_STUDIO_URL", id="no Label Studio"),
+        pytest.param(ImageAccess(hostname="http://ls:8080"), "give the task its id", id="no task"),
+    ],
+)
+def test_a_bucket_that_cannot_be_asked_for_is_refused_with_the_next_move(access, move):
+    with pytest.raises(FetchError, match=f"gs:// image comes through Label Studio.*{move}"):
+        resolve_reference("gs://bucket/1.png", access)
+
+
+@pytest.mark.parametrize(
     "reference", ["/data/upload/7/\ud83d.png", "s3://b/\udc00", "http://a/\ud800", "\udfff"], ids=ascii
 )
 def test_half_a_surrogate_pair_names_no_image(reference, tmp_path):
