@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -17,11 +19,11 @@ from backend.core.labelstudio.exports import read_tasks
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.prompts import parse_prompts
 from backend.core.regions.brush_rle import encode_brush_rle
-from backend.errors import AnnotationError
+from backend.errors import AnnotationError, FetchError, ImageDecodeError
 from backend.infra.images.decode import decode_rgb
 from backend.infra.images.folder import FolderImages
 from backend.infra.images.folder_names import FolderNames
-from backend.infra.images.reference import resolve_reference
+from backend.infra.images.reference import is_signed, redirected_to, resolve_reference, shown
 from backend.service.ports import ImageAccess
 from tests.fakes import RECTANGLES, FakeImages, annotated, make_services, picture, rectangle
 from tests.web.conftest import StubModel
@@ -247,6 +249,105 @@ def test_19_both_smart_tools_of_one_config_prompt(kind):
     request = parse_prompts({"result": [drawn]}, task, config)
     assert request is not None and request.label == "Cat" and len(request.pages) == 1
     assert request.pages[0].page.reference == "1.png"
+
+
+def test_20_classes_that_are_numbers_are_the_labels_of_that_name():
+    config = parse_label_config(ALL.replace("Cat", "0").replace("Dog", "1"))
+    boxes = [
+        region("rectanglelabels", number, number=number, x=10, y=20, width=20, height=20) for number in (0, 1)
+    ]
+    task = {"id": 1, "data": {"image": "1.png"}, "annotations": [{"id": 1, "result": boxes}]}
+    read = annotated_task(task, config)
+    assert [labelled.labels for labelled in read.pages[0].regions] == [("0",), ("1",)] and not read.unusable
+
+
+def test_21_a_label_with_other_blanks_is_the_label():
+    config = parse_label_config(ALL.replace("Cat", "sport glove").replace("Dog", "glove"))
+    box = region("rectanglelabels", "sport  glove ", x=10, y=20, width=20, height=20)
+    task = {"id": 1, "data": {"image": "1.png"}, "annotations": [{"id": 1, "result": [box]}]}
+    read = annotated_task(task, config)
+    assert [labelled.labels for labelled in read.pages[0].regions] == [("sport glove",)] and not read.unknown
+
+
+def test_22_a_photograph_of_an_iphone_is_named_with_the_way_out():
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+    with pytest.raises(ImageDecodeError, match=r"HEIC.*convert it to JPEG"):
+        decode_rgb(heic, 10_000)
+
+
+def test_23_a_bucket_without_a_known_label_studio_says_what_to_set():
+    with pytest.raises(FetchError, match=r"gs:// image comes through Label Studio.*set LABEL_STUDIO_URL"):
+        resolve_reference("gs://path/to/image/in/bucket", ImageAccess(task_id=1))
+    url = resolve_reference("gs://b/1.png", ImageAccess(hostname="http://ls:8080", token="t", task_id=1))
+    assert url.startswith("http://ls:8080/tasks/1/resolve/?fileuri=")
+
+
+@pytest.mark.parametrize("name", ["café.png", "猫.png"])
+def test_24_a_redirect_that_writes_a_name_as_it_is_leads_to_the_file(name):
+    raw = f"/{name}".encode().decode("latin-1")  # as an HTTP client hands over the bytes of a header
+    assert redirected_to(raw, "http://host/a") == f"http://host/{quote(name)}"
+
+
+def test_25_names_from_macos_and_from_elsewhere_are_the_same(tmp_path):
+    (tmp_path / unicodedata.normalize("NFD", "Übersicht é.png")).touch()
+    found = FolderNames(tmp_path).find(unicodedata.normalize("NFC", "Übersicht é.png"))
+    assert found is not None and found.exists()
+
+
+def test_26_a_signed_address_is_known_as_one_and_its_secret_stays_out_of_messages():
+    url = "https://bucket.example/1.png?X-Amz-Date=20260101T000000Z&X-Amz-Expires=60&X-Amz-Signature=secret"
+    assert is_signed(url) and not is_signed("https://bucket.example/1.png?size=60")
+    assert "secret" not in shown(url)
+
+
+@pytest.mark.parametrize("result", [None, "[]", {}], ids=str)
+def test_27_an_annotation_without_a_list_of_results_is_none(result):
+    task = {"id": 1, "data": {"image": "1.png"}, "annotations": [{"id": 1, "result": result}]}
+    assert annotated_task(task, parse_label_config(ALL)) is None
+
+
+def test_28_sixteen_bits_a_channel_keep_their_colours():
+    deep = np.zeros((4, 4, 3), np.uint16)
+    deep[..., 2], deep[..., 1] = 65535, 32768
+    _, content = cv2.imencode(".png", deep)
+    assert decode_rgb(content.tobytes(), 10_000)[2, 2].tolist() == [255, 128, 0]
+
+
+def test_29_a_jpeg_for_print_has_the_colours_that_are_seen():
+    target = io.BytesIO()
+    Image.new("RGB", (8, 8), (200, 0, 0)).convert("CMYK").save(target, "JPEG")
+    assert decode_rgb(target.getvalue(), 10_000)[4, 4] == pytest.approx([200, 0, 0], abs=4)
+
+
+def test_30_an_outline_with_a_slit_to_a_hole_has_the_hole():
+    outer = [[10, 10], [90, 10], [90, 90], [10, 90], [10, 10]]
+    hole = [[30, 30], [30, 70], [70, 70], [70, 30], [30, 30]]
+    target, unusable = learned(region("polygonlabels", points=outer + hole))
+    mask = target.masks[0].full(SIZE)
+    assert not mask[25, 50] and mask[10, 50] and mask.sum() == 40 * 80 - 20 * 40 and not unusable
+
+
+def test_31_a_smart_tool_without_an_answer_still_has_an_entry(client):
+    click = region("rectanglelabels", x=200, y=200, width=1, height=1)
+    click["is_positive"] = True
+    answer = client.post(
+        "/predict",
+        json={
+            "tasks": [{"id": 1, "data": {"image": "1.png"}}],
+            "project": "7.1",
+            "label_config": ALL,
+            "params": {"context": {"result": [click]}},
+        },
+    )
+    assert answer.status_code == 200
+    (entry,) = answer.json["results"]
+    assert entry["result"] == []
+
+
+def test_32_a_pointer_of_git_lfs_is_named_with_the_way_out():
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    with pytest.raises(ImageDecodeError, match=r"Git LFS.*git lfs pull"):
+        decode_rgb(pointer, 10_000)
 
 
 def test_the_command_line_says_what_it_left_out(tmp_path, monkeypatch, capsys):
