@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 
@@ -26,15 +25,10 @@ from backend.core.geometry.masks import patch_box
 from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.masks import field_to_mask
 from backend.core.prompting.windows import (
-    ByteArray,
     Window,
     box_around,
     cut_window,
-    draw_clicks,
-    draw_outline,
     likely_box,
-    move_field,
-    stack_prompts,
     whole_image_window,
     window_around,
 )
@@ -49,8 +43,9 @@ from backend.nn.prompts.belief import (
     steadied,
     weighed_with_hint,
 )
+from backend.nn.prompts.drawing import draw_prompts, marked_box, scaled_prompts, window_to_orig
 from backend.nn.prompts.encoding import Encoding, encode_image
-from backend.nn.prompts.hints import detector_view, likely_label, mask_view, matching_instance
+from backend.nn.prompts.hints import likely_label, mask_view, matching_instance
 from backend.nn.prompts.network import NET_SIDE, SEARCH_SIDE, PromptNetwork
 from backend.nn.prompts.tensors import images_to_tensor, prompts_to_tensor
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, is_of_an_earlier_network, load_network
@@ -114,8 +109,8 @@ class PromptSegmenter:
         """
         if not prompts.is_clear:
             return None
-        belief = self._belief(encoding, _scaled(prompts, encoding.scale), label_index, detector)
-        window = _to_orig(belief.window, encoding.scale)
+        belief = self._belief(encoding, scaled_prompts(prompts, encoding.scale), label_index, detector)
+        window = window_to_orig(belief.window, encoding.scale)
         field_orig = belief.field.astype(np.float32)
         mask = field_to_mask(field_orig, window, prompts, encoding.size)
         if mask is None:
@@ -188,7 +183,7 @@ class PromptSegmenter:
         detections = encoding.detections
         if detections is None:
             return None, prompts
-        instance = matching_instance(detections, _scaled(prompts, 1 / encoding.scale), label_index)
+        instance = matching_instance(detections, scaled_prompts(prompts, 1 / encoding.scale), label_index)
         label = label_index if instance is None else int(detections.label_indices[instance])
         if prompts.outline_px is not None and encoding.maps is not None and detector is not None:
             box = box_around(prompts.outline_px) / encoding.scale
@@ -242,7 +237,7 @@ class PromptSegmenter:
 
     def _search(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
         """Return the best of looks at several scales around clicks of unknown extent."""
-        marks = _marks(prompts)
+        marks = marked_box(prompts)
         centre = (marks[:2] + marks[2:]) / 2
         height, width = encoding.image.shape[:2]
         spread = float((marks[2:] - marks[:2]).max())
@@ -269,7 +264,7 @@ class PromptSegmenter:
         zoom_out: float = ZOOM_OUT,
     ) -> Belief:
         """Return the belief of one look at the window that holds the prompts and the mask so far."""
-        marks = [_marks(prompts)]
+        marks = [marked_box(prompts)]
         if start is not None and prompts.outline_px is None:
             held = likely_box(start.field, start.window)
             if held is not None:
@@ -290,7 +285,7 @@ class PromptSegmenter:
         pixels = np.stack([cut_window(encoding.image, window, side) for window in windows])
         drawn = np.stack(
             [
-                _draw(encoding, prompts, window, start, label_index, side)
+                draw_prompts(encoding, prompts, window, start, label_index, side)
                 for window, start in zip(windows, starts, strict=True)
             ]
         )
@@ -369,74 +364,3 @@ def _key(prompts: Prompts, label_index: int | None) -> bytes:
             digest.update(repr((patch.left_px, patch.top_px, patch.bits.shape)).encode())
             digest.update(np.packbits(patch.bits).tobytes())
     return digest.digest()
-
-
-def _scaled(prompts: Prompts, scale: float) -> Prompts:
-    """Return prompts in a frame `scale` times as large."""
-    if scale == 1.0:
-        return prompts
-    outline = None if prompts.outline_px is None else (prompts.outline_px * scale).astype(np.float32)
-    return Prompts(
-        (prompts.clicks_xy_px * scale).astype(np.float32),
-        prompts.is_positive,
-        outline,
-        _scaled_patch(prompts.painted, scale),
-        _scaled_patch(prompts.erased, scale),
-    )
-
-
-def _scaled_patch(patch: MaskPatch | None, scale: float) -> MaskPatch | None:
-    if patch is None:
-        return None
-    height, width = patch.bits.shape
-    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    bits = cv2.resize(patch.bits.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0.25
-    return MaskPatch(round(patch.left_px * scale), round(patch.top_px * scale), np.asarray(bits))
-
-
-def _to_orig(window: Window, scale: float) -> Window:
-    if scale == 1.0:
-        return window
-    return Window(
-        round(window.left_px / scale), round(window.top_px / scale), max(1, round(window.side_px / scale))
-    )
-
-
-def _marks(prompts: Prompts) -> FloatArray:
-    """Return the box [4] around everything that was pointed at."""
-    marks = [prompts.clicks_xy_px]
-    if prompts.outline_px is not None:
-        marks.append(prompts.outline_px)
-    if prompts.painted is not None:
-        marks.append(patch_box(prompts.painted))
-    return box_around(*marks)
-
-
-def _draw(
-    encoding: Encoding,
-    prompts: Prompts,
-    window: Window,
-    start: Belief | None,
-    label_index: int | None,
-    side: int,
-) -> ByteArray:
-    """Return the prompts drawn for the network, uint8 [5, S, S]."""
-    positive = draw_clicks(window.to_net(prompts.positive_px, side), side)
-    negative = draw_clicks(window.to_net(prompts.negative_px, side), side)
-    for patch, channel in ((prompts.painted, positive), (prompts.erased, negative)):
-        if patch is not None:
-            height, width = patch.bits.shape
-            source = Window(patch.left_px, patch.top_px, max(height, width))
-            square = np.zeros((source.side_px, source.side_px), dtype=np.float32)
-            square[:height, :width] = patch.bits
-            channel[move_field(square, source, window, side) > 0.5] = 255
-    shape = None
-    if prompts.outline_px is not None:
-        shape = draw_outline(window.to_net(prompts.outline_px, side), side)
-    so_far = None
-    if start is not None:
-        so_far = move_field(start.field.astype(np.float32), start.window, window, side)
-    view = None
-    if encoding.detections is not None:
-        view = detector_view(encoding.detections, window, encoding.scale, side, label_index=label_index)
-    return stack_prompts(positive=positive, negative=negative, shape=shape, so_far=so_far, detector=view)
