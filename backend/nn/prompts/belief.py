@@ -34,7 +34,7 @@ CUT_AWAY_LOG_ODDS = 4.0
 
 _AGREEMENT_SIDE = 256
 _ESTIMATE_WEIGHT = 0.3
-"""What the network expects of its own mask, beside what the other looks make of it."""
+"""What the network expects of its own mask, beside what the other windows make of it."""
 
 
 @dataclass(frozen=True)

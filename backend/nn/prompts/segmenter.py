@@ -236,7 +236,7 @@ class PromptSegmenter:
         return belief
 
     def _search(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
-        """Return the best of looks at several scales around clicks of unknown extent."""
+        """Return the best belief from windows of several sizes around clicks of unknown extent."""
         marks = marked_box(prompts)
         centre = (marks[:2] + marks[2:]) / 2
         height, width = encoding.image.shape[:2]
@@ -248,12 +248,12 @@ class PromptSegmenter:
                 left, top = (round(float(c) - side / 2) for c in centre)
                 windows.append(Window(left, top, side))
 
-        def look(share: Sequence[Window]) -> list[Belief]:
-            return self._run(encoding, prompts, share, [None] * len(share), label_index, SEARCH_SIDE)
+        def beliefs_of(batch: Sequence[Window]) -> list[Belief]:
+            return self._run(encoding, prompts, batch, [None] * len(batch), label_index, SEARCH_SIDE)
 
-        shares = [windows[i : i + WINDOWS_PER_THREAD] for i in range(0, len(windows), WINDOWS_PER_THREAD)]
-        looks = run_side_by_side(look, shares, torch.get_num_threads())
-        return most_agreed([belief for share in looks for belief in share])
+        batches = [windows[i : i + WINDOWS_PER_THREAD] for i in range(0, len(windows), WINDOWS_PER_THREAD)]
+        found = run_side_by_side(beliefs_of, batches, torch.get_num_threads())
+        return most_agreed([belief for beliefs in found for belief in beliefs])
 
     def _pass(
         self,
@@ -263,7 +263,7 @@ class PromptSegmenter:
         label_index: int | None,
         zoom_out: float = ZOOM_OUT,
     ) -> Belief:
-        """Return the belief of one look at the window that holds the prompts and the mask so far."""
+        """Return the belief from the one window that holds the prompts and the mask so far."""
         marks = [marked_box(prompts)]
         if start is not None and prompts.outline_px is None:
             held = likely_box(start.field, start.window)
