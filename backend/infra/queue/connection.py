@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from backend.errors import QueueError
 
+_Result = TypeVar("_Result")
 PREFIX = "lsb"
 """What the names of all our keys begin with."""
 
@@ -43,3 +44,20 @@ def talking_to_redis() -> Iterator[None]:
             f"Redis cannot be used now ({type(exc).__name__}: {str(exc)[:200]}); "
             "nothing was changed, try again in a minute"
         ) from exc
+
+
+def atomically(client: Any, attempt: Callable[[Any], _Result], *watched: str) -> _Result:
+    """Return what `attempt` returns, once no other process has changed a watched key meanwhile.
+
+    attempt: gets a pipeline that reads at once until its `multi`; it may be called several times, and its
+    writes count when it executes the pipeline. Raises QueueError.
+    """
+    with talking_to_redis(), client.pipeline(transaction=True) as pipe:
+        while True:
+            try:
+                pipe.watch(*watched)
+                return attempt(pipe)
+            except redis.WatchError:
+                continue
+            finally:
+                pipe.reset()

@@ -12,13 +12,11 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-
-import redis
+from collections.abc import Mapping
+from typing import Any
 
 from backend.errors import ConflictError, NotFoundError
-from backend.infra.queue.connection import PREFIX, redis_client, talking_to_redis
+from backend.infra.queue.connection import PREFIX, atomically, redis_client, talking_to_redis
 from backend.infra.queue.records import (
     ADD_TO_WAITING,
     CLAIM_NEXT,
@@ -39,7 +37,6 @@ RECORD_TTL_S = 30 * 86_400
 LEASE_S = 30.0
 MAX_PICKUPS = 2
 FRESH_LABELS_S = 30.0
-_Result = TypeVar("_Result")
 
 
 class LeaseLost(Exception):
@@ -112,7 +109,7 @@ class RqJobQueue:
             pipe.execute()
             return job_id
 
-        return self._atomically(attempt, active_key, follow_key)
+        return atomically(self._redis, attempt, active_key, follow_key)
 
     def record(self, job_id: str) -> JobRecord:
         """Return the job. Raises NotFoundError."""
@@ -174,7 +171,7 @@ class RqJobQueue:
                 return
             self._end(pipe, job_id, fields, {"status": "stopped", "stop_mode": mode})
 
-        self._atomically(attempt, self._key("job", job_id))
+        atomically(self._redis, attempt, self._key("job", job_id))
 
     def stop_mode(self, job_id: str) -> str | None:
         """Return what `request_stop` asked of the job, or None."""
@@ -204,7 +201,7 @@ class RqJobQueue:
             self._queue_again(pipe, job_id, fields)
             pipe.execute()
 
-        self._atomically(attempt, self._key("job", job_id))
+        atomically(self._redis, attempt, self._key("job", job_id))
 
     def claim_next(self, kind: str, owner: str) -> JobRecord | None:
         """Take the next job of a kind, of the project that waited longest; None where nothing is queued."""
@@ -229,7 +226,7 @@ class RqJobQueue:
             known = self._owned(pipe, job_id, owner)
             self._end(pipe, job_id, known, {"status": status, **stored_fields(fields)})
 
-        self._atomically(attempt, self._key("job", job_id))
+        atomically(self._redis, attempt, self._key("job", job_id))
 
     def put_back(self, job_id: str, owner: str) -> None:
         """Queue a job again that `owner` began and can go on with later. Raises LeaseLost."""
@@ -237,7 +234,7 @@ class RqJobQueue:
         def attempt(pipe: Any) -> None:
             self._requeue(pipe, job_id, self._owned(pipe, job_id, owner))
 
-        self._atomically(attempt, self._key("job", job_id))
+        atomically(self._redis, attempt, self._key("job", job_id))
 
     def recover(self) -> list[str]:
         """Queue again what silent workers held, replace lost tickets; return the ids of those jobs.
@@ -314,7 +311,7 @@ class RqJobQueue:
                 self._requeue(pipe, job_id, fields, pickups=pickups)
             return True
 
-        return self._atomically(attempt, job_key, running_key)
+        return atomically(self._redis, attempt, job_key, running_key)
 
     def _replace_lost_tickets(self) -> None:
         with talking_to_redis():
@@ -393,18 +390,6 @@ class RqJobQueue:
         if fields.get("status") != "started" or fields.get("owner") != owner:
             raise LeaseLost(f"job {job_id} is no longer run by {owner}")
         return fields
-
-    def _atomically(self, attempt: Callable[[Any], _Result], *watched: str) -> _Result:
-        """Run `attempt` until no other process changed a watched key in between."""
-        with talking_to_redis(), self._redis.pipeline(transaction=True) as pipe:
-            while True:
-                try:
-                    pipe.watch(*watched)
-                    return attempt(pipe)
-                except redis.WatchError:
-                    continue
-                finally:
-                    pipe.reset()
 
     def _key(self, *parts: str) -> str:
         return ":".join((PREFIX, *parts))
