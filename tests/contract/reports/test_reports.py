@@ -350,12 +350,19 @@ def test_32_a_pointer_of_git_lfs_is_named_with_the_way_out():
         decode_rgb(pointer, 10_000)
 
 
-def test_the_command_line_says_what_it_left_out(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("label", "image", "named"),
+    [
+        pytest.param("Cat", "b/1.png", "'b/1.png'", id="an image that is not there"),
+        pytest.param("Ghost", "1.png", "Ghost", id="a label that is not there"),
+    ],
+)
+def test_the_command_line_says_what_it_left_out(tmp_path, monkeypatch, capsys, label, image, named):
     """The kind of reports 4 and 10, where a user starts: nothing is learned, and he is told why."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     cv2.imwrite(str(tmp_path / "1.png"), picture())
     (tmp_path / "config.xml").write_text(RECTANGLES)
-    (tmp_path / "tasks.json").write_text(json.dumps([annotated(1, rectangle("Ghost"), image="b/1.png")]))
+    (tmp_path / "tasks.json").write_text(json.dumps([annotated(1, rectangle(label), image=image)]))
     arguments = ["train", str(tmp_path / "tasks.json"), "--config", str(tmp_path / "config.xml")]
     assert main([*arguments, "--images", str(tmp_path)]) == 1
-    assert "'b/1.png'" in capsys.readouterr().err
+    assert named in capsys.readouterr().err
