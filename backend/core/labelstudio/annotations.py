@@ -8,7 +8,7 @@ one bad region: it is left out and counted under one of `unusable.REASONS`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from backend.core.labelstudio.results import Region, read_regions
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.labelstudio.twins import join_twins
 from backend.core.regions.kind import Drawn, draw_together
-from backend.core.regions.unusable import UnusableRegion
+from backend.core.regions.unusable import UnusableRegion, mark_objects
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,14 @@ class LabelledRegion:
 
 @dataclass(frozen=True)
 class AnnotatedPage:
-    """One image of an annotated task and its regions; without regions it teaches background."""
+    """One image of an annotated task and its regions; without regions it teaches background.
+
+    is_bare: it has none because all of them were left out, so it teaches nothing.
+    """
 
     page: TaskPage
     regions: tuple[LabelledRegion, ...]
+    is_bare: bool = False
 
     @property
     def recorded_size(self) -> ImageSize | None:
@@ -89,6 +93,7 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
     unusable = Counter(read.unusable)
     unknown = Counter(read.unknown)
     unlearned: list[Region] = []
+    hidden = set(read.hidden)
     for region in join_twins(read.regions, config.kinds):
         place = region.to_name, region.item_index
         if place not in by_page:
@@ -100,14 +105,29 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
             unusable[exc.reason] += 1
             unknown.update((exc.reason, name) for name in exc.names)
             unlearned.append(region)
+            if mark_objects([exc.reason]):
+                hidden.add((region.to_name, str(region.item_index)))
     return AnnotatedTask(
         annotation_id=annotation.get("id"),
-        pages=tuple(AnnotatedPage(p, tuple(by_page[p.image_tag, p.item_index or 0])) for p in pages),
+        pages=tuple(_page(p, by_page[p.image_tag, p.item_index or 0], hidden, pages) for p in pages),
         unusable=unusable,
         unlearned=tuple(unlearned),
         unknown=unknown,
         is_disputed=_is_disputed(task, config),
     )
+
+
+def _page(
+    page: TaskPage,
+    regions: Sequence[LabelledRegion],
+    hidden: Collection[tuple[str, str]],
+    pages: Sequence[TaskPage],
+) -> AnnotatedPage:
+    """Return a page; hidden: image tag and place of results left out, which may name no image there is."""
+    tags = {one.image_tag for one in pages}
+    is_hidden = (page.image_tag, str(page.item_index or 0)) in hidden
+    is_bare = not regions and (is_hidden or any(tag not in tags for tag, _ in hidden))
+    return AnnotatedPage(page, tuple(regions), is_bare)
 
 
 def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:

@@ -17,7 +17,7 @@ from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.label_names import read_names
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind, Shape
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type, kind_of_value
-from backend.core.regions.unusable import UnusableRegion
+from backend.core.regions.unusable import UnusableRegion, mark_objects
 from backend.core.regions.values import parse_recorded_size
 
 Result = Mapping[str, Any]
@@ -57,12 +57,14 @@ class Region:
 class RegionsRead:
     """The regions of an annotation, and how many are none or unusable whatever the image, by reason.
 
-    unknown: how often what the config does not have was named, by reason and name.
+    unknown: how often what the config does not have was named, by reason and name. hidden: image tag and
+    place in its list of images, as text, of every result left out that marks an object.
     """
 
     regions: tuple[Region, ...]
     unusable: Counter[str]
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hidden: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
@@ -82,17 +84,22 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
         place = (_to_name(part, config), str(read_item_index(result)))
         by_id.setdefault((*place, read_id(result) or f"#{index}"), []).append(part)
     regions: list[Region] = []
-    for parts in by_id.values():
+    hidden: set[tuple[str, str]] = set()
+    for (to_name, item_index, _), parts in by_id.items():
+        reasons: Counter[str] = Counter()
         shapes = _shapes_of_one_id(parts)
-        unusable["shared_id"] += max(0, len(shapes) - 1)
+        reasons["shared_id"] += max(0, len(shapes) - 1)
         for shape in shapes:
             try:
                 regions.append(_read_region(shape, config))
             except UnusableRegion as exc:
-                unusable[exc.reason] += 1
+                reasons[exc.reason] += 1
                 unknown.update((exc.reason, name) for name in exc.names)
-        unusable.update(_left_over(parts, shapes))
-    return RegionsRead(tuple(regions), +unusable, unknown)
+        reasons.update(_left_over(parts, shapes))
+        if mark_objects(+reasons):
+            hidden.add((to_name, item_index))
+        unusable.update(reasons)
+    return RegionsRead(tuple(regions), +unusable, unknown, frozenset(hidden))
 
 
 def read_labels(result: Result, config: LabelConfig) -> tuple[str, ...]:

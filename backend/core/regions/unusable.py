@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 REASONS = {
     "bad_geometry": "its coordinates are missing, not numbers, or do not make a shape",
     "numbers_as_text": "its coordinates are texts, not numbers",
@@ -45,6 +47,11 @@ STAND_FOR_NOTHING_LEARNED = frozenset({"keypoint", "not_predicted", "shared_id"}
 
 Regions left out for any other reason mark objects. An image that has lost all of them is no empty one.
 """
+
+
+def mark_objects(reasons: Iterable[str]) -> bool:
+    """Tell whether any of the regions left out for these reasons marks an object to be found."""
+    return any(reason not in STAND_FOR_NOTHING_LEARNED for reason in reasons)
 
 
 class UnusableRegion(Exception):

@@ -17,7 +17,6 @@ from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.recorded_frame import Fit, can_be_turned_back, fit_of
-from backend.core.regions.unusable import STAND_FOR_NOTHING_LEARNED
 from backend.core.versions.card import LearnedCounts
 from backend.errors import (
     AddressRefused,
@@ -170,9 +169,6 @@ def _candidates(
         gathered.unknown.update(annotated.unknown)
         if annotated.is_disputed:
             gathered.disputed_tasks.append(task_id)
-        if not any(page.regions for page in annotated.pages) and _hide_objects(annotated.unusable):
-            gathered.bare_tasks += [task_id] * len(annotated.pages)
-            continue
         access = connections.image_access(key, given_id)
         found.extend(_Candidate(task_id, page, access) for page in annotated.pages)
     return found
@@ -261,15 +257,10 @@ def _target(
     regions = candidate.annotated.regions
     page_target = build_target(regions, config.labels, look.size, orientation=look.orientation)
     gathered.leave_out(candidate.task_id, page_target.unusable)
-    if regions and not len(page_target.target):
+    if candidate.annotated.is_bare or (regions and not len(page_target.target)):
         gathered.bare_tasks.append(candidate.task_id)
         return None
     return page_target.target
-
-
-def _hide_objects(unusable: Mapping[str, int]) -> bool:
-    """Tell whether regions were left out that stand for objects to be learned."""
-    return any(reason not in STAND_FOR_NOTHING_LEARNED for reason in unusable)
 
 
 def _warn_of_images(job: RunningJob, gathered: Gathered) -> None:

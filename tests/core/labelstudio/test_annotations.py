@@ -149,6 +149,33 @@ def test_an_annotated_image_without_regions_teaches_background():
     assert len(target) == 0 and target.boxes_xyxy_px.shape == (0, 4) and target.size == SIZE
 
 
+GHOST_ON = {
+    "label gone": {"rectanglelabels": ["Ghost"]},
+    "no label": {"rectanglelabels": []},
+    "numbers as text": {"x": "5"},
+}
+
+
+@pytest.mark.parametrize("value", GHOST_ON.values(), ids=GHOST_ON)
+def test_an_image_is_bare_that_lost_all_its_regions_and_only_that_one(value):
+    config = parse_label_config(
+        '<View><Image name="book" valueList="$pages"/><RectangleLabels name="box" toName="book">'
+        '<Label value="Cat"/></RectangleLabels></View>'
+    )
+    good = {"x": 5, "y": 5, "width": 9, "height": 9, "rectanglelabels": ["Cat"]}
+    made = {"type": "rectanglelabels", "from_name": "box", "to_name": "book"}
+    results = [
+        {"id": "a", **made, "item_index": 0, "value": good},
+        {"id": "b", **made, "item_index": 1, "value": good | value},
+    ]
+    pages = {"data": {"pages": ["1.png", "2.png", "3.png"]}, "annotations": [{"id": 1, "result": results}]}
+    annotated = annotated_task(pages, config)
+    assert [page.is_bare for page in annotated.pages] == [False, True, False]
+    del results[0]
+    results[0]["to_name"] = "old name"
+    assert all(page.is_bare for page in annotated_task(pages, config).pages)
+
+
 def test_a_task_without_image_is_refused():
     with pytest.raises(AnnotationError, match="no image under 'image'"):
         annotated_task({"data": {}, "annotations": [annotation()]}, CONFIG)
