@@ -2,9 +2,9 @@
 
     python -m benchmarks.house [--root CHECKOUT]
 
-A room is a folder of `backend/` with modules in it. An arrow is one module that imports another one; arrows
-inside `TYPE_CHECKING` count as well. A circle is a group of rooms (or modules) that reach each other. Reads
-files as text and runs nothing of the checkout, so that any earlier commit can be measured beside today's:
+An arrow is one module that imports another one; imports under `TYPE_CHECKING` count as well. A circle is a
+group of rooms (or modules) that reach each other. Reads files as text and runs nothing of the checkout, so
+that any earlier commit can be measured beside today's:
 
     git worktree add ../before <commit> && python -m benchmarks.house --root ../before
 """
@@ -49,11 +49,20 @@ def imports_of(path: Path, known: dict[str, Path]) -> Iterator[str]:
                     yield node.module
 
 
-def room_of(name: str, path: Path) -> str:
-    """Return the folder of a module as a dotted name; a module right in `backend/` is a room by itself."""
-    if path.name == "__init__.py" or name.count(".") < 2:
-        return name
-    return name.rpartition(".")[0]
+def rooms_of(modules: dict[str, Path]) -> dict[str, str]:
+    """Return the room of every module, as a dotted name.
+
+    A room is a folder two levels below the root at most (`backend.nn.detector` with all its heads). A module
+    that stands beside folders with modules, such as `backend.errors`, is a room by itself.
+    """
+    folders = {name.rpartition(".")[0] for name, path in modules.items() if path.name != "__init__.py"}
+    with_folders = {folder.rpartition(".")[0] for folder in folders}
+    rooms = {}
+    for name, path in modules.items():
+        folder = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        is_alone = folder in with_folders and folder.count(".") < 2
+        rooms[name] = name if is_alone or not folder else ".".join(folder.split(".")[:3])
+    return rooms
 
 
 def circles(arrows: set[tuple[str, str]]) -> list[list[str]]:
@@ -98,7 +107,7 @@ def measure(root: Path) -> dict:
     functions = sorted((n, f"{name}.{f}") for name, path in code.items() for n, f in functions_of(path))
     arrows = {(name, other) for name, path in code.items() for other in imports_of(path, modules)}
     arrows = {(start, end) for start, end in arrows if start != end}
-    rooms = {name: room_of(name, path) for name, path in modules.items()}
+    rooms = rooms_of(modules)
     crossing = {(start, end) for start, end in arrows if rooms[start] != rooms[end]}
     leaving = Counter(rooms[start] for start, _ in crossing)
     named = {
@@ -114,8 +123,8 @@ def measure(root: Path) -> dict:
     }
     return {
         "files": len(code),
-        "folders": len(set(rooms.values())),
-        "most_files_in_a_folder": max(Counter(rooms[name] for name in code).values()),
+        "folders": len({path.parent for path in code.values()}),
+        "most_files_in_a_folder": max(Counter(path.parent for path in code.values()).values()),
         "lines": sum(n for n, _ in lengths),
         "file_median_lines": median(n for n, _ in lengths),
         "file_longest": lengths[-1],
