@@ -16,14 +16,16 @@ from tqdm import tqdm
 from backend.bootstrap.backend import build_backend, with_image_folder
 from backend.bootstrap.jobs import build_trainings
 from backend.core.labelstudio.exports import read_tasks
+from backend.core.labelstudio.left_alone import in_words
 from backend.errors import AnnotationError, LabelConfigError, ParameterError, RequestError, VersionError
 from backend.infra.images.folder import FolderImages
 from backend.service.backend import Backend
 from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
+from backend.service.jobs.left_out import explain_left_out
 from backend.service.jobs.local_queue import LocalHold, LocalJob
-from backend.service.jobs.report import TrainingJobProgress
+from backend.service.jobs.report import JobReport, TrainingJobProgress
 from backend.service.jobs.requests import JobRequests, write_request
 from backend.service.learning.requests import TrainRequest
 from backend.service.ports import JobRecord, Json
@@ -32,6 +34,7 @@ from backend.service.projects.parameters import thresholds, training_params
 from backend.settings import Settings
 
 _NAMED_IMAGES = 20
+_NAMED_TASKS = 20
 
 
 def train_on_file(
@@ -58,12 +61,30 @@ def train_on_file(
             outcome = build_trainings(here).run(RunningJob(queue, queue.current, LocalHold()))
         finally:
             _name_unfound(folder)
-    for warning in outcome.report.warnings:
-        print(f"note: {warning}", file=sys.stderr)
+    for note in _notes(outcome.report):
+        print(f"note: {note}", file=sys.stderr)
     for name, value in (outcome.report.metrics or {}).items():
         print(f"{name}: {value:.4g}", file=sys.stderr)
     print(outcome.model_version or outcome.status)
     return 0 if outcome.status == jobs.FINISHED else 1
+
+
+def _notes(report: JobReport) -> Iterator[str]:
+    """Yield what a training wants its user to know, in sentences."""
+    yield from report.warnings
+    if said := in_words(report.left_alone):
+        yield f"not learned, or not all of it: {said}"
+    for left_out in explain_left_out(report.unusable or {}, report.left_out_where):
+        tasks = f" (tasks {_first_of(left_out['tasks'])})" if left_out["tasks"] else ""
+        yield f"{left_out['count']} × {left_out['meaning']}{tasks}. {left_out['next_move']}".rstrip()
+    if report.disputed_tasks:
+        named = _first_of(report.disputed_tasks)
+        yield f"annotators disagree in {report.disputed_tasks_count} of the tasks: {named}"
+
+
+def _first_of(task_ids: Sequence[int]) -> str:
+    named = ", ".join(map(str, task_ids[:_NAMED_TASKS]))
+    return f"{named}, …" if len(task_ids) > _NAMED_TASKS else named
 
 
 def predict_file(

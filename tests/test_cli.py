@@ -113,6 +113,22 @@ def test_an_export_of_another_kind_is_named_with_the_way_out(folder, capsys):
     assert "tasks.json: this looks like COCO; in Label Studio choose Export" in capsys.readouterr().err
 
 
+def test_what_was_left_out_or_is_disputed_is_told_after_a_training(folder, capsys):
+    root, _ = folder
+    disputed = annotated(1, rectangle(), rectangle("Ghost"))
+    disputed["annotations"][0]["completed_by"] = 1
+    disputed["annotations"].append({"id": 9, "completed_by": 2, "result": []})
+    config = RECTANGLES.replace("</View>", '<Bitmask name="area" toName="image"/></View>')
+    (root / "tasks.json").write_text(json.dumps([disputed]))
+    (root / "config.xml").write_text(config)
+    assert train(root, "--param", "epochs=1", "--param", "pretrained=false") == 0
+    told = capsys.readouterr().err
+    assert "note: 1 × its label is not in the labeling config (Ghost; the config has Cat, Dog)" in told
+    assert "(tasks 1). Add the label to the labeling config" in told
+    assert "note: annotators disagree in 1 of the tasks: 1" in told
+    assert "note: not learned, or not all of it: area (Bitmask)" in told
+
+
 def test_images_that_are_not_in_the_folder_are_named(folder, capsys):
     root, services = folder
     add_version(services, "5", "v1")

@@ -307,7 +307,8 @@ def _place(part: _Part, kind: RegionKind, config: LabelConfig) -> tuple[str, str
     ):  # labels whose own shape is missing: the plain tag that they belong to would have drawn it
         control = next((tag for tag in config.controls_with_labels_of(name) if tag.kind is kind), None)
     if control is None:
-        raise UnusableRegion("unknown_control", (name,))
+        is_named = part.result.get("from_name") is not None
+        raise UnusableRegion("unknown_control", (name if is_named else "no from_name",))
     to_name = part.result.get("to_name")
     if to_name is not None and to_name != control.to_name:
         raise UnusableRegion("unknown_control", (str(to_name),))

@@ -285,3 +285,11 @@ def test_a_prompt_without_type_has_its_label(kind):
 )
 def test_the_labels_of_a_result(given, labels):
     assert read_labels(given, config_of(labels_tag(kind_of_type("rectangle")))) == labels
+
+
+def test_a_result_that_names_no_tag_says_so():
+    found = read_regions(
+        [{"id": "a", "value": {"x": 1, "y": 1, "width": 9, "height": 9}}],
+        config_of(labels_tag(kind_of_type("rectangle"))),
+    )
+    assert found.unknown == Counter({("unknown_control", "no from_name"): 1})
