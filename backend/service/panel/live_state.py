@@ -152,9 +152,7 @@ class LiveState:
             for key in keys:
                 try:
                     self._look(key, self._watched(key))
-                except (
-                    Exception
-                ):  # the one thread of the process must outlive whatever one project does to it
+                except Exception:  # the process's one thread must outlive whatever one project does to it
                     logger.exception("project %s: looking at its state failed", key)
             time.sleep(LOOK_EVERY_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
@@ -140,9 +140,9 @@ class TaskPredictions:
         limit_s = self.deadline_s
         if not has_api:
             limit_s = max(limit_s, self.deadline_without_api_s)
-        part = Work(**{**work.__dict__, "tasks": [work.tasks[position] for position in positions]})
+        unclaimed = replace(work, tasks=[work.tasks[position] for position in positions])
         left = set(positions)
-        for answered in self.pipeline.run(part, predictor, deadline=request.received + limit_s):
+        for answered in self.pipeline.run(unclaimed, predictor, deadline=request.received + limit_s):
             position = positions[answered.position]
             left.discard(position)
             if answered.prediction is not None:

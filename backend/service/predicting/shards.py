@@ -71,8 +71,8 @@ class Shards:
                 job_id = self._requests.submit(jobs.PREDICT, request.project_key, request.as_document())
             except QueueError as exc:
                 logger.warning("job %s: the rest is not shared: %s", self._job.job_id, exc)
-                shared = {task["id"] for shard in self._tasks.values() for task in shard}
-                return [task for task in tasks if task["id"] not in shared]
+                handed_over = {task["id"] for shard in self._tasks.values() for task in shard}
+                return [task for task in tasks if task["id"] not in handed_over]
             self._tasks[job_id] = bare
             self._job.report = replace(self._job.report, parts=tuple(self._tasks))
         logger.info("job %s: shares its tasks as %d more jobs", self._job.job_id, len(self._tasks))
