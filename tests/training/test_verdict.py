@@ -8,7 +8,7 @@ import pytest
 
 from backend.core.geometry.instances import Detections
 from backend.nn.detector.heads.boxes.head import BOXES
-from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT
+from backend.nn.detector.heads.masks.decoding import MASK_THRESHOLD_LOGIT
 from backend.nn.detector.heads.masks.head import MASKS
 from backend.training.detector.images import CachedImage
 from backend.training.detector.loop import LearningData, LoopResult
@@ -26,11 +26,11 @@ def images(count, first=0):
 
 @dataclass
 class FakePredictor:
-    """Finds what is drawn, and something that is not; masks lack rows unless they end at best_cut."""
+    """Finds what is drawn, and something that is not; masks lack rows unless they end at best_threshold."""
 
     pictures: list[CachedImage]
     readings: dict[str, Any]
-    best_cut: float
+    best_threshold: float
 
     def predict(self, shown, **_):
         of = {id(image.image): image.target for image in self.pictures}
@@ -38,7 +38,7 @@ class FakePredictor:
 
     def _find(self, truth):
         reading = self.readings.get("masks")
-        rows = 0 if reading is None or reading.cut_logit == self.best_cut else 4
+        rows = 0 if reading is None or reading.threshold_logit == self.best_threshold else 4
         masks = [replace(m, bits=m.bits[: m.bits.shape[0] - rows]) for m in truth.masks]
         wrong = np.array([[0, 0, 3, 3]], np.float32)
         return Detections(
@@ -57,7 +57,7 @@ class FakeLoop:
     data: LearningData
     heads: tuple = (BOXES, MASKS)
     labels: tuple = ("red", "blue")
-    best_cut: float = MASK_CUT_LOGIT
+    best_threshold: float = MASK_THRESHOLD_LOGIT
     ema: Any = field(default_factory=lambda: type("Ema", (), {"load_state_dict": lambda self, state: None})())
 
     @property
@@ -66,7 +66,7 @@ class FakeLoop:
         return {head.name: head.reading(taught, len(self.labels)) for head in self.heads}
 
     def predictor(self, readings):
-        return FakePredictor([*self.data.learned, *self.data.held_out], readings, self.best_cut)
+        return FakePredictor([*self.data.learned, *self.data.held_out], readings, self.best_threshold)
 
     def ema_predictor(self):
         return self.predictor(self.readings)
@@ -90,9 +90,9 @@ def test_held_out_images_fit_the_scores_and_measure_them():
 
 
 def test_masks_end_where_they_surely_fit_best():
-    loop, result = trained(held_out=6, best_cut=-0.8)
-    assert judge(loop, result, 0.3).readings["masks"].cut_logit == -0.8
-    assert judge(*trained(held_out=6), 0.3).readings["masks"].cut_logit == MASK_CUT_LOGIT
+    loop, result = trained(held_out=6, best_threshold=-0.8)
+    assert judge(loop, result, 0.3).readings["masks"].threshold_logit == -0.8
+    assert judge(*trained(held_out=6), 0.3).readings["masks"].threshold_logit == MASK_THRESHOLD_LOGIT
 
 
 def test_images_that_joined_late_say_what_is_new():

@@ -1,4 +1,4 @@
-"""Scores that mean something, so that 0.30 is a sensible cut.
+"""Scores that mean something, so that 0.30 is a sensible threshold.
 
 z is the raw logit of a detection, y whether it hits an object, s the logistic function. Two curves are
 fitted, each to the best few detections per object, and each with a normal prior, which the few objects of a
@@ -10,8 +10,8 @@ small project move only as far as they prove (after Platt, 1999):
 The first tells by many objects how a project's labels answer to raw scores: a network of ten images may be
 sure of nothing, and where annotators leave half of the things out, a good box is often none. The second
 tells how much less is true of new images: held-out ones, or those that joined late, before they taught. The
-calibrated logit is v, bent about the cut and in the tail (`_bent`). Without new images it follows the prior
-of c and d; where too few objects are known of any image, it follows both priors.
+calibrated logit is v, bent about the threshold and in the tail (`_bent`). Without new images it follows the
+prior of c and d; where too few objects are known of any image, it follows both priors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import BoolArray, Detections, FloatArray, TrainingTarget
 from backend.core.geometry.matching import scored_hits
-from backend.nn.detector.heads.score_map import DEFAULT_CUT, ScoreMap
+from backend.nn.detector.heads.score_map import DEFAULT_THRESHOLD, ScoreMap
 from backend.training.judging.logistic import likeliest
 
 OBJECTS_MIN = 8
@@ -36,7 +36,7 @@ CANDIDATES_PER_OBJECT = 2
 MAX_GAP = 0.04
 """Precision and recall this close count as balanced."""
 BALANCE_STRENGTH = 20
-"""So many new objects move the cut half of the way to where precision and recall meet among them."""
+"""So many new objects move the threshold half of the way to where precision and recall meet among them."""
 TAIL_SCORE, TAIL_SLOPE = 0.05, 0.5
 """Below this score v falls by so much for each z: who asks for everything wants the long tail too."""
 KNOTS = np.linspace(-4.0, 3.0, 29)
@@ -131,12 +131,13 @@ def fit_new_map(
     raw = _fit(_logit(learned_scores), learned_hits, learned_objects, LEARNED)
     logits = raw.slope * _logit(scores) + raw.offset
     curve = _fit(logits, hits, objects, NEW, slope_min=NEW.slope_min / raw.slope)
-    plain_cut = curve.reaches(_logit_of(DEFAULT_CUT))
+    plain_crossing = curve.reaches(_logit_of(DEFAULT_THRESHOLD))
     # Precision and recall of a dozen objects jump by tenths, so their meeting point counts only in part, and
     # that of fewer not at all.
     trust = objects / (objects + BALANCE_STRENGTH) if is_enough else 0.0
-    cut = plain_cut + trust * (_balanced_cut(logits, hits, objects, plain_cut) - plain_cut)
-    return _bent(curve, plain_cut, cut, raw.slope * KNOTS + raw.offset, TAIL_SLOPE / raw.slope)
+    balanced = _balanced_crossing(logits, hits, objects, plain_crossing)
+    crossing = plain_crossing + trust * (balanced - plain_crossing)
+    return _bent(curve, plain_crossing, crossing, raw.slope * KNOTS + raw.offset, TAIL_SLOPE / raw.slope)
 
 
 def expected_score_map() -> ScoreMap:
@@ -147,8 +148,8 @@ def expected_score_map() -> ScoreMap:
 def _on_new_images(curve: Line) -> ScoreMap:
     """Return the map of a curve of learned images, with what is expected of new ones."""
     line = Line(curve.slope * NEW.line.slope, curve.offset * NEW.line.slope + NEW.line.offset)
-    cut = line.reaches(_logit_of(DEFAULT_CUT))
-    return _bent(line, cut, cut, KNOTS, TAIL_SLOPE)
+    crossing = line.reaches(_logit_of(DEFAULT_THRESHOLD))
+    return _bent(line, crossing, crossing, KNOTS, TAIL_SLOPE)
 
 
 def _suffice(objects: int, hits: BoolArray) -> bool:
@@ -172,32 +173,32 @@ def _fit(
     return Line(float(slope), float(offset))
 
 
-def _balanced_cut(logits: Array, hits: BoolArray, objects: int, plain_cut: float) -> float:
-    """Return the logit nearest to plain_cut at which precision and recall are at most MAX_GAP apart."""
+def _balanced_crossing(logits: Array, hits: BoolArray, objects: int, plain_crossing: float) -> float:
+    """Return the logit nearest to plain_crossing at which precision and recall are at most MAX_GAP apart."""
     order = np.argsort(-logits, kind="stable")
     found = np.cumsum(hits[order])
     gap = np.abs(found / np.arange(1, len(order) + 1) - found / objects)
-    kept = int((logits >= plain_cut).sum())
+    kept = int((logits >= plain_crossing).sum())
     if kept and gap[kept - 1] <= MAX_GAP:
-        return plain_cut
+        return plain_crossing
     fitting = np.flatnonzero(gap <= max(MAX_GAP, float(gap.min())))
-    nearest = fitting[np.argmin(np.abs(logits[order][fitting] - plain_cut))]
+    nearest = fitting[np.argmin(np.abs(logits[order][fitting] - plain_crossing))]
     return float(logits[order][nearest])
 
 
-def _bent(line: Line, plain_cut: float, cut: float, knots: Array, tail_slope: float) -> ScoreMap:
-    """Return the map of a line that crosses DEFAULT_CUT at plain_cut, bent so that it does so at `cut`.
+def _bent(line: Line, plain_crossing: float, crossing: float, knots: Array, tail_slope: float) -> ScoreMap:
+    """Return the map of a line, bent to cross DEFAULT_THRESHOLD at `crossing` and not at plain_crossing.
 
-    Someone who never moves the threshold stands there. A later cut lowers all that lies below it; an earlier
-    one lifts what lies between the two to the threshold. Below TAIL_SCORE it falls by tail_slope.
+    Someone who never moves the threshold stands there. A later crossing lowers all that lies below it; an
+    earlier one lifts what lies between the two to the threshold. Below TAIL_SCORE it falls by tail_slope.
     """
-    threshold, floor = _logit_of(DEFAULT_CUT), _logit_of(TAIL_SCORE)
-    at = np.unique([*knots, cut - STEP, cut])
+    threshold, floor = _logit_of(DEFAULT_THRESHOLD), _logit_of(TAIL_SCORE)
+    at = np.unique([*knots, crossing - STEP, crossing])
     bent = line.slope * at + line.offset
-    if cut > plain_cut:
-        bent[at < cut] -= line.at(cut) - threshold
+    if crossing > plain_crossing:
+        bent[at < crossing] -= line.at(crossing) - threshold
     else:
-        bent[at >= cut] = np.maximum(bent[at >= cut], threshold)
+        bent[at >= crossing] = np.maximum(bent[at >= crossing], threshold)
     start = float(np.interp(floor, bent, at))
     bent = np.where(bent < floor, floor + tail_slope * (at - start), bent)
     for k in range(1, len(bent)):

@@ -96,8 +96,8 @@ def half_unsure(seed, count=100):
     return found, truth
 
 
-@pytest.mark.parametrize("images", [overconfident, half_unsure], ids=["cut-rises", "cut-falls"])
-def test_at_the_default_cut_precision_and_recall_are_close(images):
+@pytest.mark.parametrize("images", [overconfident, half_unsure], ids=["threshold-rises", "threshold-falls"])
+def test_at_the_default_threshold_precision_and_recall_are_close(images):
     found, truth = images(2)
     score_map = fit(images(0), (found, truth))
     kept = [
@@ -108,19 +108,19 @@ def test_at_the_default_cut_precision_and_recall_are_close(images):
     assert abs(precision - recall) <= 0.15
 
 
-def test_few_held_out_objects_move_the_cut_less_than_many():
-    # Every object is found with 0.60, and two more things that are none with 0.55: the cut belongs between.
+def test_few_held_out_objects_move_the_threshold_less_than_many():
+    # Every object is found with 0.60, two more things that are none with 0.55: the threshold belongs between.
     boxes = [[0, 0, 10, 10], [40, 40, 50, 50], [70, 70, 80, 80]]
     image, truth = detections(boxes, [0.6, 0.55, 0.55]), target(boxes[:1])
 
-    def raw_cut(images):
+    def raw_crossing(images):
         fitted = fit(([image] * 30, [truth] * 30), ([image] * images, [truth] * images))
         raws = np.linspace(-2, 2, 4001)
         return raws[np.argmax(fitted.logits_to_scores(raws) >= 0.3)]
 
     between = np.log(np.array([0.55, 0.6]) / np.array([0.45, 0.4]))
-    assert raw_cut(10) < raw_cut(1000)
-    assert between[0] < raw_cut(1000) <= between[1] + 0.02
+    assert raw_crossing(10) < raw_crossing(1000)
+    assert between[0] < raw_crossing(1000) <= between[1] + 0.02
 
 
 def shy(images, score=0.25):

@@ -11,8 +11,8 @@ import numpy as np
 from backend.core.geometry.instances import FloatArray, TrainingTarget
 
 LOGIT_LIMIT = 12.0
-DEFAULT_CUT = 0.30
-"""Where calibrated scores are meant to be cut: the default confidence threshold."""
+DEFAULT_THRESHOLD = 0.30
+"""The default confidence threshold, which calibrated scores are meant for."""
 SCORE_FLOOR = 0.05
 """Candidates down to here count as objects that may have been missed when an image is scored."""
 
@@ -70,7 +70,7 @@ def _interpolate(values: FloatArray, xs: tuple[float, ...], ys: tuple[float, ...
 
 
 def expected_f1(scores: FloatArray, threshold: float, empty_share: float = 0.5) -> float:
-    """Return the F1 an image is likely to reach when its calibrated scores are cut at `threshold`.
+    """Return the F1 an image is likely to reach when scores below `threshold` are left out.
 
     scores [N]: of all candidates after suppression, also those below the threshold, which are the objects
     likely to be missed. empty_share: of images without any object, 0..1. Without any candidate the image is
@@ -94,7 +94,7 @@ def image_score(scores: FloatArray, confidence_threshold: float, empty_share: fl
     requests can be sorted together.
     """
     counted = scores[scores >= SCORE_FLOOR]
-    return expected_f1(counted, max(confidence_threshold, DEFAULT_CUT), empty_share)
+    return expected_f1(counted, max(confidence_threshold, DEFAULT_THRESHOLD), empty_share)
 
 
 def empty_share(targets: Sequence[TrainingTarget]) -> float:

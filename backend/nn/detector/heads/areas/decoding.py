@@ -15,7 +15,7 @@ from backend.core.geometry.masks import tight_patch
 from backend.core.geometry.matching import areas_of
 from backend.nn.detector.heads.semantic import MASK_STRIDE
 
-AREA_CUT_LOGIT = 0.0
+AREA_THRESHOLD_LOGIT = 0.0
 """Where areas end: where the label is as likely as not."""
 LEAST_CELLS = 4
 """Fewer cells of the map than this are noise, whatever the labels say."""
@@ -40,7 +40,7 @@ class Area:
 
 
 def find_areas(
-    semantic: FloatArray, letterbox: Letterbox, least_shares: Sequence[float], cut_logit: float
+    semantic: FloatArray, letterbox: Letterbox, least_shares: Sequence[float], threshold_logit: float
 ) -> list[Area]:
     """Return the areas of semantic logits [L, h, w] of one image, likeliest first.
 
@@ -50,7 +50,7 @@ def find_areas(
     rows, columns = (-(-side // MASK_STRIDE) for side in (inner.height, inner.width))
     areas: list[Area] = []
     for label, logits in enumerate(semantic[:, :rows, :columns]):
-        inside = np.ascontiguousarray(logits > cut_logit)
+        inside = np.ascontiguousarray(logits > threshold_logit)
         if not inside.any():
             continue
         count, number_of, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
@@ -71,7 +71,7 @@ def find_areas(
 
 
 def area_mask(
-    area: Area, semantic_logits: FloatArray, letterbox: Letterbox, cut_logit: float
+    area: Area, semantic_logits: FloatArray, letterbox: Letterbox, threshold_logit: float
 ) -> MaskPatch | None:
     """Return the mask of an area in the orig frame, by its label's logits [h, w]; None for nothing."""
     height, width = area.cells.shape
@@ -83,7 +83,7 @@ def area_mask(
     bottom = min(int(np.ceil((area.row + height) / scale_y)), letterbox.size.height)
     if right <= left or bottom <= top:
         return None
-    bits = letterbox.map_to_orig(semantic_logits, (left, top, right, bottom)) > cut_logit
+    bits = letterbox.map_to_orig(semantic_logits, (left, top, right, bottom)) > threshold_logit
     rows = np.clip(((np.arange(top, bottom) + 0.5) * scale_y).astype(int) - area.row, 0, height - 1)
     columns = np.clip(((np.arange(left, right) + 0.5) * scale_x).astype(int) - area.column, 0, width - 1)
     bits &= ~area.others[np.ix_(rows, columns)]

@@ -16,7 +16,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 from backend.core.geometry.masks import patch_box
 from backend.core.geometry.matching import areas_of
 from backend.nn.detector.heads.areas.decoding import (
-    AREA_CUT_LOGIT,
+    AREA_THRESHOLD_LOGIT,
     area_mask,
     find_areas,
     least_area_shares,
@@ -44,8 +44,8 @@ from backend.nn.detector.heads.semantic import (
     semantic_targets,
 )
 
-OTHER_CUT_LOGITS = (-0.8, -0.4, 0.4, 0.8)
-"""Where areas may end instead of at AREA_CUT_LOGIT."""
+OTHER_THRESHOLD_LOGITS = (-0.8, -0.4, 0.4, 0.8)
+"""Where areas may end instead of at AREA_THRESHOLD_LOGIT."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class AreaReading:
     least_shares: tuple[float, ...]
     score_map: ScoreMap = RAW_SCORES
     empty_share: float = 0.5
-    cut_logit: float = AREA_CUT_LOGIT
+    threshold_logit: float = AREA_THRESHOLD_LOGIT
 
 
 class AreasHead(Head[AreaTargets, AreaReading]):
@@ -115,12 +115,17 @@ class AreasHead(Head[AreaTargets, AreaReading]):
     def _in_one_image(
         self, reading: AreaReading, semantic: FloatArray, before: Found, request: Request
     ) -> Found:
-        areas = find_areas(semantic, before.letterbox, reading.least_shares, reading.cut_logit)
+        areas = find_areas(semantic, before.letterbox, reading.least_shares, reading.threshold_logit)
         scores = reading.score_map.logits_to_scores(np.array([area.logit for area in areas], np.float32))
         score = image_score(scores, request.confidence_threshold, reading.empty_share)
         wanted = np.flatnonzero(scores >= request.confidence_threshold)[: request.max_regions]
         drawn = [
-            (area_mask(areas[k], semantic[areas[k].label_index], before.letterbox, reading.cut_logit), k)
+            (
+                area_mask(
+                    areas[k], semantic[areas[k].label_index], before.letterbox, reading.threshold_logit
+                ),
+                k,
+            )
             for k in wanted.tolist()
         ]
         kept = [(mask, k) for mask, k in drawn if mask is not None]
@@ -152,7 +157,7 @@ class AreasHead(Head[AreaTargets, AreaReading]):
 
     def other_readings(self, reading: AreaReading) -> Sequence[AreaReading]:
         """Return readings by which areas end elsewhere."""
-        return [replace(reading, cut_logit=logit) for logit in OTHER_CUT_LOGITS]
+        return [replace(reading, threshold_logit=logit) for logit in OTHER_THRESHOLD_LOGITS]
 
     def fits(self, found: Detections, target: TrainingTarget) -> list[float]:
         """Return the IoU of what each label covers, of the labels that the image shows."""
@@ -164,7 +169,7 @@ class AreasHead(Head[AreaTargets, AreaReading]):
             "score_map": reading.score_map.as_card(),
             "empty_share": reading.empty_share,
             "least_area_shares": list(reading.least_shares),
-            "area_cut_logit": reading.cut_logit,
+            "area_cut_logit": reading.threshold_logit,
         }
 
     def reading_of(self, card: Card, label_count: int) -> AreaReading:
@@ -201,12 +206,12 @@ class AreasHead(Head[AreaTargets, AreaReading]):
         x1, y1, x2, y2 = np.round(box_net_xyxy_px / MASK_STRIDE).astype(int).tolist()
         outside = np.ones(logits.shape, dtype=np.bool_)
         outside[max(y1, 0) : max(y2, y1 + 1, 0), max(x1, 0) : max(x2, x1 + 1, 0)] = False
-        logits[outside] = -abs(serving.reading.cut_logit) - 9.0
-        areas = find_areas(logits[None], letterbox, (0.0,), serving.reading.cut_logit)
+        logits[outside] = -abs(serving.reading.threshold_logit) - 9.0
+        areas = find_areas(logits[None], letterbox, (0.0,), serving.reading.threshold_logit)
         if not areas:
             return None
         largest = max(areas, key=lambda area: int(area.cells.sum()))
-        return area_mask(largest, logits, letterbox, serving.reading.cut_logit)
+        return area_mask(largest, logits, letterbox, serving.reading.threshold_logit)
 
 
 AREAS = AreasHead()

@@ -19,7 +19,7 @@ CRUMB_SHARE = 0.005
 # A second part this large, relative to the largest, makes a mask one in parts.
 IN_PARTS_SHARE = 0.02
 # Where a mask ends, as a logit; below 0, since edges that the map cannot resolve come out too small.
-MASK_CUT_LOGIT = -0.4
+MASK_THRESHOLD_LOGIT = -0.4
 
 
 def object_mask(
@@ -29,7 +29,7 @@ def object_mask(
     letterbox: Letterbox,
     *,
     speck_share: float = SPECK_SHARE,
-    cut_logit: float = MASK_CUT_LOGIT,
+    threshold_logit: float = MASK_THRESHOLD_LOGIT,
 ) -> MaskPatch | None:
     """Return the mask of one object in the orig frame; None where its window misses the image.
 
@@ -50,8 +50,8 @@ def object_mask(
     rows = ((np.arange(top, bottom) + 0.5) * scale_y - window_xyxy_px[1]) * per_px_y - 0.5
     logits += linear_at(residual.astype(np.float32), rows, columns)
     # An unsure object still gets its best guess rather than nothing.
-    cut = min(cut_logit, float(logits.max()) - 1.0)
-    bits = without_specks(logits > cut, speck_share)
+    threshold = min(threshold_logit, float(logits.max()) - 1.0)
+    bits = without_specks(logits > threshold, speck_share)
     patch = MaskPatch.from_full(bits)
     if patch is None:
         return None

@@ -27,7 +27,12 @@ from backend.nn.detector.heads.head import (
     Request,
     Serving,
 )
-from backend.nn.detector.heads.masks.decoding import MASK_CUT_LOGIT, SPECK_SHARE, object_mask, speck_shares
+from backend.nn.detector.heads.masks.decoding import (
+    MASK_THRESHOLD_LOGIT,
+    SPECK_SHARE,
+    object_mask,
+    speck_shares,
+)
 from backend.nn.detector.heads.masks.losses import object_mask_loss
 from backend.nn.detector.heads.masks.module import MasksModule, mask_windows
 from backend.nn.detector.heads.masks.targets import MaskTargets, mask_targets
@@ -39,16 +44,16 @@ from backend.nn.detector.heads.semantic import (
     semantic_loss,
 )
 
-OTHER_CUT_LOGITS = (-1.2, -0.8, 0.0, 0.4)
-"""Where masks may end instead of at MASK_CUT_LOGIT."""
+OTHER_THRESHOLD_LOGITS = (-1.2, -0.8, 0.0, 0.4)
+"""Where masks may end instead of at MASK_THRESHOLD_LOGIT."""
 
 
 @dataclass(frozen=True)
 class MaskReading:
-    """speck_shares: per label, which parts of a mask are specks. cut_logit: where masks end."""
+    """speck_shares: per label, which parts of a mask are specks. threshold_logit: where masks end."""
 
     speck_shares: tuple[float, ...]
-    cut_logit: float = MASK_CUT_LOGIT
+    threshold_logit: float = MASK_THRESHOLD_LOGIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +135,7 @@ class MasksHead(Head[MaskTargets, MaskReading]):
                 logits.windows_xyxy_px[k],
                 found.letterbox,
                 speck_share=reading.speck_shares[label],
-                cut_logit=reading.cut_logit,
+                threshold_logit=reading.threshold_logit,
             )
             for k, label in enumerate(found.label_indices)
         )
@@ -141,7 +146,7 @@ class MasksHead(Head[MaskTargets, MaskReading]):
 
     def other_readings(self, reading: MaskReading) -> Sequence[MaskReading]:
         """Return readings by which masks end elsewhere."""
-        return [replace(reading, cut_logit=logit) for logit in OTHER_CUT_LOGITS]
+        return [replace(reading, threshold_logit=logit) for logit in OTHER_THRESHOLD_LOGITS]
 
     def fits(self, found: Detections, target: TrainingTarget) -> list[float]:
         """Return the mask IoU of every object with a mask whose box was found (IoU 0.5, same label)."""
@@ -157,13 +162,13 @@ class MasksHead(Head[MaskTargets, MaskReading]):
 
     def card_entries(self, reading: MaskReading) -> dict[str, Any]:
         """Return which parts are specks, and where masks end."""
-        return {"speck_shares": list(reading.speck_shares), "mask_cut_logit": reading.cut_logit}
+        return {"speck_shares": list(reading.speck_shares), "mask_cut_logit": reading.threshold_logit}
 
     def reading_of(self, card: Card, label_count: int) -> MaskReading:
         """Return what the card says; the first releases knew neither entry."""
         shares = tuple(float(share) for share in card.get("speck_shares", ()))
         return MaskReading(
-            shares or (SPECK_SHARE,) * label_count, float(card.get("mask_cut_logit", MASK_CUT_LOGIT))
+            shares or (SPECK_SHARE,) * label_count, float(card.get("mask_cut_logit", MASK_THRESHOLD_LOGIT))
         )
 
     def measure(
@@ -201,7 +206,7 @@ class MasksHead(Head[MaskTargets, MaskReading]):
             windows[0][0].cpu().numpy(),
             letterbox,
             speck_share=serving.reading.speck_shares[label_index],
-            cut_logit=serving.reading.cut_logit,
+            threshold_logit=serving.reading.threshold_logit,
         )
 
 
