@@ -22,7 +22,7 @@ def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[C
 
 def _controls(config: LabelConfig, *, has_masks: bool, has_boxes: bool) -> Check:
     items = [_control_item(control, config, has_masks, has_boxes) for control in config.controls]
-    covered = sum(item.state == OK for item in items)
+    covered = sum(_why_not_served(control, has_masks, has_boxes) is None for control in config.controls)
     others = {tag.name for tag in config.others}
     items += [
         Item(f"{tag.name} ({tag.tag})", WARNING if tag.draws else SKIPPED, tag.why)
@@ -43,19 +43,25 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
     name = f"{control.name} ({control.kind.name})"
     if not control.kind.is_learned:
         return _prompt_item(name, control, config)
-    if not control.learned_labels:
-        return Item(name, SKIPPED, control.why_left_alone or "none of its labels is learned")
-    if control.kind.needs_mask and not has_masks:
-        why = "the model that serves has no segmentation head: switch it on under Model Options and train"
-        return Item(name, WARNING, why)
-    if control.kind.teaches is Teaches.BOX and not has_boxes:
-        why = "the model that serves finds areas, no boxes: switch the detection head on and train"
-        return Item(name, WARNING, why)
+    why_not = _why_not_served(control, has_masks, has_boxes)
+    if why_not is not None:
+        return Item(name, WARNING if control.learned_labels else SKIPPED, why_not)
     threshold = control.score_threshold
     tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"
     if control.why_left_alone is not None:  # learned in part
         return Item(name, WARNING, f"{control.kind.check_text}{tail}; {control.why_left_alone}")
     return Item(name, OK, control.kind.check_text + tail)
+
+
+def _why_not_served(control: ControlTag, has_masks: bool, has_boxes: bool) -> str | None:
+    """Return why a tag gets no predictions; None where it gets some, if not of all its labels."""
+    if not control.learned_labels:
+        return control.why_left_alone or "none of its labels is learned"
+    if control.kind.needs_mask and not has_masks:
+        return "the model that serves has no segmentation head: switch it on under Model Options and train"
+    if control.kind.teaches is Teaches.BOX and not has_boxes:
+        return "the model that serves finds areas, no boxes: switch the detection head on and train"
+    return None
 
 
 def _prompt_item(name: str, control: ControlTag, config: LabelConfig) -> Item:

@@ -87,6 +87,12 @@ def test_a_tag_that_is_drawn_with_in_vain_is_a_warning(tag, state, why):
     assert item.state == state and why in item.why
 
 
+def test_a_tag_that_is_learned_in_part_counts_as_predicted():
+    tag = '<BrushLabels name="x" toName="photo" value="$l"><Label value="Cat"/></BrushLabels>'
+    controls, _, _ = items_of(card(), CONFIG.replace("</View>", f"{tag}</View>"))
+    assert controls.found == "3 of 8 control tags are predicted."
+
+
 def test_the_lines_sum_up():
     controls, labels, _ = items_of(card())
     assert (controls.state, controls.found) == ("warning", "2 of 7 control tags are predicted.")
