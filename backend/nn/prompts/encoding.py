@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from cachetools import LRUCache
 
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize
 from backend.core.geometry.mask_maps import MaskMaps
@@ -34,7 +34,7 @@ class Encoding:
     detections: Detections | None
     maps: MaskMaps | None = None
     features: FloatArray | None = None
-    _beliefs: OrderedDict[bytes, Belief] = field(default_factory=OrderedDict, repr=False)
+    _beliefs: LRUCache[bytes, Belief] = field(default_factory=lambda: LRUCache(REMEMBERED_STEPS), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -55,17 +55,12 @@ class Encoding:
     def recall(self, key: bytes) -> Belief | None:
         """Return a remembered step."""
         with self._lock:
-            belief = self._beliefs.get(key)
-            if belief is not None:
-                self._beliefs.move_to_end(key)
-            return belief
+            return self._beliefs.get(key)
 
     def remember(self, key: bytes, belief: Belief) -> None:
         """Keep a step; the one unused for longest goes."""
         with self._lock:
             self._beliefs[key] = belief
-            while len(self._beliefs) > REMEMBERED_STEPS:
-                self._beliefs.popitem(last=False)
 
 
 def encode_image(

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from cachetools import LRUCache
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
@@ -97,7 +98,7 @@ class TaskIndex:
         self._local_predictions = local_predictions
         self._start_thread = start_thread or _start_daemon
         self._lock = threading.Lock()
-        self._projects: OrderedDict[str, _ProjectRows] = OrderedDict()
+        self._projects: LRUCache[str, _ProjectRows] = LRUCache(MOST_PROJECTS)
 
     def window(
         self, key: str, *, show: str = "all", sort: str = "id", offset: int = 0, limit: int = 100
@@ -167,9 +168,6 @@ class TaskIndex:
     def _opened(self, key: str) -> _ProjectRows:
         with self._lock:
             project = self._projects.setdefault(key, _ProjectRows())
-            self._projects.move_to_end(key)
-            while len(self._projects) > MOST_PROJECTS:
-                self._projects.popitem(last=False)
         with project.opening:
             if not project.was_opened:
                 make_row = self._row_maker(key)
