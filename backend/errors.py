@@ -65,8 +65,8 @@ class ProjectKeyError(RequestError):
 class ConflictError(RequestError):
     """The request no longer fits the present state; `job_id` names the job in the way, if one is."""
 
-    def __init__(self, message: str, *, field: str | None = None, job_id: str | None = None) -> None:
-        super().__init__(message, field=field)
+    def __init__(self, message: str, *, job_id: str | None = None) -> None:
+        super().__init__(message)
         self.job_id = job_id
 
 

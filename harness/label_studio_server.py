@@ -43,7 +43,6 @@ def find_label_studio() -> str:
 class LabelStudio:
     """One running Label Studio and its HTTP API, used with the administrator's personal access token.
 
-    legacy_tokens: whether the organization accepts `Authorization: Token ...`; a stock one does not.
     local_files_root: folder whose files a local storage may serve. public_url: of a proxy in front of it.
     """
 
@@ -56,17 +55,13 @@ class LabelStudio:
         folder: Path,
         *,
         port: int | None = None,
-        legacy_tokens: bool = False,
         local_files_root: Path | None = None,
         public_url: str | None = None,
-        extra_environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.url = public_url or f"http://{HOST}:{self.port}"
-        self.legacy_tokens = legacy_tokens
         self.local_files_root = local_files_root
-        self.extra_environment = dict(extra_environment or {})
         self.access_token = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()
@@ -135,7 +130,7 @@ class LabelStudio:
             "LABEL_STUDIO_PASSWORD": self.password,
             "LABEL_STUDIO_USER_TOKEN": self.legacy_token,
             "LABEL_STUDIO_HOST": self.url,
-            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": str(self.legacy_tokens).lower(),
+            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "false",
             "LABEL_STUDIO_ML_BLOCK_LOCAL_IP": "false",
             "LABEL_STUDIO_SSRF_PROTECTION_ENABLED": "false",
             "LABEL_STUDIO_COLLECT_ANALYTICS": "false",
@@ -151,7 +146,7 @@ class LabelStudio:
         if self.local_files_root:
             environment["LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED"] = "true"
             environment["LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"] = str(self.local_files_root)
-        return environment | self.extra_environment
+        return environment
 
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
@@ -190,7 +185,7 @@ class LabelStudio:
         return [{"name": str(c.name), "value": str(c.value), "url": self.url} for c in self.login().cookies]
 
     def allow_legacy_tokens(self, allowed: bool) -> None:
-        """Set whether the organization takes legacy tokens."""
+        """Set whether legacy tokens (`Authorization: Token ...`) are taken; a stock one refuses them."""
         self.call("POST", "/api/jwt/settings", {"legacy_api_tokens_enabled": allowed})
 
     def _make_access_token(self) -> str:

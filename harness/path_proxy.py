@@ -17,9 +17,9 @@ _NOT_PASSED_ON = {"connection", "content-length", "transfer-encoding", "content-
 class PathProxy:
     """Answers below `url`, which ends with the path, from `target`; everything else is not found."""
 
-    def __init__(self, path: str, port: int | None = None) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self.port = port or free_port()
+        self.port = free_port()
         self.url = f"http://{HOST}:{self.port}{path}"
         self.target = ""
         self.refused: list[str] = []

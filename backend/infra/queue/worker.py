@@ -153,13 +153,11 @@ class QueueWorker(Worker):
         redis_url: str,
         queue: RqJobQueue,
         *,
-        name: str | None = None,
         recover_every_s: int = RECOVER_EVERY_S,
     ) -> None:
         connection = redis.Redis.from_url(redis_url, socket_connect_timeout=5.0)
         super().__init__(
             [ticket_queue(connection, kind) for kind in kinds],
-            name=name,
             connection=connection,
             serializer=SERIALIZER,
             worker_ttl=recover_every_s + RQ_DEQUEUE_MARGIN_S,

@@ -57,7 +57,6 @@ def load_images(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     on_image: Callable[[int, int], None] = lambda done, total: None,
-    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     heads: Sequence[AnyHead] = (),
 ) -> LoadedImages:
     """Read every sample, shrink or enlarge it to `longest_side_px`, keep what exceeds memory in `folder`.
@@ -85,7 +84,7 @@ def load_images(
                 failures.append(loaded)
                 continue
             used_bytes += loaded.image.nbytes
-            if used_bytes > memory_limit_bytes:
+            if used_bytes > MEMORY_LIMIT_BYTES:
                 loaded = _moved_to_disk(loaded, folder / f"image-{len(images)}.npy")
                 used_bytes -= loaded.image.nbytes
             images.append(loaded)

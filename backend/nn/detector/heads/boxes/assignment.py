@@ -12,6 +12,11 @@ from backend.nn.runtime.torchvision_ops import torchvision_ops
 # An object best fits the level where it is this many cells large.
 CELLS_PER_OBJECT = 6.0
 
+CELLS_CHOSEN = 10
+"""So many cells learn an object at most."""
+SCORE_POWER, IOU_POWER = 0.5, 4.0
+"""How much score and overlap count in the choice of cells: alpha and beta of TOOD, sec. 3.2."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -36,9 +41,6 @@ def assign_task_aligned(
     objects: Tensor,
     *,
     trust: float,
-    cells_per_object: int = 10,
-    score_power: float = 0.5,
-    iou_power: float = 4.0,
 ) -> Assignment:
     """Give every object the cells that predict it best already.
 
@@ -60,7 +62,7 @@ def assign_task_aligned(
         0, objects[:, None].expand_as(score_by_label), score_by_label, "mean", include_self=False
     )
     own_scores = own_scores.clamp(min=1e-4)
-    aligned = score_power * own_scores.log() + iou_power * iou.clamp(min=1e-3).log()
+    aligned = SCORE_POWER * own_scores.log() + IOU_POWER * iou.clamp(min=1e-3).log()
     metric = trust * aligned + max(1 - trust, 0.15) * prior
 
     candidates = _is_inside(points_px, object_boxes_xyxy_px)
@@ -68,7 +70,7 @@ def assign_task_aligned(
     nearest = prior.argmax(dim=1)
     candidates[torch.arange(len(nearest), device=nearest.device), nearest] = True
     metric = metric.masked_fill(~candidates, -1e4)
-    best = metric.topk(min(cells_per_object, cell_count), dim=1)
+    best = metric.topk(min(CELLS_CHOSEN, cell_count), dim=1)
     chosen = torch.zeros_like(candidates).scatter_(1, best.indices, True) & candidates
 
     # A cell wanted twice goes to the object it overlaps most.

@@ -13,6 +13,9 @@ from backend.nn.detector.heads.boxes.module import all_anchor_points
 from backend.nn.detector.heads.head import LossContext
 from backend.nn.runtime.torchvision_ops import torchvision_ops
 
+NEGATIVE_WEIGHT = 0.75
+"""How much background counts beside objects: alpha of VarifocalNet, eq. 2."""
+
 
 @dataclass(frozen=True)
 class BoxTargets:
@@ -35,7 +38,7 @@ class BoxTargets:
         return BoxTargets(boxes, labels, objects)
 
 
-def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor, *, alpha: float = 0.75) -> Tensor:
+def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Tensor:
     """Return the summed loss of class logits [.., L] against qualities 0..1 [.., L].
 
     Positives weigh by their quality (and by label_weights [L]), negatives by how wrong they are.
@@ -43,7 +46,7 @@ def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor, *, al
     """
     scores = logits.detach().sigmoid()
     is_positive = targets > 0
-    weights = torch.where(is_positive, targets * label_weights, alpha * scores.square())
+    weights = torch.where(is_positive, targets * label_weights, NEGATIVE_WEIGHT * scores.square())
     return (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights).sum()
 
 

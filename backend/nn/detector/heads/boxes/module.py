@@ -11,6 +11,9 @@ from backend.nn.detector.heads.head import Dimensions, FeatureMaps
 
 DETECTION_STRIDES = (8, 16, 32)
 
+TOWER_DEPTH = 2
+PRIOR_SCORE = 0.01
+
 
 class DetectionHead(nn.Module):
     """Two towers, shared by all levels, each level with its own normalisation.
@@ -18,21 +21,21 @@ class DetectionHead(nn.Module):
     Source: RTMDet, arXiv 2212.07784, sec. 3.2 (shared convolutions, separate batch statistics).
     """
 
-    def __init__(self, dimensions: Dimensions, *, depth: int = 2, prior_score: float = 0.01) -> None:
+    def __init__(self, dimensions: Dimensions) -> None:
         super().__init__()
         channels = dimensions.neck_channels
         levels = len(DETECTION_STRIDES)
-        self.class_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(depth))
-        self.box_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(depth))
+        self.class_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(TOWER_DEPTH))
+        self.box_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(TOWER_DEPTH))
         self.class_logits = nn.Conv2d(channels, dimensions.label_count, 1)
         self.box_logits = nn.Conv2d(channels, 4, 1)
-        self._initialise(prior_score)
+        self._initialise()
 
-    def _initialise(self, prior_score: float) -> None:
+    def _initialise(self) -> None:
         for conv in (self.class_logits, self.box_logits):
             nn.init.normal_(conv.weight, std=0.01)
         # Nearly every cell is background: start by saying so (RetinaNet, arXiv 1708.02002, sec. 3.3).
-        _set_bias(self.class_logits, -math.log((1 - prior_score) / prior_score))
+        _set_bias(self.class_logits, -math.log((1 - PRIOR_SCORE) / PRIOR_SCORE))
         # A level looks for objects of about six cells: sides start three strides away.
         _set_bias(self.box_logits, math.log(3.0))
 
