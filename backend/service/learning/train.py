@@ -333,7 +333,8 @@ class _Observer:
             report.loss,
             report.seconds_left,
         )
-        self._job.show()
+        # At once: whoever takes the job over from this checkpoint goes on with the next epoch's point.
+        self._job.show(at_once=True)
         if self._checkpoints is not None:
             self._checkpoints.keep(self._job.job_id, self._workdir / CHECKPOINT_FILE)
 

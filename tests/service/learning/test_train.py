@@ -435,6 +435,21 @@ def test_checkpoints_are_copied_to_where_other_machines_find_them(services):
     assert copies.calls == ["fetch", "keep", "keep", "drop"]
 
 
+def test_an_epoch_is_in_the_record_before_its_checkpoint_leaves_the_machine(services):
+    shown = []
+
+    class Watched(Copies):
+        def keep(self, job_id, path):
+            curve = services.queue.record(job_id).details["curve"]
+            shown.append([point["epoch"] for point in curve])
+
+    job_id = queued(services, [annotated(1, rectangle())]).job_id
+    record = services.queue.record(job_id)
+    hurried = RunningJob(services.queue, record, FakeLease(), clock=lambda: 1000.0)  # no time goes by
+    replace(services, checkpoints=Watched()).run(hurried)
+    assert shown == [[1], [1, 2]]
+
+
 def test_a_paused_training_leaves_its_newest_checkpoint_to_others(services):
     def pause(inputs, observer):
         raise TrainingPaused("paused in epoch 4")
