@@ -68,23 +68,23 @@ class SmartEditor:
         """Click on the picture; Alt makes it negative."""
         if negative:
             self.page.keyboard.down("Alt")
-        self.page.mouse.click(*self._at(point))
+        self.page.mouse.click(*self.on_page(point))
         if negative:
             self.page.keyboard.up("Alt")
 
     def drag(self, start: Point, *points: Point) -> None:
         """Draw with the button held."""
-        self.page.mouse.move(*self._at(start))
+        self.page.mouse.move(*self.on_page(start))
         self.page.mouse.down()
         for point in points:
-            self.page.mouse.move(*self._at(point), steps=6)
+            self.page.mouse.move(*self.on_page(point), steps=6)
         self.page.mouse.up()
 
     def move_and_click(self, *points: Point) -> None:
         """Set the corners of the 3-point rectangle."""
         for point in points:
-            self.page.mouse.move(*self._at(point), steps=5)
-            self.page.mouse.click(*self._at(point))
+            self.page.mouse.move(*self.on_page(point), steps=5)
+            self.page.mouse.click(*self.on_page(point))
             self.page.wait_for_timeout(300)  # two clicks in one breath are a double click
 
     def answered(self, count: int) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ class SmartEditor:
     def move(self, start: Point, end: Point) -> None:
         """Select the region at `start` with the mouse and drag it."""
         self.page.locator("button[aria-label='move-tool']").click()
-        self.page.mouse.click(*self._at(start))
+        self.page.mouse.click(*self.on_page(start))
         self.drag(start, end)
 
     def submit(self) -> list[dict[str, Any]]:
@@ -142,7 +142,8 @@ class SmartEditor:
         if "/interactive-annotating" in response.url:
             self.answers.append(response.json())
 
-    def _at(self, point: Point) -> Point:
+    def on_page(self, point: Point) -> Point:
+        """Return where a point of the picture lies on the page, in pixels."""
         box = self.page.locator(".konvajs-content").first.bounding_box()
         assert box is not None
         left, top, width, height = self.page.evaluate(_PICTURE)
