@@ -425,7 +425,10 @@ class FakeServices:
 
     def app(self, load_model_class: Callable[[], Any]) -> Flask:
         """Return the web application."""
-        return create_app(self.backend, self.panel, self.housekeeping(), load_model_class)
+        housekeeping = self.housekeeping()
+        app = create_app(self.backend, self.panel, housekeeping, load_model_class)
+        app.extensions["housekeeping"] = housekeeping  # for whoever has to end its thread
+        return app
 
 
 def make_services(folder: Path, **changes: Any) -> FakeServices:

@@ -29,17 +29,22 @@ class StubModel:
 
 @pytest.fixture
 def make_client(tmp_path):
+    apps = []
+
     def make(**changes):
         images = FakeImages({f"{k}.png": picture() for k in range(1, 30)})
         services = make_services(tmp_path, **{"images": images, **changes})
         app = services.app(lambda: StubModel)
+        apps.append(app)
         app.testing = False
         app.test_client_class = DescribedClient
         client = app.test_client()
         client.services = services
         return client
 
-    return make
+    yield make
+    for app in apps:
+        app.extensions["housekeeping"].stop()
 
 
 @pytest.fixture

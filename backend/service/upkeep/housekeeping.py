@@ -38,12 +38,17 @@ class Housekeeping:
         self._clock = clock
         self._done_at = [float("-inf")] * len(chores)
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
 
     def start(self) -> None:
-        """Begin, in a thread that ends with the process."""
+        """Begin, in a thread that ends with the process or with `stop`."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
             self._thread.start()
+
+    def stop(self) -> None:
+        """Do no further chore; one that has begun is finished."""
+        self._ended.set()
 
     def tick(self) -> None:
         """Do what is due now."""
@@ -55,8 +60,7 @@ class Housekeeping:
     def _run(self) -> None:
         for work in self._first:
             _attempt(work)
-        while True:
-            time.sleep(TICK_S)
+        while not self._ended.wait(TICK_S):
             self.tick()
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 
 import pytest
 
 from backend.errors import LabelStudioError, QueueError
 from backend.service.projects.documents import AutoTrain, ProjectSettings
+from backend.service.upkeep.housekeeping import Housekeeping
 from tests.fakes import RECTANGLES, FakeLabelStudio, add_version, make_services
 
 KEY = "7.1763750000"
@@ -267,3 +269,14 @@ def test_a_chore_that_fails_does_not_end_the_others(services, keeping, now, capl
     add_version(services, KEY, "v2")
     keeping.tick()
     assert (KEY, "v2") in services.versions.loaded()
+
+
+def test_it_ends_when_it_is_told_to():
+    done, before = [], set(threading.enumerate())
+    housekeeping = Housekeeping([lambda: done.append("first")], [])
+    housekeeping.start()
+    (thread,) = set(threading.enumerate()) - before
+    housekeeping.stop()
+    thread.join(5)
+    assert done == ["first"]
+    assert not thread.is_alive()
