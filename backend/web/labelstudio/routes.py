@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from flask import Response, current_app, redirect, request
+from flask import Response, after_this_request, current_app, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.core.labelstudio.label_config import parse_label_config
@@ -83,7 +83,13 @@ def labelstudio_routes(backend: Backend, model_class: ModelClassLoader) -> Route
             )
         except StoreError as exc:  # a full disk must not disconnect the model that serves
             logger.error("project %s: its connection could not be kept: %s", key, exc)
-        model_class.start()  # whoever connects is about to ask for predictions
+
+        @after_this_request
+        def load_afterwards(response: AnyResponse) -> AnyResponse:
+            # Whoever connects is about to ask for predictions; the imports begin once the answer is out.
+            response.call_on_close(model_class.start)
+            return response
+
         return {"model_version": backend.models.loaded.reported(key)}
 
     @routes.post(
