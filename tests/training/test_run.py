@@ -59,7 +59,7 @@ def test_tuning_the_smart_tools_is_a_stage_with_its_share_and_time(tmp_path):
     observer = Observer()
     recipe = replace(QUICK, tuning_seconds_min=1.0)
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(2)], recipe=recipe), observer)
-    assert outcome.card["smart_tools"]["tuned"]
+    assert outcome.card.facts["smart_tools"]["tuned"]
     stages = list(dict.fromkeys(told.stage for told in observer.progress))
     assert stages == [Stage.LOAD, Stage.TRAIN, Stage.JUDGE, Stage.TUNE, Stage.WRITE]
     last_epoch = [told for told in observer.progress if told.stage is Stage.TRAIN][-1]
@@ -75,7 +75,7 @@ def test_where_no_label_has_a_shape_no_time_is_foreseen_for_tuning(tmp_path):
     recipe = replace(QUICK, tuning_seconds_min=30.0)
     outcome = train_version(inputs_for(tmp_path, samples, recipe=recipe), observer)
     assert observer.reports[-1].seconds_left == 0
-    assert "no label has a mask" in outcome.card["smart_tools"]["why"]
+    assert "no label has a mask" in outcome.card.facts["smart_tools"]["why"]
 
 
 def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
