@@ -22,6 +22,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
+
 from benchmarks.learning import SETS
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
@@ -88,14 +90,15 @@ def main() -> None:
             return [{"id": i, "data": {"image": f"{url}/{paths[i]}?{marker}"}} for i in ids]
 
         def prompt(marker: str, task_id: int) -> dict:
+            height, width = cv2.imread(str(args.data / folder / paths[task_id])).shape[:2]
             click = {
                 "id": "p",
                 "type": "keypointlabels",
                 "from_name": "point",
                 "to_name": "image",
                 "is_positive": True,
-                "original_width": 100,
-                "original_height": 100,
+                "original_width": width,
+                "original_height": height,
                 "image_rotation": 0,
                 "value": {"x": 50.0, "y": 50.0, "width": 0.5, "keypointlabels": ["Thing"]},
             }
