@@ -29,16 +29,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from backend.nn.prompts.network import PromptNetwork
-from backend.nn.prompts.weights import SHIPPED_WEIGHTS, save_weights
+from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
+from backend.nn.runtime.precision import is_bf16_faster
 from backend.scenes.scene import make_scene
 from backend.training.prompts.annotators import MaskedObject, Rng
 from backend.training.prompts.batches import SampleStream, WeightAverage, backward_step, rate_groups
 from backend.written_whole import written_whole
 from scripts.photograph_pool import PhotographPool, augmented, is_object, pack_photographs
 
-PROCESSES = 2
-BATCH_SIZE = 8
-"""Of each process."""
 DECODER_RATE, ENCODER_RATE = 1.2e-3, 3e-4
 WARM_UP_STEPS = 200
 SIDES_FROM = ((0.0, (160,)), (0.48, (192,)), (0.8, (192, 256)))
@@ -48,12 +46,12 @@ OBJECTS_PER_SCENE, PROMPTS_PER_OBJECT = 8, 2
 CHECKPOINT_STEPS = 200
 
 
-def scene_objects(seed: int, first: int, rng: Rng) -> Iterator[MaskedObject]:
+def scene_objects(seed: int, first: int, step: int, rng: Rng) -> Iterator[MaskedObject]:
     """Yield a few objects of each drawn scene from number `first` on."""
     index = first
     while True:
         scene = make_scene(seed, index)
-        index += PROCESSES
+        index += step
         image, owner = augmented(rng, scene.image, scene.owner.astype(np.uint8))
         numbers = [n for n in range(1, min(len(scene.kinds), 254) + 1) if is_object(owner == n)]
         for number in np.tile(rng.permutation(numbers)[:OBJECTS_PER_SCENE], PROMPTS_PER_OBJECT):
@@ -79,14 +77,22 @@ def train(rank: int, args: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     dist.init_process_group(
-        "gloo", init_method=f"file://{args.workdir}/meeting-{args.meeting}", rank=rank, world_size=PROCESSES
+        "gloo",
+        init_method=f"file://{args.workdir}/meeting-{args.meeting}",
+        rank=rank,
+        world_size=args.processes,
     )
     torch.manual_seed(args.seed)
     network = PromptNetwork()
-    network.encoder.load_imagenet(torch.load(args.imagenet, weights_only=True, map_location="cpu"))
+    if args.start is None:
+        network.encoder.load_imagenet(torch.load(args.imagenet, weights_only=True, map_location="cpu"))
+    else:
+        network.load_state_dict(load_network(args.start).state_dict())
     network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     weights = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(rate_groups(network, DECODER_RATE, ENCODER_RATE), weight_decay=0.02)
+    optimiser = torch.optim.AdamW(
+        rate_groups(network, args.rate * DECODER_RATE, args.rate * ENCODER_RATE), weight_decay=0.02
+    )
     average = WeightAverage(network, decay=0.999)
     step, spent_s = 0, 0.0
     checkpoint = args.workdir / "checkpoint.pt"
@@ -101,11 +107,12 @@ def train(rank: int, args: argparse.Namespace) -> None:
             state["spent_s"],
         )
     rng = np.random.default_rng([args.seed, step, rank])
-    scenes = scene_objects(args.seed, step + rank, rng)
+    scenes = scene_objects(args.seed, step + rank, args.processes, rng)
     stream = SampleStream(
-        mixed_objects(PhotographPool(args.workdir / "photographs.bin"), scenes, rng), rng, BATCH_SIZE
+        mixed_objects(PhotographPool(args.workdir / "photographs.bin"), scenes, rng), rng, args.batch_size
     )
 
+    use_bf16 = is_bf16_faster("cpu")
     started, before_s, first_step, running = time.monotonic(), spent_s, step, math.nan
     while True:
         clock = torch.tensor([before_s + time.monotonic() - started])
@@ -119,12 +126,12 @@ def train(rank: int, args: argparse.Namespace) -> None:
         sides = [sides for start, sides in SIDES_FROM if done >= start][-1]
         net_side = sides[step % len(sides)]
         optimiser.zero_grad(set_to_none=False)
-        loss = backward_step(network, stream, net_side)
+        loss = backward_step(network, stream, net_side, use_bf16=use_bf16)
         flat = torch.cat(
             [w.grad.flatten() if w.grad is not None else torch.zeros(w.numel()) for w in weights]
         )
         dist.all_reduce(flat)
-        flat /= PROCESSES
+        flat /= args.processes
         norm = float(flat.norm())
         if math.isfinite(norm):
             flat *= min(1.0, 5.0 / (norm + 1e-6))
@@ -136,7 +143,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
         step += 1
         running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
         if rank == 0 and step % 25 == 0:
-            pace = (step - first_step) * BATCH_SIZE * PROCESSES / (time.monotonic() - started)
+            pace = (step - first_step) * args.batch_size * args.processes / (time.monotonic() - started)
             print(
                 f"step {step} done {done:.3f} side {net_side} loss {running:.4f} {pace:.1f} prompts/s",
                 flush=True,
@@ -171,12 +178,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photographs", type=Path, required=True, help="what coldstart_photographs.py wrote")
-    parser.add_argument("--imagenet", type=Path, required=True, help="state dict of EfficientNet-Lite0")
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument(
+        "--imagenet", type=Path, help="state dict of EfficientNet-Lite0, for a run from the start"
+    )
+    begin.add_argument("--start", type=Path, help="weights of an earlier run, to learn on from")
     parser.add_argument("--workdir", type=Path, required=True, help="checkpoints, kept between runs")
     parser.add_argument(
         "--hours", type=float, default=1.5, help="how long the whole run takes, restarts included"
     )
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=2, help="each with a thread of its own")
+    parser.add_argument("--batch-size", type=int, default=8, help="of each process")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--out", type=Path, default=SHIPPED_WEIGHTS)
     args = parser.parse_args()
     args.workdir.mkdir(parents=True, exist_ok=True)
@@ -184,7 +198,7 @@ def main() -> None:
     if not packed.exists():
         pack_photographs(args.photographs, packed)
     args.meeting = os.getpid()
-    mp.spawn(train, args=(args,), nprocs=PROCESSES)
+    mp.spawn(train, args=(args,), nprocs=args.processes)
 
 
 if __name__ == "__main__":

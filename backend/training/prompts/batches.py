@@ -76,13 +76,14 @@ def rate_groups(network: PromptNetwork, decoder_rate: float, encoder_rate: float
     ]
 
 
-def backward_step(network: PromptNetwork, stream: SampleStream, net_side: int) -> float:
+def backward_step(network: PromptNetwork, stream: SampleStream, net_side: int, *, use_bf16: bool) -> float:
     """Add the gradients of the stream's next batch, let its annotators go on, and return the loss.
 
-    The loss may be inf or nan: the caller decides.
+    use_bf16: compute in bfloat16, several times slower than float32 where the processor has no
+    instructions for it. The loss may be inf or nan: the caller decides.
     """
     image, prompts, truth, outside = stream.batch(net_side)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=use_bf16):
         output = network(image, prompts)
     loss = prompt_loss(output, truth, outside)
     loss.backward()
@@ -91,11 +92,16 @@ def backward_step(network: PromptNetwork, stream: SampleStream, net_side: int) -
 
 
 def train_step(
-    network: PromptNetwork, optimiser: torch.optim.Optimizer, stream: SampleStream, net_side: int
+    network: PromptNetwork,
+    optimiser: torch.optim.Optimizer,
+    stream: SampleStream,
+    net_side: int,
+    *,
+    use_bf16: bool,
 ) -> float:
     """Take one step on the stream's next batch and return the loss. May be inf or nan: the caller decides."""
     optimiser.zero_grad(set_to_none=True)
-    loss = backward_step(network, stream, net_side)
+    loss = backward_step(network, stream, net_side, use_bf16=use_bf16)
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
     return loss

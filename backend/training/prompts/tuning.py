@@ -31,6 +31,7 @@ from backend.nn.prompts.segmenter import (
     weights_of,
 )
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
+from backend.nn.runtime.precision import is_bf16_faster
 from backend.training.detector.images import CachedImage, to_training_size
 from backend.training.inputs import TrainingInputs
 from backend.training.judging.holdout import split_by_task
@@ -223,6 +224,7 @@ def _fit(
     optimiser = torch.optim.AdamW(rate_groups(network, DECODER_RATE, ENCODER_RATE), weight_decay=0.02)
     average = WeightAverage(network, decay=0.99)
     stream = SampleStream(objects, rng, BATCH_SIZE, prior_share=HINT_SHARE)
+    use_bf16 = is_bf16_faster("cpu")
     started = time.monotonic()
     while (done := (time.monotonic() - started) / seconds) < 1.0:
         observer.tuning(seconds * done, seconds * (1 - done))
@@ -235,7 +237,7 @@ def _fit(
         for group in optimiser.param_groups:
             group["lr"] = group["full_rate"] * share
         net_side = NET_SIDE_LATE if done > 1 - LATE_SHARE else NET_SIDE_EARLY
-        loss = train_step(network, optimiser, stream, net_side)
+        loss = train_step(network, optimiser, stream, net_side, use_bf16=use_bf16)
         if not math.isfinite(loss):
             raise ValueError(f"the loss of the smart tools became {loss}")
         average.update(network)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import backend.training.prompts.tuning as tuning
 from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.errors import ImageNotFound, TrainingStopped
 from backend.nn.prompts.network import PromptNetwork
@@ -88,6 +89,21 @@ def test_asked_to_stop_it_ends_with_what_it_has(tmp_path):
     assert [told.stage for told in observer.progress] == [Stage.TUNE] * 3
     assert observer.progress[0].seconds_left > observer.progress[-1].seconds_left > 0
     load_segmenter(tmp_path)
+
+
+@pytest.mark.parametrize("is_faster", [True, False])
+def test_it_computes_in_the_precision_that_this_machine_is_faster_in(tmp_path, monkeypatch, is_faster):
+    precisions = set()
+
+    def forward(self, image, prompts):
+        precisions.add(torch.is_autocast_enabled("cpu"))
+        return original(self, image, prompts)
+
+    original = PromptNetwork.forward
+    monkeypatch.setattr(PromptNetwork, "forward", forward)
+    monkeypatch.setattr(tuning, "is_bf16_faster", lambda device: is_faster)
+    train_prompt_head(inputs(tmp_path), staged(Observer("keep", after=2)), tmp_path)
+    assert precisions == {is_faster}
 
 
 def test_discarding_ends_the_training(tmp_path):
@@ -189,7 +205,7 @@ def test_a_few_steps_learn_one_object():
     average = WeightAverage(network, 0.9)
     losses = []
     for _ in range(16):
-        losses.append(train_step(network, optimiser, stream, 64))
+        losses.append(train_step(network, optimiser, stream, 64, use_bf16=False))
         average.update(network)
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert average.steps == 16
