@@ -179,7 +179,8 @@ ROOMS = {
         {
             "geometry": set(),
             "regions": {"geometry"},
-            "labelstudio": {"geometry", "regions"},
+            "answers": {"regions"},
+            "labelstudio": {"answers", "geometry", "regions"},
             "prompting": {"geometry", "labelstudio"},
             "versions": set(),
         }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,11 @@ class TrainingSample:
 class TrainingInputs:
     """One training: what to learn from, how, and where to work.
 
-    labels: class names in the order of `label_indices`. workdir: folder of this job alone, kept over a
-    restart of the worker; checkpoints live there. start_folder: unpacked version to start from, or None.
-    pretrained_path: local file or folder of ImageNet weights, or None for timm's hub. processes: how many may
-    share the training, on one GPU each where device is "cuda".
+    labels: class names in the order of `label_indices`. asked: what else heads are to learn, by the name of
+    the head: by the name of the control tag, as the kind of its answers says. workdir: folder of this job
+    alone, kept over a restart of the worker; checkpoints live there. start_folder: unpacked version to start
+    from, or None. pretrained_path: local file or folder of ImageNet weights, or None for timm's hub.
+    processes: how many may share the training, on one GPU each where device is "cuda".
     """
 
     samples: Sequence[TrainingSample]
@@ -49,6 +50,7 @@ class TrainingInputs:
     seed: int = 0
     processes: int = 1
     recipe: Recipe = RECIPE
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Stage(str, Enum):

@@ -130,6 +130,7 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
         )
     stored = {
         "labels": list(inputs.labels),
+        "asked": {head: dict(asked) for head, asked in inputs.asked.items()},
         "params": inputs.params.as_dict(),
         "device": inputs.device,
         "start_folder": inputs.start_folder and str(inputs.start_folder),
@@ -156,6 +157,7 @@ def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
         pretrained_path=_path(stored["pretrained_path"]),
         seed=stored["seed"],
         recipe=_recipe_of(stored["recipe"]),
+        asked=stored["asked"],
     )
     images = [
         CachedImage(np.load(entry["image"], mmap_mode="r"), _target_of(entry)) for entry in stored["images"]

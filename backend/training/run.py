@@ -167,7 +167,7 @@ def _load(
 ) -> LoadedImages:
     if not inputs.samples:
         raise NotEnoughData("there is no annotated image to learn from; label some and train again")
-    if not inputs.labels:
+    if not inputs.labels and not inputs.asked:
         raise NotEnoughData("the labeling config names no label to learn; add one and train again")
     loaded = load_images(
         inputs.samples,
@@ -206,7 +206,7 @@ def _check_enough(inputs: TrainingInputs, loaded: LoadedImages) -> None:
         raise NotEnoughData(
             "none of the annotated images could be read: " + "; ".join(loaded.failures[:3] or ["unknown"])
         )
-    if not any(len(image.target) for image in _split(inputs, loaded)[0]):
+    if not any(len(image.target) or image.target.extras for image in _split(inputs, loaded)[0]):
         raise NotEnoughData(
             "no usable labelled region stands in the training images; draw some regions and train again"
         )
@@ -216,13 +216,15 @@ def _architecture(
     inputs: TrainingInputs, images: list[CachedImage], heads: tuple[AnyHead, ...]
 ) -> Architecture:
     mean, std = normalisation_of(inputs.params.backbone)
+    wanted = _wanted_heads(inputs.params, images, heads)
     return Architecture(
         backbone=inputs.params.backbone,
         image_size_px=inputs.params.image_size,
         label_count=len(inputs.labels),
-        heads=_wanted_heads(inputs.params, images, heads),
+        heads=wanted,
         mean=mean,
         std=std,
+        asked={head.name: inputs.asked[head.name] for head in wanted if head.name in inputs.asked},
     )
 
 

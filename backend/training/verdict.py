@@ -43,7 +43,7 @@ def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -
     confidence_threshold: at which precision, recall and the error of the scores are counted.
     """
     loop.ema.load_state_dict(result.best_weights)
-    readings, fitted_to = dict(loop.readings), FittedTo.NOTHING
+    readings, fitted_to = {**loop.readings, **result.late_readings}, FittedTo.NOTHING
     scored = scored_head(loop.heads)
     if scored is not None:
         score_map, fitted_to = _fit_scores(loop, result, scored)
@@ -51,7 +51,9 @@ def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -
     held_out = loop.data.held_out
     if not held_out:
         return Verdict(readings, fitted_to, {}, {})
+    plain = predict_images(loop.ema_predictor(), held_out)
     for head in loop.heads:
+        readings[head.name] = head.fitted(readings[head.name], plain, _targets(head, held_out))
         readings[head.name] = _fit_reading(loop, head, readings)
     found = predict_images(loop.predictor(readings), held_out)
     metrics = measured(loop.heads, found, held_out, len(loop.labels))

@@ -16,6 +16,7 @@ import numpy as np
 
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
+from backend.core.labelstudio.answers import Extras, read_answers
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.pixels import drawn_in_pixels
 from backend.core.labelstudio.recorded_frame import Fit, fit_of, turned_back
@@ -38,12 +39,14 @@ class LabelledRegion:
 class AnnotatedPage:
     """One image of an annotated task and its regions; without regions it teaches background.
 
-    is_bare: it has none because all of them were left out, so it teaches nothing.
+    is_bare: it has none because all of them were left out, so it teaches no background. extras: what is
+    answered about it as a whole, by the name of the head that learns it.
     """
 
     page: TaskPage
     regions: tuple[LabelledRegion, ...]
     is_bare: bool = False
+    extras: Extras = field(default_factory=dict)
 
     @property
     def recorded_size(self) -> ImageSize | None:
@@ -56,8 +59,8 @@ class AnnotatedPage:
 class AnnotatedTask:
     """The annotation of a task that teaches, by page.
 
-    unusable: regions left out, by reason. unlearned: those of them that are sound but for their labels.
-    unknown: how often what the config does not have was named, by reason and name.
+    unusable: regions and answers left out, by reason. unlearned: regions among them that are sound but for
+    their labels. unknown: how often what the config does not have was named, by reason and name.
     is_disputed: the newest annotations of its annotators differ in labels, or in how often they drew one.
     """
 
@@ -107,9 +110,16 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
             unlearned.append(region)
             if mark_objects([exc.reason]):
                 hidden.add((region.to_name, str(region.item_index)))
+    answers = read_answers(annotation["result"], config, pages)
+    unusable.update(answers.unusable)
+    unknown.update(answers.unknown)
+    annotated = [
+        _page(page, by_page[page.image_tag, page.item_index or 0], hidden, pages, extras)
+        for page, extras in zip(pages, answers.extras, strict=True)
+    ]
     return AnnotatedTask(
         annotation_id=annotation.get("id"),
-        pages=tuple(_page(p, by_page[p.image_tag, p.item_index or 0], hidden, pages) for p in pages),
+        pages=tuple(annotated),
         unusable=unusable,
         unlearned=tuple(unlearned),
         unknown=unknown,
@@ -122,12 +132,13 @@ def _page(
     regions: Sequence[LabelledRegion],
     hidden: Collection[tuple[str, str]],
     pages: Sequence[TaskPage],
+    extras: Extras,
 ) -> AnnotatedPage:
     """Return a page; hidden: image tag and place of results left out, which may name no image there is."""
     tags = {one.image_tag for one in pages}
     is_hidden = (page.image_tag, str(page.item_index or 0)) in hidden
     is_bare = not regions and (is_hidden or any(tag not in tags for tag, _ in hidden))
-    return AnnotatedPage(page, tuple(regions), is_bare)
+    return AnnotatedPage(page, tuple(regions), is_bare, extras)
 
 
 def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
@@ -142,7 +153,12 @@ def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
 
 
 def build_target(
-    regions: Iterable[LabelledRegion], labels: Sequence[str], size: ImageSize, *, orientation: int = 1
+    regions: Iterable[LabelledRegion],
+    labels: Sequence[str],
+    size: ImageSize,
+    *,
+    orientation: int = 1,
+    extras: Mapping[str, Any] | None = None,
 ) -> PageTarget:
     """Draw the regions of one page in the pixels of its image.
 
@@ -150,7 +166,7 @@ def build_target(
     brush masks recorded at another size are resized to it. Every shape gives a box, and a mask unless it is
     an upright rectangle. A brush region in several parts is one object. A region of several labels gives
     a row for each. orientation: EXIF's, by which the image is turned; it tells how regions lie that were
-    drawn on an image turned by a quarter against this one.
+    drawn on an image turned by a quarter against this one. extras: what is answered about the image.
     """
     index_of = {label: index for index, label in enumerate(labels)}
     unusable: Counter[str] = Counter()
@@ -181,6 +197,7 @@ def build_target(
         label_indices=np.array(label_indices, dtype=np.int64),
         masks=tuple(masks),
         region_ids=tuple(region_ids),
+        extras=extras or {},
     )
     return PageTarget(target, unusable)
 

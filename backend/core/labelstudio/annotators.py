@@ -1,8 +1,8 @@
 """Which annotation of a task counts, where several people or one person several times annotated it.
 
-Of each annotator the newest annotation counts, and of those the newest that draws something. One without a
-drawing says "nothing is here" to its own annotator's older ones; it takes nobody else's drawing away, and
-counts only where none of them draws.
+Of each annotator the newest annotation counts, and of those the newest that draws something, or else answers
+something about the image. One without a drawing says "nothing is here" to its own annotator's older ones; it
+takes nobody else's drawing away, and counts only where none of them draws.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from backend.core.answers.kinds import answer_kind
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_value
 
 Annotation = Mapping[str, Any]
@@ -22,7 +23,8 @@ def choose_annotation(task: Mapping[str, Any]) -> Annotation | None:
     """Return the annotation of a task that counts; None where none was made, or all were cancelled."""
     newest = newest_of_each_annotator(task)
     drawn = tuple(annotation for annotation in newest if _draws(annotation))
-    counting = drawn or newest
+    answered = tuple(annotation for annotation in newest if _answers(annotation))
+    counting = drawn or answered or newest
     return counting[-1] if counting else None
 
 
@@ -60,6 +62,12 @@ def _draws(annotation: Annotation) -> bool:
         for result in results
         if isinstance(result, Mapping)
     )
+
+
+def _answers(annotation: Annotation) -> bool:
+    results: Sequence[Any] = annotation["result"]
+    types = (str(result.get("type")) for result in results if isinstance(result, Mapping))
+    return any(answer_kind(type_) is not None for type_ in types)
 
 
 def _age_key(annotation: Annotation) -> tuple[datetime, int]:

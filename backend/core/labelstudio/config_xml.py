@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from backend.core.answers.kinds import answer_kind
 from backend.core.labelstudio.repeater import Repeater
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import kind_of_type
 from backend.errors import LabelConfigError
+
+MOST_OPTION_LEVELS = 16
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class WrittenTag:
     """An element with a part to play.
 
     lower: its tag in lower case; written: as it stands. labels: those below it, by stored name. repeater: the
-    innermost that it stands in; is_nested: whether there is another around that.
+    innermost that it stands in; is_nested: whether there is another around that. options: the `<Choice>`
+    elements below a tag whose answer is about whole images, each as the stored names on the way to it.
     """
 
     lower: str
@@ -38,6 +42,7 @@ class WrittenTag:
     labels: dict[str, WrittenLabel]
     repeater: Repeater | None = None
     is_nested: bool = False
+    options: tuple[tuple[str, ...], ...] = ()
 
     @property
     def name(self) -> str:
@@ -89,10 +94,28 @@ def read_tags(xml: str, kinds: Sequence[RegionKind]) -> list[WrittenTag]:
         ) or "toname" in attributes:
             repeater = repeaters[-1] if repeaters else None
             tag = WrittenTag(lower, str(element.tag), attributes, {}, repeater, is_nested=len(repeaters) > 1)
+            if answer_kind(lower) is not None:
+                tag = replace(tag, options=_options_below(element))
             tags.append(tag)
             owner = tag if lower.endswith(LABELS_SUFFIX) else owner
         waiting.extend((child, owner, repeaters) for child in reversed(element))
     return tags
+
+
+def _options_below(element: ElementTree.Element) -> tuple[tuple[str, ...], ...]:
+    """Return the `<Choice>` elements below one, parents before children; of equal ones the first."""
+    found: dict[tuple[str, ...], None] = {}
+    waiting: list[tuple[ElementTree.Element, tuple[str, ...]]] = [(element, ())]
+    while waiting:
+        at, way = waiting.pop()
+        if isinstance(at.tag, str) and at.tag.lower() == "choice":
+            attributes = {name.lower(): value for name, value in at.attrib.items()}
+            way = (*way, attributes.get("alias") or attributes.get("value", ""))
+            if not way[-1] or len(way) > MOST_OPTION_LEVELS:
+                continue
+            found.setdefault(way)
+        waiting.extend((child, way) for child in reversed(at))
+    return tuple(found)
 
 
 def _parse_xml(xml: str) -> ElementTree.Element:

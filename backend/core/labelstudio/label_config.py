@@ -7,10 +7,13 @@ to case, stores a label's `alias` instead of its `value` where there is one, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
+from backend.core.answers.kinds import answer_kind
+from backend.core.labelstudio.answer_tags import AnswerTag, answer_tag
 from backend.core.labelstudio.config_xml import WrittenTag, config_error, read_tags
 from backend.core.labelstudio.label_names import by_spelling, spelling
 from backend.core.labelstudio.left_alone import (
@@ -162,6 +165,7 @@ class LabelConfig:
 
     colors: background colour by label, as written. aliases: label values that are stored under an alias.
     others: control tags that are left alone. kinds: of regions that are read, whatever tags there are.
+    answers: tags that ask something of whole images.
     """
 
     images: tuple[ImageTag, ...]
@@ -170,6 +174,20 @@ class LabelConfig:
     aliases: dict[str, str] = field(default_factory=dict)
     others: tuple[OtherTag, ...] = ()
     kinds: tuple[RegionKind, ...] = KINDS
+    answers: tuple[AnswerTag, ...] = ()
+
+    @cached_property
+    def learned_answers(self) -> tuple[AnswerTag, ...]:
+        """The tags of which the answers are learned and predicted, in order."""
+        return tuple(tag for tag in self.answers if tag.is_learned)
+
+    @cached_property
+    def asked(self) -> dict[str, dict[str, Any]]:
+        """What is asked of each head, by its name: by the name of the control tag what its kind says."""
+        by_head: dict[str, dict[str, Any]] = {}
+        for tag in self.learned_answers:
+            by_head.setdefault(tag.kind.head, {})[tag.name] = tag.asked
+        return by_head
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -191,12 +209,13 @@ class LabelConfig:
             LeftAlone(tag.name, tag.tag, why_left_alone(tag, images, self.kinds), tag.draws)
             for tag in self.others
         ]
-        return (*own, *others)
+        answers = [alone for alone in (tag.left_alone() for tag in self.answers) if alone is not None]
+        return (*own, *answers, *others)
 
     @property
     def why_nothing_is_learned(self) -> str | None:
-        """Why no label can be learned, and what to add; None where there is one."""
-        if self.labels:
+        """Why nothing can be learned, and what to add; None where there is a label or an answer to learn."""
+        if self.labels or self.learned_answers:
             return None
         return (
             f"nothing can be learned from this labeling config: {in_words(self.left_alone)}. "
@@ -212,6 +231,21 @@ class LabelConfig:
             if index is not None:
                 return control.at(index)
         return None
+
+    def has_control(self, name: str) -> bool:
+        """Tell whether any control tag has that name, learned or left alone."""
+        if self.control(name) is not None or any(tag.name == name for tag in self.others):
+            return True
+        return any(
+            tag.name == name
+            or (tag.repeater is not None and tag.repeater.index_in(tag.name, name) is not None)
+            for tag in self.answers
+        )
+
+    def is_asked_of(self, name: str) -> bool:
+        """Tell whether any control tag draws on the image tag of that name, or asks something of it."""
+        of_answers = any(tag.for_image(name) is not None for tag in self.learned_answers)
+        return of_answers or bool(self.controls_for_image(name))
 
     def image(self, name: str) -> ImageTag | None:
         """Return the image tag of that name, or None; one of a repeater by the name of any item's."""
@@ -267,7 +301,8 @@ def parse_label_config(xml: str, kinds: tuple[RegionKind, ...] = KINDS) -> Label
     A plain tag is paired with every `<Labels>` of the same image. Labels that come from
     the task's data are not known here. Document type declarations are refused: nothing is fetched, no entity
     grows.
-    Raises LabelConfigError: not XML, too long, a bad `model_score_threshold`, or no labels for an image.
+    Raises LabelConfigError: not XML, too long, a bad `model_score_threshold`, or nothing asked of an image:
+    neither labels nor an answer about the whole.
     """
     if not isinstance(xml, str) or not xml.strip():
         raise config_error("the labeling config is empty; wanted its XML, <View>...</View>")
@@ -288,7 +323,13 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     colors: dict[str, str] = {}
     aliases: dict[str, str] = {}
     others: list[WrittenTag] = []
+    answers: list[AnswerTag] = []
+    repeaters = {name: tag.repeater for name, tag in image_tags.items()}
     for tag in tags:
+        answer = _answer_tag(tag, repeaters)
+        if answer is not None:
+            answers.append(answer)
+            continue
         kind = kind_of_type(tag.lower, kinds)
         image = image_tags.get(tag.to_name)
         if kind is None or not tag.has_own_name or image is None or image.repeater != tag.repeater:
@@ -309,10 +350,20 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         aliases=aliases,
         others=_other_tags(others, controls),
         kinds=kinds,
+        answers=tuple(answers),
     )
-    if not any(control.labels for control in controls):
+    if not any(control.labels for control in controls) and not any(tag.asked for tag in answers):
         raise config_error(_no_labels_message(config))
     return config
+
+
+def _answer_tag(tag: WrittenTag, images: Mapping[str, Repeater | None]) -> AnswerTag | None:
+    kind = answer_kind(tag.lower)
+    if kind is None:
+        return None
+    return answer_tag(
+        tag, kind, images, _score_threshold(tag.name, tag.attributes.get("model_score_threshold"))
+    )
 
 
 def _other_tags(tags: Iterable[WrittenTag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from backend.core.answers.kinds import ANSWER_KINDS
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type
 
@@ -54,7 +55,8 @@ def why_left_alone(tag: OtherTag, images: Collection[str], kinds: Sequence[Regio
     if tag.draws:
         titles = ", ".join(kind.title for kind in kinds if kind.is_learned)
         return f"regions of <{tag.tag}> are not learned: draw with {titles}"
-    return f"<{tag.tag}> is left to people: only shapes and painted areas are learned"
+    answers = ", ".join(kind.title for kind in ANSWER_KINDS)
+    return f"<{tag.tag}> is left to people: only shapes, painted areas and {answers} are learned"
 
 
 def in_words(tags: Sequence[LeftAlone]) -> str:
@@ -67,7 +69,8 @@ def what_to_add(kinds: Sequence[RegionKind]) -> str:
     learned = [kind for kind in kinds if kind.is_learned]
     return (
         f"{_any_of(kind.labels_title for kind in learned)} with <Label> tags, "
-        f"or {_any_of(kind.title for kind in learned)} beside a <Labels>"
+        f"or {_any_of(kind.title for kind in learned)} beside a <Labels>, "
+        f"or {_any_of(kind.title for kind in ANSWER_KINDS)} with <Choice> tags"
     )
 
 

@@ -139,7 +139,7 @@ def region_for_object(
         "original_width": size.width,
         "original_height": size.height,
         "image_rotation": 0,
-        "score": _score(score),
+        "score": rounded_score(score),
     }
     if page.item_index is not None:
         common["item_index"] = page.item_index
@@ -168,8 +168,9 @@ def make_prediction(results: Sequence[Json], score: float, model_version: str) -
     Without results it is an empty prediction: the task then counts as predicted. A task that was not looked
     at must get `[]` instead.
     """
-    return {"result": list(results), "score": _score(score), "model_version": model_version}
+    return {"result": list(results), "score": rounded_score(score), "model_version": model_version}
 
 
-def _score(score: float) -> float:
+def rounded_score(score: float) -> float:
+    """Return a score as results have it: a number from 0 to 1."""
     return round(min(max(float(score), 0.0), 1.0), DECIMALS_SCORE) if math.isfinite(score) else 0.0

@@ -205,6 +205,9 @@ def _type_by_tag(result: Result, value_kind: RegionKind | None, config: LabelCon
     other = next((tag for tag in config.others if tag.name == name), None)
     if other is not None:
         return other.tag
+    answer = next((tag for tag in config.answers if tag.name == name), None)
+    if answer is not None:
+        return answer.kind.tag
     if value_kind is None:
         return ""
     return value_kind.labels_tag if value_kind.labels_tag in result["value"] else value_kind.name

@@ -30,7 +30,7 @@ class TaskPage:
 
 
 def task_pages(task: Mapping[str, Any], config: LabelConfig) -> list[TaskPage]:
-    """Return every image of a task on which a control tag draws, in the config's order.
+    """Return every image of a task of which a control tag asks something, in the config's order.
 
     An image tag whose data is missing is passed over as long as another has its own. A picture is also found
     in an object that has one address, in a list of one, and under a key of another case.
@@ -39,7 +39,7 @@ def task_pages(task: Mapping[str, Any], config: LabelConfig) -> list[TaskPage]:
     data = task.get("data")
     if not isinstance(data, Mapping):
         raise AnnotationError(f"a task needs an object as `data`, got {type(data).__name__}", field="data")
-    tags = [image for image in config.images if config.controls_for_image(image.name)]
+    tags = [image for image in config.images if config.is_asked_of(image.name)]
     pages = [page for tag in tags for page in _pages_of_tag(tag, data)]
     if not pages:
         wanted = ", ".join(repr(tag.repeater.on_key if tag.repeater else tag.value_key) for tag in tags)

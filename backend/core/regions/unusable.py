@@ -1,21 +1,25 @@
-"""Why a region teaches nothing: the reasons that a training counts, and how they are raised."""
+"""Why a region, or an answer about a whole image, teaches nothing: the reasons that a training counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 REASONS = {
+    "bad_answer": "its answer about the image is not of the form that its control tag stores",
     "bad_geometry": "its coordinates are missing, not numbers, or do not make a shape",
     "numbers_as_text": "its coordinates are texts, not numbers",
     "pixels": "its coordinates are pixels, and Label Studio's are percent of the image",
     "broken_rle": "its brush mask cannot be decoded",
     "keypoint": "a key point has no extent to learn from",
+    "no_answer": "nothing is answered of what the labeling config asks about the image",
     "no_kind": "it has no type, and neither its value nor its control tag tells its kind",
     "no_label": "it has no label",
     "not_predicted": 'only tags with model_skip="true" and key points have its label',
     "outside_image": "it lies outside the image",
     "prompt": "it is a smart tool's prompt that was left in the annotation",
+    "several_choices": "its control tag takes one choice, and several are given",
     "shared_id": "it shares its id with another region; both are kept, as regions of their own",
+    "unknown_choice": "its choice is not in the labeling config",
     "unknown_control": "its from_name or to_name is not in the labeling config",
     "unknown_label": "its label is not in the labeling config",
     "unknown_page": "its item_index is not one of the task's pages",
@@ -24,9 +28,11 @@ REASONS = {
 }
 
 NEXT_MOVES = {
+    "bad_answer": "Answer these anew in Label Studio, or import them as it exports them.",
     "bad_geometry": "Correct or delete these regions.",
     "broken_rle": "Paint these areas again.",
     "keypoint": "Draw a box, an outline or a painted area where a key point stands.",
+    "no_answer": "Answer them, or leave them as they are if nothing is to be learned from these images.",
     "no_kind": "Give each result its `type`, or the name of its control tag.",
     "no_label": "Give these regions a label.",
     "not_predicted": "Draw them in a tag that is learned, or take model_skip away.",
@@ -34,6 +40,8 @@ NEXT_MOVES = {
     "outside_image": "Delete these regions, or see whether the image was replaced by a smaller one.",
     "pixels": "Divide by the image's width or height, multiply by 100, and import again.",
     "prompt": "Submit the region that the smart tool drew, without its click.",
+    "several_choices": 'Leave one choice in each of these, or set choice="multiple" in the control tag.',
+    "unknown_choice": "Add the choice to the labeling config, or correct the answers.",
     "unknown_control": "Give the control tag its old name back, or correct the from_name of the results.",
     "unknown_label": "Add the label to the labeling config, or correct the regions.",
     "unknown_page": "See whether the task's list of images has become shorter.",
@@ -55,7 +63,7 @@ def mark_objects(reasons: Iterable[str]) -> bool:
 
 
 class UnusableRegion(Exception):
-    """A region teaches nothing; `reason` is a key of REASONS.
+    """A region or an answer teaches nothing; `reason` is a key of REASONS.
 
     names: what it says and nobody knows, such as its label.
     """

@@ -18,13 +18,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class LearnedCounts:
-    """What a training learned from; masks: regions of which the outline is known, not only the box."""
+    """What a training learned from; masks: regions of which the outline is known, not only the box.
+
+    answers: about whole images.
+    """
 
     tasks: int = 0
     images: int = 0
     images_without_regions: int = 0
     regions: int = 0
     masks: int = 0
+    answers: int = 0
     regions_by_label: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> Json:
@@ -43,6 +47,7 @@ class LearnedCounts:
             images_without_regions=int(content.get("images_without_regions", 0)),
             regions=int(content["regions"] if "regions" in content else content.get("objects", 0)),
             masks=int(content.get("masks", 0)),
+            answers=int(content.get("answers", 0)),
             regions_by_label={str(k): int(n) for k, n in content.get("regions_by_label", {}).items()},
         )
 
@@ -141,6 +146,12 @@ class VersionCard:
         """Tell whether it finds objects with boxes, and not painted areas; the first release always did."""
         heads = self.facts.get("architecture", {}).get("heads")
         return heads is None or "boxes" in heads
+
+    @property
+    def asked(self) -> Mapping[str, Mapping[str, Any]]:
+        """What its heads learned beside objects, by the name of the head and of the control tag."""
+        asked: Mapping[str, Mapping[str, Any]] = self.facts.get("architecture", {}).get("asked", {})
+        return asked
 
     def with_facts(self, **facts: Any) -> VersionCard:
         """Return the card with further facts, JSON-ready."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backend.nn.detector.heads.catalog import HEADS, heads_named
@@ -19,7 +19,7 @@ class Architecture:
 
     image_size_px: longest side of the input; canvas: "rect" (sides are multiples of 32) or "square".
     heads: what is learned and predicted, in the order in which they decode.
-    mean and std: per RGB channel on the scale 0..1.
+    mean and std: per RGB channel on the scale 0..1. asked: what heads are to learn beside objects, by name.
     """
 
     backbone: str
@@ -31,6 +31,7 @@ class Architecture:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     neck_channels: int = 96
     mask_channels: int = 48
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def head_names(self) -> tuple[str, ...]:
@@ -41,6 +42,8 @@ class Architecture:
         """Return JSON-ready values."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["heads"] = self.head_names
+        if not self.asked:
+            del values["asked"]  # cards without it are read by older releases too
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def as_first_card(self) -> dict[str, Any]:
@@ -60,6 +63,6 @@ class Architecture:
         names = values.get("heads")
         if names is None:
             names = _BEFORE_HEADS if values["has_masks"] else _BEFORE_HEADS[:1]
-        read = {name: values[name] for name in cls.__dataclass_fields__ if name != "heads"}
-        read |= {"mean": tuple(read["mean"]), "std": tuple(read["std"])}
+        read = {name: values[name] for name in cls.__dataclass_fields__ if name not in ("heads", "asked")}
+        read |= {"mean": tuple(read["mean"]), "std": tuple(read["std"]), "asked": values.get("asked", {})}
         return cls(heads=heads_named(list(names), heads), **read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from backend.core.labelstudio.answer_tags import AnswerTag
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.regions.kind import Teaches
 from backend.core.versions.card import VersionCard
@@ -16,13 +17,16 @@ def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[C
     card: of the version that serves; None before any training.
     """
     has_masks, has_boxes = (True, True) if card is None else (card.learned_masks, card.learned_boxes)
-    yield _controls(config, has_masks=has_masks, has_boxes=has_boxes)
+    yield _controls(config, card, has_masks=has_masks, has_boxes=has_boxes)
     yield _untrained(config) if card is None else _labels(config, card)
 
 
-def _controls(config: LabelConfig, *, has_masks: bool, has_boxes: bool) -> Check:
+def _controls(config: LabelConfig, card: VersionCard | None, *, has_masks: bool, has_boxes: bool) -> Check:
     items = [_control_item(control, config, has_masks, has_boxes) for control in config.controls]
     covered = sum(_why_not_served(control, has_masks, has_boxes) is None for control in config.controls)
+    answers = [_answer_item(tag, card) for tag in config.answers]
+    items += answers
+    covered += sum(item.state == OK for item in answers)
     others = {tag.name for tag in config.others}
     items += [
         Item(f"{tag.name} ({tag.tag})", WARNING if tag.draws else SKIPPED, tag.why)
@@ -51,6 +55,20 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
     if control.why_left_alone is not None:  # learned in part
         return Item(name, WARNING, f"{control.kind.check_text}{tail}; {control.why_left_alone}")
     return Item(name, OK, control.kind.check_text + tail)
+
+
+def _answer_item(tag: AnswerTag, card: VersionCard | None) -> Item:
+    name = f"{tag.name} ({tag.written_tag})"
+    if not tag.is_learned:
+        return Item(name, SKIPPED if tag.is_skipped else WARNING, tag.why_left_alone or "")
+    tail = (
+        ""
+        if tag.score_threshold is None
+        else f" from a score of {tag.score_threshold:g} up (model_score_threshold)"
+    )
+    if card is not None and tag.asked != card.asked.get(tag.kind.head, {}).get(tag.name):
+        return Item(name, WARNING, "it came or was changed after the last training, so it is not learned yet")
+    return Item(name, OK, tag.kind.check_text + tail)
 
 
 def _why_not_served(control: ControlTag, has_masks: bool, has_boxes: bool) -> str | None:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from backend.core.geometry.instances import Detections
+from backend.core.labelstudio.answers import answers_to_results
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import detections_to_results, make_prediction
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
@@ -73,7 +74,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Event:
-    """A stage is done with a page: value is an image, a future of detections, or (regions, image score)."""
+    """A stage is done with a page: value is an image, a future of detections, or what they are written as."""
 
     stage: str  # fetched, detected, encoded
     page: _Page
@@ -81,11 +82,20 @@ class _Event:
     error: Exception | None = None
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A page's regions, its score, and what was found about it as a whole."""
+
+    page: TaskPage
+    regions: list[Json]
+    image_score: float
+    extras: Mapping[str, Any]
+
+
 @dataclass
 class _Task:
     waiting_for: int
-    regions: list[list[Json]]
-    scores: list[float]
+    written: list[_Written | None]
     failed: bool = False
 
 
@@ -155,7 +165,7 @@ class _Run:
             self.broken.append(Answered(position, None))
             return
         access = self.work.access(task_id_of(task))
-        self.tasks[position] = _Task(len(pages), [[] for _ in pages], [])
+        self.tasks[position] = _Task(len(pages), [None] * len(pages))
         self.to_fetch.extend(_Page(position, ordinal, page, access) for ordinal, page in enumerate(pages))
 
     def _log_failure(self, position: int, error: Exception) -> None:
@@ -178,13 +188,13 @@ class _Run:
             image = self.images.load_rgb(page.page.reference, page.access)
             future = self._send(image)
             detections = self._wait(future)[0]
-            regions = self._regions(page, detections)
+            written = self._written(page, detections)
         except FutureTimeout:
             future.cancel()
         except Exception as exc:  # the border of a task: whatever goes wrong costs this one, and is logged
             yield from self._close(self._fail_page(page, exc))
         else:
-            yield from self._close(self._finish_page(page, regions, detections.image_score))
+            yield from self._close(self._finish_page(page, written))
 
     # -- many images: stages that report to one queue -----------------------------------------------------
 
@@ -221,7 +231,7 @@ class _Run:
                     encoder.submit(self._encode, page, event.value, events)
                 else:
                     left -= 1
-                    yield from self._close(self._finish_page(page, *event.value))
+                    yield from self._close(self._finish_page(page, event.value))
         finally:
             for future in in_network:
                 future.cancel()
@@ -244,7 +254,7 @@ class _Run:
     ) -> None:
         try:
             detections = future.result()[0]
-            value = (self._regions(page, detections), detections.image_score)
+            value = self._written(page, detections)
         except Exception as exc:  # the border of a task, as in `one`
             events.put(_Event("encoded", page, error=exc))
         else:
@@ -252,8 +262,8 @@ class _Run:
 
     # -- joining the pages of a task ----------------------------------------------------------------------
 
-    def _regions(self, page: _Page, detections: Detections) -> list[Json]:
-        return detections_to_results(
+    def _written(self, page: _Page, detections: Detections) -> _Written:
+        regions = detections_to_results(
             detections,
             self.predictor.labels,
             self.work.config,
@@ -261,6 +271,7 @@ class _Run:
             self.work.thresholds.confidence_by_control,
             np.random.default_rng(),
         )
+        return _Written(page.page, regions, detections.image_score, detections.extras)
 
     def _fail_page(self, page: _Page, error: Exception) -> int:
         task = self.tasks[page.position]
@@ -269,10 +280,8 @@ class _Run:
         task.failed = True
         return page.position
 
-    def _finish_page(self, page: _Page, regions: list[Json], image_score: float) -> int:
-        task = self.tasks[page.position]
-        task.regions[page.ordinal] = regions
-        task.scores.append(image_score)
+    def _finish_page(self, page: _Page, written: _Written) -> int:
+        self.tasks[page.position].written[page.ordinal] = written
         return page.position
 
     def _close(self, position: int) -> Iterator[Answered]:
@@ -284,8 +293,18 @@ class _Run:
         if task.failed:
             yield Answered(position, None)
             return
-        regions = [region for regions in task.regions for region in regions]
-        yield Answered(position, make_prediction(regions, min(task.scores), self.predictor.version))
+        written = [page for page in task.written if page is not None]
+        results = [region for page in written for region in page.regions] + self._answers(written)
+        score = min(page.image_score for page in written)
+        yield Answered(position, make_prediction(results, score, self.predictor.version))
+
+    def _answers(self, written: Sequence[_Written]) -> list[Json]:
+        return answers_to_results(
+            [(page.page, page.extras) for page in written],
+            self.work.config,
+            self.work.thresholds.confidence_by_control,
+            np.random.default_rng(),
+        )
 
     def _wait(self, future: Future[list[Detections]]) -> list[Detections]:
         """Return the future's result. Raises FutureTimeout when no time is left."""

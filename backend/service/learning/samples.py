@@ -255,7 +255,17 @@ def _target(
     if look.fit is Fit.TURNED:
         gathered.turned_tasks.append(candidate.task_id)
     regions = candidate.annotated.regions
-    page_target = build_target(regions, config.labels, look.size, orientation=look.orientation)
+    if not config.labels and not candidate.annotated.extras:
+        # Only answers are asked for, and none is given, or none that can be used: those are counted already.
+        gathered.leave_out(candidate.task_id, {"no_answer": 1})
+        return None
+    page_target = build_target(
+        regions,
+        config.labels,
+        look.size,
+        orientation=look.orientation,
+        extras=candidate.annotated.extras,
+    )
     gathered.leave_out(candidate.task_id, page_target.unusable)
     if candidate.annotated.is_bare or (regions and not len(page_target.target)):
         gathered.bare_tasks.append(candidate.task_id)
@@ -311,5 +321,6 @@ def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequ
         images_without_regions=sum(len(sample.target) == 0 for sample in samples),
         regions=sum(target.object_count for target in targets),
         masks=sum(target.masks[row] is not None for target in targets for row in target.first_rows.tolist()),
+        answers=sum(len(taught) for target in targets for taught in target.extras.values()),
         regions_by_label={label: per_label[label] for label in labels},
     )

@@ -134,7 +134,7 @@ class Trainings:
             disputed_tasks_count=len(gathered.disputed_tasks),
         )
         job.show(at_once=True)
-        if not gathered.counts.regions:
+        if not gathered.counts.regions and not gathered.counts.answers:
             raise NotEnoughData(nothing_to_learn(gathered.unusable, gathered.unknown, config, len(tasks)))
         left_out = without_boxes(config, params, gathered.samples)
         if left_out is not None:
@@ -146,6 +146,7 @@ class Trainings:
         inputs = TrainingInputs(
             samples=gathered.samples,
             labels=config.labels,
+            asked=config.asked,
             params=params,
             workdir=workdir,
             device=self.learning.device,

@@ -61,7 +61,7 @@ def training_params(
 
 def threshold_origins(origins: dict[str, str], config: LabelConfig) -> dict[str, str]:
     """Return the origins with the tag named where its attribute decides the threshold."""
-    has_tag_value = any(control.score_threshold is not None for control in config.controls)
+    has_tag_value = any(threshold is not None for _, threshold in _tag_thresholds(config))
     if has_tag_value and origins[_CONFIDENCE] != FROM_REQUEST:
         return {**origins, _CONFIDENCE: FROM_TAG}
     return origins
@@ -79,11 +79,16 @@ def thresholds(
     weaker = _usable(projects.connection(key).extra_params) | _usable(projects.settings(key).params)
     confidence = weaker.get(_CONFIDENCE, TrainingParams.confidence_threshold)
     by_control: dict[str, float] = {}
-    for control in config.controls:
-        tag_value = confidence if control.score_threshold is None else control.score_threshold
-        by_control[control.name] = requested.get(_CONFIDENCE, tag_value)
+    for name, of_tag in _tag_thresholds(config):
+        by_control[name] = requested.get(_CONFIDENCE, confidence if of_tag is None else of_tag)
     nms = requested.get(_NMS, weaker.get(_NMS, TrainingParams.nms_threshold))
     return Thresholds(by_control, nms)
+
+
+def _tag_thresholds(config: LabelConfig) -> list[tuple[str, float | None]]:
+    """Return each control tag's name and its own threshold, if it has one."""
+    drawing = [(tag.name, tag.score_threshold) for tag in config.controls]
+    return drawing + [(tag.name, tag.score_threshold) for tag in config.answers]
 
 
 def _usable(params: Json) -> dict[str, float]:

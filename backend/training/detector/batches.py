@@ -87,8 +87,9 @@ def build_batch(
 ) -> Batch:
     """Return the batch of a plan."""
     rng = np.random.default_rng(plan.seed)
+    allow_mosaic = plan.allow_mosaic and any(head.gains_by_mosaics for head in heads)
     views = [
-        make_view(images, i, plan.size_hw, augmentation, rng, allow_mosaic=plan.allow_mosaic, heads=heads)
+        make_view(images, i, plan.size_hw, augmentation, rng, allow_mosaic=allow_mosaic, heads=heads)
         for i in plan.indices
     ]
     shown = [view.target for view in views]

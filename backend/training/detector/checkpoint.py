@@ -35,6 +35,8 @@ class TrainingState:
     warnings: list[str] = field(default_factory=list)
     new_map: dict[str, Any] | None = None
     """Card of the map that the images which joined late suggest; None before and where little was found."""
+    late_readings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Cards of the readings that fit the images which joined late, by the name of the head."""
 
 
 def save_state(state: TrainingState, folder: Path, fingerprint: str) -> None:

@@ -137,11 +137,16 @@ def label_weights(counts: IntArray, weight_max: float) -> FloatArray:
     return np.clip(weights, 1.0, weight_max).astype(np.float32)
 
 
-def moved_extras(parts: Sequence[tuple[CachedImage, Placement]], heads: Sequence[AnyHead]) -> dict[str, Any]:
-    """Return what an image made of parts of images teaches beside objects, by the name of the head."""
+def moved_extras(
+    parts: Sequence[tuple[CachedImage, Placement]], heads: Sequence[AnyHead], *, is_altered: bool = False
+) -> dict[str, Any]:
+    """Return what an image made of parts of images teaches beside objects, by the name of the head.
+
+    is_altered: objects of others were pasted into it.
+    """
     return {
         head.name: head.view_extra(
-            [Piece(image.target.extras.get(head.name), place) for image, place in parts]
+            [Piece(image.target.extras.get(head.name), place, is_altered) for image, place in parts]
         )
         for head in heads
         if any(head.name in image.target.extras for image, _ in parts)

@@ -70,7 +70,8 @@ class LoopResult:
     """How a loop ended; best_weights are the averaged weights of the last epoch that none surely betters.
 
     learned: the images that taught. new_map: what scores of learned images mean on new ones, by those that
-    joined late; None where there were none or too little was found.
+    joined late; None where there were none or too little was found. late_readings: what fitted them, by the
+    name of the head.
     """
 
     best_weights: dict[str, torch.Tensor]
@@ -82,6 +83,7 @@ class LoopResult:
     learned: Sequence[CachedImage]
     stopped_early_by: str | None = None
     new_map: ScoreMap | None = None
+    late_readings: Mapping[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -183,6 +185,11 @@ class TrainingLoop:
             learned=learned,
             stopped_early_by=ended_by,
             new_map=ScoreMap.from_card(self.state.new_map) if self.state.new_map else None,
+            late_readings={
+                head.name: head.reading_of(self.state.late_readings[head.name], len(self.labels))
+                for head in self.heads
+                if head.name in self.state.late_readings
+            },
             history=self._history,
         )
 
@@ -303,11 +310,19 @@ class TrainingLoop:
 
     def _ask_late_images(self) -> None:
         """Note what the network makes of the images that have not joined yet, beside those it knows."""
+        if not self.data.late or not self.peers.is_first:
+            return
+        new = predict_images(self.ema_predictor(), self.data.late)
+        for head in self.heads:
+            targets = [head.as_found(image.target) for image in self.data.late]
+            fitted = head.fitted(self.readings[head.name], new, targets)
+            if fitted is not self.readings[head.name]:
+                self.state.late_readings[head.name] = head.card_entries(fitted)
         scored = scored_head(self.heads)
-        if not self.data.late or scored is None or not self.peers.is_first:
+        if scored is None:
             return
         sides = (self.data.training, self.data.late)
-        (learned, new) = (predict_images(self.ema_predictor(), side) for side in sides)
+        learned = predict_images(self.ema_predictor(), self.data.training)
         (learned_targets, new_targets) = ([scored.as_found(image.target) for image in side] for side in sides)
         new_map = fit_new_map(learned, learned_targets, new, new_targets)
         self.state.new_map = new_map.as_card() if new_map else None

@@ -60,8 +60,10 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
         raise VersionError(f"cannot read the weights of {folder.name}: {exc}") from exc
     known = list(card.labels)
     own = network.state_dict()
+    theirs_asked = card.facts.get("architecture", {}).get("asked", {})
+    is_asked_alike = theirs_asked == network.architecture.asked
     for name, value in own.items():
-        if name not in stored:
+        if name not in stored or (name in network.asked_parameters and not is_asked_alike):
             continue
         if name in network.label_parameters:
             for row, label in enumerate(labels):

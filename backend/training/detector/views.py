@@ -22,13 +22,17 @@ Rng = np.random.Generator
 
 @dataclass(eq=False)
 class _Canvas:
-    """A view in the making; parts: the images that were painted on it, and where."""
+    """A view in the making; parts: the images that were painted on it, and where.
+
+    is_altered: objects of others were pasted on it.
+    """
 
     image: npt.NDArray[np.uint8]
     parts: list[tuple[CachedImage, Placement]] = field(default_factory=list)
     boxes: list[FloatArray] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     masks: list[MaskPatch | None] = field(default_factory=list)
+    is_altered: bool = False
 
 
 def make_view(
@@ -61,7 +65,7 @@ def make_view(
         boxes.astype(np.float32),
         np.asarray(canvas.labels, dtype=np.int64),
         tuple(canvas.masks),
-        extras=moved_extras(canvas.parts, heads),
+        extras=moved_extras(canvas.parts, heads, is_altered=canvas.is_altered),
     )
     return CachedImage(image, target)
 
@@ -232,6 +236,7 @@ def _paste_objects(
         old = canvas.image[rows, columns].astype(np.float32)
         new = scaled[from_rows, from_columns].astype(np.float32)
         canvas.image[rows, columns] = (old + (new - old) * alpha).astype(np.uint8)
+        canvas.is_altered = True
         _occlude(canvas, mask, augmentation.visible_min)
         of_object = source.target.object_of_row == source.target.object_of_row[k]
         for label in source.target.label_indices[of_object].tolist():

@@ -221,7 +221,7 @@ XXE = '<!DOCTYPE v [<!ENTITY f SYSTEM "file:///etc/passwd">]><View><Label value=
         pytest.param(
             '<View><Image name="i" value="$i"/><Choices name="c" toName="i"/></View>',
             "no labels for its image",
-            id="choices only",
+            id="choices without a choice",
         ),
         pytest.param(
             '<View><Image name="i" value="$i"/><RectangleLabels name="r" toName="i"/></View>',
@@ -302,12 +302,12 @@ def test_control_tags_that_are_left_alone_are_named():
           <Polygon name="outline" toName="photo"/>
           <Labels name="names" toName="photo"><Label value="Dog"/></Labels>
           <Labels name="words" toName="note"><Label value="Verb"/></Labels>
-          <Choices name="quality" toName="photo"><Choice value="good"/></Choices>
+          <TextArea name="remark" toName="photo"/>
           <Relations/>
         </View>"""
     )
     assert [(tag.name, tag.tag, tag.to_name) for tag in config.others] == [
         ("words", "Labels", "note"),
-        ("quality", "Choices", "photo"),
+        ("remark", "TextArea", "photo"),
     ]
     assert config.labels == ("Cat", "Dog")

@@ -44,7 +44,7 @@ def card(**changes):
         ("hidden (polygon)", "skipped", "model_skip"),
         ("nose (keypoint)", "warning", "No tag that draws has its labels Nose"),
         ("bare (ellipse)", "skipped", "no labels"),
-        ("quality (Choices)", "skipped", "left to people"),
+        ("quality (Choices)", "warning", "not learned yet"),
         ("remark (TextArea)", "skipped", "note, which is no <Image>"),
         ("Cat", "ok", "12 objects"),
         ("Fur", "ok", "1 object"),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from backend.nn.detector.heads.areas.head import AREAS
 from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.choices.head import CHOICES
 from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.masks.head import MASKS
 
-HEADS: tuple[AnyHead, ...] = (BOXES, MASKS, AREAS)
+HEADS: tuple[AnyHead, ...] = (BOXES, MASKS, AREAS, CHOICES)
 """In the order in which they decode: a head sees what those before it found."""
 
 

@@ -39,20 +39,28 @@ class Dimensions:
     """What a head's module is built for.
 
     fine_channels: of the backbone's map at stride 4; neck_channels: of the neck's maps at strides 8, 16 and
-    32; mask_channels: how wide modules that work at stride 4 are.
+    32; deep_channels: of the backbone's maps at these strides; mask_channels: how wide modules that work at
+    stride 4 are. asked: what the labeling config asks of the head beside objects, by the name of the control
+    tag.
     """
 
     fine_channels: int
     neck_channels: int
     mask_channels: int
     label_count: int
+    deep_channels: tuple[int, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """What heads see: fine [N, C, H/4, W/4] of the backbone; fused: the neck's maps at strides 8, 16, 32."""
+    """What heads see: of the backbone fine [N, C, H/4, W/4] and deep, its maps at strides 8, 16 and 32.
+
+    fused: the neck's maps at these strides; none where no head uses the neck.
+    """
 
     fine: Tensor
+    deep: list[Tensor]
     fused: list[Tensor]
 
 
@@ -71,10 +79,14 @@ class LossContext:
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of a training view: what its image teaches a head, and where the image lies in the view."""
+    """Part of a training view: what its image teaches a head, and where the image lies in the view.
+
+    is_altered: objects of other images were pasted into the view.
+    """
 
     value: Any
     placement: Placement
+    is_altered: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ class Found:
     scores: FloatArray
     label_indices: IntArray
     masks: tuple[MaskPatch | None, ...]
-    image_score: float = 0.0
+    image_score: float = 1.0
     has_boxes: bool = True
     extras: Mapping[str, Any] = field(default_factory=dict)
 
@@ -173,6 +185,11 @@ class Head(ABC, Generic[Targets, Reading]):
     """Where its module lies in the network, so the first word of its weights' names."""
     label_parameters: tuple[str, ...] = ()
     """Names of its module's parameters of which each row belongs to one label; all else is shared."""
+    asked_parameters: tuple[str, ...] = ()
+    """Names of its module's parameters that fit only what the labeling config asked of it."""
+    uses_neck: bool = True
+    gains_by_mosaics: bool = True
+    """Whether four images in one view teach it more than one."""
     has_scores: bool = False
     """Whether the objects that it finds have scores, to be calibrated when a training ends."""
     keeps_maps: bool = False
@@ -231,6 +248,12 @@ class Head(ABC, Generic[Targets, Reading]):
     def with_scores(self, reading: Reading, score_map: ScoreMap) -> Reading:
         """Return the reading with calibrated scores."""
         raise NotImplementedError(f"the head {self.name!r} has no scores")
+
+    def fitted(
+        self, reading: Reading, found: Sequence[Detections], targets: Sequence[TrainingTarget]
+    ) -> Reading:
+        """Return the reading fitted to what it made of images that it has not learned from, read plainly."""
+        return reading
 
     def other_readings(self, reading: Reading) -> Sequence[Reading]:
         """Return readings to take instead where they surely fit held-out objects better."""

@@ -49,8 +49,8 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
     has_scores = True
 
     def is_wanted(self, params: Mapping[str, Any], taught: Sequence[TrainingTarget]) -> bool:
-        """Tell whether detection is switched on."""
-        return bool(params["enable_detection"])
+        """Tell whether detection is switched on and any object is drawn."""
+        return bool(params["enable_detection"]) and any(len(target) for target in taught)
 
     def build(self, dimensions: Dimensions) -> nn.Module:
         """Return its module with random weights."""

@@ -1,0 +1,103 @@
+"""The face of a kind of answer: what a control tag says of an image as a whole, and not of a region in it.
+
+A kind is one module beside this one, and makes one object of a subclass of `AnswerKind`: what its tag asks,
+what its results teach, how what a head found is written, what the connection check says. `kinds.ANSWER_KINDS`
+lists them. Configs, annotations, predictions, the judge of two versions and the checks loop over that tuple
+and name no kind. `head` names the head of the network that learns it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = Any
+"""Plain values that JSON could hold."""
+Path = tuple[str, ...]
+
+
+class NotAsked(Exception):
+    """A control tag cannot be learned; the message says why, as a sentence to go on with."""
+
+
+@dataclass(frozen=True)
+class WrittenControl:
+    """A control tag as it stands in a labeling config.
+
+    attributes: by name in lower case. options: the `<Choice>` elements below it, each as the names on the way
+    to it, parents before children.
+    """
+
+    attributes: Mapping[str, str]
+    options: tuple[Path, ...] = ()
+
+    def is_true(self, name: str) -> bool:
+        """Tell whether an attribute is set to a true value."""
+        return self.attributes.get(name, "").strip().lower() in ("true", "1", "yes")
+
+    @property
+    def may_stay_open(self) -> bool:
+        """Whether an annotation without an answer says that nothing applies: the tag was seen, and may be."""
+        return not self.is_true("required") and "visiblewhen" not in self.attributes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to be written: the `value` of its result, and its score from 0 to 1."""
+
+    value: Mapping[str, Json]
+    score: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How answers compare with what people said: right ones, those predicted, those given; by their name."""
+
+    right: Mapping[str, int]
+    predicted: Mapping[str, int]
+    given: Mapping[str, int]
+
+
+class AnswerKind(ABC):
+    """One kind of answer."""
+
+    tag: str
+    """Its control tag in lower case, which is also the `type` of its results."""
+    title: str
+    """That tag as it is written."""
+    head: str
+    """The name of the head that learns it."""
+    check_text: str
+    """What the connection check says of such a tag."""
+
+    def __repr__(self) -> str:
+        return f"<{self.title}>"
+
+    @abstractmethod
+    def asked(self, written: WrittenControl) -> Json:
+        """Return what its head is told of a tag, and keeps in the version's card. Raises NotAsked."""
+
+    @abstractmethod
+    def taught(self, asked: Json, values: Sequence[Mapping[str, Json]]) -> Json | None:
+        """Return what the results of a tag on an annotated image teach; None for nothing.
+
+        values: the `value` of each result, none where the annotation has none. Raises UnusableRegion.
+        """
+
+    @abstractmethod
+    def answers(self, asked: Json, found: Any, threshold: float) -> list[Answer]:
+        """Return what is written of what the head found, from a score up."""
+
+    @abstractmethod
+    def joined(self, found: Sequence[Any]) -> Any:
+        """Return what the head found in several images together, where one answer is asked of all."""
+
+    @abstractmethod
+    def names(self, asked: Json) -> list[str]:
+        """Return the answers that are counted, by name."""
+
+    @abstractmethod
+    def tally(self, asked: Json, found: Any, taught: Json, threshold: float) -> Tally:
+        """Return how an answer compares with what was taught, by the names of `names`."""

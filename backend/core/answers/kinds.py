@@ -1,0 +1,13 @@
+"""The kinds of answers: a new one is its module, and its name in this tuple."""
+
+from __future__ import annotations
+
+from backend.core.answers.choices import CHOICES
+from backend.core.answers.kind import AnswerKind
+
+ANSWER_KINDS: tuple[AnswerKind, ...] = (CHOICES,)
+
+
+def answer_kind(tag: str) -> AnswerKind | None:
+    """Return the kind whose control tag is called that, in whatever case; else None."""
+    return next((kind for kind in ANSWER_KINDS if kind.tag == tag.lower()), None)

@@ -1,0 +1,143 @@
+"""Choices: what is chosen for an image as a whole, one of some options, several, or a path through a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backend.core.answers.options import HEAD, Chances
+from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.nn.detector.heads.choices.calibration import Curve, fit_curve
+from backend.nn.detector.heads.choices.decoding import certainty, chances_of
+from backend.nn.detector.heads.choices.losses import choice_loss
+from backend.nn.detector.heads.choices.measures import choice_measures
+from backend.nn.detector.heads.choices.module import ChoicesModule
+from backend.nn.detector.heads.choices.targets import ChoiceTargets, choice_targets, view_extra
+from backend.nn.detector.heads.head import (
+    Card,
+    Dimensions,
+    Found,
+    Head,
+    LossContext,
+    Outputs,
+    Piece,
+    Request,
+    Serving,
+)
+
+READING = "choice_curves"
+
+
+@dataclass(frozen=True)
+class ChoiceReading:
+    """What certainty is worth, by control tag; tags without a curve are read as they are."""
+
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+
+
+class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
+    """Chances of options."""
+
+    name = HEAD
+    module_name = "choices_head"
+    asked_parameters = ("out.weight", "out.bias")
+    uses_neck = False
+    gains_by_mosaics = False
+
+    def is_wanted(self, params: Mapping[str, Any], taught: Sequence[TrainingTarget]) -> bool:
+        """Tell whether any image teaches a choice."""
+        return any(self.name in target.extras for target in taught)
+
+    def build(self, dimensions: Dimensions) -> nn.Module:
+        """Return its module with random weights."""
+        return ChoicesModule(dimensions)
+
+    def view_extra(self, pieces: Sequence[Piece]) -> Any:
+        """Return what was chosen for each image in the view, and where it lies."""
+        return view_extra(pieces)
+
+    def targets(
+        self, shown: Sequence[TrainingTarget], label_count: int, rng: np.random.Generator
+    ) -> ChoiceTargets:
+        """Return a row for each image of which enough is seen."""
+        return choice_targets([(target.size, target.extras.get(self.name)) for target in shown])
+
+    def losses(
+        self, module: nn.Module, outputs: Outputs, targets: ChoiceTargets, context: LossContext
+    ) -> dict[str, Tensor]:
+        """Return `choice`."""
+        assert isinstance(module, ChoicesModule)
+        logits = module.logits(outputs, targets.views, targets.areas_xyxy)
+        return {"choice": choice_loss(logits, targets, module.layout)}
+
+    def decode(
+        self, serving: Serving[ChoiceReading], outputs: Outputs, found: Sequence[Found], request: Request
+    ) -> list[Found]:
+        """Add the chances of every option, by control tag; padding has no say."""
+        module = serving.module
+        assert isinstance(module, ChoicesModule)
+        boxes = [one.letterbox for one in found]
+        areas = [
+            (0, 0, b.inner_size.width / b.net_size.width, b.inner_size.height / b.net_size.height)
+            for b in boxes
+        ]
+        with serving.computing():
+            views = torch.arange(len(found), device=serving.device)
+            where = torch.tensor(areas, dtype=torch.float32, device=serving.device)
+            logits = module.logits(outputs, views, where).float().cpu().numpy()
+        answers = []
+        for row, one in zip(logits, found, strict=True):
+            chances = chances_of(row, module.layout, serving.reading.curves)
+            score = min(one.image_score, certainty(chances))
+            answers.append(replace(one.with_extra(self.name, chances), image_score=score))
+        return answers
+
+    def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> ChoiceReading:
+        """Return raw chances: the labels themselves do not tell what they are worth."""
+        return ChoiceReading()
+
+    def fitted(
+        self, reading: ChoiceReading, found: Sequence[Detections], targets: Sequence[TrainingTarget]
+    ) -> ChoiceReading:
+        """Return the reading with a curve for each control tag that the images answer."""
+        both = [(self._found(one), self._taught(target)) for one, target in zip(found, targets, strict=True)]
+        curves = dict(reading.curves)
+        for control in dict.fromkeys(control for _, taught in both for control in taught):
+            mine = [(found[control], taught[control]) for found, taught in both if control in taught]
+            curves[control] = fit_curve([chances for chances, _ in mine], [chosen for _, chosen in mine])
+        return ChoiceReading(curves)
+
+    def card_entries(self, reading: ChoiceReading) -> dict[str, Any]:
+        """Return slope and offset of each control tag."""
+        return {READING: {name: [curve.slope, curve.offset] for name, curve in reading.curves.items()}}
+
+    def reading_of(self, card: Card, label_count: int) -> ChoiceReading:
+        """Return the curves that the card has."""
+        return ChoiceReading(
+            {str(name): Curve(float(slope), float(offset)) for name, (slope, offset) in card[READING].items()}
+        )
+
+    def measure(
+        self, found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int
+    ) -> dict[str, float]:
+        """Return `choice_accuracy` and `choice_map`, as far as the images have such choices."""
+        return choice_measures(
+            [(self._found(one), self._taught(target)) for one, target in zip(found, targets, strict=True)]
+        )
+
+    def _found(self, found: Detections) -> Mapping[str, Chances]:
+        chances: Mapping[str, Chances] = found.extras[self.name]
+        return chances
+
+    def _taught(self, target: TrainingTarget) -> Mapping[str, Sequence[int]]:
+        shown = target.extras.get(self.name) or [{"chosen": {}}]
+        chosen: Mapping[str, Sequence[int]] = shown[0]["chosen"]
+        return chosen
+
+
+CHOICES = ChoicesHead()

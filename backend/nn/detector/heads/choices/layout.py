@@ -1,0 +1,107 @@
+"""The slots of the network's output: one for each option, and one for each place where a path may end.
+
+Siblings of which one is chosen share a group, and their slots are weighed against each other (softmax); where
+several may be chosen every slot stands for itself (sigmoid).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.answers.options import Form, Question
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Slots that belong together: options, their positions in the question, slots, where they lie.
+
+    parent: the option below which they stand, -1 at the top. end_slot: says that the path ends at the parent;
+    None where it cannot.
+    """
+
+    control: str
+    question: Question
+    options: tuple[int, ...]
+    slots: tuple[int, ...]
+    parent: int = -1
+    end_slot: int | None = None
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether one of them is chosen."""
+        return self.question.form is not Form.MULTIPLE
+
+    @property
+    def all_slots(self) -> tuple[int, ...]:
+        """The slots of the options, and that of the end."""
+        return self.slots if self.end_slot is None else (*self.slots, self.end_slot)
+
+    def wanted(self, chosen: Sequence[int]) -> Array | None:
+        """Return what the slots should say, float32 [slots], where these options are chosen.
+
+        Of exclusive ones a distribution; None where the choice says nothing of them.
+        """
+        if not self.is_exclusive:
+            return np.array([option in chosen for option in self.options], dtype=np.float32)
+        ways = [self.question.way_to(position) for position in chosen]
+        if self.parent >= 0:
+            ways = [way for way in ways if self.parent in way]
+        wanted = np.zeros(len(self.all_slots), dtype=np.float32)
+        for way in ways:
+            step = way.index(self.parent) + 1 if self.parent >= 0 else 0
+            if step < len(way):
+                wanted[self.options.index(way[step])] += 1
+            elif self.end_slot is not None:
+                wanted[-1] += 1
+        total = float(wanted.sum())
+        return wanted / total if total else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All groups of all questions, by control tag."""
+
+    groups: tuple[Group, ...]
+    slot_count: int
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> Layout:
+        """Return the layout of what the labeling config asks. Raises KeyError, TypeError or ValueError."""
+        groups: list[Group] = []
+        count = 0
+        for control, values in asked.items():
+            for group in _groups(control, Question.from_json(values), count):
+                groups.append(group)
+                count += len(group.all_slots)
+        return cls(tuple(groups), count)
+
+    def of_control(self) -> Iterator[tuple[str, Question, list[Group]]]:
+        """Yield each control tag with its question and its groups, parents before children."""
+        by_control: dict[str, list[Group]] = {}
+        for group in self.groups:
+            by_control.setdefault(group.control, []).append(group)
+        for control, groups in by_control.items():
+            yield control, groups[0].question, groups
+
+
+def _groups(control: str, question: Question, first_slot: int) -> Iterator[Group]:
+    slot = first_slot
+    for options in question.families if question.form is not Form.MULTIPLE else [_all_of(question)]:
+        parent = question.parents[options[0]] if question.form is Form.PATH else -1
+        slots = tuple(range(slot, slot + len(options)))
+        slot += len(options)
+        end_slot = None
+        if parent >= 0 and not question.leaves_only:
+            end_slot, slot = slot, slot + 1
+        yield Group(control, question, options, slots, parent, end_slot)
+
+
+def _all_of(question: Question) -> tuple[int, ...]:
+    return tuple(range(len(question.options)))

@@ -1,0 +1,89 @@
+"""Trainings from choices: alone, and beside boxes and masks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from backend.core.answers.options import Form, Question
+from backend.core.geometry.instances import ImageSize, TrainingTarget
+from backend.nn.detector.predictor import load_predictor
+from backend.training.inputs import TrainingInputs, TrainingSample
+from backend.training.parameters import TrainingParams
+from backend.training.run import train_version
+from tests.learning_scenes import QUICK, Observer, sample
+
+PARAMS = TrainingParams(epochs=8, image_size=224, pretrained=False, backbone="test_resnet", batch_size=4)
+SINGLE = Question(Form.SINGLE, (("dark",), ("bright",))).as_json()
+MULTIPLE = Question(Form.MULTIPLE, (("red",), ("blue",)), is_open=True).as_json()
+ASKED = {"choices": {"light": SINGLE, "colors": MULTIPLE}}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def picture(number):
+    """Return a picture and its choices: light or dark, with or without red and blue."""
+    rng = np.random.default_rng(number)
+    is_bright, colors = number % 2, [k for k in (0, 1) if (number >> (k + 1)) % 2]
+    image = rng.integers(0, 40, size=(48, 64, 3)) + 150 * is_bright
+    for k in colors:
+        image[8:40, 8 + 28 * k : 28 + 28 * k] = (220, 30, 30) if k == 0 else (30, 30, 220)
+    return image.astype(np.uint8), {"light": [is_bright], "colors": colors}
+
+
+def choice_sample(number):
+    image, chosen = picture(number)
+    target = TrainingTarget(
+        ImageSize(64, 48),
+        np.zeros((0, 4), np.float32),
+        np.zeros(0, np.int64),
+        (),
+        extras={"choices": chosen},
+    )
+    return TrainingSample(number, lambda: image, target)
+
+
+def test_a_config_of_choices_alone_is_learned_and_judged_by_its_own_measure(tmp_path):
+    samples = [choice_sample(number) for number in range(24)]
+    inputs = TrainingInputs(samples, (), PARAMS, tmp_path, recipe=QUICK, asked=ASKED)
+    outcome = train_version(inputs, Observer())
+    assert outcome.card.facts["architecture"]["heads"] == ["choices"]
+    assert "choice_accuracy" in outcome.metrics and "box_map" not in outcome.metrics
+    predictor = load_predictor(outcome.folder)
+    found = predictor.predict([picture(k)[0] for k in range(8)], confidence_threshold=0.3, nms_threshold=0.4)
+    right = [
+        one.extras["choices"]["light"].values[k % 2] > 0.5 and 0 < one.image_score <= 1 and len(one) == 0
+        for k, one in enumerate(found)
+    ]
+    assert sum(right) >= 6
+
+
+def test_choices_are_learned_beside_boxes(tmp_path):
+    samples = []
+    for number in range(6):
+        one = sample(number)
+        chosen = {"choices": {"light": [number % 2]}}
+        samples.append(replace(one, target=replace(one.target, extras=chosen)))
+    params = replace(PARAMS, epochs=2)
+    inputs = TrainingInputs(samples, ("red", "blue"), params, tmp_path, recipe=QUICK, asked=ASKED)
+    outcome = train_version(inputs, Observer())
+    assert outcome.card.facts["architecture"]["heads"] == ["boxes", "masks", "choices"]
+    (found,) = load_predictor(outcome.folder).predict(
+        [samples[0].load_rgb()], confidence_threshold=0.01, nms_threshold=0.4
+    )
+    assert found.extras["choices"]["light"].question.options == (("dark",), ("bright",))
+
+
+def test_without_choices_the_network_has_no_head_for_them(tmp_path):
+    outcome = train_version(
+        TrainingInputs(
+            [sample(k) for k in range(4)], ("red", "blue"), replace(PARAMS, epochs=1), tmp_path, recipe=QUICK
+        ),
+        Observer(),
+    )
+    assert outcome.card.facts["architecture"]["heads"] == ["boxes", "masks"]
+    assert "asked" not in outcome.card.facts["architecture"]
