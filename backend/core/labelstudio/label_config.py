@@ -74,12 +74,13 @@ class LabelGroup:
 class ControlTag:
     """A tag that draws regions on one image.
 
-    result_type: `type` of its results, that of the kind's labels tag or that of its plain tag.
+    result_type: `type` of its results, the tag in lower case.
     groups: its own labels, or for a plain tag those of each `<Labels>` of its image (kind and state, say).
     score_threshold: `model_score_threshold`; is_skipped: `model_skip`, no predictions in this tag.
     has_task_labels: more labels come from each task's data (`value="$labels"`), which are not known here.
     repeater: the one it stands in; its names then hold the index flag. repeated_from: the name with the flag,
-    of a tag that stands for one item.
+    of a tag that stands for one item. lack: what it lacks for all its regions to be learned.
+    shown_in: name of the tag of its kind in which its objects are predicted, where that is not itself.
     """
 
     name: str
@@ -93,11 +94,13 @@ class ControlTag:
     has_task_labels: bool = False
     repeater: Repeater | None = None
     repeated_from: str | None = None
+    lack: str | None = None
+    shown_in: str | None = None
 
     @property
     def written_tag(self) -> str:
         """The tag as it is written in labeling configs."""
-        return self.kind.title if self.is_plain else self.kind.labels_title
+        return self.kind.written_title(self.result_type) or self.kind.title
 
     @property
     def written_name(self) -> str:
@@ -107,7 +110,12 @@ class ControlTag:
     @property
     def is_plain(self) -> bool:
         """Whether its labels are written as results of their own, under the names of their groups."""
-        return self.result_type == self.kind.name
+        return self.result_type != self.kind.labels_tag
+
+    @property
+    def is_other_tool(self) -> bool:
+        """Whether it is none of its kind's own tags, and only draws regions of that kind."""
+        return self.result_type not in (self.kind.name, self.kind.labels_tag)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -130,7 +138,9 @@ class ControlTag:
             return SKIPPED
         if self.has_task_labels:
             return TASK_LABELS if self.labels else f"{TASK_LABELS}: write some as <Label> tags"
-        return None if self.labels else NO_LABELS
+        if self.shown_in is not None:
+            return None
+        return self.lack if self.labels else NO_LABELS
 
     @cached_property
     def takes_several(self) -> bool:
@@ -335,7 +345,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         if kind is None or not tag.has_own_name or image is None or image.repeater != tag.repeater:
             others.append(tag)
             continue
-        is_plain = tag.lower == kind.name
+        is_plain = tag.lower != kind.labels_tag
         sources = [other for other in labels_tags if other.to_name == tag.to_name] if is_plain else [tag]
         for label in (label for source in sources for label in source.labels.values()):
             if label.color:
@@ -343,6 +353,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
             if label.value and label.value != label.stored:
                 aliases.setdefault(label.value, label.stored)
         controls.append(_control_tag(tag, kind, sources))
+    controls = [_shown_in_another(control, controls) for control in controls]
     config = LabelConfig(
         images=tuple(reversed(images.values())),
         controls=tuple(controls),
@@ -364,6 +375,22 @@ def _answer_tag(tag: WrittenTag, images: Mapping[str, Repeater | None]) -> Answe
     return answer_tag(
         tag, kind, images, _score_threshold(tag.name, tag.attributes.get("model_score_threshold"))
     )
+
+
+def _shown_in_another(control: ControlTag, controls: Sequence[ControlTag]) -> ControlTag:
+    """Return a control tag; without labels where a tag of its kind's own shows what it draws.
+
+    Such a tool paints what the other tag paints, so predictions in both would be the same region twice.
+    """
+    others = (
+        other
+        for other in controls
+        if other.kind is control.kind and other.to_name == control.to_name and other.labels
+    )
+    own = next((other for other in others if not other.is_other_tool), None)
+    if own is None or not control.is_other_tool:
+        return control
+    return replace(control, groups=(), shown_in=own.name)
 
 
 def _other_tags(tags: Iterable[WrittenTag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:
@@ -410,6 +437,7 @@ def _control_tag(tag: WrittenTag, kind: RegionKind, sources: Sequence[WrittenTag
         result_type=tag.lower,
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
         score_threshold=_score_threshold(tag.name, next((text for text in thresholds if text), None)),
+        lack=kind.lack(tag.attributes),
         has_task_labels=any(source.attributes.get("value", "").startswith("$") for source in sources),
         is_skipped=_is_true(own_skip or "") or (bool(groups) and all(group.is_skipped for group in groups)),
         repeater=tag.repeater,

@@ -163,6 +163,18 @@ class _Part:
         return self.kind is not None and self.kind is self.value_kind
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether a tag with labels of its own wrote it."""
+        return self.kind is not None and self.type_ == self.kind.labels_tag
+
+    def repeats(self, other: _Part) -> bool:
+        """Whether it draws the mask of a plain tag's result once more."""
+        kind = self.kind
+        if kind is None or kind is not other.kind or not kind.joins_parts or other.is_labelled:
+            return False
+        return all(self.value.get(name) == other.value.get(name) for name in kind.geometry_fields)
+
+    @property
     def is_prompt(self) -> bool:
         """Whether a smart tool took it as a prompt."""
         return self.result.get("is_positive") is not None
@@ -228,7 +240,7 @@ def _shapes_of_one_id(parts: Sequence[_Part]) -> list[_ShapeParts]:
     What says more belongs to the region whose geometry it repeats, else to the one before it. Labels whose
     own shape is missing are drawn from the geometry that they repeat.
     """
-    drawing = [part for part in parts if part.draws]
+    drawing = _without_repeated([part for part in parts if part.draws])
     drawing = drawing or [part for part in parts if part.type_ == LABELS_SUFFIX and part.value_kind]
     if len(drawing) == 1:
         return [_ShapeParts(drawing, [part for part in parts if part is not drawing[0]])]
@@ -247,6 +259,17 @@ def _shapes_of_one_id(parts: Sequence[_Part]) -> list[_ShapeParts]:
         if found:
             (shapes.get(_shape_key(part)) or before or found[0]).saying.append(part)
     return found
+
+
+def _without_repeated(drawing: Sequence[_Part]) -> list[_Part]:
+    """Return the results that draw, but for those of a plain tag whose mask another repeats with its labels.
+
+    A tool beside a tag with labels stores both; strokes of one painted area differ.
+    """
+    labelled = [part for part in drawing if part.is_labelled]
+    if not labelled or len(labelled) == len(drawing):
+        return list(drawing)
+    return [part for part in drawing if not any(other.repeats(part) for other in labelled)]
 
 
 def _shape_key(part: _Part) -> tuple[Hashable, ...]:

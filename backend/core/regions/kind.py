@@ -97,6 +97,9 @@ class RegionKind:
 
     name: its plain control tag in lower case, which is also the `type` of that tag's results.
     title: that tag as it is written. plural: of the thing itself, in sentences.
+    other_titles: further plain tags whose regions are of this kind, as they are written.
+    lack: in words, what a control tag with these attributes (names in lower case) lacks for its regions to be
+    learned; None where it lacks nothing.
     has_fields: whether a value has the fields by which the editor tells this kind.
     geometry_fields: of a value, all that says where the region lies.
     read: the shape in a value; the size is the recorded one of the image. Raises UnusableRegion.
@@ -123,6 +126,8 @@ class RegionKind:
     is_painted: bool = False
     joins_parts: bool = False
     bulky_field: str | None = None
+    other_titles: tuple[str, ...] = ()
+    lack: Callable[[Mapping[str, str]], str | None] = lambda attributes: None
 
     def __repr__(self) -> str:
         return f"<{self.title}>"
@@ -136,6 +141,11 @@ class RegionKind:
     def labels_title(self) -> str:
         """The tag with labels of its own, as it is written."""
         return self.title + LABELS_SUFFIX.capitalize()
+
+    def written_title(self, tag: str) -> str | None:
+        """Return a control tag of this kind, given in whatever case, as it is written; None for another's."""
+        written = (self.title, self.labels_title, *self.other_titles)
+        return next((title for title in written if title.lower() == tag.lower()), None)
 
     @property
     def is_learned(self) -> bool:

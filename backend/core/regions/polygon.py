@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.polygons import patch_to_polygon
 from backend.core.regions.kind import Drawn, FoundObject, Outline, RegionKind, Teaches, Value
 from backend.core.regions.outlines import corner_bounds, draw_outline, outline_mark
@@ -58,11 +58,17 @@ def _read(value: Value, recorded_size: ImageSize | None) -> PolygonShape:
     return PolygonShape(points.astype(np.float64))
 
 
+def outline_pct(mask: MaskPatch, size: ImageSize) -> list[list[float]]:
+    """Return the outline of a mask as it is sent: [x, y] in percent of the image."""
+    points = patch_to_polygon(mask) * (100 / size.width, 100 / size.height)
+    rounded: list[list[float]] = np.clip(points, 0, 100).round(DECIMALS_PCT).tolist()
+    return rounded
+
+
 def _write(found: FoundObject) -> dict[str, Any] | None:
     if found.mask is None:
         return None
-    points = patch_to_polygon(found.mask) * (100 / found.size.width, 100 / found.size.height)
-    return {"points": np.clip(points, 0, 100).round(DECIMALS_PCT).tolist(), "closed": True}
+    return {"points": outline_pct(found.mask, found.size), "closed": True}
 
 
 POLYGON = RegionKind(

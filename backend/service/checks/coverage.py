@@ -47,6 +47,8 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
     name = f"{control.name} ({control.kind.name})"
     if not control.kind.is_learned:
         return _prompt_item(name, control, config)
+    if control.shown_in is not None:
+        return Item(name, OK, f"what it draws is learned, and predicted in {control.shown_in}")
     why_not = _why_not_served(control, has_masks, has_boxes)
     if why_not is not None:
         return Item(name, WARNING if control.learned_labels else SKIPPED, why_not)

@@ -345,9 +345,9 @@ POINT = {"x": 10, "y": 10, "width": 0.5}
         pytest.param("x", "bad_geometry", id="result is text"),
         pytest.param(None, "bad_geometry", id="result is null"),
         pytest.param(
-            region("bitmasklabels", "bits", value={"imageDataURL": "data:"}),
+            region("ocrlabels", "text", value={"ocrtext": "12.50"}),
             "unsupported_shape",
-            id="bitmask",
+            id="text of a PDF",
         ),
         pytest.param(region(value={"x": 1, "y": 1, "width": 0, "height": 5}), "zero_area", id="no width"),
         pytest.param(

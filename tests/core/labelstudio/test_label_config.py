@@ -60,6 +60,23 @@ def test_a_plain_tag_is_paired_with_every_labels_tag_of_its_image():
     assert parsed.labels == ("Car", "Red") and parsed.others == ()
 
 
+@pytest.mark.parametrize(
+    ("tags", "shown_in"),
+    [
+        ((f'<BrushLabels name="b" toName="img">{CAT_DOG}</BrushLabels>',), "b"),
+        (('<Brush name="b" toName="img"/>', f'<Labels name="l" toName="img">{CAT_DOG}</Labels>'), "b"),
+        ((f'<Labels name="l" toName="img">{CAT_DOG}</Labels>',), None),
+    ],
+    ids=["a tag with labels", "a plain tag", "none"],
+)
+def test_what_a_magic_wand_paints_is_predicted_in_the_brush_beside_it(tags, shown_in):
+    parsed = config('<MagicWand name="w" toName="img"/>', *tags)
+    wand = parsed.control("w")
+    assert (wand.kind.name, wand.written_tag, wand.is_plain) == ("brush", "MagicWand", True)
+    assert (wand.shown_in, wand.learned_labels) == (shown_in, () if shown_in else ("Cat", "Dog"))
+    assert parsed.labels == ("Cat", "Dog") and parsed.left_alone == ()
+
+
 def test_of_two_labels_tags_one_may_be_skipped():
     parsed = config(
         '<Rectangle name="r" toName="img"/>',

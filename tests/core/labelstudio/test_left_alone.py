@@ -22,10 +22,16 @@ def config(*tags):
             "key points are prompts of smart tools",
         ),
         (
-            '<BitmaskLabels name="x" toName="image"><Label value="Car"/></BitmaskLabels>',
-            "BitmaskLabels",
+            '<OcrLabels name="x" toName="image"><Label value="Car"/></OcrLabels>',
+            "OcrLabels",
             True,
-            "regions of <BitmaskLabels> are not learned: draw with Brush, Polygon, Ellipse, Rectangle",
+            "regions of <OcrLabels> are not learned: draw with Brush, Bitmask, Polygon, Vector, Ellipse, Rec",
+        ),
+        (
+            '<VectorLabels name="x" toName="image"><Label value="Car"/></VectorLabels>',
+            "VectorLabels",
+            True,
+            'without closable="true" annotators can draw only open lines',
         ),
         (
             '<PolygonLabels name="x" toName="image,other"><Label value="Car"/></PolygonLabels>',
@@ -64,12 +70,13 @@ def config(*tags):
             '<Labels name="x" toName="image"><Label value="Car"/></Labels>',
             "Labels",
             False,
-            "no plain tag beside it (Brush, Polygon, Ellipse, Rectangle) takes its labels",
+            "no plain tag beside it (Brush, Bitmask, Polygon, Vector, Ellipse, Rectangle) takes its labels",
         ),
     ],
     ids=[
         "key points",
-        "bitmask",
+        "text of a PDF",
+        "open lines only",
         "two images",
         "model_skip",
         "also task labels",
@@ -109,10 +116,8 @@ def test_a_tag_that_is_learned_is_not_left_alone():
 def test_a_config_that_teaches_nothing_says_why_and_what_to_add(tag, why):
     said = config(tag).why_nothing_is_learned
     assert said is not None and said.startswith("nothing can be learned from this labeling config: ")
-    assert (
-        why in said
-        and "Add BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels with <Label> tags" in said
-    )
+    wanted = "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels or RectangleLabels"
+    assert why in said and f"Add {wanted} with <Label> tags" in said
     assert "KeyPointLabels or" not in said and "or KeyPointLabels" not in said
 
 
@@ -120,8 +125,8 @@ def test_a_config_that_teaches_nothing_says_why_and_what_to_add(tag, why):
     ("tag", "why"),
     [
         (
-            '<BitmaskLabels name="x" toName="image"><Label value="Car"/></BitmaskLabels>',
-            "x (BitmaskLabels): regions of <BitmaskLabels> are not learned",
+            '<OcrLabels name="x" toName="image"><Label value="Car"/></OcrLabels>',
+            "x (OcrLabels): regions of <OcrLabels> are not learned",
         ),
         (
             '<PolygonLabels name="x" toName="image,image2"><Label value="Car"/></PolygonLabels>',
@@ -129,7 +134,7 @@ def test_a_config_that_teaches_nothing_says_why_and_what_to_add(tag, why):
         ),
         ('<BrushLabels name="x" toName="image" value="$labels"/>', "x (BrushLabels): labels that come from"),
     ],
-    ids=["bitmask", "two images", "task labels"],
+    ids=["text of a PDF", "two images", "task labels"],
 )
 def test_a_config_without_any_label_names_the_tags_that_do_not_count(tag, why):
     with pytest.raises(LabelConfigError, match="has no labels for its image") as caught:

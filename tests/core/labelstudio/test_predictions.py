@@ -263,6 +263,44 @@ def test_the_sdk_accepts_every_region(xml):
         assert region["type"] == "labels" or not errors
 
 
+WAND = """<View><Image name="img" value="$image"/><MagicWand name="wand" toName="img"/>
+<Bitmask name="bits" toName="img"/><Vector name="line" toName="img" closable="true"/>
+<Labels name="lab" toName="img"><Label value="Cat"/></Labels></View>"""
+BITS = """<View><Image name="img" value="$image"/>
+<BitmaskLabels name="bits" toName="img"><Label value="Cat"/></BitmaskLabels>
+<VectorLabels name="line" toName="img" closable="true"><Label value="Cat"/></VectorLabels></View>"""
+
+
+@pytest.mark.parametrize(
+    ("xml", "types"),
+    [
+        (BITS, ["bitmasklabels", "vectorlabels"]),
+        (WAND, ["magicwand", "labels", "bitmask", "labels", "vector", "labels"]),
+    ],
+    ids=["labels tags", "plain tags"],
+)
+def test_masks_in_further_forms_are_accepted_by_the_sdk_and_read_back(xml, types):
+    config = parse_label_config(xml)
+    found = results(ONE, config, ["Cat"])
+    assert [result["type"] for result in found] == types
+    # The SDK knows no pair of a magic wand and its labels, which the editor writes all the same.
+    known = [result for number, result in enumerate(found) if types[max(0, number - 1)] != "magicwand"]
+    errors = LabelInterface(xml).validate_prediction({"result": known, "score": 0.5}, return_errors=True)
+    assert not errors
+    for name in {result["from_name"] for result in found} - {"lab"}:
+        ids = {result["id"] for result in found if result["from_name"] == name}
+        of_tag = [result for result in found if result["id"] in ids]
+        task = {"data": {"image": "a.png"}, "annotations": [{"id": 1, "result": of_tag}]}
+        [page] = annotated_task(task, config).pages
+        target = build_target(page.regions, config.labels, SIZE).target
+        assert len(target) == 1
+        drawn = target.masks[0].full(SIZE)
+        if name == "line":
+            assert (drawn & disc().full(SIZE)).sum() > 0.97 * (drawn | disc().full(SIZE)).sum()
+        else:
+            np.testing.assert_array_equal(drawn, disc().full(SIZE))
+
+
 # Several labels of one object
 
 

@@ -21,6 +21,7 @@ from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.brush_rle import encode_brush_rle
 from backend.core.regions.kinds import KINDS
 from backend.service.panel.label_statistics import count_labels
+from tests.editor_masks import mask_url, ring_of
 
 LEARNED = {kind.name: kind for kind in KINDS if kind.is_learned}
 LABELS = ("Red", "b", "Grün 🌱", "a/b")
@@ -131,10 +132,14 @@ def geometry(kind, box, size, is_dragged):
         sign = -1 if is_dragged else 1
         radii = {"radiusX": sign * (x2 - x) / 2, "radiusY": (y2 - y) / 2}
         return {"x": (x + x2) / 2, "y": (y + y2) / 2, **radii, "rotation": 0}
+    if kind == "vector":
+        return ring_of((x, y), (x2, y), (x2, y2), (x, y2))
     if kind == "polygon":
         return {"points": [[x, y], [x2, y], [x2, y2], [x, y2]], "closed": True}
     mask = np.zeros((size.height, size.width), dtype=bool)
     mask[top:bottom, left:right] = True
+    if kind == "bitmask":
+        return {"imageDataURL": mask_url(mask)}
     return {"format": "rle", "rle": encode_brush_rle(mask)}
 
 
@@ -303,6 +308,6 @@ def check_page(objects, target, config):
         assert len({target.object_of_row[row] for row in rows}) == 1
         mask = target.masks[rows[0]]
         assert (mask is None) == (kinds == {"rectangle"})
-        if kinds & {"polygon", "brush"}:
+        if kinds & {"polygon", "vector", "brush", "bitmask"}:
             left, top, right, bottom = box
             assert mask.area_px == (right - left) * (bottom - top)

@@ -14,6 +14,7 @@ from backend.core.labelstudio.results import read_labels, read_regions
 from backend.core.regions.brush_rle import encode_brush_rle
 from backend.core.regions.kind import draw_together
 from backend.core.regions.kinds import KINDS, kind_of_type
+from tests.editor_masks import mask_url, ring_of
 
 SIZE = ImageSize(200, 100)
 LEARNED = [kind for kind in KINDS if kind.is_learned]
@@ -42,7 +43,9 @@ def geometry(kind, left=20, top=20, right=60, bottom=60):
         "rectangle": {"x": x, "y": y, "width": x2 - x, "height": y2 - y, "rotation": 0},
         "ellipse": {"x": (x + x2) / 2, "y": (y + y2) / 2, "radiusX": (x2 - x) / 2, "radiusY": (y2 - y) / 2},
         "polygon": {"points": [[x, y], [x2, y], [x2, y2], [x, y2]], "closed": True},
+        "vector": ring_of((x, y), (x2, y), (x2, y2), (x, y2)),
         "brush": {"format": "rle", "rle": encode_brush_rle(mask)},
+        "bitmask": {"imageDataURL": mask_url(mask)},
         "keypoint": {"x": x, "y": y, "width": 0.5},
     }[kind.name]
 
@@ -164,6 +167,21 @@ def test_strokes_of_one_id_are_one_region():
     assert found == ([(("Red",), [20, 20, 180, 80])], Counter())
 
 
+def test_what_a_magic_wand_paints_is_learned_by_the_labels_that_it_was_painted_with():
+    """The editor stores the area for the tool, and once more for each tag whose label is chosen."""
+    brush = kind_of_type("brush")
+    wand = '<MagicWand name="wand" toName="img"/>'
+    beside_labels = config_of(wand, '<Labels name="names" toName="img"><Label value="Red"/></Labels>')
+    results = [
+        result(geometry(brush, *A), "magicwand", "wand"),
+        result({**geometry(brush, *A), "labels": ["Red"]}, "labels", "names"),
+    ]
+    assert read(results, beside_labels) == (TWO[:1], Counter())
+    results[1] = labelled(brush, "Red", *A)
+    for given in (results, results[::-1]):
+        assert read(given, config_of(wand, labels_tag(brush))) == (TWO[:1], Counter())
+
+
 def test_strokes_of_two_tags_are_not_joined():
     brush = kind_of_type("brush")
     config = config_of(labels_tag(brush), labels_tag(brush, "more"))
@@ -178,7 +196,7 @@ def test_strokes_of_two_tags_are_not_joined():
             result({"x": 1, "y": 1, "rectanglelabels": ["Red"]}, "rectanglelabels"), "bad_geometry", id="half"
         ),
         pytest.param(result(None, "rectanglelabels"), "bad_geometry", id="no value"),
-        pytest.param(result({"imageDataURL": "data:"}, "bitmask"), "unsupported_shape", id="another kind"),
+        pytest.param(result({"ocrtext": "12.50"}, "ocrlabels"), "unsupported_shape", id="another kind"),
         pytest.param(result({"sound": 1}, from_name="gone"), "no_kind", id="of no kind"),
     ],
 )

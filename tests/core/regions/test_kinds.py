@@ -1,4 +1,7 @@
+import base64
 import math
+import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import encode_rle as sdk_encode
+from PIL import Image
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.regions.brush_rle import encode_brush_rle
@@ -13,6 +17,7 @@ from backend.core.regions.kind import draw_together
 from backend.core.regions.kinds import kind_of_type, kind_of_value
 from backend.core.regions.unusable import REASONS, UnusableRegion
 from backend.core.regions.values import parse_recorded_size
+from tests.editor_masks import mask_url, png_url, ring_of
 
 SIZE = ImageSize(200, 100)
 
@@ -48,6 +53,14 @@ def polygon(*points):
 def brush(mask, recorded=None):
     size = recorded or ImageSize(mask.shape[1], mask.shape[0])
     return Drawing("brush", {"format": "rle", "rle": encode_brush_rle(mask)}, size)
+
+
+def bitmask(url, recorded=SIZE):
+    return Drawing("bitmask", {"imageDataURL": url}, recorded)
+
+
+def vector(*points, **more):
+    return Drawing("vector", {**ring_of(*points), **more}, SIZE)
 
 
 def square_mask(size, left, top, right, bottom):
@@ -93,6 +106,10 @@ def test_an_upright_rectangle_gives_a_box_and_no_mask(shape, box):
         ),
         pytest.param(polygon([0, 0], [50, 50], [50, 0], [0, 50]), (0, 0, 100, 50), 2500, id="self-crossing"),
         pytest.param(brush(square_mask(SIZE, 30, 40, 90, 70)), (30, 40, 90, 70), 1800, id="brush"),
+        pytest.param(
+            bitmask(mask_url(square_mask(SIZE, 30, 40, 90, 70))), (30, 40, 90, 70), 1800, id="bitmask"
+        ),
+        pytest.param(vector([10, 10], [40, 10], [40, 90], [10, 90]), (20, 10, 80, 90), 4800, id="vector"),
     ],
 )
 def test_other_shapes_give_a_box_and_a_mask(shape, box, area_px):
@@ -165,6 +182,17 @@ def test_several_shapes_are_joined():
     np.testing.assert_array_equal(patch.full(SIZE), first | second)
 
 
+def png_header(width, height):
+    """Return a data URL of a PNG that announces a size, and ends with its header."""
+    name, body = b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + chunk).decode()
+
+
+JPEG = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwM="
+OPEN = [{"id": "a", "x": 1, "y": 1}, {"id": "b", "x": 50, "y": 1, "prevPointId": "a"}]
+OPEN += [{"id": "c", "x": 50, "y": 50, "prevPointId": "b"}]
+BRANCHING = [*OPEN, {"id": "d", "x": 9, "y": 50, "prevPointId": "b"}]
 DEEP = [[10, 10], [20, 10], [20, 20]]
 GOOD_RLE = encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))
 
@@ -210,6 +238,39 @@ GOOD_RLE = encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))
         pytest.param(Drawing("brush", {"rle": "xyz"}, SIZE), "broken_rle", id="rle is text"),
         pytest.param(Drawing("brush", {"rle": None}, SIZE), "broken_rle", id="rle is null"),
         pytest.param(Drawing("brush", {"rle": GOOD_RLE}, ImageSize(7, 7)), "broken_rle", id="another size"),
+        pytest.param(bitmask(mask_url(np.zeros((100, 200), dtype=bool))), "zero_area", id="empty bitmask"),
+        *(
+            pytest.param(bitmask(url), "broken_png", id=f"bitmask: {name}")
+            for name, url in {
+                "null": None,
+                "a number": 7,
+                "a long text": "x" * 100_000,
+                "the address of a file": "/data/upload/1/mask.png",
+                "an empty data URL": "data:image/png;base64,",
+                "no base64": "data:image/png;base64,ä" + "?" * 40,
+                "a JPEG under PNG's name": f"data:image/png;base64,{JPEG}",
+                "a JPEG": f"data:image/jpeg;base64,{JPEG}",
+                "cut short": mask_url(square_mask(SIZE, 5, 5, 9, 9))[:140],
+                "a header alone": png_header(200, 100),
+                "a bomb": png_header(200_000, 200_000),
+                "no pixels": png_header(0, 100),
+                "far larger than its image": mask_url(np.ones((300, 300), dtype=bool)),
+            }.items()
+        ),
+        pytest.param(vector(), "bad_geometry", id="no vertices"),
+        pytest.param(vector([1, 1]), "bad_geometry", id="one vertex"),
+        pytest.param(vector([1, 1], [2, 2]), "bad_geometry", id="two vertices"),
+        pytest.param(
+            vector([1, 1], [2, 2], [3, 1], closed=False, vertices=OPEN), "open_line", id="open line"
+        ),
+        pytest.param(vector(vertices=OPEN[:1] + OPEN[:1]), "bad_geometry", id="names given twice"),
+        pytest.param(vector(vertices=[1, 2, 3]), "bad_geometry", id="vertices are numbers"),
+        pytest.param(vector(vertices="x" * 100_000), "bad_geometry", id="vertices are text"),
+        pytest.param(vector(vertices=BRANCHING), "open_line", id="branches"),
+        pytest.param(vector([1, 1], ["2", 2], [3, 1]), "numbers_as_text", id="vertex as text"),
+        pytest.param(
+            vector(*[[k % 90, k % 70] for k in range(20_001)]), "bad_geometry", id="too many vertices"
+        ),
     ],
 )
 def test_what_cannot_be_drawn_says_why(shape, reason):
@@ -220,6 +281,77 @@ def test_what_cannot_be_drawn_says_why(shape, reason):
 
 
 @pytest.mark.parametrize(
+    ("mode", "is_set"),
+    [("RGBA", False), ("LA", False), ("RGB", True), ("L", True), ("P", True), ("1", True)],
+)
+def test_a_bitmask_is_the_alpha_of_its_png_whatever_its_colours(mode, is_set):
+    url = png_url(Image.new(mode, (SIZE.width, SIZE.height)))
+    if is_set:
+        assert draw_region([bitmask(url)], SIZE)[1].area_px == 200 * 100
+    else:
+        with pytest.raises(UnusableRegion):
+            draw_region([bitmask(url)], SIZE)
+
+
+def test_a_bitmask_of_another_size_is_stretched_over_its_image():
+    small = ImageSize(100, 50)
+    found, _ = draw_region([bitmask(mask_url(square_mask(small, 20, 10, 60, 30)))], SIZE)
+    np.testing.assert_allclose(found, (40, 20, 120, 60), atol=1)
+
+
+def test_soft_edges_of_a_bitmask_count_from_half_on():
+    pixels = np.zeros((100, 200, 4), dtype=np.uint8)
+    pixels[10:20, 10:20, 3], pixels[10:20, 20:30, 3], pixels[10:20, 30:40, 3] = 255, 130, 90
+    assert draw_region([bitmask(png_url(Image.fromarray(pixels)))], SIZE)[0].tolist() == [10, 10, 30, 20]
+
+
+CORNERS = ([10, 10], [40, 10], [40, 90], [10, 90])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({**ring_of(*CORNERS), "closed": None}, id="its first vertex names its last"),
+        pytest.param({"vertices": [{"x": x, "y": y} for x, y in CORNERS], "closed": True}, id="no names"),
+        pytest.param(
+            {"vertices": [ring_of(*CORNERS)["vertices"][k] for k in (2, 0, 3, 1)], "closed": True},
+            id="in another order",
+        ),
+        pytest.param(
+            {
+                "vertices": [
+                    {**v, "prevPointId": v["prevPointId"] if k else None}
+                    for k, v in enumerate(ring_of(*CORNERS)["vertices"])
+                ],
+                "closed": True,
+            },
+            id="closed, and the first names none",
+        ),
+    ],
+)
+def test_a_closed_vector_is_the_outline_through_its_vertices(value):
+    box, mask = draw_region([Drawing("vector", value, SIZE)], SIZE)
+    assert box.tolist() == [20, 10, 80, 90] and mask.area_px == 60 * 80
+
+
+def test_the_sides_of_a_vector_may_be_curves():
+    # A circle by four curves: control points lie 0.5523 of the radius along the tangents.
+    arm = 0.5523 * 20
+    turns = [(1, 0), (0, 1), (-1, 0), (0, -1)]
+    vertices = ring_of(*[(50 + 10 * dx, 50 + 20 * dy) for dx, dy in turns])["vertices"]
+    for vertex, (dx, dy) in zip(vertices, turns, strict=True):
+        along = (-dy * arm / 2, dx * arm)
+        vertex |= {"isBezier": True}
+        vertex["controlPoint1"] = {"x": vertex["x"] - along[0], "y": vertex["y"] - along[1]}
+        vertex["controlPoint2"] = {"x": vertex["x"] + along[0], "y": vertex["y"] + along[1]}
+    _, mask = draw_region([Drawing("vector", {"vertices": vertices, "closed": True}, SIZE)], SIZE)
+    assert mask.area_px == pytest.approx(math.pi * 20 * 20, rel=0.02)
+    bare = [{**vertex, "isBezier": False} for vertex in vertices]
+    _, straight = draw_region([Drawing("vector", {"vertices": bare, "closed": True}, SIZE)], SIZE)
+    assert straight.area_px == pytest.approx(2 * 20 * 20, rel=0.05)
+
+
+@pytest.mark.parametrize(
     ("value", "kind"),
     [
         ({"x": 1, "y": 1, "width": 2, "height": 2}, "rectangle"),
@@ -227,6 +359,8 @@ def test_what_cannot_be_drawn_says_why(shape, reason):
         ({"x": 1, "y": 1, "radiusX": 2, "radiusY": 2}, "ellipse"),
         ({"points": []}, "polygon"),
         ({"format": "rle", "rle": []}, "brush"),
+        ({"imageDataURL": ""}, "bitmask"),
+        ({"vertices": [], "closed": True}, "vector"),
         ({"choices": ["a"]}, None),
         (None, None),
         ("x", None),
@@ -264,14 +398,20 @@ anything = st.recursive(
     max_leaves=6,
 )
 fields = st.sampled_from(["x", "y", "width", "height", "radiusX", "radiusY", "rotation", "points", "rle"])
+owns = {"brush": "rle", "polygon": "points", "bitmask": "imageDataURL", "vector": "vertices"}
+points = st.fixed_dictionaries(
+    {}, optional={name: anything for name in ("id", "prevPointId", "x", "y", "isBezier")}
+)
 
 
-@given(st.sampled_from(["rectangle", "ellipse", "polygon", "brush"]), st.dictionaries(fields, anything))
-def test_whatever_stands_in_a_value_only_costs_the_region(kind, value):
-    if kind == "brush":
-        value.setdefault("rle", [])
-    if kind == "polygon":
-        value.setdefault("points", [])
+@given(
+    st.sampled_from(["rectangle", "ellipse", *owns]),
+    st.dictionaries(fields, anything),
+    anything | st.lists(points, max_size=5),
+    st.booleans(),
+)
+def test_whatever_stands_in_a_value_only_costs_the_region(kind, value, own, is_closed):
+    value |= {owns[kind]: own, "closed": is_closed} if kind in owns else {}
     try:
         box, _ = draw_region([Drawing(kind, value, None)], SIZE)
     except UnusableRegion as exc:

@@ -14,8 +14,9 @@ from backend.core.regions.kinds import KINDS
 BACKEND = Path(__file__).parents[3] / "backend"
 REGIONS = BACKEND / "core" / "regions"
 # What only these kinds' values hold; x, y, width and height are everybody's words.
-VALUE_FIELDS = {"points", "closed", "radiusX", "radiusY", "rle"}
+VALUE_FIELDS = {"points", "closed", "radiusX", "radiusY", "rle", "imageDataURL", "vertices"}
 TAGS = {kind.name for kind in KINDS} | {kind.labels_tag for kind in KINDS}
+TAGS |= {title.lower() for kind in KINDS for title in kind.other_titles}
 KIND_MODULES = {path.stem for path in REGIONS.glob("*.py")} & {kind.name for kind in KINDS}
 # Module -> why it may say such a word.
 EXCEPTIONS = {

@@ -61,10 +61,40 @@ def test_every_tag_and_label_says_whether_and_why(name, state, why):
 
 
 @pytest.mark.parametrize(
+    ("tags", "name", "state", "why"),
+    [
+        (
+            '<VectorLabels name="x" toName="i" closable="true"><Label value="Cat"/></VectorLabels>',
+            "x (vector)",
+            "ok",
+            "closed lines are predicted as outlines; open lines are not learned",
+        ),
+        (
+            '<VectorLabels name="x" toName="i"><Label value="Cat"/></VectorLabels>',
+            "x (vector)",
+            "warning",
+            'without closable="true" annotators can draw only open lines',
+        ),
+        (
+            '<BrushLabels name="b" toName="i"><Label value="Cat"/></BrushLabels>'
+            '<MagicWand name="x" toName="i"/>',
+            "x (brush)",
+            "ok",
+            "what it draws is learned, and predicted in b",
+        ),
+    ],
+    ids=["closed lines", "open lines", "magic wand"],
+)
+def test_a_tag_that_is_learned_in_its_own_way_says_how(tags, name, state, why):
+    _, _, items = items_of(None, f'<View><Image name="i" value="$i"/>{tags}</View>')
+    assert items[name].state == state and why in items[name].why
+
+
+@pytest.mark.parametrize(
     ("tag", "state", "why"),
     [
         (
-            '<BitmaskLabels name="x" toName="photo"><Label value="Cat"/></BitmaskLabels>',
+            '<OcrLabels name="x" toName="photo"><Label value="Cat"/></OcrLabels>',
             "warning",
             "not learned",
         ),
@@ -79,7 +109,7 @@ def test_every_tag_and_label_says_whether_and_why(name, state, why):
             "painted areas are predicted; labels that come from the task's data",
         ),
     ],
-    ids=["bitmask", "two images", "task labels beside fixed ones"],
+    ids=["text of a PDF", "two images", "task labels beside fixed ones"],
 )
 def test_a_tag_that_is_drawn_with_in_vain_is_a_warning(tag, state, why):
     _, _, items = items_of(card(), CONFIG.replace("</View>", f"{tag}</View>"))

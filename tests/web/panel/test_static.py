@@ -16,7 +16,7 @@ REGIONS = STATIC / "regions"
 OTHERS = [path for path in sorted(STATIC.rglob("*.js")) if REGIONS not in path.parents]
 NAMES = "|".join(kind.name for kind in KINDS)
 # What only a kind's values hold, in quotes, behind a dot or as a property.
-FIELDS = r"(?<=[.\"'])(?:points|closed|radiusX|radiusY|rle)\b"
+FIELDS = r"(?<=[.\"'])(?:points|closed|radiusX|radiusY|rle|imageDataURL|vertices)\b"
 
 
 def test_the_page_names_every_module_that_it_loads_and_no_worker(tmp_path):

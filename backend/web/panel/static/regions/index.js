@@ -12,13 +12,15 @@
      release(shape)             gives back what prepare holds
      describe(shape)            what it is, in words */
 
+import { bitmask } from "./bitmask.js";
 import { brush } from "./brush.js";
 import { ellipse } from "./ellipse.js";
 import { keyPoint } from "./keypoint.js";
 import { polygon } from "./polygon.js";
 import { rectangle } from "./rectangle.js";
+import { vector } from "./vector.js";
 
-export const KINDS = [brush, polygon, ellipse, rectangle, keyPoint];
+export const KINDS = [brush, bitmask, polygon, vector, ellipse, rectangle, keyPoint];
 
 /** Return the kind of a result's value, told by its fields as Label Studio's editor does; undefined if it is none. */
 export function kindOf(value) {

@@ -6,7 +6,7 @@ let nextTicket = 1;
 
 function theWorker() {
   if (worker === null) {
-    worker = new Worker(new URL("./workers/brush_worker.js", import.meta.url), { type: "module" });
+    worker = new Worker(new URL("./workers/mask_worker.js", import.meta.url), { type: "module" });
     worker.onmessage = ({ data }) => {
       const done = waiting.get(data.ticket);
       waiting.delete(data.ticket);
@@ -16,16 +16,18 @@ function theWorker() {
   return worker;
 }
 
-/** Resolve with {area, bitmap} of a mask painted in a colour; both are null where nothing is painted or it is broken. */
-export function paintMask(rle, width, height, color) {
+/** Resolve with {area, bitmap} of a mask painted in a colour; both are null where nothing is painted or it is broken.
+
+    mask: {rle}, or {imageDataURL}. */
+export function paintMask(mask, width, height, color) {
   const ticket = nextTicket;
   nextTicket += 1;
   return new Promise((resolve) => {
     waiting.set(ticket, (data) => {
-      if (data.error) console.warn("a brush mask is not drawn:", data.error);
+      if (data.error) console.warn("a mask is not drawn:", data.error);
       resolve({ area: data.area || null, bitmap: data.bitmap || null });
     });
-    theWorker().postMessage({ ticket, rle, width, height, rgb: rgbOf(color) });
+    theWorker().postMessage({ ticket, mask, width, height, rgb: rgbOf(color) });
   });
 }
 

@@ -1,11 +1,14 @@
-/* Decodes brush masks away from the page, and paints each once, cut to its window. */
+/* Decodes masks away from the page, and paints each once, cut to its window. */
 
 import { decodeBrushAlpha, windowOf } from "./brush_rle.js";
+import { decodePngAlpha } from "./mask_png.js";
 
 self.onmessage = async ({ data }) => {
-  const { ticket, rle, width, height, rgb } = data;
+  const { ticket, mask, width, height, rgb } = data;
   try {
-    const alpha = decodeBrushAlpha(rle, width, height);
+    const alpha = mask.rle
+      ? decodeBrushAlpha(mask.rle, width, height)
+      : await decodePngAlpha(mask.imageDataURL, width, height);
     const area = windowOf(alpha, width, height);
     if (area === null) {
       self.postMessage({ ticket, area: null, bitmap: null });
