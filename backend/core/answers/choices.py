@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from backend.core.answers.kind import Answer, AnswerKind, Json, NotAsked, Tally, WrittenControl
+from backend.core.answers.kind import Answer, AnswerKind, Json, NotAsked, WrittenControl
 from backend.core.answers.options import HEAD, MOST_OPTIONS, Chances, Form, Question
-from backend.core.answers.tallies import tally_of_options
 from backend.core.regions.unusable import UnusableRegion
 
 FIELD = "choices"
@@ -68,12 +67,16 @@ class ChoicesKind(AnswerKind):
 
     def names(self, asked: Json) -> list[str]:
         """Return the choices."""
-        return [" / ".join(path) for path in Question.from_json(asked).options]
+        return list(Question.from_json(asked).names)
 
-    def tally(self, asked: Json, found: Chances, taught: Json, threshold: float) -> Tally:
-        """Return how the choices compare."""
+    def given(self, asked: Json, taught: Json) -> list[str]:
+        """Return the choices."""
+        return Question.from_json(asked).names_of(taught)
+
+    def predicted(self, asked: Json, found: Chances, threshold: float) -> list[str]:
+        """Return the choices."""
         question = Question.from_json(asked)
-        return tally_of_options(question, found.of(question), taught, threshold)
+        return question.names_of(question.chosen(found.of(question), threshold))
 
 
 def _names(value: Mapping[str, Json]) -> list[Json]:

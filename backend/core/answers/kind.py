@@ -51,15 +51,6 @@ class Answer:
     score: float
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How answers compare with what people said: right ones, those predicted, those given; by their name."""
-
-    right: Mapping[str, int]
-    predicted: Mapping[str, int]
-    given: Mapping[str, int]
-
-
 class AnswerKind(ABC):
     """One kind of answer."""
 
@@ -99,5 +90,9 @@ class AnswerKind(ABC):
         """Return the answers that are counted, by name."""
 
     @abstractmethod
-    def tally(self, asked: Json, found: Any, taught: Json, threshold: float) -> Tally:
-        """Return how an answer compares with what was taught, by the names of `names`."""
+    def given(self, asked: Json, taught: Json) -> list[str]:
+        """Return what people said, by the names of `names`."""
+
+    @abstractmethod
+    def predicted(self, asked: Json, found: Any, threshold: float) -> list[str]:
+        """Return what is said of what the head found, by the names of `names`, from a score up."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from backend.core.answers.choices import CHOICES
 from backend.core.answers.kind import AnswerKind
+from backend.core.answers.taxonomy import TAXONOMY
 
-ANSWER_KINDS: tuple[AnswerKind, ...] = (CHOICES,)
+ANSWER_KINDS: tuple[AnswerKind, ...] = (CHOICES, TAXONOMY)
 
 
 def answer_kind(tag: str) -> AnswerKind | None:

@@ -6,7 +6,7 @@ teaches is the list of the options' positions that were chosen; what a head find
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -75,9 +75,24 @@ class Question:
             by_parent.setdefault(parent, []).append(position)
         return tuple(tuple(by_parent[parent]) for parent in sorted(by_parent))
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What each option is called where it is counted."""
+        return tuple(" / ".join(path) for path in self.options)
+
+    def names_of(self, positions: Iterable[int]) -> list[str]:
+        """Return the names of chosen options; of a path every option that it leads through."""
+        if self.form is Form.PATH:
+            positions = {step for position in positions for step in self.way_to(position)}
+        return [self.names[position] for position in sorted(positions)]
+
     def is_leaf(self, position: int) -> bool:
         """Tell whether no option lies below one."""
-        return position not in self.parents
+        return position not in self._inner
+
+    @cached_property
+    def _inner(self) -> frozenset[int]:
+        return frozenset(self.parents)
 
     def way_to(self, position: int) -> list[int]:
         """Return the positions from the top down to an option, itself included."""

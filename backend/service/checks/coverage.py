@@ -62,7 +62,7 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
 def _answer_item(tag: AnswerTag, card: VersionCard | None) -> Item:
     name = f"{tag.name} ({tag.written_tag})"
     if not tag.is_learned:
-        return Item(name, SKIPPED if tag.is_skipped else WARNING, tag.why_left_alone or "")
+        return Item(name, SKIPPED, tag.why_left_alone or "")
     tail = (
         ""
         if tag.score_threshold is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from backend.core.labelstudio.annotations import AnnotatedTask, annotated_task
 from backend.core.labelstudio.label_config import LabelConfig
@@ -17,16 +17,20 @@ def count_labels(tasks: Iterable[Json], config: LabelConfig) -> Json:
     Returns annotated_images, shapes (geometric), painted (painted areas), total, and labels: one entry for
     every label that is learned, also those at zero, with its color; then the labels of regions that no
     training learns, since the config no longer has them. Those are in no total. A region of several labels
-    counts once in the totals, and once for each of its labels.
+    counts once in the totals, and once for each of its labels. answers: what is said about whole images, an
+    entry for each thing that a control tag may say, with the number of images.
     """
     by_label = {label: _zero() for label in config.labels}
     totals = _zero()
+    answers = {(tag.name, name): 0 for tag in config.learned_answers for name in tag.kind.names(tag.asked)}
     annotated = 0
     for task in tasks:
         read = _read(task, config)
         if read is None:
             continue
         annotated += 1
+        for tag, name in _answers(read, config):
+            answers[tag, name] += 1
         for labelled in (labelled for page in read.pages for labelled in page.regions):
             counted_as = _counted_as(labelled.region)
             totals[counted_as] += 1
@@ -44,7 +48,20 @@ def count_labels(tasks: Iterable[Json], config: LabelConfig) -> Json:
             {"label": label, "color": config.colors.get(label), "in_config": label in config.labels, **counts}
             for label, counts in by_label.items()
         ],
+        "answers": [
+            {"control": control, "answer": name, "images": count}
+            for (control, name), count in answers.items()
+        ],
     }
+
+
+def _answers(read: AnnotatedTask, config: LabelConfig) -> Iterator[tuple[str, str]]:
+    """Yield the control tag and the name of everything that is said about an image of a task."""
+    for page in read.pages:
+        for tag in config.learned_answers:
+            taught = page.extras.get(tag.kind.head, {}).get(tag.name)
+            if taught is not None:
+                yield from ((tag.name, name) for name in tag.kind.given(tag.asked, taught))
 
 
 def _zero() -> dict[str, int]:

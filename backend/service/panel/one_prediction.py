@@ -32,7 +32,7 @@ class OnePrediction:
             project=key,
             label_config=str(project["label_config"]),
             tasks=[task],
-            params={"confidence_threshold": lowest_score},
+            regions_from=lowest_score,
         )
         entry = self.predictions.predict(request)[0]
         if isinstance(entry, list):

@@ -90,6 +90,16 @@ def show_project(projects: Projects, connections: Connections, key: str) -> Json
             }
             for control in config.controls
         ]
+        controls += [
+            {
+                "name": tag.name,
+                "kind": tag.kind.tag,
+                "to_name": ",".join(tag.to_names),
+                "labels": [] if tag.asked is None else tag.kind.names(tag.asked),
+                "is_skipped": tag.is_skipped,
+            }
+            for tag in config.answers
+        ]
     address = connection.hostname or connections.url
     return {
         "key": key,

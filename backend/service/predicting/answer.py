@@ -30,14 +30,17 @@ NOTHING: list[Json] = []
 class PredictRequest:
     """One `/predict` without an interactive context.
 
-    project: as the caller wrote it. params: thresholds; others are ignored. is_label_studio: the call comes
-    from Label Studio itself, which asks twice at once and stores what it gets.
+    project: as the caller wrote it. params: thresholds; others are ignored. regions_from: the score from
+    which regions are wanted, whatever their threshold, by somebody who sorts them out on a screen; answers
+    about whole images keep theirs. is_label_studio: the call comes from Label Studio itself, which asks twice
+    at once and stores what it gets.
     """
 
     project: str
     label_config: str | None
     tasks: Sequence[Mapping[str, Any]]
     params: Mapping[str, Any] = field(default_factory=dict)
+    regions_from: float | None = None
     login: str | None = None
     password: str | None = field(default=None, repr=False)
     is_label_studio: bool = False
@@ -76,6 +79,8 @@ class TaskPredictions:
         key = self.projects.canonical(request.project, request.label_config)
         config = config_of(self.projects, key, request.label_config)
         limits = thresholds(self.projects, key, request.params, config)
+        if request.regions_from is not None:
+            limits = limits.with_regions_from(request.regions_from, config)
         if not request.tasks:
             return []
         self._remember_credentials(key, request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig
@@ -38,6 +38,11 @@ class Thresholds:
     def lowest_confidence(self) -> float:
         """The score from which the network has to report."""
         return min(self.confidence_by_control.values(), default=1.0)
+
+    def with_regions_from(self, score: float, config: LabelConfig) -> Thresholds:
+        """Return the same, but that regions come from this score up."""
+        of_regions = {control.name: score for control in config.controls}
+        return replace(self, confidence_by_control={**self.confidence_by_control, **of_regions})
 
 
 def training_params(

@@ -36,7 +36,7 @@ SURE_FROM = 0.95
 _IMAGES_AT_ONCE = 8
 
 Counts = np.ndarray[Any, np.dtype[np.float64]]
-"""float [images, labels, 3]: hits, regions predicted, regions drawn."""
+"""float [images, labels, 3]: hits, regions predicted, regions drawn; the same of answers below the labels."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def decide_activation(
         champion = models.loaded.predictor(key, current)
         assert champion is not None
         challenger = models.loaded.load_folder(folder)
-        return _compare(batching, current, champion, challenger, chosen, labels, params)
+        return _compare(batching, current, champion, challenger, chosen, labels, config, params)
     except BackendError as exc:
         logger.warning("project %s: no comparison with version %s: %s", key, current, exc)
         return Decision(True, f"it serves without comparison: {exc}")
@@ -129,14 +129,18 @@ def _obstacle(
         return "the labels have changed"
     if card.label_config is None or _tags(parse_label_config(card.label_config)) != _tags(config):
         return "the control tags have changed"
-    if card.learned_boxes != params.enable_detection:
+    if labels and card.learned_boxes != params.enable_detection:
         return "one finds objects and the other painted areas"
     return None
 
 
 def _tags(config: LabelConfig) -> set[tuple[str, str, str, tuple[str, ...]]]:
-    return {
+    drawing = {
         (tag.name, tag.kind.name, tag.to_name, tag.labels) for tag in config.controls if not tag.is_skipped
+    }
+    return drawing | {
+        (tag.name, tag.kind.tag, ",".join(tag.to_names), tuple(tag.kind.names(tag.asked)))
+        for tag in config.learned_answers
     }
 
 
@@ -147,6 +151,7 @@ def _compare(
     challenger: Predictor,
     samples: Sequence[TrainingSample],
     labels: Sequence[str],
+    config: LabelConfig,
     params: TrainingParams,
 ) -> Decision:
     before: list[Counts] = []
@@ -163,10 +168,12 @@ def _compare(
         for predictor, counts in ((champion, before), (challenger, after)):
             found = batching.submit(predictor, images, limits, is_bulk=True).result() if images else []
             for sample, detections in zip(batch, found, strict=True):
-                counts.append(_count(_relabelled(detections, predictor.labels, labels), sample, len(labels)))
+                drawn = _count(_relabelled(detections, predictor.labels, labels), sample, len(labels))
+                answered = _count_answers(detections, sample, config, params.confidence_threshold)
+                counts.append(np.concatenate([drawn, answered]))
     if len(before) < LEAST_HELD_OUT:
         return Decision(True, f"it serves without comparison: {len(before)} images could be compared")
-    return judge(np.stack(before), np.stack(after), labels, current)
+    return judge(np.stack(before), np.stack(after), [*labels, *_answer_names(config)], current)
 
 
 def _relabelled(detections: Detections, own: Sequence[str], labels: Sequence[str]) -> Detections:
@@ -183,6 +190,27 @@ def _count(detections: Detections, sample: TrainingSample, label_count: int) -> 
     counts[:, 1] = np.bincount(detections.label_indices, minlength=label_count)
     counts[:, 2] = np.bincount(target.label_indices, minlength=label_count)
     return counts
+
+
+def _answer_names(config: LabelConfig) -> list[str]:
+    return [f"{tag.name}: {name}" for tag in config.learned_answers for name in tag.kind.names(tag.asked)]
+
+
+def _count_answers(
+    detections: Detections, sample: TrainingSample, config: LabelConfig, threshold: float
+) -> Counts:
+    rows: list[list[float]] = []
+    for tag in config.learned_answers:
+        names = tag.kind.names(tag.asked)
+        taught = sample.target.extras.get(tag.kind.head, {}).get(tag.name)
+        found = detections.extras.get(tag.kind.head, {}).get(tag.name)
+        if taught is None or found is None:
+            rows += [[0, 0, 0]] * len(names)
+            continue
+        given = tag.kind.given(tag.asked, taught)
+        predicted = tag.kind.predicted(tag.asked, found, threshold)
+        rows += [[name in given and name in predicted, name in predicted, name in given] for name in names]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
 def _f1(counts: Counts) -> Any:

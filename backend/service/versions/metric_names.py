@@ -10,7 +10,10 @@ _TITLES = {
     "mask_map50": "mask mAP50",
     "mask_map": "mask mAP",
     "area_iou": "area IoU",
+    "choice_map": "choice mAP",
 }
+
+_OF_CHOICES = ("choice_accuracy", "choice_map")
 
 
 def metric_title(name: str) -> str:
@@ -20,9 +23,10 @@ def metric_title(name: str) -> str:
 
 def main_metric(names: Iterable[str]) -> str | None:
     """Return the metric by which a version is called good or poor; None where it has none."""
-    return next((name for name in names if "map50" in name.lower() or name == "area_iou"), None)
+    known = ("area_iou", *_OF_CHOICES)
+    return next((name for name in names if "map50" in name.lower() or name in known), None)
 
 
 def is_comparable(name: str) -> bool:
     """Tell whether a metric says how good a version is as a whole."""
-    return "map" in name.lower() or name == "area_iou"
+    return "map" in name.lower() or name in ("area_iou", *_OF_CHOICES)

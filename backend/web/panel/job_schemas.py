@@ -73,6 +73,14 @@ class LabelCount(Answer):
     painted: int = Field(description="Brush regions.")
 
 
+class AnswerCount(Answer):
+    """Images of which one thing is said."""
+
+    control: str = Field(description="The control tag that asks.")
+    answer: str = Field(description="A choice, or a path of them parted by slashes.")
+    images: int
+
+
 class Statistics(Answer):
     """What the annotations of a project hold."""
 
@@ -81,6 +89,7 @@ class Statistics(Answer):
     painted: int
     total: int
     labels: list[LabelCount]
+    answers: list[AnswerCount] = Field([], description="What is said about whole images.")
 
 
 class ModelStatus(Answer):

@@ -16,7 +16,7 @@ CONFIG = """
   <PolygonLabels name="hidden" toName="photo" model_skip="true"><Label value="Secret"/></PolygonLabels>
   <KeyPointLabels name="nose" toName="photo"><Label value="Nose"/></KeyPointLabels>
   <Ellipse name="bare" toName="photo"/>
-  <Choices name="quality" toName="photo"><Choice value="good"/></Choices>
+  <Choices name="quality" toName="photo" perRegion="true"><Choice value="good"/></Choices>
   <TextArea name="remark" toName="note"/>
 </View>
 """
@@ -44,7 +44,7 @@ def card(**changes):
         ("hidden (polygon)", "skipped", "model_skip"),
         ("nose (keypoint)", "warning", "No tag that draws has its labels Nose"),
         ("bare (ellipse)", "skipped", "no labels"),
-        ("quality (Choices)", "warning", "not learned yet"),
+        ("quality (Choices)", "skipped", "belong to regions"),
         ("remark (TextArea)", "skipped", "note, which is no <Image>"),
         ("Cat", "ok", "12 objects"),
         ("Fur", "ok", "1 object"),
@@ -190,3 +190,15 @@ def test_key_points_that_are_no_smart_tool_need_no_label_of_another_tag():
     config = CONFIG.replace('<KeyPointLabels name="nose"', '<KeyPointLabels smart="false" name="nose"')
     controls, _, items = items_of(card(), config)
     assert (controls.state, items["nose (keypoint)"].state) == ("ok", "skipped")
+
+
+def test_answers_about_images_are_predicted_as_they_were_learned():
+    config = """<View><Image name="photo" value="$photo"/>
+        <Choices name="kind" toName="photo"><Choice value="a"/><Choice value="b"/></Choices></View>"""
+    asked = parse_label_config(config).asked
+    learned = {"labels": [], "counts": None, "architecture": {"heads": ["choices"], "asked": asked}}
+    controls, _, items = items_of(card(**learned), config)
+    assert (controls.state, items["kind (Choices)"].state) == ("ok", "ok")
+    changed = config.replace('value="b"', 'value="c"')
+    assert "not learned yet" in items_of(card(**learned), changed)[2]["kind (Choices)"].why
+    assert items_of(None, config)[2]["kind (Choices)"].state == "ok"

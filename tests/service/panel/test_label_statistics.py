@@ -51,6 +51,17 @@ def test_a_label_that_left_the_config_is_shown_as_such_and_is_in_no_total():
     assert (counts["shapes"], counts["total"]) == (0, 0)
 
 
+def test_answers_about_images_are_counted_by_what_they_say():
+    config = """<View><Image name="image" value="$image"/><Choices name="kind" toName="image">
+        <Choice value="cat"/><Choice value="dog"/></Choices></View>"""
+    cat = {"from_name": "kind", "to_name": "image", "type": "choices", "value": {"choices": ["cat"]}}
+    counts = counts_of([annotated(1, cat), annotated(2, cat)], config)
+    assert counts["answers"] == [
+        {"control": "kind", "answer": "cat", "images": 2},
+        {"control": "kind", "answer": "dog", "images": 0},
+    ]
+
+
 # The statistics and a training count the same: of each case, what a training learns, by label.
 
 EVERY_CASE = """

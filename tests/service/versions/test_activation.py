@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from backend.core.answers.options import Chances, Question
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.service.projects.documents import ProjectSettings
@@ -133,3 +136,35 @@ def test_areas_and_objects_are_not_compared(services, tmp_path):
     add_champion(services, architecture={"heads": ["areas"]})
     decision = decide(services, tmp_path)
     assert decision.activate and "painted areas" in decision.reason
+
+
+CHOICES = """<View><Image name="image" value="$image"/>
+  <Choices name="kind" toName="image"><Choice value="cat"/><Choice value="dog"/></Choices></View>"""
+
+
+class Chooser(FakePredictor):
+    """Says of every image that it is a cat, with this chance."""
+
+    def __init__(self, chance):
+        super().__init__(labels=())
+        self._chance = chance
+
+    def _find(self, image, confidence_threshold):
+        asked = parse_label_config(CHOICES).asked["choices"]["kind"]
+        chances = Chances(Question.from_json(asked), (self._chance, 1 - self._chance))
+        found = super()._find(image, confidence_threshold)
+        return replace(found, extras={"choices": {"kind": chances}})
+
+
+def test_versions_of_choices_are_compared_by_their_choices(services, tmp_path):
+    boxes, labels = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    target = TrainingTarget(ImageSize(40, 30), boxes, labels, (), extras={"choices": {"kind": [0]}})
+    samples = [replace(one, target=target) for one in SAMPLES]
+    add_champion(services, label_config=CHOICES, labels=[])
+    services.versions._load = lambda folder: Chooser(0.9)
+    services.versions.predictor(KEY)
+    services.versions._load = lambda folder: Chooser(0.1)
+    decision = decide(services, tmp_path, samples, labels=(), config=CHOICES)
+    assert not decision.activate
+    assert decision.comparison.f1_by_label["kind: cat"].champion == 1.0
+    assert decision.comparison.f1_by_label["kind: cat"].challenger == 0.0

@@ -8,10 +8,11 @@ from backend.service.versions.metric_names import is_comparable, main_metric, me
     [
         (["box_map", "box_map50", "mask_map50", "precision"], "box_map50"),
         (["area_iou", "precision", "recall"], "area_iou"),
+        (["choice_accuracy", "choice_map"], "choice_accuracy"),
         (["precision"], None),
         ([], None),
     ],
-    ids=["boxes", "areas", "one-threshold-only", "nothing"],
+    ids=["boxes", "areas", "choices", "one-threshold-only", "nothing"],
 )
 def test_a_version_is_judged_by_one_metric(names, main):
     assert main_metric(names) == main

@@ -36,8 +36,18 @@ function drawLegend() {
   fill(byId("legend"), ...labels.map(({ label }) => h("li", { title: label }, swatch(colorOf(label)), h("span", { class: "clip" }, label))));
 }
 
+/** What is said about the whole image stands beside it, open to see. */
+function drawAnswers(answers) {
+  byId("answers").hidden = !answers.length;
+  fill(byId("answers"), ...answers.map((region) =>
+    h("li", {},
+      h("span", { class: "clip" }, `${region.kind.describe(region.shape)}: ${labelText(region)}`),
+      h("span", { class: "number" }, region.source === "annotation" ? "annotation" : score(region.score)))));
+}
+
 function drawRegions() {
   const shown = (store.regions ?? []).filter((region) => isShown(region, store.display));
+  drawAnswers(shown.filter((region) => region.kind.isAboutImage));
   byId("regions-summary").textContent = `${plural(shown.length, "region")} shown`;
   if (!byId("regions-box").open) return;
   fill(byId("regions"), ...shown.slice(0, MOST_LISTED).map((region) =>

@@ -32,7 +32,17 @@ function labelled({ statistics, label_studio: labelStudio }) {
       h("tbody", {}, ...rows.map((entry) => h("tr", {},
         h("td", {}, h("span", { class: "row" }, swatch(colorOf(entry.label)), h("span", { class: "clip" }, entry.label + (entry.in_config ? "" : " (not in the config)")))),
         h("td", { class: "number" }, count(entry.shapes)),
-        h("td", { class: "number" }, count(entry.painted)))))));
+        h("td", { class: "number" }, count(entry.painted)))))),
+    answered(statistics.answers ?? []));
+}
+
+function answered(answers) {
+  if (!answers.length) return null;
+  return h("table", { id: "answer-counts" },
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Answer"), h("th", { scope: "col", class: "number" }, "Images"))),
+    h("tbody", {}, ...answers.map((entry) => h("tr", {},
+      h("td", {}, h("span", { class: "clip" }, `${entry.control}: ${entry.answer}`)),
+      h("td", { class: "number" }, count(entry.images))))));
 }
 
 function model({ model: status }) {

@@ -27,7 +27,7 @@ export function toRegions(results, source, imageWidth, imageHeight) {
     const id = String(result.id ?? `unnamed-${number}`);
     if (!byId.has(id)) byId.set(id, []);
     const region = regionOf(result, byId.get(id), { id, source, frame });
-    region.labels.push(...labelsOf(result.value).filter((label) => !region.labels.includes(label)));
+    region.labels.push(...labelsOf(result.value, region.kind).filter((label) => !region.labels.includes(label)));
     region.score = region.score ?? (typeof result.score === "number" ? result.score : null);
   });
   return [...byId.values()].flat().filter((region) => region.shape !== null);
@@ -54,7 +54,8 @@ function isEqual(one, other) {
   return one.length === other.length && one.every((item, number) => isEqual(item, other[number]));
 }
 
-function labelsOf(value) {
+function labelsOf(value, kind) {
+  if (kind?.labels) return kind.labels(value);
   const [, names] = Object.entries(value).find(([key, content]) => key.endsWith(LABELS) && Array.isArray(content)) ?? [];
   return (names ?? []).filter((name) => typeof name === "string");
 }
@@ -66,7 +67,7 @@ export function labelText(region) {
 
 /** Whether the display settings let a region through; one without a score is always shown. */
 export function isShown(region, display) {
-  if (region.kind.isPainted ? !display.masks : !display.shapes) return false;
+  if (!region.kind.isAboutImage && (region.kind.isPainted ? !display.masks : !display.shapes)) return false;
   if (region.source === "annotation") return display.annotations;
   return display.predictions && (region.score === null || region.score >= display.threshold - 1e-9);
 }
