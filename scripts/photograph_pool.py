@@ -45,6 +45,14 @@ PLANS = (
     SetPlan(("cats",), 0.07, 416),
     SetPlan(("persons",), 0.10, 448),
     SetPlan(("garments",), 0.08, 448, is_parts=True),
+    SetPlan(("animals",), 0.08),
+    SetPlan(("cakes",), 0.05),
+    SetPlan(("mushrooms",), 0.04, 640),
+    SetPlan(("screws",), 0.04, 640),
+    SetPlan(("bolts",), 0.02),
+    SetPlan(("nanoparticles",), 0.04),
+    SetPlan(("nuclei",), 0.07),
+    SetPlan(("stones",), 0.04),
 )
 
 

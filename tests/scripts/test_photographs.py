@@ -8,16 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from scripts.coldstart_photographs import (
-    NOT_JUDGED,
-    Photograph,
-    Snapshot,
-    Source,
-    from_yolo,
-    painted,
-    write_set,
-)
+from scripts.coldstart_photographs import write_set
 from scripts.photograph_pool import PhotographPool, pack_photographs
+from scripts.snapshots import MOST_OBJECTS, NOT_JUDGED, Photograph, Snapshot, Source, from_yolo, painted
 
 RED = np.full((60, 80, 3), (30, 30, 200), np.uint8)
 
@@ -26,6 +19,12 @@ def test_small_objects_lie_on_top_and_crowds_are_not_judged():
     large, small = [0, 0, 40, 0, 40, 40, 0, 40], [10, 10, 20, 10, 20, 20, 10, 20]
     owner = painted((60, 80), [[small], [large]], unjudged=[(50, 0, 20, 10)])
     assert (owner[30, 30], owner[15, 15], owner[5, 60], owner[50, 70]) == (1, 2, NOT_JUDGED, 0)
+
+
+def test_objects_beyond_the_numbers_of_a_mask_are_not_judged():
+    squares = [[[x, 0, x + 2, 0, x + 2, 2, x, 2]] for x in range(0, 4 * MOST_OBJECTS + 4, 4)]
+    owner = painted((4, 1200), squares)
+    assert len(np.unique(owner)) == MOST_OBJECTS + 2 and np.count_nonzero(owner == NOT_JUDGED) == 9
 
 
 def test_a_yolo_line_is_a_class_and_a_polygon_in_shares():
