@@ -18,6 +18,7 @@
     │   ├── LabelStudioAuthError    no credentials, or they were refused
     │   └── LabelStudioGone     the project or task does not exist (any more)
     ├── VersionError            a model version is missing, damaged or does not fit
+    ├── TextReadingError        the engine that reads text failed
     ├── StoreError              the store could not be read or written (disk full, no access)
     ├── QueueError              Redis is away, so nothing can be queued now
     ├── SettingsError           an environment variable has a bad value
@@ -112,6 +113,10 @@ class LabelStudioGone(LabelStudioError):
 
 class VersionError(BackendError):
     """A model version is missing, damaged, or does not fit what it is to be used for."""
+
+
+class TextReadingError(BackendError):
+    """The engine that reads text in images failed, or is not there."""
 
 
 class StoreError(BackendError):

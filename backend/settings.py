@@ -198,6 +198,14 @@ class Settings:
         "`sam`). `SAM_MODEL_DIR` is its older name.",
         older_name="SAM_MODEL_DIR",
     )
+    ocr: str = _setting(
+        "OCR",
+        one_of("auto", "off", "rapidocr", "tesseract"),
+        "auto",
+        "choice",
+        "What reads the text of regions: `rapidocr` (needs the extra `ocr`), `tesseract` (the installed "
+        "program), `auto` for the first of these that is there, or `off`.",
+    )
     predict_deadline_s: float = _setting(
         "PREDICT_DEADLINE_S",
         seconds(1, 90),

@@ -26,7 +26,7 @@ from backend.service.backend import Backend
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import LoadedVersions
-from backend.service.engine.pipeline import Pipeline
+from backend.service.engine.untrained import lines_alone
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.panel.panel import Panel
@@ -36,6 +36,7 @@ from backend.service.projects.changes import ChangesHere
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import Projects
 from backend.service.smart_tools.chosen_network import NetworkState
+from backend.service.text.reading import TextReading
 from backend.service.upkeep.housekeeping import Housekeeping
 from backend.service.versions.models import Models
 from backend.settings import Settings
@@ -106,6 +107,7 @@ class FakePredictor:
     def __init__(self, labels: Sequence[str] = ("Cat", "Dog"), version: str = "v1", seconds: float = 0.0):
         self.labels = tuple(labels)
         self.version = version
+        self.line_label: str | None = None
         self.seconds = seconds
         self.batches: list[int] = []
         self.failure: Callable[[Sequence[np.ndarray]], Exception | None] = lambda images: None
@@ -361,6 +363,7 @@ class FakeServices:
     interactive: Any
     waiting_room: Any
     after_task: Any
+    text: TextReading
     changes: Any = field(default_factory=ChangesHere)
     checkpoints: Any = None
     pace: Pace = field(default_factory=Pace)
@@ -401,7 +404,7 @@ class FakeServices:
     @cached_property
     def engine(self) -> Engine:
         """Images and the network."""
-        return Engine(self.images, self.batching, Pipeline(self.images, self.batching))
+        return Engine(self.images, self.batching, self.text, lines_alone(self.text))
 
     @cached_property
     def panel(self) -> Panel:
@@ -463,6 +466,7 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
         "interactive": FakeInteractive(),
         "waiting_room": FakeWaitingRoom(),
         "after_task": lambda key, task, config, access: None,
+        "text": TextReading(None, "no engine is installed"),
     }
     return FakeServices(**{**fields, **changes})
 

@@ -72,10 +72,11 @@ AT_HOME = {
     "torchvision": {"backend.nn", "backend.training"},
     "timm": {"backend.nn", "backend.training"},
     "label_studio_ml": {"model"},
+    "rapidocr": {"backend.infra"},
 }
 
 # What makes starting slow, or has side effects when imported: never by merely importing these parts.
-HEAVY = ("torch", "torchvision", "timm", "label_studio_ml", "label_studio_sdk", "pandas")
+HEAVY = ("torch", "torchvision", "timm", "label_studio_ml", "label_studio_sdk", "pandas", "onnxruntime")
 LIGHT_PARTS = (
     "backend.core",
     "backend.service",
@@ -182,6 +183,7 @@ ROOMS = {
             "answers": {"regions"},
             "labelstudio": {"answers", "geometry", "regions"},
             "prompting": {"geometry", "labelstudio"},
+            "text": {"geometry"},
             "versions": set(),
         }
     ),
@@ -194,14 +196,15 @@ ROOMS = {
     "backend.service": Rooms(
         {
             "projects": set(),
-            "engine": {"projects"},
+            "text": set(),
+            "engine": {"projects", "text"},
             "versions": {"engine", "projects"},
             "jobs": {"versions"},
             "predicting": {"engine", "jobs", "projects"},
-            "smart_tools": {"engine", "projects"},
+            "smart_tools": {"engine", "projects", "text"},
             "upkeep": {"engine", "jobs", "predicting", "projects"},
             "learning": {"engine", "jobs", "predicting", "projects", "upkeep", "versions"},
-            "checks": {"projects", "smart_tools", "versions"},
+            "checks": {"projects", "smart_tools", "text", "versions"},
             # What only the panel needs: no other room may import it.
             "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},
         },
@@ -212,6 +215,7 @@ ROOMS = {
         {
             "machine": set(),
             "network": set(),
+            "text": set(),
             "queue": set(),
             "store": {"machine"},
             "labelstudio": {"network"},

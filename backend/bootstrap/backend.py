@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.bootstrap.chosen_network import chosen_network
+from backend.bootstrap.text import text_reading
 from backend.errors import QueueError
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.images.folder import FolderImages
@@ -29,7 +30,7 @@ from backend.service.backend import Backend, InteractiveAnswers
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue, Streams
 from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import LoadedVersions, Predictor
-from backend.service.engine.pipeline import Pipeline
+from backend.service.engine.untrained import lines_alone
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.requests import TrainingRequests
 from backend.service.ports import AfterTask, LabelStudio, WaitingRoom
@@ -69,6 +70,7 @@ def build_backend(settings: Settings) -> Backend:
         return CoreStreams.for_device(resolve_device(settings.device), MOST_IMAGES_AT_ONCE)
 
     batching = BatchingQueue(open_streams)
+    text = text_reading(settings.ocr)
 
     def load(folder: Path) -> Predictor:
         from backend.nn.detector.predictor import load_predictor
@@ -120,7 +122,7 @@ def build_backend(settings: Settings) -> Backend:
         connections=connections,
         models=Models(store, versions),
         jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
-        engine=Engine(images, batching, Pipeline(images, batching)),
+        engine=Engine(images, batching, text, lines_alone(text)),
         smart_tools=Interactive(encoded, versions, batching, waiting_room, followed_by=ahead.follow),
         waiting_room=waiting_room,
         after_task=ahead.follow,
@@ -155,6 +157,7 @@ def join_backend(
             connections=connections,
             versions=models.loaded,
             pipeline=engine.pipeline,
+            untrained=engine.untrained,
             background=background,
             waiting_room=waiting_room,
             after_task=after_task,
@@ -183,8 +186,7 @@ def with_image_folder(
         max_bytes=settings.image_max_bytes,
         max_pixels=settings.image_max_pixels,
     )
-    batching = backend.engine.batching
-    return replace(backend, engine=Engine(images, batching, Pipeline(images, batching))), images
+    return replace(backend, engine=replace(backend.engine, images=images)), images
 
 
 @lru_cache(maxsize=1)

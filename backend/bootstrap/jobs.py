@@ -39,6 +39,7 @@ def build_handlers(
         connections=backend.connections,
         versions=backend.models.loaded,
         pipeline=backend.engine.pipeline,
+        untrained=backend.engine.untrained,
         jobs=backend.jobs,
         sets_model_version=backend.settings.set_model_version,
         now=backend.now,

@@ -127,6 +127,7 @@ def build_panel(backend: Backend) -> Panel:
                 backend.settings.data_dir,
                 backend.smart_tools.network_state,
             ),
+            text=backend.engine.text.state,
             now=backend.now,
         ),
         last_events=last_events,

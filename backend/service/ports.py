@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.text.lines import ReadText, TextLine
 from backend.core.versions.card import VersionCard
 
 Json = dict[str, Any]
@@ -65,6 +66,20 @@ class ImageSource(Protocol):
 
     def cache_use(self) -> CacheUse:
         """Return how the cache served this process so far."""
+
+
+class TextReader(Protocol):
+    """An engine that reads text; threads may share it. Every call may raise TextReadingError."""
+
+    @property
+    def name(self) -> str:
+        """Its name, in lower case."""
+
+    def find_lines(self, image: npt.NDArray[np.uint8]) -> list[TextLine]:
+        """Return the lines of text in an RGB image uint8 [H, W, 3], in its pixels."""
+
+    def read(self, crops: Sequence[npt.NDArray[np.uint8]]) -> list[ReadText]:
+        """Return the text of each cut-out, RGB uint8 [H, W, 3], one line each."""
 
 
 class EncodingFiles(Protocol):

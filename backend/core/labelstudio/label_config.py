@@ -27,6 +27,7 @@ from backend.core.labelstudio.left_alone import (
     why_left_alone,
 )
 from backend.core.labelstudio.repeater import Repeater
+from backend.core.labelstudio.text_tags import TextTag, is_text_of_regions
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import KINDS, kind_of_type
 
@@ -176,6 +177,7 @@ class LabelConfig:
     colors: background colour by label, as written. aliases: label values that are stored under an alias.
     others: control tags that are left alone. kinds: of regions that are read, whatever tags there are.
     answers: tags that ask something of whole images.
+    texts: tags that take the text of each region.
     """
 
     images: tuple[ImageTag, ...]
@@ -198,6 +200,8 @@ class LabelConfig:
         for tag in self.learned_answers:
             by_head.setdefault(tag.kind.head, {})[tag.name] = tag.asked
         return by_head
+
+    texts: tuple[TextTag, ...] = ()
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -279,6 +283,16 @@ class LabelConfig:
                 found.append(control)
         return tuple(found)
 
+    def texts_for_image(self, name: str) -> tuple[TextTag, ...]:
+        """Return those that take the text of regions on the image tag of that name and are not skipped."""
+        tags = (tag.for_image(name) for tag in self.texts if not tag.is_skipped)
+        return tuple(tag for tag in tags if tag is not None)
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether the text of any region is to be read."""
+        return any(not tag.is_skipped for tag in self.texts)
+
     def controls_with_labels_of(self, name: str) -> tuple[ControlTag, ...]:
         """Return the control tags whose regions have labels written under a tag of that name, in order."""
         found: list[ControlTag] = []
@@ -335,6 +349,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     others: list[WrittenTag] = []
     answers: list[AnswerTag] = []
     repeaters = {name: tag.repeater for name, tag in image_tags.items()}
+    texts: list[TextTag] = []
     for tag in tags:
         answer = _answer_tag(tag, repeaters)
         if answer is not None:
@@ -342,7 +357,12 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
             continue
         kind = kind_of_type(tag.lower, kinds)
         image = image_tags.get(tag.to_name)
-        if kind is None or not tag.has_own_name or image is None or image.repeater != tag.repeater:
+        is_placed = tag.has_own_name and image is not None and image.repeater == tag.repeater
+        if is_placed and is_text_of_regions(tag.lower, tag.attributes):
+            is_skipped = _is_true(tag.attributes.get("model_skip", ""))
+            texts.append(TextTag(tag.name, tag.to_name, is_skipped, tag.repeater))
+            continue
+        if kind is None or not is_placed:
             others.append(tag)
             continue
         is_plain = tag.lower != kind.labels_tag
@@ -362,6 +382,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         others=_other_tags(others, controls),
         kinds=kinds,
         answers=tuple(answers),
+        texts=tuple(texts),
     )
     if not any(control.labels for control in controls) and not any(tag.asked for tag in answers):
         raise config_error(_no_labels_message(config))

@@ -13,6 +13,7 @@ from backend.core.geometry.instances import Detections, FloatArray, ImageSize, M
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
+from backend.core.labelstudio.text_tags import text_results
 from backend.core.regions.kind import LABELS_SUFFIX, FoundObject, Teaches
 
 ID_LENGTH = 10
@@ -22,6 +23,8 @@ SAME_OBJECT_IOU = 0.7
 """Detections of different labels that overlap so far are one object, where a tag takes several labels."""
 SECOND_OPINION_IOU = 0.9
 """One that overlaps so far, with a label that excludes the object's own, is no object but a worse guess."""
+NO_LABEL = ""
+"""In the place of the label of a detection of which the label is not known: its region has none."""
 
 Json = dict[str, Any]
 
@@ -38,6 +41,7 @@ def detections_to_results(
     page: TaskPage,
     thresholds: Mapping[str, float],
     rng: np.random.Generator,
+    texts: Sequence[str | None] = (),
 ) -> list[Json]:
     """Return the results of one page, best score first, for every control tag that draws on it.
 
@@ -45,8 +49,10 @@ def detections_to_results(
     thresholds: lowest score by name of the control tag, one for each tag of the image. Tags that are not
     learned get nothing; tags of a kind that needs a mask only get objects that have one, and tags of a kind
     that teaches boxes alone only get boxes that were learned. Where a tag takes several labels for one
-    region, detections of one object are one region, with the best one's score.
+    region, detections of one object are one region, with the best one's score. texts: what was read in each
+    detection, for the tags that take the text of regions; () where nothing was read.
     """
+    text_tags = config.texts_for_image(page.image_tag) if texts else ()
     names = [labels[index] for index in detections.label_indices.tolist()]
     wanted: dict[int, list[tuple[ControlTag, list[str]]]] = {}
     for control in config.controls_for_image(page.image_tag):
@@ -59,7 +65,7 @@ def detections_to_results(
         mask = detections.masks[index] if index in wanted else None
         cleaned = clean_patch(mask) if mask is not None else None
         for control, its_labels in wanted.get(index, ()):
-            results += region_for_object(
+            region = region_for_object(
                 control,
                 its_labels,
                 detections.size,
@@ -69,6 +75,9 @@ def detections_to_results(
                 page,
                 rng=rng,
             )
+            results += region
+            if text_tags:
+                results += text_results(region, control.kind, text_tags, texts[index])
     return results
 
 
@@ -88,10 +97,11 @@ def _regions_of_tag(
     shown = [
         index
         for index in _best_first(detections)
-        if names[index] in learned and float(detections.scores[index]) >= threshold
+        if (names[index] in learned or names[index] == NO_LABEL)
+        and float(detections.scores[index]) >= threshold
     ]
-    if not control.takes_several:
-        return [(index, [names[index]]) for index in shown]
+    if not control.takes_several or any(names[index] == NO_LABEL for index in shown):
+        return [(index, [names[index]] if names[index] != NO_LABEL else []) for index in shown]
     iou = box_iou(detections.boxes_xyxy_px, detections.boxes_xyxy_px)
     regions: list[tuple[int, list[str]]] = []
     for index in shown:

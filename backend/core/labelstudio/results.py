@@ -15,6 +15,7 @@ from typing import Any
 from backend.core.geometry.instances import ImageSize
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.label_names import read_names
+from backend.core.labelstudio.text_tags import TEXT_TYPE
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind, Shape
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type, kind_of_value
 from backend.core.regions.unusable import UnusableRegion, mark_objects
@@ -220,6 +221,8 @@ def _type_by_tag(result: Result, value_kind: RegionKind | None, config: LabelCon
     answer = next((tag for tag in config.answers if tag.name == name), None)
     if answer is not None:
         return answer.kind.tag
+    if any(tag.name == name for tag in config.texts):
+        return TEXT_TYPE
     if value_kind is None:
         return ""
     return value_kind.labels_tag if value_kind.labels_tag in result["value"] else value_kind.name

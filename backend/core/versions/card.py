@@ -105,8 +105,9 @@ class VersionCard:
 
     params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that is
     kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that were
-    held back. unusable: regions and tasks that taught nothing, counted by reason. created_at and imported_at:
-    seconds since the epoch. facts: everything else, which the program shows and never reads.
+    held back. unusable: regions and tasks that taught nothing, counted by reason. line_label: the label of
+    what is a line of text in the labelled images; None where no label's objects are. created_at and
+    imported_at: seconds since the epoch. facts: everything else, which the program shows and never reads.
     """
 
     version: str = ""
@@ -128,6 +129,7 @@ class VersionCard:
     warnings: tuple[str, ...] = ()
     activation_reason: str | None = None
     comparison: ChampionComparison | None = None
+    line_label: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -180,6 +182,7 @@ class VersionCard:
             "warnings": list(self.warnings),
             "activation_reason": self.activation_reason,
             "comparison": None if self.comparison is None else self.comparison.as_json(),
+            "line_label": self.line_label,
         }
         return {name: value for name, value in content.items() if value is not None or name in self.facts}
 
@@ -241,6 +244,7 @@ def _read(card: Mapping[str, Any]) -> VersionCard:
         warnings=tuple(str(warning) for warning in card.get("warnings", ())),
         activation_reason=_text(card, "activation_reason"),
         comparison=ChampionComparison.from_json(comparison) if comparison else None,
+        line_label=_text(card, "line_label"),
         facts={name: value for name, value in card.items() if name not in typed},
     )
 

@@ -47,15 +47,18 @@ class Predictor:
         readings: Mapping[str, Any] | None = None,
         *,
         version: str = "",
+        line_label: str | None = None,
         device: str = "cpu",
         autocast: bool = False,
     ) -> None:
         """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
 
         readings: how to read the outputs of a head, by its name; heads without one are read as is usual.
+        line_label: the label that lines of text have in what was learned from; None for no lines.
         """
         self.labels = tuple(labels)
         self.version = version
+        self.line_label = line_label
         self.architecture = network.architecture
         self._network = network
         self._device = torch.device(device)
@@ -189,7 +192,9 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
         network.to(torch.bfloat16)
         network.mean, network.std = network.mean.float(), network.std.float()
     version = card.version or folder.name
-    return Predictor(network, card.labels, readings, version=version, device=device)
+    return Predictor(
+        network, card.labels, readings, version=version, line_label=card.line_label, device=device
+    )
 
 
 def read_card(folder: Path) -> VersionCard:

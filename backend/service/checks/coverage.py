@@ -6,27 +6,34 @@ from collections.abc import Iterator, Mapping
 
 from backend.core.labelstudio.answer_tags import AnswerTag
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.left_alone import SKIPPED as MODEL_SKIP
+from backend.core.labelstudio.text_tags import TextTag
 from backend.core.regions.kind import Teaches
 from backend.core.versions.card import VersionCard
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
+from backend.service.text.reading import TextState
 
 
-def coverage_checks(config: LabelConfig, card: VersionCard | None) -> Iterator[Check]:
+def coverage_checks(config: LabelConfig, card: VersionCard | None, text: TextState) -> Iterator[Check]:
     """Yield the checks of control tags and labels, one item for each.
 
-    card: of the version that serves; None before any training.
+    card: of the version that serves; None before any training. text: what reads the text of regions.
     """
     has_masks, has_boxes = (True, True) if card is None else (card.learned_masks, card.learned_boxes)
-    yield _controls(config, card, has_masks=has_masks, has_boxes=has_boxes)
+    yield _controls(config, card, text, has_masks=has_masks, has_boxes=has_boxes)
     yield _untrained(config) if card is None else _labels(config, card)
 
 
-def _controls(config: LabelConfig, card: VersionCard | None, *, has_masks: bool, has_boxes: bool) -> Check:
+def _controls(
+    config: LabelConfig, card: VersionCard | None, text: TextState, *, has_masks: bool, has_boxes: bool
+) -> Check:
     items = [_control_item(control, config, has_masks, has_boxes) for control in config.controls]
+    items += [_text_item(tag, text) for tag in config.texts]
     covered = sum(_why_not_served(control, has_masks, has_boxes) is None for control in config.controls)
     answers = [_answer_item(tag, card) for tag in config.answers]
     items += answers
     covered += sum(item.state == OK for item in answers)
+    covered += sum(not tag.is_skipped and text.engine is not None for tag in config.texts)
     others = {tag.name for tag in config.others}
     items += [
         Item(f"{tag.name} ({tag.tag})", WARNING if tag.draws else SKIPPED, tag.why)
@@ -71,6 +78,16 @@ def _answer_item(tag: AnswerTag, card: VersionCard | None) -> Item:
     if card is not None and tag.asked != card.asked.get(tag.kind.head, {}).get(tag.name):
         return Item(name, WARNING, "it came or was changed after the last training, so it is not learned yet")
     return Item(name, OK, tag.kind.check_text + tail)
+
+
+def _text_item(tag: TextTag, text: TextState) -> Item:
+    """Return the item of a tag that takes the text of regions, which an engine reads and no training."""
+    name = f"{tag.name} (text of regions)"
+    if tag.is_skipped:
+        return Item(name, SKIPPED, MODEL_SKIP)
+    if text.engine is None:
+        return Item(name, WARNING, f"text is not read: {text.problem}")
+    return Item(name, OK, f"text is read by {text.engine}; what people write is not learned")
 
 
 def _why_not_served(control: ControlTag, has_masks: bool, has_boxes: bool) -> str | None:

@@ -16,6 +16,7 @@ from backend.service.ports import Json
 from backend.service.projects.connections import Connections
 from backend.service.projects.last_events import LastEvents
 from backend.service.projects.projects import Projects, project_id
+from backend.service.text.reading import TextState
 from backend.service.versions.models import Models
 
 
@@ -23,7 +24,7 @@ from backend.service.versions.models import Models
 class Diagnosis:
     """Runs the checks one after the other; a check that breaks is a red line and never stops the next.
 
-    now: seconds since the epoch.
+    text: what reads the text of regions. now: seconds since the epoch.
     """
 
     projects: Projects
@@ -32,6 +33,7 @@ class Diagnosis:
     images: ImageChecks
     last_events: LastEvents
     machine: MachineChecks
+    text: TextState
     now: Callable[[], float]
 
     def run(self, key: str | None) -> list[Check]:
@@ -203,7 +205,7 @@ class Diagnosis:
     def _coverage(self, key: str, config: LabelConfig) -> Iterator[Check]:
         version = self.models.loaded.current(key)
         if version is None:
-            yield from coverage_checks(config, None)
+            yield from coverage_checks(config, None, self.text)
             return
         try:
             card = self.models.store.card(key, version)
@@ -212,7 +214,7 @@ class Diagnosis:
                 "labels", "Labels", FAILED, str(exc), "Activate another version under Save / Load Model."
             )
             return
-        yield from coverage_checks(config, card)
+        yield from coverage_checks(config, card, self.text)
 
 
 def _model_checks(backends: Sequence[Json]) -> Iterator[Check]:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.pipeline import Pipeline
+from backend.service.engine.untrained import Untrained
 from backend.service.ports import ImageSource
+from backend.service.text.reading import TextReading
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What every prediction of this process goes through; all threads share it."""
+    """What every prediction of this process goes through; all threads share it.
+
+    text: reads the text of regions. untrained: predicts for projects that have no version yet.
+    """
 
     images: ImageSource
     batching: BatchingQueue
-    pipeline: Pipeline
+    text: TextReading
+    untrained: Untrained
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The way of many images through these, side by side."""
+        return Pipeline(self.images, self.batching, self.text)

@@ -32,10 +32,14 @@ _DAMAGED_FOR_S = 60.0
 
 
 class ImagePredictor(Protocol):
-    """What finds objects in batches of images."""
+    """What finds objects in batches of images.
+
+    line_label: the label of lines of text that an engine finds beside its objects; None: they are no objects.
+    """
 
     labels: tuple[str, ...]
     version: str
+    line_label: str | None
 
     def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
         """Return what the network makes of the image's size; it takes several of one size at once."""

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,18 +26,20 @@ from backend.core.labelstudio.answers import answers_to_results
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import detections_to_results, make_prediction
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
-from backend.errors import BackendError, RequestError
+from backend.errors import BackendError, RequestError, TextReadingError
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue
-from backend.service.engine.loaded_versions import Predictor
+from backend.service.engine.loaded_versions import ImagePredictor
 from backend.service.engine.work_items import DetectionLimits, RgbImage
 from backend.service.ports import ImageAccess, ImageSource, Json
 from backend.service.projects.parameters import Thresholds
+from backend.service.text.reading import ReadObjects, TextReading
 
 logger = logging.getLogger(__name__)
 
 FETCH_THREADS = 8
 MOST_WAITING_IMAGES = 8 * MOST_IMAGES_AT_ONCE  # enough for images of one shape to find each other
 MOST_WAITING_BYTES = 192 * 1024**2
+_Result = TypeVar("_Result")
 _LOOK_UP_S = 1.0  # how often a waiting run looks whether it has to end
 
 
@@ -64,12 +66,15 @@ class Answered:
     prediction: Json | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Page:
+    """One image of a task; image: its pixels, kept where its text is to be read."""
+
     position: int
     ordinal: int
     page: TaskPage
     access: ImageAccess
+    image: RgbImage | None = None
 
 
 @dataclass(frozen=True)
@@ -108,18 +113,19 @@ def task_id_of(task: Mapping[str, Any]) -> int | None:
 class Pipeline:
     """Predicts tasks with the collaborators of one process; every `run` is independent of the others."""
 
-    def __init__(self, images: ImageSource, batching: BatchingQueue) -> None:
+    def __init__(self, images: ImageSource, batching: BatchingQueue, text: TextReading) -> None:
         self._images = images
         self._batching = batching
+        self._text = text
         self._latest = math.inf
 
-    def run(self, work: Work, predictor: Predictor, deadline: float | None = None) -> Iterator[Answered]:
+    def run(self, work: Work, predictor: ImagePredictor, deadline: float | None = None) -> Iterator[Answered]:
         """Yield each task's outcome as it is done; ends early at the deadline (of time.monotonic())."""
 
         def seconds_left() -> float:
             return min(math.inf if deadline is None else deadline, self._latest) - time.monotonic()
 
-        run = _Run(self._images, self._batching, work, predictor, seconds_left)
+        run = _Run(self._images, self._batching, self._text, work, predictor, seconds_left)
         yield from run.broken
         if len(run.to_fetch) == 1:
             yield from run.one()
@@ -141,8 +147,9 @@ class _Run:
         self,
         images: ImageSource,
         batching: BatchingQueue,
+        text: TextReading,
         work: Work,
-        predictor: Predictor,
+        predictor: ImagePredictor,
         seconds_left: Callable[[], float],
     ) -> None:
         self.images = images
@@ -150,6 +157,8 @@ class _Run:
         self.work = work
         self.predictor = predictor
         self.seconds_left = seconds_left
+        self.text = text
+        self.reads_text = work.config.wants_text and text.is_possible(work.project_key)
         self.limits = DetectionLimits(work.thresholds.lowest_confidence, work.thresholds.nms)
         self.to_fetch: deque[_Page] = deque()
         self.tasks: dict[int, _Task] = {}
@@ -185,7 +194,7 @@ class _Run:
     def one(self) -> Iterator[Answered]:
         page = self.to_fetch.popleft()
         try:
-            image = self.images.load_rgb(page.page.reference, page.access)
+            image = self._load(page)
             future = self._send(image)
             detections = self._wait(future)[0]
             written = self._written(page, detections)
@@ -203,10 +212,11 @@ class _Run:
         fetchers = ThreadPoolExecutor(min(FETCH_THREADS, len(self.to_fetch)), "fetch")
         encoder = ThreadPoolExecutor(1, "results")
         in_network: dict[Future[list[Detections]], int] = {}
+        in_reading: dict[_Page, int] = {}
         fetching, left = 0, len(self.to_fetch)
         try:
             while left:
-                while self.to_fetch and _has_room(fetching, in_network):
+                while self.to_fetch and _has_room(fetching, [*in_network.values(), *in_reading.values()]):
                     page = self.to_fetch.popleft()
                     fetchers.submit(self._fetch, page, events)
                     fetching += 1
@@ -219,6 +229,8 @@ class _Run:
                 page = event.page
                 if event.stage == "fetched":
                     fetching -= 1
+                if event.stage == "encoded":
+                    in_reading.pop(page, None)
                 if event.error is not None:
                     left -= 1
                     yield from self._close(self._fail_page(page, event.error))
@@ -228,6 +240,8 @@ class _Run:
                     future.add_done_callback(partial(_report, page=page, events=events))
                 elif event.stage == "detected":
                     del in_network[event.value]
+                    if page.image is not None:
+                        in_reading[page] = page.image.nbytes
                     encoder.submit(self._encode, page, event.value, events)
                 else:
                     left -= 1
@@ -243,7 +257,7 @@ class _Run:
 
     def _fetch(self, page: _Page, events: queue.SimpleQueue[_Event]) -> None:
         try:
-            image = self.images.load_rgb(page.page.reference, page.access)
+            image = self._load(page)
         except Exception as exc:  # the border of a task, as in `one`
             events.put(_Event("fetched", page, error=exc))
         else:
@@ -255,6 +269,8 @@ class _Run:
         try:
             detections = future.result()[0]
             value = self._written(page, detections)
+        except FutureTimeout:
+            return  # the run has ended
         except Exception as exc:  # the border of a task, as in `one`
             events.put(_Event("encoded", page, error=exc))
         else:
@@ -262,16 +278,49 @@ class _Run:
 
     # -- joining the pages of a task ----------------------------------------------------------------------
 
+    def _load(self, page: _Page) -> RgbImage:
+        image = self.images.load_rgb(page.page.reference, page.access)
+        if self.reads_text and self.work.config.texts_for_image(page.page.image_tag):
+            page.image = image
+        return image
+
     def _written(self, page: _Page, detections: Detections) -> _Written:
+        read = ReadObjects(detections, ())
+        if page.image is not None:
+            read = self._read(page, page.image, detections)
+            page.image = None
         regions = detections_to_results(
-            detections,
+            read.detections,
             self.predictor.labels,
             self.work.config,
             page.page,
             self.work.thresholds.confidence_by_control,
             np.random.default_rng(),
+            read.texts,
         )
-        return _Written(page.page, regions, detections.image_score, detections.extras)
+        return _Written(page.page, regions, read.detections.image_score, detections.extras)
+
+    def _read(self, page: _Page, image: RgbImage, detections: Detections) -> ReadObjects:
+        """Return the objects of an image with their texts; objects without text where reading fails.
+
+        Raises TextReadingError where there is no object either, and FutureTimeout.
+        """
+        predictor = self.predictor
+        label = predictor.line_label
+        index = predictor.labels.index(label) if label in predictor.labels else None
+        try:
+            return self.text.read(image, detections, index, self.limits.confidence_threshold, self._compute)
+        except TextReadingError as exc:
+            if not len(detections):
+                raise
+            task_id = self.work.tasks[page.position].get("id")
+            logger.warning(
+                "project %s, task %s: regions without text: %s", self.work.project_key, task_id, exc
+            )
+            return ReadObjects(detections, ())
+
+    def _compute(self, work: Callable[[], Any]) -> Any:
+        return self._wait(self.batching.call(work, is_bulk=self.work.is_bulk))
 
     def _fail_page(self, page: _Page, error: Exception) -> int:
         task = self.tasks[page.position]
@@ -306,7 +355,7 @@ class _Run:
             np.random.default_rng(),
         )
 
-    def _wait(self, future: Future[list[Detections]]) -> list[Detections]:
+    def _wait(self, future: Future[_Result]) -> _Result:
         """Return the future's result. Raises FutureTimeout when no time is left."""
         while True:
             left_s = self.seconds_left()
@@ -314,14 +363,15 @@ class _Run:
                 return future.result(timeout=max(0.0, min(_LOOK_UP_S, left_s)))
             except FutureTimeout:
                 if left_s <= _LOOK_UP_S:
+                    future.cancel()
                     raise
 
 
-def _has_room(fetching: int, in_network: Mapping[Any, int]) -> bool:
+def _has_room(fetching: int, waiting_bytes: Sequence[int]) -> bool:
     return (
         fetching < FETCH_THREADS
-        and fetching + len(in_network) < MOST_WAITING_IMAGES
-        and sum(in_network.values()) < MOST_WAITING_BYTES
+        and fetching + len(waiting_bytes) < MOST_WAITING_IMAGES
+        and sum(waiting_bytes) < MOST_WAITING_BYTES
     )
 
 

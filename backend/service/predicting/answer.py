@@ -11,8 +11,9 @@ from typing import Any
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError, QueueError, StoreError
 from backend.service.engine.double_calls import OverlappingCalls
-from backend.service.engine.loaded_versions import LoadedVersions, Predictor
+from backend.service.engine.loaded_versions import ImagePredictor, LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work, task_id_of
+from backend.service.engine.untrained import Untrained
 from backend.service.ports import AfterTask, Json, WaitingRoom
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
@@ -56,8 +57,9 @@ class PredictRequest:
 class TaskPredictions:
     """Predicts the tasks of requests; every thread may call it.
 
-    after_task: told of each task that was predicted alone. deadline_s: what is not done by then goes on in
-    the background. deadline_without_api_s: used instead if longer, where Label Studio takes no pushes.
+    untrained: predicts for a project before any training. after_task: told of each task that was predicted
+    alone. deadline_s: what is not done by then goes on in the background. deadline_without_api_s: used
+    instead if longer, where Label Studio takes no pushes.
     """
 
     projects: Projects
@@ -66,6 +68,7 @@ class TaskPredictions:
     pipeline: Pipeline
     background: BackgroundRequests
     waiting_room: WaitingRoom
+    untrained: Untrained
     after_task: AfterTask
     deadline_s: float
     deadline_without_api_s: float = 90.0
@@ -114,7 +117,7 @@ class TaskPredictions:
         config: LabelConfig,
         limits: Thresholds,
     ) -> list[Entry]:
-        predictor = self.versions.predictor(key)
+        predictor = self.versions.predictor(key) or self.untrained(config)
         if predictor is None:
             return [NOTHING] * len(request.tasks)
         log_untrained_labels(key, predictor, config)
@@ -138,7 +141,7 @@ class TaskPredictions:
                 return entries
         return self._predict(request, work, predictor)
 
-    def _predict(self, request: PredictRequest, work: Work, predictor: Predictor) -> list[Entry]:
+    def _predict(self, request: PredictRequest, work: Work, predictor: ImagePredictor) -> list[Entry]:
         entries: list[Entry] = [NOTHING] * len(work.tasks)
         positions = self._unclaimed(request, work, predictor.version)
         has_api = self.connections.can_push(work.project_key)
@@ -207,7 +210,7 @@ def config_of(projects: Projects, key: str, label_config: str | None) -> LabelCo
     return parse_label_config(xml)
 
 
-def log_untrained_labels(key: str, predictor: Predictor, config: LabelConfig) -> None:
+def log_untrained_labels(key: str, predictor: ImagePredictor, config: LabelConfig) -> None:
     """Say which labels of the config the version has not learned."""
     unknown = [label for label in config.labels if label not in predictor.labels]
     if unknown:

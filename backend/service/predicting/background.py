@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelStudioError, LabelStudioGone, VersionError
-from backend.service.engine.loaded_versions import LoadedVersions, Predictor
+from backend.service.engine.loaded_versions import ImagePredictor, LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work
+from backend.service.engine.untrained import Untrained
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
@@ -31,13 +32,15 @@ TASKS_AT_ONCE = 64
 class BackgroundPredictions:
     """Runs the jobs that `backend.service.predicting.requests` queues; the worker's half.
 
-    sets_model_version: let Label Studio name the version, once every task of a project has its prediction.
+    untrained: predicts before any training. sets_model_version: let Label Studio name the version, once every
+    task of a project has its prediction.
     """
 
     projects: Projects
     connections: Connections
     versions: LoadedVersions
     pipeline: Pipeline
+    untrained: Untrained
     jobs: JobRequests
     sets_model_version: bool
     now: Callable[[], float]
@@ -95,13 +98,9 @@ class BackgroundPredictions:
     ) -> JobOutcome:
         key = request.project_key
         pushing.push_kept()
-        predictor = self.versions.predictor(key, request.version)
-        if predictor is None:
-            raise VersionError(
-                f"version {request.version} of project {key} is gone; retrieve predictions anew"
-            )
         xml = request.label_config or str(label_studio.project(project_id(key))["label_config"])
         config = parse_label_config(xml)
+        predictor = self._predictor(key, request.version, config)
         limits = thresholds(self.projects, key, request.params, config)
         work = Work(key, config, (), limits, lambda task_id: self.connections.image_access(key, task_id))
         tasks = shards.split(pushing.unpredicted(_tasks_of(request, label_studio)), xml)
@@ -128,7 +127,16 @@ class BackgroundPredictions:
         job.show(at_once=True)
         return JobOutcome(jobs.FINISHED, job.report, predictor.version)
 
-    def _serve_everywhere(self, label_studio: LabelStudio, key: str, predictor: Predictor) -> None:
+    def _predictor(self, key: str, version: str, config: LabelConfig) -> ImagePredictor:
+        untrained = self.untrained(config)
+        if untrained is not None and untrained.version == version:
+            return untrained
+        predictor = self.versions.predictor(key, version)
+        if predictor is None:
+            raise VersionError(f"version {version} of project {key} is gone; retrieve predictions anew")
+        return predictor
+
+    def _serve_everywhere(self, label_studio: LabelStudio, key: str, predictor: ImagePredictor) -> None:
         """Let Label Studio show scores and sample by this version, now that every task has its prediction."""
         if self.versions.current(key) != predictor.version:
             return  # another version was activated meanwhile; its own job will do this

@@ -18,6 +18,7 @@ from backend.core.regions.unusable import UnusableRegion
 from backend.core.regions.values import read_number
 from backend.service.checks.coverage import coverage_checks
 from backend.service.panel.label_statistics import count_labels
+from backend.service.text.reading import TextState
 
 SIZE = ImageSize(200, 100)
 
@@ -121,7 +122,7 @@ def test_it_serves_as_a_prompt_and_as_an_answer():
 
 
 def test_the_connection_check_speaks_of_it():
-    controls, _ = coverage_checks(CONFIG, None)
+    controls, _ = coverage_checks(CONFIG, None, TextState())
     assert [(item.name, item.state, item.why) for item in controls.items] == [
         ("tile (square)", "ok", "squares are predicted")
     ]

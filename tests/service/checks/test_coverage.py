@@ -5,6 +5,7 @@ import pytest
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.versions.card import VersionCard
 from backend.service.checks.coverage import coverage_checks
+from backend.service.text.reading import TextState
 
 CONFIG = """
 <View>
@@ -22,8 +23,8 @@ CONFIG = """
 """
 
 
-def items_of(card, config=CONFIG):
-    controls, labels = coverage_checks(parse_label_config(config), card)
+def items_of(card, config=CONFIG, text=TextState()):  # noqa: B008 (frozen)
+    controls, labels = coverage_checks(parse_label_config(config), card, text)
     return controls, labels, {item.name: item for item in (*controls.items, *labels.items)}
 
 

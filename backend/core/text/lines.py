@@ -1,0 +1,163 @@
+"""Lines of text in an image, and which of the objects found there they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from backend.core.geometry.boxes import box_area, box_iou, clip_boxes
+from backend.core.geometry.instances import Detections, FloatArray, ImageSize, IntArray, MaskPatch
+from backend.core.geometry.polygons import polygon_to_patch
+
+LEAST_SHARE_INSIDE = 0.7
+"""A line belongs to an object whose box holds so much of it, or that lies as it does."""
+SAME_LINE_IOU = 0.5
+SAME_ROW_SHARE = 0.5
+TURNED_AREA_SHARE = 0.8
+"""A mask whose tightest turned rectangle has less than this of its box's area is cut out turned."""
+NO_OBJECT = -1
+
+
+@dataclass(frozen=True, eq=False)
+class TextLine:
+    """One line: corners_px float32 [4, 2] clockwise from the text's own top left, orig frame; score 0..1."""
+
+    corners_px: FloatArray
+    score: float
+
+    @property
+    def box_xyxy_px(self) -> FloatArray:
+        """The smallest upright box around it, float32 [4]."""
+        return np.concatenate((self.corners_px.min(axis=0), self.corners_px.max(axis=0))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """What was read in one cut-out, and how sure the reader is, 0..1."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectsWithLines:
+    """What is in an image: detections, and for each the quadrilaterals [4, 2] to read, row by row.
+
+    rows: for each detection its rows from top to bottom, each with its quadrilaterals from left to right.
+    """
+
+    detections: Detections
+    rows: tuple[tuple[tuple[FloatArray, ...], ...], ...]
+
+
+def boxes_of(lines: Sequence[TextLine], size: ImageSize) -> FloatArray:
+    """Return the upright boxes of lines, float32 [N, 4], cut to the image."""
+    return clip_boxes(np.array([line.box_xyxy_px for line in lines], np.float32).reshape(-1, 4), size)
+
+
+def owners_of(line_boxes: FloatArray, boxes: FloatArray) -> IntArray:
+    """Return for each line [L, 4] the object [N, 4] that it belongs to, int64 [L]; NO_OBJECT for none.
+
+    Of several that hold it, it is the one that it overlaps most.
+    """
+    if not len(boxes) or not len(line_boxes):
+        return np.full(len(line_boxes), NO_OBJECT, np.int64)
+    top_left = np.maximum(line_boxes[:, None, :2], boxes[None, :, :2])
+    bottom_right = np.minimum(line_boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
+    share = shared / np.maximum(box_area(line_boxes), 1e-6)[:, None]
+    iou = box_iou(line_boxes, boxes)
+    fits = (share >= LEAST_SHARE_INSIDE) | (iou >= SAME_LINE_IOU)
+    best = np.argmax(np.where(fits, iou, -1), axis=1)
+    return np.where(fits.any(axis=1), best, NO_OBJECT).astype(np.int64)
+
+
+def join_lines(
+    detections: Detections, lines: Sequence[TextLine], line_label_index: int | None
+) -> ObjectsWithLines:
+    """Return the objects of an image with what is to be read in each.
+
+    line_label_index: the label of which objects are lines of text; None where no label's are. Then lines that
+    belong to no object become objects of that label, and an object of that label that is one line takes the
+    line's place, which is the more exact one. Objects without a line are read as a whole.
+    """
+    size = detections.size
+    line_boxes = boxes_of(lines, size)
+    usable = [k for k in range(len(lines)) if min(line_boxes[k, 2:] - line_boxes[k, :2]) >= 1]
+    lines, line_boxes = [lines[k] for k in usable], line_boxes[usable]
+    owners = owners_of(line_boxes, detections.boxes_xyxy_px)
+    boxes, masks = detections.boxes_xyxy_px.copy(), list(detections.masks)
+    rows: list[tuple[tuple[FloatArray, ...], ...]] = []
+    for index in range(len(detections)):
+        mine = np.flatnonzero(owners == index).tolist()
+        is_line = len(mine) == 1 and int(detections.label_indices[index]) == line_label_index
+        if is_line and box_iou(line_boxes[mine], boxes[index : index + 1])[0, 0] >= SAME_LINE_IOU:
+            boxes[index] = line_boxes[mine[0]]
+            if masks[index] is not None:
+                masks[index] = polygon_to_patch(lines[mine[0]].corners_px.astype(np.float64), size)
+        quads = rows_of([lines[k].corners_px for k in mine])
+        rows.append(quads or ((outline_of(boxes[index], masks[index]),),))
+    joined = replace(detections, boxes_xyxy_px=boxes, masks=tuple(masks))
+    if line_label_index is None:
+        return ObjectsWithLines(joined, tuple(rows))
+    free = np.flatnonzero(owners == NO_OBJECT).tolist()
+    rows += [((lines[k].corners_px,),) for k in free]
+    return ObjectsWithLines(_with_lines(joined, [lines[k] for k in free], line_label_index), tuple(rows))
+
+
+def _with_lines(detections: Detections, lines: Sequence[TextLine], label_index: int) -> Detections:
+    """Return the detections with lines as further objects, which have the area of their quadrilateral."""
+    size = detections.size
+    scores = np.array([line.score for line in lines], np.float32)
+    drawn = tuple(polygon_to_patch(line.corners_px.astype(np.float64), size) for line in lines)
+    return replace(
+        detections,
+        boxes_xyxy_px=np.concatenate((detections.boxes_xyxy_px, boxes_of(lines, size))),
+        scores=np.concatenate((detections.scores, scores)),
+        label_indices=np.concatenate((detections.label_indices, np.full(len(lines), label_index, np.int64))),
+        masks=(*detections.masks, *drawn),
+    )
+
+
+def rows_of(quads: Sequence[FloatArray]) -> tuple[tuple[FloatArray, ...], ...]:
+    """Return quadrilaterals [4, 2] in reading order: rows from top to bottom, each from left to right."""
+    rows: list[list[FloatArray]] = []
+    for quad in sorted(quads, key=lambda quad: float(quad[:, 1].mean())):
+        if rows and _share_height(rows[-1][-1], quad) >= SAME_ROW_SHARE:
+            rows[-1].append(quad)
+        else:
+            rows.append([quad])
+    return tuple(tuple(sorted(row, key=lambda quad: float(quad[:, 0].mean()))) for row in rows)
+
+
+def _share_height(one: FloatArray, other: FloatArray) -> float:
+    """Return how much of the lower of two quadrilaterals lies at the height of the other, 0..1."""
+    tops = max(one[:, 1].min(), other[:, 1].min())
+    bottoms = min(one[:, 1].max(), other[:, 1].max())
+    least = min(np.ptp(one[:, 1]), np.ptp(other[:, 1]))
+    return float((bottoms - tops) / least) if least > 0 else 0.0
+
+
+def outline_of(box_xyxy_px: FloatArray, mask: MaskPatch | None) -> FloatArray:
+    """Return the quadrilateral [4, 2] in which an object is read: its box, or a turned mask's own rectangle.
+
+    The corners go clockwise; the first side is the one that runs along the text, which is the longer one.
+    """
+    x1, y1, x2, y2 = box_xyxy_px.tolist()
+    upright = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
+    if mask is None:
+        return upright
+    rows, columns = np.nonzero(mask.bits)
+    points = np.stack((columns + mask.left_px, rows + mask.top_px), axis=1).astype(np.float32) + 0.5
+    rectangle = cv2.minAreaRect(points)
+    if rectangle[1][0] * rectangle[1][1] >= TURNED_AREA_SHARE * (x2 - x1) * (y2 - y1):
+        return upright
+    corners = np.asarray(cv2.boxPoints(rectangle), np.float32)
+    # Clockwise in the image; the side that begins is the longer one, in the direction that goes to the right.
+    sides = np.roll(corners, -1, axis=0) - corners
+    longer = np.linalg.norm(sides, axis=1) >= np.linalg.norm(sides, axis=1).mean() - 1e-3
+    begin = max((k for k in range(4) if longer[k]), key=lambda k: float(sides[k, 0]))
+    return np.roll(corners, -begin, axis=0)

@@ -1,0 +1,133 @@
+"""The text of each object: lines found by an engine, joined with what the network found, and read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import Detections, FloatArray
+from backend.core.text.crops import cut_out
+from backend.core.text.lines import ReadText, join_lines
+from backend.service.ports import TextReader
+
+logger = logging.getLogger(__name__)
+
+RgbImage = npt.NDArray[np.uint8]
+
+MOST_LINES = 400
+"""Read in one image; objects beyond have no text."""
+CROPS_AT_ONCE = 24
+LEAST_SCORE = 0.5
+"""What is read with less certainty is no text: a picture, a line of dots."""
+
+
+@dataclass(frozen=True)
+class TextState:
+    """Which engine reads text; problem: why none does, and what to do."""
+
+    engine: str | None = None
+    problem: str | None = None
+
+
+class Compute(Protocol):
+    """Runs work when the machine has room for it; raises TimeoutError when no time is left."""
+
+    def __call__(self, work: Callable[[], Any]) -> Any:
+        """Return what the work returns."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadObjects:
+    """What is in an image, and the text of each detection; None where none can be read."""
+
+    detections: Detections
+    texts: tuple[str | None, ...]
+
+
+class TextReading:
+    """Reads the text of objects with the engine that there is; threads may share it."""
+
+    def __init__(self, reader: TextReader | None, problem: str | None = None) -> None:
+        """reader: None where there is no engine; problem then says why, and what to do."""
+        self._reader = reader
+        self._problem = problem
+        self._has_told = False
+
+    @property
+    def state(self) -> TextState:
+        """Say which engine reads."""
+        return TextState(None if self._reader is None else self._reader.name, self._problem)
+
+    def is_possible(self, project_key: str) -> bool:
+        """Tell whether there is an engine; where there is none, the log says so once."""
+        if self._reader is None and not self._has_told:
+            self._has_told = True
+            logger.warning("project %s: the text of regions is not read: %s", project_key, self._problem)
+        return self._reader is not None
+
+    def read(
+        self,
+        image: RgbImage,
+        detections: Detections,
+        line_label_index: int | None,
+        lowest_score: float,
+        compute: Compute,
+    ) -> ReadObjects:
+        """Return the objects of an image with their texts, those that are lines of text among them.
+
+        line_label_index: as of `join_lines`; lowest_score: of the lines that become objects. The steps are
+        short ones, so that others who wait come in between. Raises TextReadingError, and what compute raises.
+        """
+        reader = self._reader
+        if reader is None:
+            return ReadObjects(detections, ())
+        lines = compute(partial(reader.find_lines, image))
+        found = join_lines(
+            detections, [line for line in lines if line.score >= lowest_score], line_label_index
+        )
+        quads = [quad for rows in found.rows for row in rows for quad in row][:MOST_LINES]
+        read: list[ReadText] = []
+        for start in range(0, len(quads), CROPS_AT_ONCE):
+            read += compute(partial(_read, reader, image, quads[start : start + CROPS_AT_ONCE]))
+        texts = _texts(found.rows, read)
+        # A line in which nothing can be read is a rule or a logo: no object, unless the network found it.
+        kept = [k for k in range(len(texts)) if k < len(detections) or texts[k] is not None]
+        return ReadObjects(_only(found.detections, kept), tuple(texts[k] for k in kept))
+
+
+def _read(reader: TextReader, image: RgbImage, quads: Sequence[FloatArray]) -> list[ReadText]:
+    return reader.read([cut_out(image, quad) for quad in quads])
+
+
+def _texts(
+    rows_of_objects: Sequence[Sequence[Sequence[FloatArray]]], read: Sequence[ReadText]
+) -> list[str | None]:
+    """Return the text of each object: its rows as lines; None where nothing was read with certainty."""
+    in_order = iter(read)
+    texts: list[str | None] = []
+    for rows in rows_of_objects:
+        written = []
+        for row in rows:
+            words = [next(in_order, ReadText("", 0.0)) for _ in row]
+            written.append(" ".join(word.text.strip() for word in words if word.score >= LEAST_SCORE).strip())
+        texts.append("\n".join(line for line in written if line) or None)
+    return texts
+
+
+def _only(detections: Detections, kept: Sequence[int]) -> Detections:
+    """Return some of the detections; an image of which nothing was said is as sure as its objects are."""
+    scores = detections.scores[kept]
+    return replace(
+        detections,
+        boxes_xyxy_px=detections.boxes_xyxy_px[kept],
+        scores=scores,
+        label_indices=detections.label_indices[kept],
+        masks=tuple(detections.masks[k] for k in kept),
+        image_score=detections.image_score or (float(scores.mean()) if len(scores) else 0.0),
+    )
