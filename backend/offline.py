@@ -20,6 +20,7 @@ from backend.core.labelstudio.left_alone import in_words
 from backend.errors import AnnotationError, LabelConfigError, ParameterError, RequestError, VersionError
 from backend.infra.images.folder import FolderImages
 from backend.service.backend import Backend
+from backend.service.engine.loaded_versions import ImagePredictor
 from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
@@ -103,7 +104,9 @@ def predict_file(
     backend, folder = _backend(settings, images, tasks)
     key = backend.projects.canonical(project)
     config = config_of(backend.projects, key, None if config_file is None else _read_text(config_file))
-    predictor = backend.models.loaded.predictor(key, version)
+    predictor: ImagePredictor | None = backend.models.loaded.predictor(key, version)
+    if predictor is None:
+        predictor = backend.engine.untrained(config)
     if predictor is None:
         raise VersionError(f"project {key} has no trained model yet; train it first")
     log_untrained_labels(key, predictor, config)

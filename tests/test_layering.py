@@ -203,7 +203,7 @@ ROOMS = {
             "predicting": {"engine", "jobs", "projects"},
             "smart_tools": {"engine", "projects", "text"},
             "upkeep": {"engine", "jobs", "predicting", "projects"},
-            "learning": {"engine", "jobs", "predicting", "projects", "upkeep", "versions"},
+            "learning": {"engine", "jobs", "predicting", "projects", "text", "upkeep", "versions"},
             "checks": {"projects", "smart_tools", "text", "versions"},
             # What only the panel needs: no other room may import it.
             "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},

@@ -70,6 +70,7 @@ def build_trainings(
         batching=backend.engine.batching,
         learning=learning,
         background=BackgroundRequests(backend.jobs, backend.models.loaded),
+        text=backend.engine.text,
         now=backend.now,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.core.labelstudio.exports import task_of
-from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.left_alone import in_words
 from backend.core.versions.names import version_name
 from backend.errors import (
@@ -31,6 +31,7 @@ from backend.service.jobs.left_out import locate_left_out, nothing_to_learn
 from backend.service.jobs.report import CurvePoint, UsedParameter
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.heads import check_teaches, without_boxes
+from backend.service.learning.line_label import learn_line_label
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
 from backend.service.learning.samples import Gathered, gather_samples, labels_digest
 from backend.service.learning.start import resolve_start, start_folder
@@ -39,6 +40,7 @@ from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import threshold_origins, training_params
 from backend.service.projects.projects import Projects, project_id
+from backend.service.text.reading import TextReading
 from backend.service.versions.activation import decide_activation, held_out_tasks
 from backend.service.versions.models import Models
 from backend.training.inputs import (
@@ -78,7 +80,7 @@ class Learning:
 class Trainings:
     """Runs the jobs that `backend.service.learning.requests` queues; the worker's half.
 
-    now: seconds since the epoch.
+    text: finds lines of text in labelled images. now: seconds since the epoch.
     """
 
     projects: Projects
@@ -89,6 +91,7 @@ class Trainings:
     batching: BatchingQueue
     learning: Learning
     background: BackgroundRequests
+    text: TextReading
     now: Callable[[], float] = time.time
 
     def run(self, job: RunningJob) -> JobOutcome:
@@ -221,6 +224,7 @@ class Trainings:
     ) -> str:
         version = version_name(self.now(), secrets.token_hex(2))
         card = outcome.card
+        config = parse_label_config(xml)
         for warning in card.warnings:
             job.warn(warning)
         decision = decide_activation(
@@ -230,7 +234,7 @@ class Trainings:
             outcome.folder,
             inputs.samples,
             inputs.labels,
-            parse_label_config(xml),
+            config,
             inputs.params,
             takes_newest=self.projects.settings(key).activation == "newest",
         )
@@ -260,6 +264,7 @@ class Trainings:
             warnings=job.report.warnings,
             activation_reason=decision.reason,
             comparison=decision.comparison,
+            line_label=self._line_label(config, inputs),
         )
         job.show(at_once=True)
         job.lease.confirm()
@@ -271,6 +276,12 @@ class Trainings:
             self._predict_everything(job, key)
         job.show(at_once=True)
         return version
+
+    def _line_label(self, config: LabelConfig, inputs: TrainingInputs) -> str | None:
+        """Return the label of lines of text, where a project wants the text of regions and it can be read."""
+        if not config.wants_text or self.text.state.engine is None:
+            return None
+        return learn_line_label(self.text, inputs.samples, inputs.labels)
 
     def _predict_everything(self, job: RunningJob, key: str) -> None:
         """Have the whole project predicted if that is switched on, or was done with an older version."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, FloatArray
 from backend.core.text.crops import cut_out
-from backend.core.text.lines import ReadText, join_lines
+from backend.core.text.lines import ReadText, TextLine, join_lines
 from backend.service.ports import TextReader
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,10 @@ class TextReading:
             self._has_told = True
             logger.warning("project %s: the text of regions is not read: %s", project_key, self._problem)
         return self._reader is not None
+
+    def find_lines(self, image: RgbImage) -> list[TextLine]:
+        """Return the lines of text in an image; none without an engine. Raises TextReadingError."""
+        return [] if self._reader is None else self._reader.find_lines(image)
 
     def read(
         self,

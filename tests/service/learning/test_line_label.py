@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from backend.core.geometry.instances import ImageSize, TrainingTarget
+from backend.errors import ImageNotFound, TextReadingError
+from backend.service.learning import line_label
+from backend.service.learning.line_label import MOST_IMAGES, learn_line_label
+from backend.service.text.reading import TextReading
+from backend.training.inputs import TrainingSample
+from tests.fake_text import FakeReader, page_with
+
+BARS = [(10, 10, 60, 22, 10), (10, 40, 90, 52, 20), (10, 70, 90, 82, 30)]
+
+
+def sample(task_id, *boxes, labels=None, load=lambda: page_with(*BARS)):
+    target = TrainingTarget(
+        ImageSize(200, 100),
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(labels or [0] * len(boxes), np.int64),
+        (None,) * len(boxes),
+    )
+    return TrainingSample(task_id, load, target)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "labels", "learned"),
+    [
+        ([(10, 10, 60, 22), (8, 38, 92, 54)], [1, 1], "Line"),
+        ([(10, 10, 60, 22), (10, 40, 90, 52), (10, 70, 90, 82)], [0, 1, 1], "Line"),
+        ([(10, 10, 60, 22)], [1], None),
+        ([(10, 10, 60, 22), (10, 40, 90, 52), (100, 0, 190, 90)], [0, 1, 0], None),
+        ([(0, 0, 200, 100)], [0], None),
+        ([], [], None),
+    ],
+)
+def test_a_label_is_that_of_lines_where_most_lines_have_it(boxes, labels, learned):
+    reading = TextReading(FakeReader())
+    assert learn_line_label(reading, [sample(1, *boxes, labels=labels)], ("Field", "Line")) == learned
+
+
+def missing():
+    raise ImageNotFound("gone")
+
+
+def test_images_that_cannot_be_had_and_a_broken_engine_cost_nothing_but_themselves():
+    good = sample(1, (10, 10, 60, 22), (10, 40, 90, 52))
+    assert learn_line_label(TextReading(FakeReader()), [sample(2, load=missing), good], ("Line",)) == "Line"
+    reader = FakeReader()
+    reader.failure = TextReadingError("broken")
+    assert learn_line_label(TextReading(reader), [good], ("Line",)) is None
+    assert learn_line_label(TextReading(None, "not there"), [good], ("Line",)) is None
+
+
+def test_only_some_images_are_looked_at_and_for_a_while(monkeypatch):
+    looked: list[int] = []
+
+    def at(number):
+        return lambda: looked.append(number) or page_with(*BARS)
+
+    samples = [sample(k, (10, 10, 60, 22), load=at(k)) for k in range(100)]
+    learn_line_label(TextReading(FakeReader()), samples, ("Line",))
+    assert len(looked) == MOST_IMAGES
+    assert (looked[0], looked[-1]) == (0, 99)
+    looked.clear()
+    monkeypatch.setattr(line_label, "WITHIN_S", 2.5)
+    seconds = iter(range(100))
+    learn_line_label(TextReading(FakeReader()), samples, ("Line",), clock=lambda: next(seconds))
+    assert len(looked) == 2
