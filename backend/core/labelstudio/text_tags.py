@@ -39,8 +39,7 @@ class TextTag:
         index = self.repeater.index_in(self.to_name, name)
         if index is None:
             return None
-        names = {"name": self.repeater.filled(self.name, index), "to_name": name}
-        return replace(self, **names, repeater=None)
+        return replace(self, name=self.repeater.filled(self.name, index), to_name=name, repeater=None)
 
 
 def is_text_of_regions(tag: str, attributes: Mapping[str, str]) -> bool:

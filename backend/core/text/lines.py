@@ -31,7 +31,9 @@ class TextLine:
     @property
     def box_xyxy_px(self) -> FloatArray:
         """The smallest upright box around it, float32 [4]."""
-        return np.concatenate((self.corners_px.min(axis=0), self.corners_px.max(axis=0))).astype(np.float32)
+        corners = self.corners_px
+        box: FloatArray = np.concatenate((corners.min(axis=0), corners.max(axis=0))).astype(np.float32)
+        return box
 
 
 @dataclass(frozen=True)

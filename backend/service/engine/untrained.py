@@ -31,7 +31,7 @@ class LinesAlone:
 
     def __init__(self, labels: Sequence[str], line_label: str, engine: str) -> None:
         self.labels = tuple(labels)
-        self.line_label = line_label
+        self.line_label: str | None = line_label
         self.version = f"ocr-{engine}"
 
     def input_size(self, image: RgbImage) -> ImageSize:
@@ -60,7 +60,8 @@ def lines_alone(text: TextReading) -> Untrained:
         if engine is None or not config.wants_text or not config.labels:
             return None
         label = _label_of_lines(config.labels)
-        return LinesAlone(dict.fromkeys((*config.labels, label)), label, engine)
+        labels = config.labels if label in config.labels else (*config.labels, label)
+        return LinesAlone(labels, label, engine)
 
     return predictor
 
