@@ -55,6 +55,17 @@ class WrittenTag:
         return self.attributes.get("toname", "")
 
     @property
+    def task_key(self) -> str | None:
+        """Where a task's data has labels for it (`value="$objects"`), without the dollar; or None."""
+        value = self.attributes.get("value", "").strip()
+        return (value.removeprefix("$") or None) if value.startswith("$") else None
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether there are labels below it, or in the data of tasks."""
+        return bool(self.labels) or self.task_key is not None
+
+    @property
     def has_own_name(self) -> bool:
         """Whether the tag has a name, and one for each item of its repeater; never in one inside another."""
         if self.repeater is None:

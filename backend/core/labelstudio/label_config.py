@@ -14,12 +14,11 @@ from typing import Any
 
 from backend.core.answers.kinds import answer_kind
 from backend.core.labelstudio.answer_tags import AnswerTag, answer_tag
-from backend.core.labelstudio.config_xml import WrittenTag, config_error, read_tags
+from backend.core.labelstudio.config_xml import WrittenLabel, WrittenTag, config_error, read_tags
 from backend.core.labelstudio.label_names import by_spelling, spelling
 from backend.core.labelstudio.left_alone import (
     NO_LABELS,
     SKIPPED,
-    TASK_LABELS,
     LeftAlone,
     OtherTag,
     in_words,
@@ -63,12 +62,25 @@ class LabelGroup:
 
     tag: under whose name they are written. labels: as Label Studio stores them (alias before value).
     takes_several: `choice="multiple"`, one region may have more than one. is_skipped: its own `model_skip`.
+    task_key: where a task's data adds labels (`value="$objects"`, without the dollar); None for nowhere.
+    task_labels: those of `labels` that come from there.
     """
 
     tag: str
     labels: tuple[str, ...]
     takes_several: bool = False
     is_skipped: bool = False
+    task_key: str | None = None
+    task_labels: tuple[str, ...] = ()
+
+    def with_task_labels(self, by_key: Mapping[str, Iterable[WrittenLabel]]) -> LabelGroup:
+        """Return the group with other labels from tasks, by where their data has them."""
+        if self.task_key is None:
+            return self
+        fixed = tuple(label for label in self.labels if label not in self.task_labels)
+        given = dict.fromkeys(label.stored for label in by_key.get(self.task_key, ()))
+        added = tuple(label for label in given if label not in fixed)
+        return replace(self, labels=(*fixed, *added), task_labels=added)
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,6 @@ class ControlTag:
     result_type: `type` of its results, the tag in lower case.
     groups: its own labels, or for a plain tag those of each `<Labels>` of its image (kind and state, say).
     score_threshold: `model_score_threshold`; is_skipped: `model_skip`, no predictions in this tag.
-    has_task_labels: more labels come from each task's data (`value="$labels"`), which are not known here.
     repeater: the one it stands in; its names then hold the index flag. repeated_from: the name with the flag,
     of a tag that stands for one item. lack: what it lacks for all its regions to be learned.
     shown_in: name of the tag of its kind in which its objects are predicted, where that is not itself.
@@ -92,7 +103,6 @@ class ControlTag:
     smart: bool = True
     score_threshold: float | None = None
     is_skipped: bool = False
-    has_task_labels: bool = False
     repeater: Repeater | None = None
     repeated_from: str | None = None
     lack: str | None = None
@@ -131,17 +141,27 @@ class ControlTag:
         return _unique(label for group in self.groups if not group.is_skipped for label in group.labels)
 
     @property
+    def has_task_labels(self) -> bool:
+        """Whether more labels come from each task's data."""
+        return any(group.task_key is not None and not group.is_skipped for group in self.groups)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether labels of it are learned and predicted, be they known only once a task is."""
+        if self.is_skipped or not self.kind.is_learned:
+            return False
+        return bool(self.learned_labels) or self.has_task_labels
+
+    @property
     def why_left_alone(self) -> str | None:
         """Why it is not learned, or not all of it; None where it is."""
         if not self.kind.is_learned:
             return self.kind.check_text
         if self.is_skipped:
             return SKIPPED
-        if self.has_task_labels:
-            return TASK_LABELS if self.labels else f"{TASK_LABELS}: write some as <Label> tags"
         if self.shown_in is not None:
             return None
-        return self.lack if self.labels else NO_LABELS
+        return self.lack if self.labels or self.has_task_labels else NO_LABELS
 
     @cached_property
     def takes_several(self) -> bool:
@@ -214,6 +234,14 @@ class LabelConfig:
         return _unique(label for control in self.controls for label in control.labels)
 
     @cached_property
+    def task_keys(self) -> tuple[str, ...]:
+        """Where the data of each task has labels of tags that are learned; unique, in order."""
+        groups = (group for control in self.controls if control.is_learned for group in control.groups)
+        return _unique(
+            group.task_key for group in groups if group.task_key is not None and not group.is_skipped
+        )
+
+    @cached_property
     def left_alone(self) -> tuple[LeftAlone, ...]:
         """Tags that are not learned, or not all of them, and why."""
         images = [image.name for image in self.images]
@@ -229,12 +257,26 @@ class LabelConfig:
     @property
     def why_nothing_is_learned(self) -> str | None:
         """Why nothing can be learned, and what to add; None where there is a label or an answer to learn."""
-        if self.labels or self.learned_answers:
+        if self.learned_answers or any(control.is_learned for control in self.controls):
             return None
         return (
             f"nothing can be learned from this labeling config: {in_words(self.left_alone)}. "
             f"Add {what_to_add(self.kinds)}"
         )
+
+    def with_task_labels(self, by_key: Mapping[str, Sequence[WrittenLabel]]) -> LabelConfig:
+        """Return the config with the labels that tasks add, by where their data has them.
+
+        Those that it had from tasks before are gone; their colours and aliases stay.
+        """
+        colors, aliases = dict(self.colors), dict(self.aliases)
+        for label in (label for labels in by_key.values() for label in labels):
+            _note(label, colors, aliases)
+        controls = tuple(
+            replace(control, groups=tuple(group.with_task_labels(by_key) for group in control.groups))
+            for control in self.controls
+        )
+        return replace(self, controls=controls, colors=colors, aliases=aliases)
 
     def control(self, name: str) -> ControlTag | None:
         """Return the control tag of that name, or None; one of a repeater by the name of any item's."""
@@ -322,9 +364,9 @@ class LabelConfig:
 def parse_label_config(xml: str, kinds: tuple[RegionKind, ...] = KINDS) -> LabelConfig:
     """Read a labeling config.
 
-    A plain tag is paired with every `<Labels>` of the same image. Labels that come from
-    the task's data are not known here. Document type declarations are refused: nothing is fetched, no entity
-    grows.
+    A plain tag is paired with every `<Labels>` of the same image. Labels that come from the data of tasks are
+    not known here; `task_labels` adds them. Document type declarations are refused: nothing is fetched, no
+    entity grows.
     Raises LabelConfigError: not XML, too long, a bad `model_score_threshold`, or nothing asked of an image:
     neither labels nor an answer about the whole.
     """
@@ -342,7 +384,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     tags = read_tags(xml, kinds)
     image_tags = {tag.name: tag for tag in reversed(tags) if tag.lower == "image" and tag.has_own_name}
     images = {name: _image_tag(tag) for name, tag in image_tags.items()}
-    labels_tags = [tag for tag in tags if tag.lower == LABELS_SUFFIX and tag.name and tag.labels]
+    labels_tags = [tag for tag in tags if tag.lower == LABELS_SUFFIX and tag.name and tag.gives_labels]
     controls: list[ControlTag] = []
     colors: dict[str, str] = {}
     aliases: dict[str, str] = {}
@@ -368,10 +410,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         is_plain = tag.lower != kind.labels_tag
         sources = [other for other in labels_tags if other.to_name == tag.to_name] if is_plain else [tag]
         for label in (label for source in sources for label in source.labels.values()):
-            if label.color:
-                colors.setdefault(label.stored, label.color)
-            if label.value and label.value != label.stored:
-                aliases.setdefault(label.value, label.stored)
+            _note(label, colors, aliases)
         controls.append(_control_tag(tag, kind, sources))
     controls = [_shown_in_another(control, controls) for control in controls]
     config = LabelConfig(
@@ -384,7 +423,9 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         answers=tuple(answers),
         texts=tuple(texts),
     )
-    if not any(control.labels for control in controls) and not any(tag.asked for tag in answers):
+    if not any(control.labels or control.has_task_labels for control in controls) and not any(
+        tag.asked for tag in answers
+    ):
         raise config_error(_no_labels_message(config))
     return config
 
@@ -406,7 +447,7 @@ def _shown_in_another(control: ControlTag, controls: Sequence[ControlTag]) -> Co
     others = (
         other
         for other in controls
-        if other.kind is control.kind and other.to_name == control.to_name and other.labels
+        if other.kind is control.kind and other.to_name == control.to_name and other.groups
     )
     own = next((other for other in others if not other.is_other_tool), None)
     if own is None or not control.is_other_tool:
@@ -446,9 +487,10 @@ def _control_tag(tag: WrittenTag, kind: RegionKind, sources: Sequence[WrittenTag
             tuple(source.labels),
             takes_several=source.attributes.get("choice", "").strip().lower() == "multiple",
             is_skipped=own_skip is None and _is_true(source.attributes.get("model_skip", "")),
+            task_key=source.task_key,
         )
         for source in sources
-        if source.labels
+        if source.gives_labels
     )
     return ControlTag(
         name=tag.name,
@@ -459,10 +501,16 @@ def _control_tag(tag: WrittenTag, kind: RegionKind, sources: Sequence[WrittenTag
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
         score_threshold=_score_threshold(tag.name, next((text for text in thresholds if text), None)),
         lack=kind.lack(tag.attributes),
-        has_task_labels=any(source.attributes.get("value", "").startswith("$") for source in sources),
         is_skipped=_is_true(own_skip or "") or (bool(groups) and all(group.is_skipped for group in groups)),
         repeater=tag.repeater,
     )
+
+
+def _note(label: WrittenLabel, colors: dict[str, str], aliases: dict[str, str]) -> None:
+    if label.color:
+        colors.setdefault(label.stored, label.color)
+    if label.value and label.value != label.stored:
+        aliases.setdefault(label.value, label.stored)
 
 
 def _is_true(text: str) -> bool:

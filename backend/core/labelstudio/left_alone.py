@@ -9,7 +9,6 @@ from backend.core.answers.kinds import ANSWER_KINDS
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type
 
-TASK_LABELS = "labels that come from the task's data are not known before a task is opened, so not learned"
 SKIPPED = "model_skip is set: neither learned nor predicted"
 NO_LABELS = "it has no labels: give it some, or a <Labels> beside it"
 

@@ -51,7 +51,7 @@ def task_pages(task: Mapping[str, Any], config: LabelConfig) -> list[TaskPage]:
 
 def _pages_of_tag(tag: ImageTag, data: Mapping[str, Any]) -> list[TaskPage]:
     if tag.repeater is not None:
-        items = _look_up(tag.repeater.on_key, data)
+        items = look_up(tag.repeater.on_key, data)
         indices = range(len(items)) if isinstance(items, list) else ()
         repeated = [(tag.at(index), _value_of(tag.at(index), data)) for index in indices]
         # A tag that names the whole list means the item that it stands for.
@@ -75,7 +75,7 @@ def _pages_in(tag: ImageTag, value: Any) -> list[TaskPage]:
 
 
 def _value_of(tag: ImageTag, data: Mapping[str, Any]) -> Any:
-    return _template_value(tag.template, data) if tag.template else _look_up(tag.value_key, data)
+    return _template_value(tag.template, data) if tag.template else look_up(tag.value_key, data)
 
 
 def _reference(value: Any) -> str | None:
@@ -116,13 +116,13 @@ def _variable_value(text: str, data: Mapping[str, Any]) -> str | None:
     A full stop or hyphen may belong to the name, or part it from what follows: `$file-name.png`.
     """
     for end in (len(text), *(match.start() for match in reversed([*re.finditer(r"[.-]", text)]))):
-        value = _look_up(text[:end], data)
+        value = look_up(text[:end], data)
         if isinstance(value, str | int):
             return f"{value}{text[end:]}"
     return None
 
 
-def _look_up(key: str, data: Mapping[str, Any]) -> Any:
+def look_up(key: str, data: Mapping[str, Any]) -> Any:
     """Return data[key], or the value at the end of a dotted path, or None; case counts where it must."""
     if key in data:
         return data[key]

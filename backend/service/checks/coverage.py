@@ -58,9 +58,11 @@ def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has
         return Item(name, OK, f"what it draws is learned, and predicted in {control.shown_in}")
     why_not = _why_not_served(control, has_masks, has_boxes)
     if why_not is not None:
-        return Item(name, WARNING if control.learned_labels else SKIPPED, why_not)
+        return Item(name, WARNING if control.is_learned else SKIPPED, why_not)
     threshold = control.score_threshold
     tail = "" if threshold is None else f" from a score of {threshold:g} up (model_score_threshold)"
+    keys = [f"${group.task_key}" for group in control.groups if group.task_key is not None]
+    tail += f"; labels come from each task ({', '.join(keys)})" if keys else ""
     if control.why_left_alone is not None:  # learned in part
         return Item(name, WARNING, f"{control.kind.check_text}{tail}; {control.why_left_alone}")
     return Item(name, OK, control.kind.check_text + tail)
@@ -92,7 +94,7 @@ def _text_item(tag: TextTag, text: TextState) -> Item:
 
 def _why_not_served(control: ControlTag, has_masks: bool, has_boxes: bool) -> str | None:
     """Return why a tag gets no predictions; None where it gets some, if not of all its labels."""
-    if not control.learned_labels:
+    if not control.is_learned:
         return control.why_left_alone or "none of its labels is learned"
     if control.kind.needs_mask and not has_masks:
         return "the model that serves has no segmentation head: switch it on under Model Options and train"
@@ -136,13 +138,16 @@ def _labels(config: LabelConfig, card: VersionCard) -> Check:
     learned = card.labels
     objects = card.counts.regions_by_label if card.counts is not None else {}
     items = [_label_item(label, config, learned, objects) for label in config.all_labels]
-    items += [
-        Item(label, SKIPPED, "learned, but no longer in the config, so not predicted")
-        for label in learned
-        if label not in config.all_labels
-    ]
+    others = [label for label in learned if label not in config.all_labels]
+    if config.task_keys:
+        items += [Item(label, OK, _of_tasks(objects.get(label))) for label in others]
+    else:
+        gone = "learned, but no longer in the config, so not predicted"
+        items += [Item(label, SKIPPED, gone) for label in others]
     covered = sum(item.state == OK for item in items)
-    found = f"{covered} of {len(config.all_labels)} labels of the config are predicted."
+    where = "of the config and the tasks" if config.task_keys else "of the config"
+    known = len(config.all_labels) + (len(others) if config.task_keys else 0)
+    found = f"{covered} of {known} labels {where} are predicted."
     if any(item.state == WARNING for item in items):
         fix = "Label some objects of those that are missing, then train again."
         return Check("labels", "Labels", WARNING, found, fix, items=tuple(items))
@@ -162,6 +167,11 @@ def _label_item(
     if count == 0:
         return Item(label, WARNING, "no object with this label was there to learn from")
     return Item(label, OK, f"learned from {count} {'object' if count == 1 else 'objects'}")
+
+
+def _of_tasks(count: int | None) -> str:
+    objects = "" if count is None else f" from {count} {'object' if count == 1 else 'objects'}"
+    return f"learned{objects}; predicted in tasks that name it"
 
 
 def _why_never(label: str, config: LabelConfig) -> str:

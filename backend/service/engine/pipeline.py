@@ -25,6 +25,7 @@ from backend.core.geometry.instances import Detections
 from backend.core.labelstudio.answers import answers_to_results
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import detections_to_results, make_prediction
+from backend.core.labelstudio.task_labels import config_of_task
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, RequestError, TextReadingError
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue
@@ -99,6 +100,9 @@ class _Written:
 
 @dataclass
 class _Task:
+    """A task at work; config: with its own labels, where labels come from tasks."""
+
+    config: LabelConfig
     waiting_for: int
     written: list[_Written | None]
     failed: bool = False
@@ -168,13 +172,14 @@ class _Run:
 
     def _add(self, position: int, task: Mapping[str, Any]) -> None:
         try:
-            pages = task_pages(task, self.work.config)
+            config = config_of_task(self.work.config, task)
+            pages = task_pages(task, config)
         except RequestError as exc:
             self._log_failure(position, exc)
             self.broken.append(Answered(position, None))
             return
         access = self.work.access(task_id_of(task))
-        self.tasks[position] = _Task(len(pages), [None] * len(pages))
+        self.tasks[position] = _Task(config, len(pages), [None] * len(pages))
         self.to_fetch.extend(_Page(position, ordinal, page, access) for ordinal, page in enumerate(pages))
 
     def _log_failure(self, position: int, error: Exception) -> None:
@@ -292,7 +297,7 @@ class _Run:
         regions = detections_to_results(
             read.detections,
             self.predictor.labels,
-            self.work.config,
+            self.tasks[page.position].config,
             page.page,
             self.work.thresholds.confidence_by_control,
             np.random.default_rng(),

@@ -26,6 +26,7 @@ OF_TASKS_AND_IMAGES = {
     "task_malformed": "the task is no JSON object",
     "task_without_annotation": "the task has no annotation, or only skipped ones",
     "size_disagrees": "its regions were drawn on a picture of another shape",
+    "task_without_labels": "the task's data has no list of labels where the labeling config looks for it",
     "task_without_image": "the task's data has no image where the labeling config looks for it",
 }
 NEXT_MOVES = {
@@ -38,6 +39,7 @@ NEXT_MOVES = {
     "task_malformed": "Send tasks as Label Studio exports them.",
     "task_without_annotation": "Annotate these tasks.",
     "size_disagrees": "Import the labelled images again, or label these anew.",
+    "task_without_labels": 'Give each task a list of objects with a "value" there.',
     "task_without_image": "Let the <Image> tag's value name the data field that has the image.",
 }
 

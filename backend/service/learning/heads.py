@@ -49,4 +49,4 @@ def without_boxes(
 
 
 def _learned_tags(config: LabelConfig) -> list[ControlTag]:
-    return [tag for tag in config.controls if tag.learned_labels]
+    return [tag for tag in config.controls if tag.is_learned]

@@ -17,6 +17,7 @@ from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.recorded_frame import Fit, can_be_turned_back, fit_of
+from backend.core.labelstudio.task_labels import config_of_task, keys_without_labels
 from backend.core.versions.card import LearnedCounts
 from backend.errors import (
     AddressRefused,
@@ -155,6 +156,12 @@ def _candidates(
             continue
         given_id = task_id_of(task)
         task_id = position if given_id is None else given_id
+        if without := keys_without_labels(config, task):
+            gathered.leave_out(task_id, {"task_without_labels": len(without)})
+            gathered.unknown.update(("task_without_labels", key[:_MOST_KEY_CHARS]) for key in without)
+            its_config = config_of_task(config, task)
+            if not its_config.labels and not its_config.learned_answers:
+                continue
         try:
             annotated = annotated_task(task, config)
         except AnnotationError as exc:

@@ -13,6 +13,7 @@ from pathlib import Path
 from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.left_alone import in_words
+from backend.core.labelstudio.task_labels import config_of_tasks
 from backend.core.versions.names import version_name
 from backend.errors import (
     BackendError,
@@ -107,7 +108,7 @@ class Trainings:
         params, origins = training_params(self.projects, key, request.params)
         params = resolve_start(self.models, key, params)
         tasks, xml = self._tasks_and_config(job, request)
-        config = parse_label_config(xml)
+        config = config_of_tasks(parse_label_config(xml), tasks)
         check_teaches(config, params)
         origins = threshold_origins(origins, config)
         used = {name: UsedParameter(value, origins[name]) for name, value in params.as_dict().items()}

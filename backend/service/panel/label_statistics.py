@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from backend.core.labelstudio.annotations import AnnotatedTask, annotated_task
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.results import Region
+from backend.core.labelstudio.task_labels import config_of_tasks
 from backend.errors import AnnotationError
 from backend.service.ports import Json
 
@@ -20,6 +21,9 @@ def count_labels(tasks: Iterable[Json], config: LabelConfig) -> Json:
     counts once in the totals, and once for each of its labels. answers: what is said about whole images, an
     entry for each thing that a control tag may say, with the number of images.
     """
+    if config.task_keys:
+        tasks = list(tasks)
+        config = config_of_tasks(config, tasks)
     by_label = {label: _zero() for label in config.labels}
     totals = _zero()
     answers = {(tag.name, name): 0 for tag in config.learned_answers for name in tag.kind.names(tag.asked)}

@@ -27,6 +27,7 @@ from backend.core.labelstudio.prompts import (
     parse_prompts,
     place_prompts,
 )
+from backend.core.labelstudio.task_labels import config_of_task
 from backend.core.labelstudio.task_pages import task_pages
 from backend.errors import AnnotationError, BackendError
 from backend.service.engine.batching_queue import BatchingQueue
@@ -138,6 +139,7 @@ class Interactive:
         deadline: float,
     ) -> list[_Found]:
         """Return what is found for each object. Raises FutureTimeout at the deadline, and BackendError."""
+        config = config_of_task(config, task)
         request = parse_prompts(context, task, config)
         if request is None:
             return []

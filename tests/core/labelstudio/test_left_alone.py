@@ -45,18 +45,6 @@ def config(*tags):
             True,
             "model_skip is set",
         ),
-        (
-            '<BrushLabels name="x" toName="image" value="$labels"><Label value="Car"/></BrushLabels>',
-            "BrushLabels",
-            True,
-            "labels that come from the task's data are not known before a task is opened",
-        ),
-        (
-            '<BrushLabels name="x" toName="image" value="$labels"/>',
-            "BrushLabels",
-            True,
-            "so not learned: write some as <Label> tags",
-        ),
         ('<Ellipse name="x" toName="image"/>', "Ellipse", True, "it has no labels: give it some"),
         (
             '<Choices name="x" toName="image" perRegion="true"><Choice value="good"/></Choices>',
@@ -79,8 +67,6 @@ def config(*tags):
         "open lines only",
         "two images",
         "model_skip",
-        "also task labels",
-        "only task labels",
         "no labels",
         "choices of regions",
         "text of the image",
@@ -132,9 +118,8 @@ def test_a_config_that_teaches_nothing_says_why_and_what_to_add(tag, why):
             '<PolygonLabels name="x" toName="image,image2"><Label value="Car"/></PolygonLabels>',
             "x (PolygonLabels): its toName names several tags",
         ),
-        ('<BrushLabels name="x" toName="image" value="$labels"/>', "x (BrushLabels): labels that come from"),
     ],
-    ids=["text of a PDF", "two images", "task labels"],
+    ids=["text of a PDF", "two images"],
 )
 def test_a_config_without_any_label_names_the_tags_that_do_not_count(tag, why):
     with pytest.raises(LabelConfigError, match="has no labels for its image") as caught:

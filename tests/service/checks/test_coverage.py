@@ -104,13 +104,8 @@ def test_a_tag_that_is_learned_in_its_own_way_says_how(tags, name, state, why):
             "warning",
             "several",
         ),
-        (
-            '<BrushLabels name="x" toName="photo" value="$l"><Label value="Cat"/></BrushLabels>',
-            "warning",
-            "painted areas are predicted; labels that come from the task's data",
-        ),
     ],
-    ids=["text of a PDF", "two images", "task labels beside fixed ones"],
+    ids=["text of a PDF", "two images"],
 )
 def test_a_tag_that_is_drawn_with_in_vain_is_a_warning(tag, state, why):
     _, _, items = items_of(card(), CONFIG.replace("</View>", f"{tag}</View>"))

@@ -35,10 +35,11 @@ export function subscribe(names, callback) {
 
 export const isTrained = () => Boolean(store.live?.model?.is_trained);
 
-/** The colour of a label as the labeling config has it; without one, a steady colour made from its name. */
+/** The colour of a label as the labeling config or a task has it; without one, a steady colour made from its name. */
 export function colorOf(label) {
-  const entry = store.project?.labels.find((candidate) => candidate.label === label);
-  if (entry?.color && CSS.supports("color", entry.color)) return entry.color;
+  const known = [...(store.project?.labels ?? []), ...(store.live?.statistics?.labels ?? [])];
+  const entry = known.find((candidate) => candidate.label === label && candidate.color);
+  if (entry && CSS.supports("color", entry.color)) return entry.color;
   let hash = 0;
   for (const character of label) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
   return `hsl(${hash % 360} 70% 45%)`;
