@@ -193,7 +193,7 @@ class Settings:
         parse_network_name,
         None,
         "hub id or folder",
-        "A SAM network that answers the smart tools in place of our own: a hub id such as "
+        "A SAM or SAM 2 network that answers the smart tools in place of our own: a hub id such as "
         "`facebook/sam-vit-base`, or a folder with `config.json` and `model.safetensors` (needs the extra "
         "`sam`). `SAM_MODEL_DIR` is its older name.",
         older_name="SAM_MODEL_DIR",

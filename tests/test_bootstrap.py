@@ -26,7 +26,7 @@ from backend.nn.detector.network import InstanceNetwork
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.chosen_network import NetworkState
 from backend.settings import Settings
-from tests.tiny_sam import save_tiny_sam
+from tests.tiny_sam import save_tiny_sam, save_tiny_sam_2
 
 CONFIG = parse_label_config(
     '<View><Image name="image" value="$image"/>'
@@ -67,8 +67,9 @@ def embedder(backend) -> str:
     return image_key.embedder
 
 
-def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, caplog):
-    sam = save_tiny_sam(tmp_path / "sam")
+@pytest.mark.parametrize(("save", "numbers_kept"), [(save_tiny_sam, 512), (save_tiny_sam_2, 2048)])
+def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, save, numbers_kept):
+    sam = save(tmp_path / "sam")
     backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data"), "SAM_MODEL": str(sam)}))
     backend.smart_tools.warm_up()  # else importing the library may take longer than an answer
     context = {"result": [click(50, 50), click(10, 90, is_positive=False)]}
@@ -78,8 +79,7 @@ def test_a_sam_folder_answers_the_smart_tools_in_place_of_our_network(tmp_path, 
     assert mask[30, 40] and not mask[54, 8]
     shared = list((tmp_path / "data" / "cache" / "encodings").rglob("*"))
     sizes = [file.stat().st_size for file in shared if file.is_file()]
-    features_bytes = 32 * 4 * 4 * 2
-    assert max(sizes) > 80 * 60 * 3 + features_bytes
+    assert max(sizes) > 80 * 60 * 3 + 2 * numbers_kept
 
 
 @pytest.fixture

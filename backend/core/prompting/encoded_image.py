@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 
 _CHECKSUM_BYTES = 4
 _LENGTH_BYTES = 4
-_FORMAT = 4
+_FORMAT = 5
 """Raised with every change of the layout: what an older program wrote is encoded again."""
 
 
@@ -26,12 +27,12 @@ def pack_image(
     size: ImageSize,
     detections: Detections | None,
     maps: MaskMaps | None,
-    features: FloatArray | None = None,
+    features: Sequence[FloatArray] = (),
 ) -> bytes:
     """Return the bytes of an encoded image.
 
     image: uint8 [h, w, 3] in the work frame; size: of the orig frame; detections: None before any training;
-    maps: None where the detector makes no masks; features: float16 [C, h, w] of another network, if any.
+    maps: None where the detector makes no masks; features: another network's maps, float16 [C, h, w] each.
     """
     header = {
         "format": _FORMAT,
@@ -39,7 +40,7 @@ def pack_image(
         "size_wh": [size.width, size.height],
         "detections": None if detections is None else _describe(detections),
         "maps": None if maps is None else _describe_maps(maps),
-        "features": None if features is None else list(features.shape),
+        "features": [list(values.shape) for values in features],
     }
     parts = [np.ascontiguousarray(image).tobytes()]
     if detections is not None:
@@ -54,8 +55,7 @@ def pack_image(
             np.ascontiguousarray(values, dtype="<f2").tobytes()
             for values in (maps.fine, maps.coarse, maps.semantic)
         ]
-    if features is not None:
-        parts.append(np.ascontiguousarray(features, dtype="<f2").tobytes())
+    parts += [np.ascontiguousarray(values, dtype="<f2").tobytes() for values in features]
     text = json.dumps(header).encode()
     body = b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts])
     return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body
@@ -63,7 +63,7 @@ def pack_image(
 
 def unpack_image(
     content: bytes,
-) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None, MaskMaps | None, FloatArray | None]:
+) -> tuple[npt.NDArray[np.uint8], ImageSize, Detections | None, MaskMaps | None, tuple[FloatArray, ...]]:
     """Return image, orig size, detections, maps and features as `pack_image` got them.
 
     Raises ValueError where they are damaged or another release wrote them.
@@ -85,8 +85,7 @@ def unpack_image(
         None if header["detections"] is None else _read_detections(reader, size, header["detections"])
     )
     maps = None if header["maps"] is None else _read_maps(reader, header["maps"])
-    shape = header["features"]
-    features = None if shape is None else reader.take("<f2", tuple(shape))
+    features = tuple(reader.take("<f2", tuple(shape)) for shape in header["features"])
     return image, size, detections, maps, features
 
 

@@ -26,14 +26,14 @@ class Encoding:
 
     image uint8 [h, w, 3] in the work frame (orig times `scale`); detections in the orig frame, None before
     any training; maps: what the detector kept of the image, None before any training and without masks;
-    features: what another network's image encoder made of it, float16 [C, h, w], None without one.
+    features: what another network's image encoder made of it, maps float16 [C, h, w]; none without one.
     """
 
     image: ByteArray
     size: ImageSize
     detections: Detections | None
     maps: MaskMaps | None = None
-    features: FloatArray | None = None
+    features: tuple[FloatArray, ...] = ()
     _beliefs: LRUCache[bytes, Belief] = field(default_factory=lambda: LRUCache(REMEMBERED_STEPS), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -48,7 +48,7 @@ class Encoding:
         masks = () if self.detections is None else self.detections.masks
         mask_bytes = sum(mask.bits.nbytes for mask in masks if mask is not None)
         map_bytes = 0 if self.maps is None else self.maps.nbytes
-        feature_bytes = 0 if self.features is None else self.features.nbytes
+        feature_bytes = sum(values.nbytes for values in self.features)
         step_bytes = REMEMBERED_STEPS * NET_SIDE * NET_SIDE * 2
         return self.image.nbytes + mask_bytes + map_bytes + feature_bytes + step_bytes + 4096
 
@@ -67,7 +67,7 @@ def encode_image(
     image: ByteArray,
     detections: Detections | None,
     maps: MaskMaps | None = None,
-    features: FloatArray | None = None,
+    features: tuple[FloatArray, ...] = (),
 ) -> Encoding:
     """Return the encoding of an RGB image uint8 [H, W, 3], what the detector found and kept, and features."""
     height, width = image.shape[:2]

@@ -2,16 +2,18 @@
 
 Its files lie in a folder as the `transformers` library saves them: `config.json` and `model.safetensors`.
 What the image encoder makes of an image is kept with its encoding, so a prompt costs the mask decoder only.
-Source of the network's conventions: arXiv 2304.02643 and the library's `SamModel`.
+Sources of their conventions: arXiv 2304.02643 and 2408.00714, the library's `SamModel` and `Sam2Model`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -30,9 +32,32 @@ from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 # Per RGB channel on the scale 0..255, as the networks were trained.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
-MODEL_TYPE = "sam"
-"""As `config.json` names the networks that `transformers.SamModel` reads."""
 _ON_OBJECT, _BESIDE = 1, 0
+FIELD_SIDE_MAX = 1024
+"""Of the field that a stretched mask is drawn into, so that a very long image costs no more memory."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What SAM's generations differ in.
+
+    model_class: in the `transformers` library. is_stretched: the image fills the square input; otherwise it
+    keeps its shape, and zeros lie beside it. logits_limit: of a mask handed back.
+    """
+
+    model_class: str
+    is_stretched: bool
+    logits_limit: float = float("inf")
+
+
+_SAM_2 = Generation("Sam2Model", is_stretched=True, logits_limit=32.0)
+GENERATIONS = {
+    "sam": Generation("SamModel", is_stretched=False),
+    "sam2": _SAM_2,
+    # So the published networks name themselves; what they add for videos is left out.
+    "sam2_video": _SAM_2,
+}
+"""By the type that `config.json` names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +77,18 @@ class _Marks:
 class SamSegmenter:
     """Answers prompts with a SAM-family network. Holds no state between calls: threads may share it."""
 
-    def __init__(self, model: Any, device: str) -> None:
-        """Serve a `transformers.SamModel` that is in evaluation mode and on `device`."""
+    def __init__(self, model: Any, generation: Generation, device: str) -> None:
+        """Serve a model of the library that is in evaluation mode and on `device`."""
         self._model = model
+        self._generation = generation
         self._device = device
-        self._side_px = int(model.config.vision_config.image_size)
+        self._side_px = int(model.prompt_encoder.input_image_size)
 
-    def embed(self, image: ByteArray) -> FloatArray:
-        """Return what the image encoder makes of an RGB image uint8 [H, W, 3]: float16 [C, h, w]."""
+    def embed(self, image: ByteArray) -> tuple[FloatArray, ...]:
+        """Return what the image encoder makes of an RGB image uint8 [H, W, 3]: maps float16 [C, h, w].
+
+        SAM makes one map, SAM 2 three, the finest first.
+        """
         letterbox = self._letterbox(ImageSize(image.shape[1], image.shape[0]))
         pixels = torch.from_numpy(letterbox.image_to_net(image)).to(self._device).permute(2, 0, 1).float()
         mean, std = (torch.tensor(values, device=self._device).view(3, 1, 1) for values in (MEAN, STD))
@@ -68,9 +97,9 @@ class SamSegmenter:
         pixels[:, letterbox.inner_size.height :] = 0
         pixels[:, :, letterbox.inner_size.width :] = 0
         with torch.inference_mode():
-            features = self._model.get_image_embeddings(pixels[None])[0]
-        kept: FloatArray = features.cpu().numpy().astype(np.float16)
-        return kept
+            made = self._model.get_image_embeddings(pixels[None])
+        maps = (made,) if isinstance(made, torch.Tensor) else made
+        return tuple(features[0].cpu().numpy().astype(np.float16) for features in maps)
 
     def segment(
         self,
@@ -84,9 +113,9 @@ class SamSegmenter:
         As `PromptSegmenter.segment`; encoding: with the features that `embed` returned. The detector is asked
         for a label only.
         """
-        if not prompts.is_clear or encoding.features is None:
+        if not prompts.is_clear or not encoding.features:
             return None
-        features = torch.from_numpy(encoding.features).to(self._device).float()[None]
+        features = [torch.from_numpy(kept).to(self._device).float()[None] for kept in encoding.features]
         marks = _marks(prompts, self._letterbox(encoding.size))
         # The first prompt alone chooses the object, the others mend its mask.
         logits, overlap = self._decode(features, marks.first_point(), None)
@@ -95,6 +124,8 @@ class SamSegmenter:
         # The input's top left corner is the image's, and its square as wide as the image's longer side.
         window = Window(0, 0, max(encoding.size.width, encoding.size.height))
         field = logits.sigmoid().cpu().numpy().astype(np.float32)
+        if self._generation.is_stretched:
+            field = _unstretched(field, encoding.size)
         mask = field_to_mask(field, window, prompts, encoding.size)
         if mask is None:
             return None
@@ -110,7 +141,7 @@ class SamSegmenter:
         self.segment(Encoding(image, size, None, features=self.embed(image)), click)
 
     def _decode(
-        self, features: torch.Tensor, marks: _Marks, before: torch.Tensor | None
+        self, features: list[torch.Tensor], marks: _Marks, before: torch.Tensor | None
     ) -> tuple[torch.Tensor, float]:
         """Return mask logits [s, s] over the whole input and how well they are expected to overlap (0..1).
 
@@ -122,13 +153,14 @@ class SamSegmenter:
 
         # One click may mean a part or the whole: the network then offers three masks.
         is_open = marks.box is None and before is None
+        limit = self._generation.logits_limit
         with torch.inference_mode():
             output = self._model(
-                image_embeddings=features,
+                image_embeddings=features if len(features) > 1 else features[0],
                 input_points=tensor(marks.points) if len(marks.points) else None,
                 input_labels=tensor(marks.labels.astype(np.int64)) if len(marks.points) else None,
                 input_boxes=None if marks.box is None else tensor(marks.box),
-                input_masks=None if before is None else before[None, None],
+                input_masks=None if before is None else before[None, None].clamp(-limit, limit),
                 multimask_output=is_open,
             )
         overlaps = output.iou_scores[0, 0]
@@ -136,7 +168,10 @@ class SamSegmenter:
         return output.pred_masks[0, 0, best].float(), float(overlaps[best].clamp(0, 1))
 
     def _letterbox(self, size: ImageSize) -> Letterbox:
-        return Letterbox.fit(size, self._side_px)
+        letterbox = Letterbox.fit(size, self._side_px)
+        if self._generation.is_stretched:
+            return Letterbox(size, letterbox.net_size, inner_size=letterbox.net_size)
+        return letterbox
 
 
 def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
@@ -144,14 +179,16 @@ def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
 
     Neither pickled weights nor code of the folder are read. Raises VersionError saying what is missing.
     """
-    _check_files(folder)
+    generation = _generation_of(folder)
     ensure_torchvision_ops()
     try:
-        from transformers import SamModel
-    except ImportError as exc:
-        raise VersionError("the library for it is not installed: pip install 'transformers>=4.49'") from exc
+        import transformers
+
+        model_class = getattr(transformers, generation.model_class)
+    except (ImportError, AttributeError) as exc:
+        raise VersionError("the library for it is not installed: pip install 'transformers>=4.56'") from exc
     try:
-        model, report = SamModel.from_pretrained(
+        model, report = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as exc:  # the library raises what its parts raise, of no common base
@@ -162,11 +199,11 @@ def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
             f"its model.safetensors lacks {len(missing)} weights of a SAM network, such as {missing[0]}; "
             "take the whole network, image encoder and mask decoder"
         )
-    return SamSegmenter(model.eval().requires_grad_(False).to(device), device)
+    return SamSegmenter(model.eval().requires_grad_(False).to(device), generation, device)
 
 
-def _check_files(folder: Path) -> None:
-    """Raise VersionError unless a folder holds a network of SAM's first generation as safetensors."""
+def _generation_of(folder: Path) -> Generation:
+    """Return the generation of a folder's network. Raises VersionError where none can be read from it."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind = config.get("model_type") if isinstance(config, dict) else None
@@ -177,16 +214,31 @@ def _check_files(folder: Path) -> None:
         ) from exc
     except ValueError as exc:
         raise VersionError(f"its config.json is not JSON: {exc}") from exc
-    if kind != MODEL_TYPE:
+    generation = GENERATIONS.get(kind) if isinstance(kind, str) else None
+    if generation is None:
         raise VersionError(
-            f"its config.json describes a network of the type {kind!r}, and only {MODEL_TYPE!r} can answer "
-            "here: SAM, or a smaller one in its layout such as SlimSAM; SAM 2 and later ones cannot"
+            f"its config.json describes a network of the type {kind!r}, and only the types "
+            f"{', '.join(GENERATIONS)} can answer here: SAM and SAM 2, or one in their layout such as SlimSAM"
         )
     if not (folder / "model.safetensors").is_file():
         raise VersionError(
             "it has no model.safetensors, and pickled weights are not read; convert them with "
             "save_pretrained of the transformers library"
         )
+    return generation
+
+
+def _unstretched(field: FloatArray, size: ImageSize) -> FloatArray:
+    """Return a field [S, S] over an image's longer side squared, of one [s, s] that the image fills.
+
+    The image's last row or column goes on beside it.
+    """
+    longer, shorter = max(size.width, size.height), min(size.width, size.height)
+    side = min(FIELD_SIDE_MAX, math.ceil(len(field) * longer / shorter))
+    width, height = (max(1, round(side * length / longer)) for length in (size.width, size.height))
+    shaped = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
+    square: FloatArray = np.pad(shaped, ((0, side - height), (0, side - width)), mode="edge")
+    return square
 
 
 def _marks(prompts: Prompts, letterbox: Letterbox) -> _Marks:

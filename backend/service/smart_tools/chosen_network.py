@@ -44,12 +44,13 @@ class Segmenter(Protocol):
 class LoadedNetwork:
     """A network with an image encoder of its own, whose features are kept with every encoding.
 
-    embedder: tells its weights from all others. embed: returns the features of an RGB image uint8 [H, W, 3].
+    embedder: tells its weights from all others. embed: returns the features of an RGB image uint8 [H, W, 3],
+    maps float16 [C, h, w].
     licence: of the weights, as their model card states it.
     """
 
     embedder: str
-    embed: Callable[[RgbImage], FloatArray]
+    embed: Callable[[RgbImage], tuple[FloatArray, ...]]
     segmenter: Segmenter
     licence: str
 

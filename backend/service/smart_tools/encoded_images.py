@@ -161,14 +161,14 @@ class EncodedImages:
             from backend.nn.prompts.encoding import encode_image
 
             image = self._images.load_rgb(reference, access)
-            detections = maps = features = None
+            detections = maps = None
             if predictor is not None:
                 detect = partial(predictor.detect_with_maps, image, **HINT_LIMITS)
                 detections, maps = self._batching.call(detect, is_bulk=is_bulk).result()
-            if other is not None:
-                embed = partial(other.embed, image)
-                features = self._batching.call(embed, is_bulk=is_bulk).result()
-            return encode_image(image, detections, maps, features)
+            if other is None:
+                return encode_image(image, detections, maps)
+            embed = partial(other.embed, image)
+            return encode_image(image, detections, maps, self._batching.call(embed, is_bulk=is_bulk).result())
 
         version = NOT_TRAINED if predictor is None else predictor.version
         key = _key(project_key, version, self._images.picture_id(reference, access), other)

@@ -49,7 +49,7 @@ def kept_maps() -> MaskMaps:
 def test_there_and_back(detections):
     got_image, got_size, got, maps, features = unpack_image(pack_image(image(), SIZE, detections, None))
     assert np.array_equal(got_image, image()) and got_image.flags.writeable
-    assert got_size == SIZE and maps is None and features is None
+    assert got_size == SIZE and maps is None and features == ()
     if detections is None:
         assert got is None
         return
@@ -76,9 +76,11 @@ def test_the_detectors_maps_there_and_back():
 
 @pytest.mark.parametrize("maps", [None, kept_maps()], ids=["alone", "beside a detector's maps"])
 def test_another_networks_features_there_and_back(maps):
-    before = np.random.default_rng(4).normal(size=(6, 5, 4)).astype(np.float16)
+    rng = np.random.default_rng(4)
+    before = [rng.normal(size=shape).astype(np.float16) for shape in ((2, 10, 8), (6, 5, 4))]
     *_, after = unpack_image(pack_image(image(), SIZE, None, maps, before))
-    assert np.array_equal(after, before) and after.dtype == np.float16
+    for got, kept in zip(after, before, strict=True):
+        assert np.array_equal(got, kept) and got.dtype == np.float16
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""A SAM network of random weights: what it answers means nothing, how it is asked does."""
+"""SAM networks of random weights: what they answer means nothing, how they are asked does."""
 
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.masks import surroundings
 from backend.errors import VersionError
 from backend.nn.prompts.encoding import Encoding, encode_image
-from backend.nn.prompts.sam import SamSegmenter, load_sam
+from backend.nn.prompts.sam import MEAN, STD, SamSegmenter, load_sam
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
-from tests.tiny_sam import SIDE, save_tiny_sam
+from tests.tiny_sam import SAM_2_FEATURES, SIDE, save_tiny_sam, save_tiny_sam_2
 
 SIZE = ImageSize(90, 60)
 IMAGE = np.random.default_rng(0).integers(0, 255, (SIZE.height, SIZE.width, 3), dtype=np.uint8)
@@ -29,8 +30,18 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def segmenter(folder) -> SamSegmenter:
-    return load_sam(folder)
+def folder_2(tmp_path_factory):
+    return save_tiny_sam_2(tmp_path_factory.mktemp("sam2"))
+
+
+@pytest.fixture(scope="module")
+def sam_2(folder_2) -> SamSegmenter:
+    return load_sam(folder_2)
+
+
+@pytest.fixture(scope="module", params=["sam", "sam 2"])
+def segmenter(request, folder, sam_2) -> SamSegmenter:
+    return load_sam(folder) if request.param == "sam" else sam_2
 
 
 @pytest.fixture
@@ -51,15 +62,22 @@ def test_the_image_reaches_the_network_as_the_librarys_own_preparation_gives_it(
     ensure_torchvision_ops()
     import transformers
 
-    # Already as wide as the input, so that no interpolation differs.
-    image = IMAGE[:40, :SIDE]
-    prepare = transformers.SamImageProcessor(
-        size={"longest_edge": SIDE}, pad_size={"height": SIDE, "width": SIDE}
-    )
+    square = {"height": SIDE, "width": SIDE}
+    if isinstance(segmenter._model, transformers.SamModel):
+        # Already as wide as the input, so that no interpolation differs.
+        image = IMAGE[:40, :SIDE]
+        prepare = transformers.SamImageProcessor(size={"longest_edge": SIDE}, pad_size=square)
+    else:
+        # Smooth and of another shape: every interpolation stretches it the same way.
+        rows, columns = np.mgrid[: SIDE + 30, : 2 * SIDE]
+        image = np.stack([rows * 2, columns, 127 + 100 * np.sin(rows / 20 + columns / 30)], axis=2)
+        image = image.astype(np.uint8)
+        prepare = transformers.Sam2ImageProcessor(size=square)
     pixels = prepare(images=image, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
-        wanted = segmenter._model.get_image_embeddings(pixels)[0].numpy()
-    assert np.allclose(segmenter.embed(image).astype(np.float32), wanted, atol=0.02)
+        wanted = segmenter._model.get_image_embeddings(pixels)
+    for got, values in zip(segmenter.embed(image), wanted, strict=True):
+        assert np.allclose(got.astype(np.float32), values.numpy().reshape(got.shape), atol=0.02)
 
 
 def test_prompts_reach_the_network_in_its_own_frame(segmenter, encoding, monkeypatch):
@@ -74,8 +92,11 @@ def test_prompts_reach_the_network_in_its_own_frame(segmenter, encoding, monkeyp
     painted = MaskPatch(60, 30, np.ones((9, 9), bool))
     segmenter.segment(encoding, clicks((45, 30, True), (9, 50, False), outline_px=BOX, painted=painted))
     first, second = asked
-    scale = SIDE / SIZE.width
-    assert np.allclose(first["input_boxes"].numpy(), np.array([[[20, 10, 60, 45]]]) * scale, rtol=0.02)
+    # SAM shows the image in its shape, SAM 2 stretched to its square input.
+    is_sam_2 = len(encoding.features) > 1
+    scale = np.array([SIDE / SIZE.width, SIDE / (SIZE.height if is_sam_2 else SIZE.width)])
+    wanted_box = np.array([[[20, 10, 60, 45]]]) * np.tile(scale, 2)
+    assert np.allclose(first["input_boxes"].numpy(), wanted_box, rtol=0.02)
     assert first["input_masks"] is None and first["input_labels"].tolist() == [[[1]]]
     points = second["input_points"][0, 0].numpy()
     assert np.allclose(points, np.array([[64.5, 34.5], [45, 30], [9, 50]]) * scale, rtol=0.02)
@@ -135,8 +156,66 @@ def test_without_a_clear_prompt_or_features_there_is_no_answer(segmenter, encodi
 
 def test_features_count_as_memory_held(segmenter, encoding):
     bare = encode_image(IMAGE, None)
-    assert encoding.bytes_held == bare.bytes_held + encoding.features.nbytes
-    assert encoding.features.dtype == np.float16
+    held = sum(features.nbytes for features in encoding.features)
+    assert held > 0 and encoding.bytes_held == bare.bytes_held + held
+    assert all(features.dtype == np.float16 for features in encoding.features)
+
+
+def test_sam_2_makes_three_maps_which_answer_as_the_librarys_own_forward(sam_2):
+    prompt = {
+        "input_points": torch.tensor([[[[20.0, 30.0], [50.0, 9.0]]]]),
+        "input_labels": torch.tensor([[[1, 0]]]),
+        "input_boxes": torch.tensor([[[10.0, 5.0, 60.0, 40.0]]]),
+    }
+    image = IMAGE[:SIDE, :SIDE]
+    image = np.pad(image, ((0, SIDE - len(image)), (0, 0), (0, 0)))
+    kept = sam_2.embed(image)
+    assert tuple(features.shape for features in kept) == SAM_2_FEATURES
+    pixels = (torch.from_numpy(image).permute(2, 0, 1) - torch.tensor(MEAN)[:, None, None]) / torch.tensor(
+        STD
+    )[:, None, None]
+    with torch.inference_mode():
+        wanted = sam_2._model(pixel_values=pixels[None], multimask_output=True, **prompt)
+        features = [torch.from_numpy(values).float()[None] for values in kept]
+        got = sam_2._model(image_embeddings=features, multimask_output=True, **prompt)
+    assert torch.allclose(got.pred_masks, wanted.pred_masks, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [ImageSize(90, 60), ImageSize(40, 120)])
+def test_a_mask_of_sam_2_lies_where_the_library_puts_it(sam_2, monkeypatch, size):
+    import transformers
+
+    rows, columns = np.mgrid[:64, :64]
+    logits = torch.from_numpy(10 - np.hypot(rows - 40, columns - 20).astype(np.float32))[None, None]
+    output = SimpleNamespace(pred_masks=logits[None], iou_scores=torch.ones(1, 1, 1))
+    processor = transformers.Sam2ImageProcessor()
+    (wanted,) = processor.post_process_masks(logits[None], [[size.height, size.width]])
+    image = np.zeros((size.height, size.width, 3), np.uint8)
+    encoding = encode_image(image, None, features=sam_2.embed(image))
+    monkeypatch.setattr(sam_2._model, "forward", lambda **asked: output)
+    place = (20.5 / 64 * size.width, 40.5 / 64 * size.height, True)
+    found = sam_2.segment(encoding, clicks(place)).mask.full(size)
+    wanted = wanted[0, 0].numpy()
+    assert (found & wanted).sum() / (found | wanted).sum() > 0.97
+
+
+def test_a_mask_is_handed_back_to_sam_2_within_its_limits(sam_2, monkeypatch):
+    asked = []
+
+    def forward(**prompt):
+        asked.append(prompt)
+        return SimpleNamespace(pred_masks=torch.full((1, 1, 1, 16, 16), 90.0), iou_scores=torch.ones(1, 1, 1))
+
+    encoding = encode_image(IMAGE, None, features=sam_2.embed(IMAGE))
+    monkeypatch.setattr(sam_2._model, "forward", forward)
+    sam_2.segment(encoding, clicks((45, 30, True), (9, 50, False)))
+    assert asked[1]["input_masks"].max() == 32
+
+
+def test_a_published_network_for_videos_answers_as_its_image_half(tmp_path, folder_2):
+    video = load_sam(save_tiny_sam_2(tmp_path, for_videos=True))
+    found = video.segment(encode_image(IMAGE, None, features=video.embed(IMAGE)), clicks((45, 30, True)))
+    assert has(found.mask, 45, 30)
 
 
 def test_the_warm_up_runs(segmenter):
@@ -171,7 +250,7 @@ def test_half_a_network_is_refused_where_the_library_would_make_up_the_rest(fold
         load_sam(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["sam2", "sam2_video", "sam_hq", "vit", None])
+@pytest.mark.parametrize("kind", ["edgetam", "sam3", "sam_hq", "vit", None])
 def test_another_kind_of_network_is_refused_by_its_name(folder, tmp_path, kind):
     with_config(folder, tmp_path, model_type=kind)
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())

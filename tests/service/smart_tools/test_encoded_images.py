@@ -182,7 +182,7 @@ def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
     def network(name: str, value: float) -> ChosenNetwork:
         def embed(image):
             asked.append((name, image.shape))
-            return np.full((2, 3, 4), value, np.float16)
+            return (np.full((2, 3, 4), value, np.float16), np.full((1, 6, 8), value, np.float16))
 
         chosen = ChosenNetwork(
             name, lambda: LoadedNetwork(name, embed, f"segmenter {name}", "mit"), is_local=True
@@ -194,7 +194,9 @@ def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
         prepared = make(tmp_path / str(k), files=files, chosen=network(name, value))
         publish(prepared, "v1")
         for _ in range(2):
-            assert (get(prepared).encoding.features == value).all()
+            kept = get(prepared).encoding.features
+            assert [features.shape for features in kept] == [(2, 3, 4), (1, 6, 8)]
+            assert all((features == value).all() for features in kept)
         assert prepared.is_encoded("a.png", KEY, ACCESS)
     assert asked == [("one", (48, 64, 3)), ("two", (48, 64, 3))]
 
@@ -204,11 +206,13 @@ def test_until_the_chosen_network_is_there_our_own_answers_and_their_encodings_s
 
     def load() -> LoadedNetwork:
         assert may_load.wait(30)
-        return LoadedNetwork("its weights", lambda image: np.ones((2, 3, 4), np.float16), "the chosen", "mit")
+        return LoadedNetwork(
+            "its weights", lambda image: (np.ones((2, 3, 4), np.float16),), "the chosen", "mit"
+        )
 
     prepared = make(tmp_path, chosen=ChosenNetwork("a network", load, is_local=False))
     before = get(prepared)
-    assert (before.segmenter, before.encoding.features) == ("segmenter of all", None)
+    assert (before.segmenter, before.encoding.features) == ("segmenter of all", ())
     assert prepared.is_encoded("a.png", KEY, ACCESS)
     may_load.set()
     until = time.monotonic() + 10
@@ -216,7 +220,7 @@ def test_until_the_chosen_network_is_there_our_own_answers_and_their_encodings_s
         time.sleep(0.01)
     assert not prepared.is_encoded("a.png", KEY, ACCESS)
     after = get(prepared)
-    assert after.segmenter == "the chosen" and after.encoding.features.shape == (2, 3, 4)
+    assert after.segmenter == "the chosen" and after.encoding.features[0].shape == (2, 3, 4)
     before_key, after_key = prepared.encodings.keys()
     assert (before_key.embedder, after_key.embedder) == ("", "its weights")
 
