@@ -123,7 +123,9 @@ def build_backend(settings: Settings) -> Backend:
         models=Models(store, versions),
         jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
         engine=Engine(images, batching, text, lines_alone(text)),
-        smart_tools=Interactive(encoded, versions, batching, waiting_room, followed_by=ahead.follow),
+        smart_tools=Interactive(
+            encoded, versions, batching, waiting_room, images, text, followed_by=ahead.follow
+        ),
         waiting_room=waiting_room,
         after_task=ahead.follow,
     )

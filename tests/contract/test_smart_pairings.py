@@ -122,6 +122,8 @@ def ask(tmp_path):
             services.versions,
             services.batching,
             services.waiting_room,
+            services.images,
+            services.text,
             followed_by=services.after_task,
             answer_within_s=60.0,
         )
@@ -228,6 +230,13 @@ def real_services(folder):
     )
     room = MachineWaitingRoom(folder / "waiting")
     interactive = Interactive(
-        prepared, fakes.versions, fakes.batching, room, followed_by=fakes.after_task, answer_within_s=60.0
+        prepared,
+        fakes.versions,
+        fakes.batching,
+        room,
+        images,
+        fakes.text,
+        followed_by=fakes.after_task,
+        answer_within_s=60.0,
     )
     return make_services(folder, images=images, interactive=interactive)

@@ -16,6 +16,10 @@ LEAST_SHARE_INSIDE = 0.7
 """A line belongs to an object whose box holds so much of it, or that lies as it does."""
 SAME_LINE_IOU = 0.5
 SAME_ROW_SHARE = 0.5
+ROUGHLY_INSIDE = 0.5
+MARGIN_SHARE = 0.5
+LEAST_WINDOW_PX = 320
+"""A window shows some of what is around: a line alone is hardly known as one."""
 TURNED_AREA_SHARE = 0.8
 """A mask whose tightest turned rectangle has less than this of its box's area is cut out turned."""
 NO_OBJECT = -1
@@ -34,6 +38,10 @@ class TextLine:
         corners = self.corners_px
         box: FloatArray = np.concatenate((corners.min(axis=0), corners.max(axis=0))).astype(np.float32)
         return box
+
+    def moved(self, right_px: float, down_px: float) -> TextLine:
+        """Return the line in an image of which this one's was a window."""
+        return replace(self, corners_px=self.corners_px + np.array([right_px, down_px], np.float32))
 
 
 @dataclass(frozen=True)
@@ -67,14 +75,27 @@ def owners_of(line_boxes: FloatArray, boxes: FloatArray) -> IntArray:
     """
     if not len(boxes) or not len(line_boxes):
         return np.full(len(line_boxes), NO_OBJECT, np.int64)
-    top_left = np.maximum(line_boxes[:, None, :2], boxes[None, :, :2])
-    bottom_right = np.minimum(line_boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
-    share = shared / np.maximum(box_area(line_boxes), 1e-6)[:, None]
     iou = box_iou(line_boxes, boxes)
-    fits = (share >= LEAST_SHARE_INSIDE) | (iou >= SAME_LINE_IOU)
+    fits = (_share_inside(line_boxes, boxes) >= LEAST_SHARE_INSIDE) | (iou >= SAME_LINE_IOU)
     best = np.argmax(np.where(fits, iou, -1), axis=1)
     return np.where(fits.any(axis=1), best, NO_OBJECT).astype(np.int64)
+
+
+def lines_inside(lines: Sequence[TextLine], box_xyxy_px: FloatArray, size: ImageSize) -> list[TextLine]:
+    """Return the lines of which at least half lies in a box [4] that was drawn roughly."""
+    inside = _share_inside(boxes_of(lines, size), box_xyxy_px[None])
+    return [line for line, share in zip(lines, inside[:, 0], strict=True) if share >= ROUGHLY_INSIDE]
+
+
+def window_around(box_xyxy_px: FloatArray, size: ImageSize) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of the part of an image that shows a box [4] and what is around it."""
+    x1, y1, x2, y2 = box_xyxy_px.tolist()
+    around = MARGIN_SHARE * min(x2 - x1, y2 - y1)
+    wide = max(0.0, LEAST_WINDOW_PX - (x2 - x1)) / 2 + around
+    high = max(0.0, LEAST_WINDOW_PX - (y2 - y1)) / 2 + around
+    left, top = max(0, int(x1 - wide)), max(0, int(y1 - high))
+    right, bottom = min(size.width, int(x2 + wide) + 1), min(size.height, int(y2 + high) + 1)
+    return min(left, size.width - 1), min(top, size.height - 1), max(right, 1), max(bottom, 1)
 
 
 def join_lines(
@@ -122,6 +143,15 @@ def _with_lines(detections: Detections, lines: Sequence[TextLine], label_index: 
         label_indices=np.concatenate((detections.label_indices, np.full(len(lines), label_index, np.int64))),
         masks=(*detections.masks, *drawn),
     )
+
+
+def _share_inside(line_boxes: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return how much of each line [L, 4] lies in each box [N, 4], float32 [L, N]."""
+    top_left = np.maximum(line_boxes[:, None, :2], boxes[None, :, :2])
+    bottom_right = np.minimum(line_boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
+    share: FloatArray = shared / np.maximum(box_area(line_boxes), 1e-6)[:, None]
+    return share
 
 
 def rows_of(quads: Sequence[FloatArray]) -> tuple[tuple[FloatArray, ...], ...]:

@@ -9,32 +9,36 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.masks import patch_box
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.predictions import make_prediction, region_for_object
 from backend.core.labelstudio.prompts import (
     PagePrompts,
     PromptRequest,
+    Prompts,
     answer_form,
     parse_prompts,
     place_prompts,
 )
 from backend.core.labelstudio.task_labels import config_of_task
-from backend.core.labelstudio.task_pages import task_pages
-from backend.errors import AnnotationError, BackendError
+from backend.core.labelstudio.task_pages import TaskPage, task_pages
+from backend.core.labelstudio.text_tags import text_results
+from backend.errors import AnnotationError, BackendError, TextReadingError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import LoadedVersions
-from backend.service.ports import AfterTask, ImageAccess, Json, WaitingRoom
+from backend.service.ports import AfterTask, ImageAccess, ImageSource, Json, WaitingRoom
 from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.smart_tools.encoded_images import EncodedImages
+from backend.service.text.reading import TextInBox, TextReading
 
 if TYPE_CHECKING:
     from backend.nn.prompts.segmenter import SegmentedObject
@@ -63,16 +67,23 @@ class Interactive:
         versions: LoadedVersions,
         batching: BatchingQueue,
         waiting_room: WaitingRoom,
+        images: ImageSource,
+        text: TextReading,
         *,
         followed_by: AfterTask,
         answer_within_s: float = ANSWER_WITHIN_S,
         seed: int | None = None,
     ) -> None:
-        """Join the collaborators; followed_by is told of each task for which there was an answer."""
+        """Join the collaborators; followed_by is told of each task for which there was an answer.
+
+        images, text: for projects that want the text of regions.
+        """
         self._encoded = encoded
         self._versions = versions
         self._batching = batching
         self._waiting_room = waiting_room
+        self._images = images
+        self._text = text
         self._followed_by = followed_by
         self._answer_within_s = answer_within_s
         self._rng = np.random.default_rng(seed)
@@ -178,29 +189,81 @@ class Interactive:
                 partial(ready.segmenter.segment, ready.encoding, prompts, label_index, ready.detector)
             )
             found: SegmentedObject | None = answering.result(timeout=max(0.0, deadline - time.monotonic()))
-            if found is None:
+            written = self._written(page.page, prompts, found, config, project_key, access, deadline)
+            if found is None and (written is None or written.area is None):
                 continue
-            guess = None if found.label_index is None else ready.labels[found.label_index]
+            guess = None
+            if found is not None and found.label_index is not None:
+                guess = ready.labels[found.label_index]
             form = answer_form(request, config, guess)
             if form is None:
                 logger.info("no tag of the labeling config that draws has the label %r", request.label)
                 continue
-            region = self._region(found, *form, size, page)
+            region, score = self._region(found, written, *form, size, page)
             if region:
-                answers.append(_Found(region, found.score, ready.version))
+                tags = config.texts_for_image(page.page.image_tag)
+                text = None if written is None else written.text
+                region += text_results(region, form[0].kind, tags, text)
+                answers.append(_Found(region, score, ready.version))
         return answers
+
+    def _written(
+        self,
+        page: TaskPage,
+        prompts: Prompts,
+        found: SegmentedObject | None,
+        config: LabelConfig,
+        project_key: str,
+        access: ImageAccess,
+        deadline: float,
+    ) -> TextInBox | None:
+        """Return what is written in a shape that was drawn around something, or else in the object found.
+
+        None where no text is wanted, where there is none, and where there is no time to read it.
+        """
+        if not config.texts_for_image(page.image_tag) or not self._text.is_possible(project_key):
+            return None
+        box = None if found is None or found.mask is None else patch_box(found.mask)
+        if prompts.outline_px is not None:
+            corners = prompts.outline_px
+            box = np.concatenate((corners.min(axis=0), corners.max(axis=0))).astype(np.float32)
+        if box is None:
+            return None
+
+        def compute(work: Callable[[], Any]) -> Any:
+            return self._batching.call(work).result(timeout=max(0.0, deadline - time.monotonic()))
+
+        try:
+            image = self._images.load_rgb(page.reference, access)
+            written = self._text.read_in_box(image, box, compute)
+        except FutureTimeout:
+            logger.warning("project %s: a smart answer without text: no time was left", project_key)
+            return None
+        except TextReadingError as exc:
+            logger.warning("project %s: a smart answer without text: %s", project_key, exc)
+            return None
+        if written is not None and prompts.outline_px is None:
+            return replace(written, area=None)  # what was clicked on is the object, with text or without
+        return written
 
     def _region(
         self,
-        found: SegmentedObject,
+        found: SegmentedObject | None,
+        written: TextInBox | None,
         control: ControlTag,
         labels: tuple[str, ...],
         size: ImageSize,
         page: PagePrompts,
-    ) -> list[Json]:
+    ) -> tuple[list[Json], float]:
+        """Return the region of the lines that were read in a shape, else of the object, and its score."""
+        if written is not None and written.area is not None:
+            mask, score = written.area, written.score
+        else:
+            assert found is not None
+            mask, score = found.mask, found.score
         with self._lock:
             rng = np.random.default_rng(self._rng.integers(2**63))
-        return region_for_object(control, labels, size, None, found.mask, found.score, page.page, rng=rng)
+        return region_for_object(control, labels, size, None, mask, score, page.page, rng=rng), score
 
 
 def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:

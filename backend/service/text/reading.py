@@ -11,9 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.geometry.instances import Detections, FloatArray
+from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.masks import join_patches
+from backend.core.geometry.polygons import polygon_to_patch
 from backend.core.text.crops import cut_out
-from backend.core.text.lines import ReadText, TextLine, join_lines
+from backend.core.text.lines import (
+    ReadText,
+    TextLine,
+    join_lines,
+    lines_inside,
+    outline_of,
+    rows_of,
+    window_around,
+)
 from backend.service.ports import TextReader
 
 logger = logging.getLogger(__name__)
@@ -48,6 +58,18 @@ class ReadObjects:
 
     detections: Detections
     texts: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TextInBox:
+    """What is written in a box: the text, the area of its lines, and how sure the reader is, 0..1.
+
+    area: None where no line was found and the box was read as a whole.
+    """
+
+    text: str
+    area: MaskPatch | None
+    score: float
 
 
 class TextReading:
@@ -103,6 +125,32 @@ class TextReading:
         # A line in which nothing can be read is a rule or a logo: no object, unless the network found it.
         kept = [k for k in range(len(texts)) if k < len(detections) or texts[k] is not None]
         return ReadObjects(_only(found.detections, kept), tuple(texts[k] for k in kept))
+
+    def read_in_box(self, image: RgbImage, box_xyxy_px: FloatArray, compute: Compute) -> TextInBox | None:
+        """Return what is written in a box [4] that somebody drew roughly; None where nothing can be read.
+
+        Raises TextReadingError, and what compute raises.
+        """
+        reader, size = self._reader, ImageSize(image.shape[1], image.shape[0])
+        if reader is None:
+            return None
+        left, top, right, bottom = window_around(box_xyxy_px, size)
+        window = np.ascontiguousarray(image[top:bottom, left:right])
+        lines = [line.moved(left, top) for line in compute(partial(reader.find_lines, window))]
+        mine = lines_inside(lines, box_xyxy_px, size)
+        rows = rows_of([line.corners_px for line in mine]) or ((outline_of(box_xyxy_px, None),),)
+        quads = [quad for row in rows for quad in row][:CROPS_AT_ONCE]
+        read: list[ReadText] = compute(partial(_read, reader, image, quads))
+        [text] = _texts([rows], read)
+        if text is None:
+            return None
+        drawn = [polygon_to_patch(line.corners_px.astype(np.float64), size) for line in mine]
+        patches = [patch for patch in drawn if patch is not None]
+        return TextInBox(
+            text,
+            join_patches(patches) if patches else None,
+            float(np.mean([one.score for one in read if one.score >= LEAST_SCORE])),
+        )
 
 
 def _read(reader: TextReader, image: RgbImage, quads: Sequence[FloatArray]) -> list[ReadText]:

@@ -18,6 +18,7 @@ from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encoded_images import EncodedImages
+from backend.service.text.reading import TextReading
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeWaitingRoom
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"
@@ -73,11 +74,14 @@ class CountingSegmenter:
         return SegmentedObject(MaskPatch(int(x), int(y), np.ones((4, 4), bool)), 0.8, label_index)
 
 
-def make(predictor=None, images=None, load=None, answer_within_s=60.0, followed_by=None) -> Interactive:
+def make(
+    predictor=None, images=None, load=None, answer_within_s=60.0, followed_by=None, text=None
+) -> Interactive:
     """Return the real thing over fakes; by default with more time than a busy machine can need."""
     versions, batching = FakeVersions(predictor), BatchingQueue()
+    images = images or FakeImages({"scene.png": scene()})
     prepared = EncodedImages(
-        images or FakeImages({"scene.png": scene()}),
+        images,
         versions,
         batching,
         load or load_segmenter,
@@ -90,6 +94,8 @@ def make(predictor=None, images=None, load=None, answer_within_s=60.0, followed_
         versions,
         batching,
         FakeWaitingRoom(),
+        images,
+        text or TextReading(None, "no engine is installed"),
         followed_by=followed_by or (lambda key, task, config, access: None),
         answer_within_s=answer_within_s,
         seed=0,
