@@ -6,7 +6,8 @@ DATA/sroie has receipts in the layout of the other benchmarks. A training learns
 through the command line; what it predicts for those of `val` is scored. FOLDER keeps the version, and a
 second run does not train again. A box is found where one that was drawn overlaps it by half (IoU 0.5), one
 for one, better scores first. The character error rate is edits divided by characters that were written, over
-the found boxes; letters are compared without case, for the receipts' transcriptions are in capitals.
+the found boxes; letters are compared without case, for the receipts' transcriptions are in capitals. Figures
+are appended to benchmarks/results/ocr_text.jsonl.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import cv2
 import numpy as np
 
 from backend.core.geometry.boxes import box_iou
+from benchmarks.live_service import append_result
 
 CONFIG = "label_config_rectangle.xml"
 TASKS = "tasks_rectangle.json"
@@ -170,11 +172,8 @@ def main() -> None:
         ours.add(task_id, written_boxes(predicted[task_id]["predictions"][0]["result"]), drawn)
         theirs.add(task_id, lines, drawn)
     both = set(ours.edits) & set(theirs.edits)
-    print(
-        json.dumps(
-            {"ours": ours.as_json(both), "rapidocr": theirs.as_json(both), "both_found": len(both), **timings}
-        )
-    )
+    figures = {"ours": ours.as_json(both), "rapidocr": theirs.as_json(both), "both_found": len(both)}
+    append_result("ocr_text", {"set": arguments.set, "params": arguments.param, **figures, **timings})
 
 
 if __name__ == "__main__":

@@ -198,3 +198,23 @@ def test_answers_about_images_are_predicted_as_they_were_learned():
     changed = config.replace('value="b"', 'value="c"')
     assert "not learned yet" in items_of(card(**learned), changed)[2]["kind (Choices)"].why
     assert items_of(None, config)[2]["kind (Choices)"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes", "state", "why"),
+    [
+        (TextState("rapidocr"), "", "ok", "text is read by rapidocr"),
+        (
+            TextState(problem="RapidOCR is not there; install it: pip"),
+            "",
+            "warning",
+            "not read: RapidOCR is not",
+        ),
+        (TextState("rapidocr"), 'model_skip="true"', "skipped", "model_skip"),
+    ],
+)
+def test_the_text_of_regions_says_what_reads_it(text, attributes, state, why):
+    tag = f'<TextArea name="said" toName="photo" perRegion="true" {attributes}/>'
+    _, _, items = items_of(None, CONFIG.replace("</View>", f"{tag}</View>"), text)
+    assert items["said (text of regions)"].state == state
+    assert why in items["said (text of regions)"].why

@@ -3,12 +3,15 @@ import pytest
 
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.errors import ImageNotFound, TextReadingError
+from backend.service.jobs.jobs import RunningJob
 from backend.service.learning import line_label
 from backend.service.learning.line_label import MOST_IMAGES, learn_line_label
 from backend.service.text.reading import TextReading
 from backend.training.inputs import TrainingSample
 from tests.fake_text import FakeReader, page_with
+from tests.fakes import RECTANGLES, FakeImages, FakeLease, annotated, make_services, rectangle
 
+KEY = "7.1763750000"
 BARS = [(10, 10, 60, 22, 10), (10, 40, 90, 52, 20), (10, 70, 90, 82, 30)]
 
 
@@ -66,3 +69,19 @@ def test_only_some_images_are_looked_at_and_for_a_while(monkeypatch):
     seconds = iter(range(100))
     learn_line_label(TextReading(FakeReader()), samples, ("Line",), clock=lambda: next(seconds))
     assert len(looked) == 2
+
+
+@pytest.mark.parametrize(("attribute", "learned"), [("perRegion", "Cat"), ("other", None)])
+def test_a_version_knows_the_label_of_lines_where_their_text_is_wanted(tmp_path, attribute, learned):
+    config = RECTANGLES.replace(
+        "</View>", f'<TextArea name="said" toName="image" {attribute}="true"/></View>'
+    )
+    size = {"original_width": 200, "original_height": 100}
+    places = [{"x": 5, "y": 10, "width": 25, "height": 12}, {"x": 5, "y": 40, "width": 40, "height": 12}]
+    regions = [{**rectangle("Cat", **place), **size} for place in places]
+    images = FakeImages({"1.png": page_with(*BARS)})
+    services = make_services(tmp_path, images=images, text=TextReading(FakeReader()))
+    job_id = services.backend.trainings.request(KEY, label_config=config, tasks=[annotated(1, *regions)])
+    job = RunningJob(services.queue, services.queue.record(job_id), FakeLease())
+    outcome = services.run(job)
+    assert services.store.card(KEY, outcome.model_version).line_label == learned
