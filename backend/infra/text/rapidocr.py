@@ -22,6 +22,8 @@ from backend.errors import TextReadingError
 RgbImage = npt.NDArray[np.uint8]
 _Result = TypeVar("_Result")
 
+MOST_TIMES_AS_LONG = 4
+
 
 def is_installed() -> bool:
     """Tell whether the packages are there, without loading them."""
@@ -41,7 +43,7 @@ class RapidOcrReader:
         """Return the lines of text in an RGB image uint8 [H, W, 3], in its pixels."""
 
         def find(engine: Any) -> list[TextLine]:
-            found = engine(_bgr(image), use_det=True, use_cls=False, use_rec=False)
+            found = engine(_bgr(_widened(image)), use_det=True, use_cls=False, use_rec=False)
             boxes = [] if found.boxes is None else found.boxes
             scores = [] if found.scores is None else found.scores
             return [
@@ -88,6 +90,18 @@ def _load() -> Any:
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )
+
+
+def _widened(image: RgbImage) -> RgbImage:
+    """Return an image whose shorter side has a quarter of the longer one, its last pixels repeated.
+
+    RapidOCR enlarges the shorter side to some hundred pixels, and with it a strip without end.
+    """
+    height, width = image.shape[:2]
+    down, right = (max(0, max(height, width) // MOST_TIMES_AS_LONG - side) for side in (height, width))
+    if not down and not right:
+        return image
+    return np.asarray(cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _bgr(image: RgbImage) -> RgbImage:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from backend.infra.text.rapidocr import RapidOcrReader
 @pytest.fixture(scope="module")
 def reader():
     return RapidOcrReader()
+
+
+EMPTY = SimpleNamespace(boxes=None, scores=None)
 
 
 def receipt():
@@ -35,6 +40,16 @@ def test_text_on_its_head_is_read(reader):
     page = receipt()[70:140, 10:280]
     [read] = reader.read([np.ascontiguousarray(page[::-1, ::-1])])
     assert read.text.replace(" ", "") == "TOTAL12.50"
+
+
+@pytest.mark.parametrize("is_tall", [True, False])
+def test_a_strip_is_looked_at_in_bounded_memory(reader, monkeypatch, is_tall):
+    seen = []
+    strip = np.full((3000, 60, 3) if is_tall else (60, 3000, 3), 255, np.uint8)
+    strip[20:40, 20:40] = 0
+    monkeypatch.setattr(reader, "_engine", lambda image, **steps: seen.append(image.shape) or EMPTY)
+    assert reader.find_lines(strip) == []
+    assert sorted(seen[0][:2]) == [750, 3000]
 
 
 def test_an_empty_page_has_no_lines(reader):
