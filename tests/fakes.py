@@ -20,6 +20,7 @@ from backend.bootstrap.backend import join_backend
 from backend.bootstrap.jobs import JobHandler, build_handlers
 from backend.bootstrap.web import build_housekeeping, build_panel
 from backend.core.geometry.instances import Detections, ImageSize
+from backend.core.text.lines import LineHabit
 from backend.core.versions.card import VersionCard
 from backend.errors import ImageNotFound, LabelStudioGone
 from backend.service.backend import Backend
@@ -107,7 +108,7 @@ class FakePredictor:
     def __init__(self, labels: Sequence[str] = ("Cat", "Dog"), version: str = "v1", seconds: float = 0.0):
         self.labels = tuple(labels)
         self.version = version
-        self.line_label: str | None = None
+        self.line_habit: LineHabit | None = None
         self.seconds = seconds
         self.batches: list[int] = []
         self.failure: Callable[[Sequence[np.ndarray]], Exception | None] = lambda images: None

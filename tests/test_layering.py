@@ -184,7 +184,7 @@ ROOMS = {
             "labelstudio": {"answers", "geometry", "regions"},
             "prompting": {"geometry", "labelstudio"},
             "text": {"geometry"},
-            "versions": set(),
+            "versions": {"text"},
         }
     ),
     "backend.nn": Rooms({"runtime": set(), "detector": {"runtime"}, "prompts": {"runtime"}}),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from backend.core.geometry.polygons import polygon_to_patch
 LEAST_SHARE_INSIDE = 0.7
 """A line belongs to an object whose box holds so much of it, or that lies as it does."""
 SAME_LINE_IOU = 0.5
+TOUCHES_IOU = 0.1
 SAME_ROW_SHARE = 0.5
 ROUGHLY_INSIDE = 0.5
 MARGIN_SHARE = 0.5
@@ -23,6 +25,29 @@ LEAST_WINDOW_PX = 320
 TURNED_AREA_SHARE = 0.8
 """A mask whose tightest turned rectangle has less than this of its box's area is cut out turned."""
 NO_OBJECT = -1
+
+Sides = tuple[float, float, float, float]
+"""Left, top, right, bottom of a box that people draw around a line, from the line's own sides: in heights of
+the line, positive to the right and down."""
+ON_THE_LINE: Sides = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class LineHabit:
+    """How a team draws lines of text: the label that they have, and where the sides of its boxes lie."""
+
+    label: str
+    sides: Sides = ON_THE_LINE
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `from_json` reads."""
+        return {"label": self.label, "sides": list(self.sides)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> LineHabit:
+        """Read the habit of a card."""
+        left, top, right, bottom = (float(side) for side in content["sides"])
+        return cls(str(content["label"]), (left, top, right, bottom))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +63,18 @@ class TextLine:
         corners = self.corners_px
         box: FloatArray = np.concatenate((corners.min(axis=0), corners.max(axis=0))).astype(np.float32)
         return box
+
+    def drawn_with(self, sides: Sides) -> TextLine:
+        """Return the line with its sides moved, along the text and across it."""
+        along, down = self.corners_px[1] - self.corners_px[0], self.corners_px[3] - self.corners_px[0]
+        length, height = float(np.linalg.norm(along)), float(np.linalg.norm(down))
+        if not length or not height:
+            return self
+        unit = min(length, height)
+        left, top, right, bottom = (share * unit for share in sides)
+        moves = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        moved = [x * along / length + y * down / height for x, y in moves]
+        return replace(self, corners_px=(self.corners_px + np.stack(moved)).astype(np.float32))
 
     def moved(self, right_px: float, down_px: float) -> TextLine:
         """Return the line in an image of which this one's was a window."""
@@ -57,10 +94,12 @@ class ObjectsWithLines:
     """What is in an image: detections, and for each the quadrilaterals [4, 2] to read, row by row.
 
     rows: for each detection its rows from top to bottom, each with its quadrilaterals from left to right.
+    free_count: how many of the detections, the last ones, are lines that belong to no other.
     """
 
     detections: Detections
     rows: tuple[tuple[tuple[FloatArray, ...], ...], ...]
+    free_count: int = 0
 
 
 def boxes_of(lines: Sequence[TextLine], size: ImageSize) -> FloatArray:
@@ -99,36 +138,49 @@ def window_around(box_xyxy_px: FloatArray, size: ImageSize) -> tuple[int, int, i
 
 
 def join_lines(
-    detections: Detections, lines: Sequence[TextLine], line_label_index: int | None
+    detections: Detections,
+    lines: Sequence[TextLine],
+    line_label_index: int | None,
+    sides: Sides = ON_THE_LINE,
 ) -> ObjectsWithLines:
     """Return the objects of an image with what is to be read in each.
 
-    line_label_index: the label of which objects are lines of text; None where no label's are. Then lines that
-    belong to no object become objects of that label, and an object of that label that is one line takes the
-    line's place, which is the more exact one. Objects without a line are read as a whole.
+    line_label_index: the label of which objects are lines of text; None where no label's are. Lines that
+    belong to no other object then are objects of that label, drawn with these sides, and stand for the
+    detections of that label that they touch: of a line, the engine knows better where it ends. A detection
+    without a line is read as a whole.
     """
     size = detections.size
     line_boxes = boxes_of(lines, size)
     usable = [k for k in range(len(lines)) if min(line_boxes[k, 2:] - line_boxes[k, :2]) >= 1]
     lines, line_boxes = [lines[k] for k in usable], line_boxes[usable]
+    if line_label_index is not None and lines:
+        touched = (box_iou(detections.boxes_xyxy_px, line_boxes) >= TOUCHES_IOU).any(axis=1)
+        kept = np.flatnonzero((detections.label_indices != line_label_index) | ~touched)
+        detections = chosen(detections, kept.tolist())
     owners = owners_of(line_boxes, detections.boxes_xyxy_px)
-    boxes, masks = detections.boxes_xyxy_px.copy(), list(detections.masks)
     rows: list[tuple[tuple[FloatArray, ...], ...]] = []
     for index in range(len(detections)):
-        mine = np.flatnonzero(owners == index).tolist()
-        is_line = len(mine) == 1 and int(detections.label_indices[index]) == line_label_index
-        if is_line and box_iou(line_boxes[mine], boxes[index : index + 1])[0, 0] >= SAME_LINE_IOU:
-            boxes[index] = line_boxes[mine[0]]
-            if masks[index] is not None:
-                masks[index] = polygon_to_patch(lines[mine[0]].corners_px.astype(np.float64), size)
-        quads = rows_of([lines[k].corners_px for k in mine])
-        rows.append(quads or ((outline_of(boxes[index], masks[index]),),))
-    joined = replace(detections, boxes_xyxy_px=boxes, masks=tuple(masks))
+        mine = [lines[k].corners_px for k in np.flatnonzero(owners == index).tolist()]
+        whole = outline_of(detections.boxes_xyxy_px[index], detections.masks[index])
+        rows.append(rows_of(mine) or ((whole,),))
     if line_label_index is None:
-        return ObjectsWithLines(joined, tuple(rows))
-    free = np.flatnonzero(owners == NO_OBJECT).tolist()
-    rows += [((lines[k].corners_px,),) for k in free]
-    return ObjectsWithLines(_with_lines(joined, [lines[k] for k in free], line_label_index), tuple(rows))
+        return ObjectsWithLines(detections, tuple(rows))
+    free = [lines[k] for k in np.flatnonzero(owners == NO_OBJECT).tolist()]
+    rows += [((line.corners_px,),) for line in free]
+    drawn = [line.drawn_with(sides) for line in free]
+    return ObjectsWithLines(_with_lines(detections, drawn, line_label_index), tuple(rows), len(free))
+
+
+def chosen(detections: Detections, kept: Sequence[int]) -> Detections:
+    """Return some of the detections, by their positions."""
+    return replace(
+        detections,
+        boxes_xyxy_px=detections.boxes_xyxy_px[kept],
+        scores=detections.scores[kept],
+        label_indices=detections.label_indices[kept],
+        masks=tuple(detections.masks[k] for k in kept),
+    )
 
 
 def _with_lines(detections: Detections, lines: Sequence[TextLine], label_index: int) -> Detections:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from backend.core.text.lines import LineHabit
 from backend.errors import VersionError
 
 Json = dict[str, Any]
@@ -105,8 +106,8 @@ class VersionCard:
 
     params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that is
     kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that were
-    held back. unusable: regions and tasks that taught nothing, counted by reason. line_label: the label of
-    what is a line of text in the labelled images; None where no label's objects are. created_at and
+    held back. unusable: regions and tasks that taught nothing, counted by reason. line_habit: how
+    lines of text are drawn in the labelled images; None where no label's objects are lines. created_at and
     imported_at: seconds since the epoch. facts: everything else, which the program shows and never reads.
     """
 
@@ -129,7 +130,7 @@ class VersionCard:
     warnings: tuple[str, ...] = ()
     activation_reason: str | None = None
     comparison: ChampionComparison | None = None
-    line_label: str | None = None
+    line_habit: LineHabit | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -182,7 +183,7 @@ class VersionCard:
             "warnings": list(self.warnings),
             "activation_reason": self.activation_reason,
             "comparison": None if self.comparison is None else self.comparison.as_json(),
-            "line_label": self.line_label,
+            "line_habit": None if self.line_habit is None else self.line_habit.as_json(),
         }
         return {name: value for name, value in content.items() if value is not None or name in self.facts}
 
@@ -223,7 +224,7 @@ def upgrade_card(content: Mapping[str, Any]) -> Json:
 
 def _read(card: Mapping[str, Any]) -> VersionCard:
     typed = set(VersionCard.__dataclass_fields__) - {"facts"}
-    counts, comparison = card.get("counts"), card.get("comparison")
+    counts, comparison, habit = card.get("counts"), card.get("comparison"), card.get("line_habit")
     return VersionCard(
         version=str(card.get("version", "")),
         labels=tuple(str(label) for label in card.get("labels", ())),
@@ -244,7 +245,7 @@ def _read(card: Mapping[str, Any]) -> VersionCard:
         warnings=tuple(str(warning) for warning in card.get("warnings", ())),
         activation_reason=_text(card, "activation_reason"),
         comparison=ChampionComparison.from_json(comparison) if comparison else None,
-        line_label=_text(card, "line_label"),
+        line_habit=LineHabit.from_json(habit) if habit else None,
         facts={name: value for name, value in card.items() if name not in typed},
     )
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.mask_maps import MaskMaps
+from backend.core.text.lines import LineHabit
 from backend.core.versions.card import VersionCard, parse_card
 from backend.errors import ParameterError, VersionError
 from backend.nn.detector.architecture import Architecture
@@ -47,18 +48,18 @@ class Predictor:
         readings: Mapping[str, Any] | None = None,
         *,
         version: str = "",
-        line_label: str | None = None,
+        line_habit: LineHabit | None = None,
         device: str = "cpu",
         autocast: bool = False,
     ) -> None:
         """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
 
         readings: how to read the outputs of a head, by its name; heads without one are read as is usual.
-        line_label: the label that lines of text have in what was learned from; None for no lines.
+        line_habit: how lines of text were drawn in what was learned from; None for no lines.
         """
         self.labels = tuple(labels)
         self.version = version
-        self.line_label = line_label
+        self.line_habit = line_habit
         self.architecture = network.architecture
         self._network = network
         self._device = torch.device(device)
@@ -193,7 +194,7 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
         network.mean, network.std = network.mean.float(), network.std.float()
     version = card.version or folder.name
     return Predictor(
-        network, card.labels, readings, version=version, line_label=card.line_label, device=device
+        network, card.labels, readings, version=version, line_habit=card.line_habit, device=device
     )
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
+from backend.core.text.lines import LineHabit
 from backend.errors import QueueError, VersionError
 from backend.service.engine.shared_cache import SharedCache, Start, run_here, run_in_thread
 from backend.service.engine.stamps import StampsHere
@@ -34,12 +35,12 @@ _DAMAGED_FOR_S = 60.0
 class ImagePredictor(Protocol):
     """What finds objects in batches of images.
 
-    line_label: the label of lines of text that an engine finds beside its objects; None: they are no objects.
+    line_habit: how lines of text that an engine finds become objects; None where they are none.
     """
 
     labels: tuple[str, ...]
     version: str
-    line_label: str | None
+    line_habit: LineHabit | None
 
     def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
         """Return what the network makes of the image's size; it takes several of one size at once."""

@@ -310,11 +310,10 @@ class _Run:
 
         Raises TextReadingError where there is no object either, and FutureTimeout.
         """
-        predictor = self.predictor
-        label = predictor.line_label
-        index = predictor.labels.index(label) if label in predictor.labels else None
+        labels, habit = self.predictor.labels, self.predictor.line_habit
+        lowest = self.limits.confidence_threshold
         try:
-            return self.text.read(image, detections, index, self.limits.confidence_threshold, self._compute)
+            return self.text.read(image, detections, labels, habit, lowest, self._compute)
         except TextReadingError as exc:
             if not len(detections):
                 raise

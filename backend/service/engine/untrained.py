@@ -10,6 +10,7 @@ from backend.core.geometry.instances import Detections, ImageSize
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.label_names import spelling
 from backend.core.labelstudio.predictions import NO_LABEL
+from backend.core.text.lines import LineHabit
 from backend.service.engine.loaded_versions import ImagePredictor
 from backend.service.engine.work_items import RgbImage
 from backend.service.text.reading import TextReading
@@ -31,7 +32,7 @@ class LinesAlone:
 
     def __init__(self, labels: Sequence[str], line_label: str, engine: str) -> None:
         self.labels = tuple(labels)
-        self.line_label: str | None = line_label
+        self.line_habit: LineHabit | None = LineHabit(line_label)
         self.version = f"ocr-{engine}"
 
     def input_size(self, image: RgbImage) -> ImageSize:

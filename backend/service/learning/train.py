@@ -14,6 +14,7 @@ from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.left_alone import in_words
 from backend.core.labelstudio.task_labels import config_of_tasks
+from backend.core.text.lines import LineHabit
 from backend.core.versions.names import version_name
 from backend.errors import (
     BackendError,
@@ -32,7 +33,7 @@ from backend.service.jobs.left_out import locate_left_out, nothing_to_learn
 from backend.service.jobs.report import CurvePoint, UsedParameter
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.heads import check_teaches, without_boxes
-from backend.service.learning.line_label import learn_line_label
+from backend.service.learning.line_habit import learn_line_habit
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
 from backend.service.learning.samples import Gathered, gather_samples, labels_digest
 from backend.service.learning.start import resolve_start, start_folder
@@ -265,7 +266,7 @@ class Trainings:
             warnings=job.report.warnings,
             activation_reason=decision.reason,
             comparison=decision.comparison,
-            line_label=self._line_label(config, inputs),
+            line_habit=self._line_habit(config, inputs),
         )
         job.show(at_once=True)
         job.lease.confirm()
@@ -278,11 +279,11 @@ class Trainings:
         job.show(at_once=True)
         return version
 
-    def _line_label(self, config: LabelConfig, inputs: TrainingInputs) -> str | None:
-        """Return the label of lines of text, where a project wants the text of regions and it can be read."""
+    def _line_habit(self, config: LabelConfig, inputs: TrainingInputs) -> LineHabit | None:
+        """Return how lines of text are drawn, where a project wants their text and it can be read."""
         if not config.wants_text or self.text.state.engine is None:
             return None
-        return learn_line_label(self.text, inputs.samples, inputs.labels)
+        return learn_line_habit(self.text, inputs.samples, inputs.labels)
 
     def _predict_everything(self, job: RunningJob, key: str) -> None:
         """Have the whole project predicted if that is switched on, or was done with an older version."""

@@ -16,8 +16,11 @@ from backend.core.geometry.masks import join_patches
 from backend.core.geometry.polygons import polygon_to_patch
 from backend.core.text.crops import cut_out
 from backend.core.text.lines import (
+    ON_THE_LINE,
+    LineHabit,
     ReadText,
     TextLine,
+    chosen,
     join_lines,
     lines_inside,
     outline_of,
@@ -101,29 +104,32 @@ class TextReading:
         self,
         image: RgbImage,
         detections: Detections,
-        line_label_index: int | None,
+        labels: Sequence[str],
+        habit: LineHabit | None,
         lowest_score: float,
         compute: Compute,
     ) -> ReadObjects:
         """Return the objects of an image with their texts, those that are lines of text among them.
 
-        line_label_index: as of `join_lines`; lowest_score: of the lines that become objects. The steps are
-        short ones, so that others who wait come in between. Raises TextReadingError, and what compute raises.
+        labels: of the detections. habit: how lines are drawn, where objects of a label are lines of text.
+        lowest_score: of the lines that become objects. The steps are short ones, so that others who wait come
+        in between. Raises TextReadingError, and what compute raises.
         """
         reader = self._reader
         if reader is None:
             return ReadObjects(detections, ())
         lines = compute(partial(reader.find_lines, image))
-        found = join_lines(
-            detections, [line for line in lines if line.score >= lowest_score], line_label_index
-        )
+        lines = [line for line in lines if line.score >= lowest_score]
+        index = labels.index(habit.label) if habit is not None and habit.label in labels else None
+        found = join_lines(detections, lines, index, ON_THE_LINE if habit is None else habit.sides)
+        network_count = len(found.detections) - found.free_count
         quads = [quad for rows in found.rows for row in rows for quad in row][:MOST_LINES]
         read: list[ReadText] = []
         for start in range(0, len(quads), CROPS_AT_ONCE):
             read += compute(partial(_read, reader, image, quads[start : start + CROPS_AT_ONCE]))
         texts = _texts(found.rows, read)
         # A line in which nothing can be read is a rule or a logo: no object, unless the network found it.
-        kept = [k for k in range(len(texts)) if k < len(detections) or texts[k] is not None]
+        kept = [k for k in range(len(texts)) if k < network_count or texts[k] is not None]
         return ReadObjects(_only(found.detections, kept), tuple(texts[k] for k in kept))
 
     def read_in_box(self, image: RgbImage, box_xyxy_px: FloatArray, compute: Compute) -> TextInBox | None:
@@ -174,12 +180,6 @@ def _texts(
 
 def _only(detections: Detections, kept: Sequence[int]) -> Detections:
     """Return some of the detections; an image of which nothing was said is as sure as its objects are."""
-    scores = detections.scores[kept]
-    return replace(
-        detections,
-        boxes_xyxy_px=detections.boxes_xyxy_px[kept],
-        scores=scores,
-        label_indices=detections.label_indices[kept],
-        masks=tuple(detections.masks[k] for k in kept),
-        image_score=detections.image_score or (float(scores.mean()) if len(scores) else 0.0),
-    )
+    some = chosen(detections, kept)
+    sure = float(some.scores.mean()) if len(some) else 0.0
+    return replace(some, image_score=detections.image_score or sure)

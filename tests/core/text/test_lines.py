@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.core.geometry.polygons import polygon_to_patch
-from backend.core.text.lines import NO_OBJECT, TextLine, join_lines, outline_of, owners_of, rows_of
+from backend.core.text.lines import NO_OBJECT, LineHabit, TextLine, join_lines, outline_of, owners_of, rows_of
 
 SIZE = ImageSize(200, 100)
 
@@ -30,14 +31,31 @@ def test_a_line_belongs_to_the_object_that_holds_most_of_it():
     assert owners_of(lines, boxes).tolist() == [1, NO_OBJECT, NO_OBJECT]
 
 
-def test_free_lines_become_objects_only_where_objects_are_lines():
+def test_lines_are_objects_only_where_objects_are_lines():
     lines = [line(10, 10, 60, 22), line(10, 50, 90, 62)]
     alone = join_lines(found([8, 8, 64, 24]), lines, None)
     assert alone.detections.boxes_xyxy_px.tolist() == [[8, 8, 64, 24]]
-    joined = join_lines(found([8, 8, 64, 24]), lines, 0)
-    assert joined.detections.boxes_xyxy_px.tolist() == [[10, 10, 60, 22], [10, 50, 90, 62]]
-    assert joined.detections.scores.tolist() == pytest.approx([0.9, 0.7])
-    assert joined.detections.masks[1].area_px == 80 * 12
+    joined = join_lines(found([8, 8, 64, 24], [100, 80, 150, 95]), lines, 0)
+    assert joined.detections.boxes_xyxy_px.tolist() == [
+        [100, 80, 150, 95],  # the network alone has found it
+        [10, 10, 60, 22],
+        [10, 50, 90, 62],
+    ]
+    assert joined.detections.scores.tolist() == pytest.approx([0.9, 0.7, 0.7])
+    assert joined.detections.masks[2].area_px == 80 * 12
+    assert joined.free_count == 2
+
+
+def test_lines_are_drawn_as_the_team_draws_them_and_read_as_they_were_found():
+    joined = join_lines(found(), [line(10, 10, 60, 20)], 0, (-0.5, -0.2, 0.5, 0.1))
+    assert joined.detections.boxes_xyxy_px[0] == pytest.approx([5, 8, 65, 21])
+    assert joined.rows[0][0][0].tolist() == [[10, 10], [60, 10], [60, 20], [10, 20]]
+
+
+def test_a_turned_line_grows_along_its_own_sides():
+    turned = TextLine(np.array([[50, 10], [50, 60], [40, 60], [40, 10]], np.float32), 0.8)  # runs down
+    drawn = turned.drawn_with((0.0, 0.0, 1.0, 0.0))
+    assert drawn.corners_px.tolist() == [[50, 10], [50, 70], [40, 70], [40, 10]]
 
 
 def test_an_object_of_another_label_keeps_its_place():
@@ -81,3 +99,8 @@ def test_a_turned_mask_is_read_along_its_longer_side(degrees):
     x2, y2 = corners.max(axis=0)
     quad = outline_of(np.array([x1, y1, x2, y2], np.float32), mask)
     assert quad == pytest.approx(corners, abs=2.5)
+
+
+def test_a_habit_is_read_as_it_was_written():
+    habit = LineHabit("Text", (0.1, 0.2, -0.1, -0.2))
+    assert LineHabit.from_json(json.loads(json.dumps(habit.as_json()))) == habit

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.text.lines import LineHabit
 from backend.errors import TextReadingError
 from backend.service.engine.untrained import lines_alone
 from backend.service.jobs.jobs import RunningJob
@@ -55,7 +56,7 @@ def test_lines_have_no_label_where_several_could_be_meant(tmp_path):
 
 def test_a_label_called_text_is_that_of_lines():
     config = parse_label_config(FIELDS.replace("Date", "text"))
-    assert lines_alone(TextReading(FakeReader()))(config).line_label == "text"
+    assert lines_alone(TextReading(FakeReader()))(config).line_habit == LineHabit("text")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_trained_version_has_the_text_in_its_boxes(tmp_path):
 
 def test_a_version_that_learned_lines_gets_those_it_missed(tmp_path):
     predictor = FakePredictor(("Text",))
-    predictor.line_label = "Text"
+    predictor.line_habit = LineHabit("Text")
     services = services_of(tmp_path, predictor=predictor)
     add_version(services, KEY, labels=["Text"])
     [prediction] = predict(services)
@@ -136,6 +137,13 @@ def test_a_thin_line_is_no_object():
     reading = TextReading(FakeReader())
     predictor = lines_alone(reading)(parse_label_config(CONFIG))
     [nothing] = predictor.predict([PAGE], confidence_threshold=0.3, nms_threshold=0.4)
-    found = reading.read(np.full((50, 50, 3), 255, np.uint8), nothing, 0, 0.3, lambda work: work())
+    found = reading.read(
+        np.full((50, 50, 3), 255, np.uint8),
+        nothing,
+        predictor.labels,
+        predictor.line_habit,
+        0.3,
+        lambda work: work(),
+    )
     assert len(found.detections) == 0
     assert found.detections.image_score == 0.0
