@@ -30,7 +30,7 @@ TOOLS = sorted(
     for path in CAPTURES.glob("interactive_*.json")
     if json.loads(path.read_text())["request"]["json"]["params"]["context"]["result"]
 )
-ANSWER_KINDS = tuple(kind.name for kind in KINDS if kind.is_learned)
+ANSWER_KINDS = tuple(kind.name for kind in KINDS if kind.draws_objects)
 OUTPUTS = (*ANSWER_KINDS, None)
 TAGS = {"brush": "Brush", "polygon": "Polygon", "ellipse": "Ellipse", "rectangle": "Rectangle"}
 TAGS |= {"keypoint": "KeyPoint", "bitmask": "Bitmask", "vector": "Vector"}

@@ -39,6 +39,11 @@ class Placement:
         )
 
     @property
+    def is_mirrored(self) -> bool:
+        """Whether left and right of what the image shows are exchanged; flipped twice it is only turned."""
+        return self.flip_x != self.flip_y
+
+    @property
     def visible_px(self) -> int:
         """How many pixels of the canvas show the image."""
         x1, y1, x2, y2 = self.visible
@@ -57,6 +62,10 @@ class Placement:
                 [moved[:, 0], self.height_px - moved[:, 3], moved[:, 2], self.height_px - moved[:, 1]], axis=1
             )
         return moved + np.array((self.left_px, self.top_px) * 2, dtype=np.float32)
+
+    def points_to_canvas(self, points_xy_px: FloatArray) -> FloatArray:
+        """Move points [N, 2] from the image to the canvas, also to where it shows nothing of the image."""
+        return self.boxes_to_canvas(np.concatenate([points_xy_px, points_xy_px], axis=1))[:, :2]
 
 
 def whole(size: ImageSize, canvas: ImageSize) -> Placement:

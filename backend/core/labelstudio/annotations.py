@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.mirroring import mirrored_indices
+from backend.core.geometry.points import NO_OBJECT, POINTS, LabelledPoint
 from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
 from backend.core.labelstudio.answers import Extras, read_answers
 from backend.core.labelstudio.label_config import LabelConfig
@@ -163,15 +165,19 @@ def build_target(
     """Draw the regions of one page in the pixels of its image.
 
     labels: class names in the order of label_indices. size: of the decoded image, EXIF orientation applied;
-    brush masks recorded at another size are resized to it. Every shape gives a box, and a mask unless it is
-    an upright rectangle. A brush region in several parts is one object. A region of several labels gives
-    a row for each. orientation: EXIF's, by which the image is turned; it tells how regions lie that were
-    drawn on an image turned by a quarter against this one. extras: what is answered about the image.
+    brush masks recorded at another size are resized to it. Every shape but a point gives a box, and a mask
+    unless it is an upright rectangle. A brush region in several parts is one object. A region of several
+    labels gives a row for each. orientation: EXIF's, by which the image is turned; it tells how regions lie
+    that were drawn on an image turned by a quarter against this one. extras: what is
+    answered about the image.
     """
     index_of = {label: index for index, label in enumerate(labels)}
     unusable: Counter[str] = Counter()
     given = list(regions)
     in_pixels = drawn_in_pixels([labelled.region for labelled in given], size)
+    mirrored = mirrored_indices(labels)
+    objects: dict[str, int] = {}
+    points: list[LabelledPoint] = []
     boxes: list[FloatArray] = []
     masks: list[MaskPatch | None] = []
     label_indices: list[int] = []
@@ -187,6 +193,12 @@ def build_target(
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
             continue
+        if not labelled.region.kind.draws_objects:
+            x, y = drawn.box_xyxy_px[:2].tolist()
+            object_id = labelled.region.object_id
+            of_object = objects.setdefault(object_id, len(objects)) if object_id else NO_OBJECT
+            points += [LabelledPoint(x, y, index, mirrored[index], of_object) for index in known]
+            continue
         boxes += [drawn.box_xyxy_px] * len(known)
         masks += [drawn.mask] * len(known)
         label_indices += known
@@ -197,7 +209,7 @@ def build_target(
         label_indices=np.array(label_indices, dtype=np.int64),
         masks=tuple(masks),
         region_ids=tuple(region_ids),
-        extras=extras or {},
+        extras={**(extras or {}), **({POINTS: points} if points else {})},
     )
     return PageTarget(target, unusable)
 

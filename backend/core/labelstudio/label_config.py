@@ -7,7 +7,7 @@ to case, stores a label's `alias` instead of its `value` where there is one, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,6 +24,7 @@ from backend.core.labelstudio.left_alone import (
     in_words,
     what_to_add,
     why_left_alone,
+    why_prompts,
 )
 from backend.core.labelstudio.repeater import Repeater
 from backend.core.labelstudio.text_tags import TextTag, is_text_of_regions
@@ -93,6 +94,8 @@ class ControlTag:
     repeater: the one it stands in; its names then hold the index flag. repeated_from: the name with the flag,
     of a tag that stands for one item. lack: what it lacks for all its regions to be learned.
     shown_in: name of the tag of its kind in which its objects are predicted, where that is not itself.
+    says_smart: `smart="true"` is written, and not only the default. prompt_labels: those with which its
+    regions are nothing but prompts.
     """
 
     name: str
@@ -107,6 +110,8 @@ class ControlTag:
     repeated_from: str | None = None
     lack: str | None = None
     shown_in: str | None = None
+    says_smart: bool = False
+    prompt_labels: frozenset[str] = frozenset()
 
     @property
     def written_tag(self) -> str:
@@ -136,9 +141,10 @@ class ControlTag:
     @cached_property
     def learned_labels(self) -> tuple[str, ...]:
         """Those of its labels that are learned and predicted; unique, in order."""
-        if self.is_skipped or not self.kind.is_learned:
+        if self.is_skipped:
             return ()
-        return _unique(label for group in self.groups if not group.is_skipped for label in group.labels)
+        learned = (label for group in self.groups if not group.is_skipped for label in group.labels)
+        return _unique(label for label in learned if label not in self.prompt_labels)
 
     @property
     def has_task_labels(self) -> bool:
@@ -148,17 +154,17 @@ class ControlTag:
     @property
     def is_learned(self) -> bool:
         """Whether labels of it are learned and predicted, be they known only once a task is."""
-        if self.is_skipped or not self.kind.is_learned:
+        if self.is_skipped:
             return False
         return bool(self.learned_labels) or self.has_task_labels
 
     @property
     def why_left_alone(self) -> str | None:
         """Why it is not learned, or not all of it; None where it is."""
-        if not self.kind.is_learned:
-            return self.kind.check_text
         if self.is_skipped:
             return SKIPPED
+        if self.prompt_labels:
+            return why_prompts(self.kind, are_all=self.prompt_labels.issuperset(self.labels))
         if self.shown_in is not None:
             return None
         return self.lack if self.labels or self.has_task_labels else NO_LABELS
@@ -415,7 +421,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
     controls = [_shown_in_another(control, controls) for control in controls]
     config = LabelConfig(
         images=tuple(reversed(images.values())),
-        controls=tuple(controls),
+        controls=tuple(_with_prompt_labels(controls)),
         colors=colors,
         aliases=aliases,
         others=_other_tags(others, controls),
@@ -453,6 +459,24 @@ def _shown_in_another(control: ControlTag, controls: Sequence[ControlTag]) -> Co
     if own is None or not control.is_other_tool:
         return control
     return replace(control, groups=(), shown_in=own.name)
+
+
+def _with_prompt_labels(controls: Sequence[ControlTag]) -> Iterator[ControlTag]:
+    """Yield the control tags; of points in a tag that says it is smart, labels that objects have are prompts.
+
+    Who wants a click to become an object gives both tags its label, and the tag of clicks `smart="true"`.
+    Labels that nothing else draws are points to be found, and so are all in a tag that does not say so.
+    """
+    for control in controls:
+        drawn = {
+            label
+            for other in controls
+            if other.kind.draws_objects and other.to_name == control.to_name
+            for label in other.labels
+        }
+        is_prompting = control.says_smart and not control.kind.draws_objects
+        prompts = drawn & set(control.labels) if is_prompting else set[str]()
+        yield replace(control, prompt_labels=frozenset(prompts)) if prompts else control
 
 
 def _other_tags(tags: Iterable[WrittenTag], controls: Iterable[ControlTag]) -> tuple[OtherTag, ...]:
@@ -499,6 +523,7 @@ def _control_tag(tag: WrittenTag, kind: RegionKind, sources: Sequence[WrittenTag
         groups=groups,
         result_type=tag.lower,
         smart=tag.attributes.get("smart", "true").strip().lower() != "false",
+        says_smart=_is_true(tag.attributes.get("smart", "")),
         score_threshold=_score_threshold(tag.name, next((text for text in thresholds if text), None)),
         lack=kind.lack(tag.attributes),
         is_skipped=_is_true(own_skip or "") or (bool(groups) and all(group.is_skipped for group in groups)),

@@ -13,6 +13,12 @@ SKIPPED = "model_skip is set: neither learned nor predicted"
 NO_LABELS = "it has no labels: give it some, or a <Labels> beside it"
 
 
+def why_prompts(kind: RegionKind, *, are_all: bool) -> str:
+    """Return why regions of a tag that says it is smart are not learned, or not all of them."""
+    said = f'{kind.plural} with smart="true" and labels that other tags draw are prompts of smart tools'
+    return f"{said}, so they are not predicted" if are_all else f"{said}; its other labels are predicted"
+
+
 @dataclass(frozen=True)
 class OtherTag:
     """A control tag that this backend neither learns nor predicts; tag: as written, such as `Choices`."""
@@ -45,14 +51,14 @@ def why_left_alone(tag: OtherTag, images: Collection[str], kinds: Sequence[Regio
     if tag.to_name not in images:
         return f"it belongs to {tag.to_name}, which is no <Image>"
     if tag.tag.lower() == LABELS_SUFFIX:
-        titles = ", ".join(kind.title for kind in kinds if kind.is_learned)
+        titles = ", ".join(kind.title for kind in kinds)
         return f"no plain tag beside it ({titles}) takes its labels"
     if kind_of_type(tag.tag, kinds) is not None:
         return (
             "it has no name of its own for each image: inside a <Repeater> its name must hold the index flag"
         )
     if tag.draws:
-        titles = ", ".join(kind.title for kind in kinds if kind.is_learned)
+        titles = ", ".join(kind.title for kind in kinds)
         return f"regions of <{tag.tag}> are not learned: draw with {titles}"
     answers = ", ".join(kind.title for kind in ANSWER_KINDS)
     return f"<{tag.tag}> is left to people: only shapes, painted areas and {answers} are learned"
@@ -65,10 +71,9 @@ def in_words(tags: Sequence[LeftAlone]) -> str:
 
 def what_to_add(kinds: Sequence[RegionKind]) -> str:
     """Return the tags of which a labeling config needs one, to teach something."""
-    learned = [kind for kind in kinds if kind.is_learned]
     return (
-        f"{_any_of(kind.labels_title for kind in learned)} with <Label> tags, "
-        f"or {_any_of(kind.title for kind in learned)} beside a <Labels>, "
+        f"{_any_of(kind.labels_title for kind in kinds)} with <Label> tags, "
+        f"or {_any_of(kind.title for kind in kinds)} beside a <Labels>, "
         f"or {_any_of(kind.title for kind in ANSWER_KINDS)} with <Choice> tags"
     )
 

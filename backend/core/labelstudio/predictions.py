@@ -11,6 +11,7 @@ import numpy as np
 from backend.core.geometry.boxes import box_iou
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import clean_patch, patch_box
+from backend.core.geometry.points import found_points
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
 from backend.core.labelstudio.text_tags import text_results
@@ -49,8 +50,9 @@ def detections_to_results(
     thresholds: lowest score by name of the control tag, one for each tag of the image. Tags that are not
     learned get nothing; tags of a kind that needs a mask only get objects that have one, and tags of a kind
     that teaches boxes alone only get boxes that were learned. Where a tag takes several labels for one
-    region, detections of one object are one region, with the best one's score. texts: what was read in each
-    detection, for the tags that take the text of regions; () where nothing was read.
+    region, detections of one object are one region, with the best one's score. Points come last, and name as
+    their parent the region of the object that they belong to. texts: what was read in each detection, for the
+    tags that take the text of regions; () where nothing was read.
     """
     text_tags = config.texts_for_image(page.image_tag) if texts else ()
     names = [labels[index] for index in detections.label_indices.tolist()]
@@ -58,9 +60,12 @@ def detections_to_results(
     for control in config.controls_for_image(page.image_tag):
         if control.kind.teaches is Teaches.BOX and not detections.has_boxes:
             continue
+        if not control.kind.draws_objects:
+            continue
         for index, its_labels in _regions_of_tag(control, detections, names, thresholds):
             wanted.setdefault(index, []).append((control, its_labels))
     results: list[Json] = []
+    region_ids: dict[int, str] = {}
     for index in _best_first(detections):
         mask = detections.masks[index] if index in wanted else None
         cleaned = clean_patch(mask) if mask is not None else None
@@ -78,6 +83,37 @@ def detections_to_results(
             results += region
             if text_tags:
                 results += text_results(region, control.kind, text_tags, texts[index])
+            if region:
+                region_ids.setdefault(index, region[0]["id"])
+    return results + _points_to_results(detections, labels, config, page, thresholds, rng, region_ids)
+
+
+def _points_to_results(
+    detections: Detections,
+    labels: Sequence[str],
+    config: LabelConfig,
+    page: TaskPage,
+    thresholds: Mapping[str, float],
+    rng: np.random.Generator,
+    region_ids: Mapping[int, str],
+) -> list[Json]:
+    """Return the points of one page; region_ids: of objects that are shown, by the row of the detection."""
+    found = found_points(detections)
+    results: list[Json] = []
+    for control in config.controls_for_image(page.image_tag):
+        if control.kind.draws_objects:
+            continue
+        learned = set(control.learned_labels)
+        for row, index in enumerate(found.label_indices.tolist()):
+            score = float(found.scores[row])
+            if labels[index] not in learned or score < thresholds[control.written_name]:
+                continue
+            box = np.concatenate([found.points_xy_px[row]] * 2)
+            region = region_for_object(
+                control, [labels[index]], detections.size, box, None, score, page, rng=rng
+            )
+            parent = region_ids.get(int(found.object_rows[row]))
+            results += region if parent is None else [{**one, "parentID": parent} for one in region]
     return results
 
 

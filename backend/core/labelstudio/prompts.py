@@ -169,7 +169,7 @@ def answer_form(
     tags = [
         control
         for control in config.controls_for_image(request.control.to_name)
-        if control.kind.is_learned and (control == request.control or not control.is_skipped)
+        if control.kind.draws_objects and (control == request.control or not control.is_skipped)
     ]
     drawn = dict.fromkeys(label for control in tags for label in control.labels)
     labels = tuple(label for label in request.labels if label in drawn or not drawn)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.core.geometry.instances import ImageSize
@@ -31,7 +31,7 @@ class Region:
     kind: of its first shape. shapes: one, or the strokes of a painted area. labels: as Label Studio stores
     them, in order, also those that the labeling config does not have. from_name: the control tag that drew
     it; to_name and item_index: its image. recorded_size: of the image it was drawn on; None where it is not
-    said or differs.
+    said or differs. object_id: shared with what belongs to the same object, by its parent or by relations.
     """
 
     region_id: str
@@ -42,6 +42,7 @@ class Region:
     to_name: str
     item_index: int
     recorded_size: ImageSize | None
+    object_id: str = ""
 
     def learned_labels(self, config: LabelConfig) -> tuple[str, ...]:
         """Return its labels that are learned. Raises UnusableRegion if there is none."""
@@ -84,6 +85,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
         part = _part(result, config)
         place = (_to_name(part, config), str(read_item_index(result)))
         by_id.setdefault((*place, read_id(result) or f"#{index}"), []).append(part)
+    objects = object_ids(results)
     regions: list[Region] = []
     hidden: set[tuple[str, str]] = set()
     for (to_name, item_index, _), parts in by_id.items():
@@ -92,7 +94,8 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
         reasons["shared_id"] += max(0, len(shapes) - 1)
         for shape in shapes:
             try:
-                regions.append(_read_region(shape, config))
+                region = _read_region(shape, config)
+                regions.append(replace(region, object_id=objects.get(region.region_id, "")))
             except UnusableRegion as exc:
                 reasons[exc.reason] += 1
                 unknown.update((exc.reason, name) for name in exc.names)
@@ -101,6 +104,39 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
             hidden.add((to_name, item_index))
         unusable.update(reasons)
     return RegionsRead(tuple(regions), +unusable, unknown, frozenset(hidden))
+
+
+def object_ids(results: Sequence[Any]) -> dict[str, str]:
+    """Return by the id of a region the one of the object that it belongs to, where it is joined to others.
+
+    A region belongs to its parent (`parentID`), and points to what a relation joins them to, either way:
+    relations between objects join nothing.
+    """
+    points = {read_id(one) for one in results if isinstance(one, Mapping) and _is_point(one)}
+    first_of: dict[str, str] = {}
+
+    def root(region_id: str) -> str:
+        while first_of.setdefault(region_id, region_id) != region_id:
+            region_id = first_of[region_id]
+        return region_id
+
+    for result in results:
+        if not isinstance(result, Mapping):
+            continue
+        ends = (read_id(result), result.get("parentID"))
+        if result.get("type") == "relation":
+            ends = (str(result.get("from_id")), result.get("to_id"))
+            if not points & {str(end) for end in ends}:
+                continue
+        one, other = ends
+        if one and isinstance(other, str) and other:
+            first_of[root(one)] = root(other)
+    return {region_id: root(region_id) for region_id in list(first_of)}
+
+
+def _is_point(result: Result) -> bool:
+    kind = kind_of_value(result.get("value"))
+    return kind is not None and not kind.draws_objects
 
 
 def read_labels(result: Result, config: LabelConfig) -> tuple[str, ...]:
@@ -308,18 +344,19 @@ def _read_region(shape: _ShapeParts, config: LabelConfig) -> Region:
     first = shape.drawing[0]
     kind = first.value_kind
     assert kind is not None
-    if not kind.is_learned:
-        raise UnusableRegion(kind.reason_unlearned or "bad_geometry")
     from_name, to_name, item_index = _place(first, kind, config)
     holders = [*shape.drawing, *(part for part in shape.saying if part.type_ == LABELS_SUFFIX)]
-    labels = (label for part in holders for label in read_labels(part.result, config))
+    labels = dict.fromkeys(label for part in holders for label in read_labels(part.result, config))
+    control = config.control(from_name)
+    if control is not None and labels and control.prompt_labels.issuperset(labels):
+        raise UnusableRegion(kind.prompt_reason)
     drawn = shape.drawing if kind.joins_parts else shape.drawing[:1]  # the others repeat the first
     sizes = {read_size(part.result) for part in drawn}
     return Region(
         region_id=read_id(first.result),
         kind=kind,
         shapes=tuple(kind.read(part.value, read_size(part.result)) for part in drawn),
-        labels=tuple(dict.fromkeys(labels)),
+        labels=tuple(labels),
         from_name=from_name,
         to_name=to_name,
         item_index=item_index,

@@ -48,7 +48,7 @@ def _comparable(regions: Sequence[Region]) -> Iterator[list[int]]:
     """Yield the numbers of regions that share image and labels, where more than one tag drew them."""
     groups: dict[tuple[str, int, frozenset[str]], list[int]] = {}
     for number, region in enumerate(regions):
-        if region.labels:
+        if region.labels and region.kind.draws_objects:
             place = region.to_name, region.item_index, frozenset(region.labels)
             groups.setdefault(place, []).append(number)
     for numbers in groups.values():

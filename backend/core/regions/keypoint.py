@@ -1,4 +1,4 @@
-"""Key points: `x`, `y` in percent; prompts of smart tools, neither learned nor predicted."""
+"""Key points: `x`, `y` in percent. Some are labels, some prompts of smart tools: the config tells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from backend.core.regions.unusable import UnusableRegion
 from backend.core.regions.values import read_number, write_pct
 
 WIDTH_PCT = 0.5
-MIN_SIDE_PCT = 1e-3
+ROUNDING_PCT = 1e-3
+"""So far beyond the edge a point may be written that lies on it."""
 SLACK_PCT = 1.0
 """A click this far outside the image was meant for its edge."""
 EDGE_PX = 0.5
@@ -35,8 +36,11 @@ class KeypointShape:
         return np.array([x_px, y_px, x_px, y_px], dtype=np.float32)
 
     def draw(self, size: ImageSize) -> Drawn:
-        """Raise UnusableRegion: a point has no extent."""
-        raise UnusableRegion("keypoint")
+        """Return the point as a box without area. Raises UnusableRegion outside of the image."""
+        if not all(-ROUNDING_PCT <= place <= 100 + ROUNDING_PCT for place in (self.x_pct, self.y_pct)):
+            raise UnusableRegion("outside_image")
+        limit = np.array((size.width, size.height) * 2, dtype=np.float32)
+        return Drawn(np.clip(self.bounds_px(size), 0, limit), None)
 
     def prompt_mark(self, size: ImageSize) -> Click | None:
         """Return the click; None where it was not meant for the image."""
@@ -63,8 +67,6 @@ def _write(found: FoundObject) -> dict[str, Any] | None:
         x, y = 100 * (column + 0.5) / found.size.width, 100 * (row + 0.5) / found.size.height
     else:
         left, top, width, height = xyxy_px_to_rect_pct(found.box_xyxy_px, found.size)
-        if width < MIN_SIDE_PCT or height < MIN_SIDE_PCT:
-            return None
         x, y = left + width / 2, top + height / 2
     return {"x": write_pct(x), "y": write_pct(y), "width": WIDTH_PCT}
 
@@ -77,7 +79,7 @@ KEYPOINT = RegionKind(
     geometry_fields=("x", "y"),
     read=_read,
     write=_write,
-    teaches=Teaches.NOTHING,
-    reason_unlearned="keypoint",
-    check_text="key points are prompts of smart tools; they are not predicted",
+    teaches=Teaches.POINT,
+    check_text="key points are predicted",
+    prompt_reason="keypoint",
 )

@@ -28,14 +28,17 @@ Value = Mapping[str, Any]
 class Teaches(Enum):
     """The most that a region of a kind teaches."""
 
-    NOTHING = "nothing"
+    POINT = "a point"
     BOX = "a box"
     MASK = "a box and a mask"
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A region in the orig frame: box_xyxy_px float32 [4]; mask None where the area in the box is unknown."""
+    """A region in the orig frame: box_xyxy_px float32 [4]; mask None where the area in the box is unknown.
+
+    The box of a point has no extent.
+    """
 
     box_xyxy_px: FloatArray
     mask: MaskPatch | None
@@ -43,7 +46,10 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class FoundObject:
-    """An object to be written: the image's size, box_xyxy_px float32 [4], and its mask if it has one."""
+    """An object to be written: the image's size, box_xyxy_px float32 [4], and its mask if it has one.
+
+    The box of a point has no extent.
+    """
 
     size: ImageSize
     box_xyxy_px: FloatArray
@@ -104,9 +110,10 @@ class RegionKind:
     geometry_fields: of a value, all that says where the region lies.
     read: the shape in a value; the size is the recorded one of the image. Raises UnusableRegion.
     write: the geometry of a value for an object; None where the kind cannot show it.
-    teaches: NOTHING also means that it is not predicted; reason_unlearned is then the key of REASONS.
+    teaches: what its regions teach; points are a thing of their own, beside objects with boxes.
     check_text: what the connection check says of a control tag of this kind.
     needs_mask: only objects with a mask can be written.
+    prompt_reason: the key of REASONS for a region of a tag of prompts, that was left in an annotation.
     is_painted: counted as a painted area, not as a shape.
     joins_parts: results of one id are parts of one region, as the editor stores strokes.
     bulky_field: the field of a value that may hold millions of numbers.
@@ -121,7 +128,7 @@ class RegionKind:
     write: Callable[[FoundObject], dict[str, Any] | None]
     teaches: Teaches
     check_text: str
-    reason_unlearned: str | None = None
+    prompt_reason: str = "prompt"
     needs_mask: bool = False
     is_painted: bool = False
     joins_parts: bool = False
@@ -148,9 +155,9 @@ class RegionKind:
         return next((title for title in written if title.lower() == tag.lower()), None)
 
     @property
-    def is_learned(self) -> bool:
-        """Whether its regions teach something, and so are predicted."""
-        return self.teaches is not Teaches.NOTHING
+    def draws_objects(self) -> bool:
+        """Whether its regions are objects, which have a box, and not points."""
+        return self.teaches is not Teaches.POINT
 
     def geometry_key(self, value: Value) -> tuple[Hashable, ...]:
         """Return what two values of this kind share if they lie alike; what is missing counts as 0."""

@@ -156,6 +156,16 @@ class VersionCard:
         asked: Mapping[str, Mapping[str, Any]] = self.facts.get("architecture", {}).get("asked", {})
         return asked
 
+    @property
+    def learned_points(self) -> bool:
+        """Tell whether it finds points."""
+        return "landmarks" in self.facts.get("architecture", {}).get("heads", ())
+
+    @property
+    def learned_areas(self) -> bool:
+        """Tell whether it finds painted areas, and no objects with boxes."""
+        return "areas" in self.facts.get("architecture", {}).get("heads", ())
+
     def with_facts(self, **facts: Any) -> VersionCard:
         """Return the card with further facts, JSON-ready."""
         return replace(self, facts={**self.facts, **facts})

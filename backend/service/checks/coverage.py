@@ -13,23 +13,22 @@ from backend.core.versions.card import VersionCard
 from backend.service.checks.check import FAILED, OK, SKIPPED, WARNING, Check, Item
 from backend.service.text.reading import TextState
 
+_SKIPPED_EVERYWHERE = "model_skip is set on every tag that has it"
+
 
 def coverage_checks(config: LabelConfig, card: VersionCard | None, text: TextState) -> Iterator[Check]:
     """Yield the checks of control tags and labels, one item for each.
 
     card: of the version that serves; None before any training. text: what reads the text of regions.
     """
-    has_masks, has_boxes = (True, True) if card is None else (card.learned_masks, card.learned_boxes)
-    yield _controls(config, card, text, has_masks=has_masks, has_boxes=has_boxes)
+    yield _controls(config, card, text)
     yield _untrained(config) if card is None else _labels(config, card)
 
 
-def _controls(
-    config: LabelConfig, card: VersionCard | None, text: TextState, *, has_masks: bool, has_boxes: bool
-) -> Check:
-    items = [_control_item(control, config, has_masks, has_boxes) for control in config.controls]
+def _controls(config: LabelConfig, card: VersionCard | None, text: TextState) -> Check:
+    items = [_control_item(control, config, card) for control in config.controls]
     items += [_text_item(tag, text) for tag in config.texts]
-    covered = sum(_why_not_served(control, has_masks, has_boxes) is None for control in config.controls)
+    covered = sum(_why_not_served(control, card) is None for control in config.controls)
     answers = [_answer_item(tag, card) for tag in config.answers]
     items += answers
     covered += sum(item.state == OK for item in answers)
@@ -50,13 +49,13 @@ def _controls(
     return Check("controls", "Control tags", FAILED, found, fix, items=tuple(items))
 
 
-def _control_item(control: ControlTag, config: LabelConfig, has_masks: bool, has_boxes: bool) -> Item:
+def _control_item(control: ControlTag, config: LabelConfig, card: VersionCard | None) -> Item:
     name = f"{control.name} ({control.kind.name})"
-    if not control.kind.is_learned:
+    if control.says_smart and not control.kind.draws_objects and _drawn_beside(control, config):
         return _prompt_item(name, control, config)
     if control.shown_in is not None:
         return Item(name, OK, f"what it draws is learned, and predicted in {control.shown_in}")
-    why_not = _why_not_served(control, has_masks, has_boxes)
+    why_not = _why_not_served(control, card)
     if why_not is not None:
         return Item(name, WARNING if control.is_learned else SKIPPED, why_not)
     threshold = control.score_threshold
@@ -92,33 +91,43 @@ def _text_item(tag: TextTag, text: TextState) -> Item:
     return Item(name, OK, f"text is read by {text.engine}; what people write is not learned")
 
 
-def _why_not_served(control: ControlTag, has_masks: bool, has_boxes: bool) -> str | None:
+def _why_not_served(control: ControlTag, card: VersionCard | None) -> str | None:
     """Return why a tag gets no predictions; None where it gets some, if not of all its labels."""
     if not control.is_learned:
         return control.why_left_alone or "none of its labels is learned"
-    if control.kind.needs_mask and not has_masks:
+    if card is None:
+        return None
+    if control.kind.needs_mask and not card.learned_masks:
         return "the model that serves has no segmentation head: switch it on under Model Options and train"
-    if control.kind.teaches is Teaches.BOX and not has_boxes:
+    if control.kind.teaches is Teaches.BOX and not card.learned_boxes:
         return "the model that serves finds areas, no boxes: switch the detection head on and train"
+    if control.kind.teaches is Teaches.POINT and not card.learned_points:
+        return f"the model that serves has learned no {control.kind.plural}: draw some and train"
     return None
 
 
 def _prompt_item(name: str, control: ControlTag, config: LabelConfig) -> Item:
-    """Return the item of a tag that only prompts: whether its labels are those of the tags that draw."""
-    tags = config.controls_for_image(control.to_name)
-    drawn = list(dict.fromkeys(label for tag in tags for label in tag.learned_labels))
+    """Return the item of a tag of prompts: whether its labels are those of the tags that draw objects."""
+    prompts = f"its {control.kind.plural} are prompts of smart tools"
+    drawn = _drawn_beside(control, config)
     others = [label for label in control.labels if label not in drawn]
-    if not (control.smart and others and drawn):
-        return Item(name, SKIPPED, control.kind.check_text)
+    if not others:
+        return Item(name, SKIPPED, control.why_left_alone or prompts)
     named = ", ".join(others)
     if len(drawn) == 1:
-        return Item(name, SKIPPED, f"{control.kind.check_text}; {named} is answered as {drawn[0]}")
+        return Item(name, SKIPPED, f"{prompts}; {named} is answered as {drawn[0]}")
     why = (
-        f"{control.kind.check_text}. No tag that draws has its labels {named}: such a click is answered with "
+        f"{prompts}. No tag that draws has its labels {named}: such a click is answered with "
         f"the label that the trained model gives the object, else not at all. Name them as what is drawn: "
-        f"{', '.join(drawn)}"
+        f'{", ".join(drawn)}. To have them found, take smart="true" away'
     )
     return Item(name, WARNING, why)
+
+
+def _drawn_beside(control: ControlTag, config: LabelConfig) -> list[str]:
+    """Return the labels of the objects that are drawn on the image of a tag; unique, in order."""
+    tags = [tag for tag in config.controls_for_image(control.to_name) if tag.kind.draws_objects]
+    return list(dict.fromkeys(label for tag in tags for label in tag.learned_labels))
 
 
 def _untrained(config: LabelConfig) -> Check:
@@ -128,7 +137,7 @@ def _untrained(config: LabelConfig) -> Check:
         SKIPPED,
         "Nothing is trained yet.",
         items=tuple(
-            Item(label, SKIPPED, "to be learned" if label in config.labels else _why_never(label, config))
+            Item(label, SKIPPED, "to be learned" if label in config.labels else _SKIPPED_EVERYWHERE)
             for label in config.all_labels
         ),
     )
@@ -158,7 +167,7 @@ def _label_item(
     label: str, config: LabelConfig, learned: tuple[str, ...], objects: Mapping[str, int]
 ) -> Item:
     if label not in config.labels:
-        return Item(label, SKIPPED, _why_never(label, config))
+        return Item(label, SKIPPED, _SKIPPED_EVERYWHERE)
     if label not in learned:
         return Item(label, WARNING, "came after the last training, so it is not learned yet")
     count = objects.get(label)
@@ -172,11 +181,3 @@ def _label_item(
 def _of_tasks(count: int | None) -> str:
     objects = "" if count is None else f" from {count} {'object' if count == 1 else 'objects'}"
     return f"learned{objects}; predicted in tasks that name it"
-
-
-def _why_never(label: str, config: LabelConfig) -> str:
-    kinds = {control.kind for control in config.controls if label in control.labels}
-    if not any(kind.is_learned for kind in kinds):
-        plurals = " and ".join(sorted(kind.plural for kind in kinds))
-        return f"only {plurals} have it, and those are not predicted"
-    return "model_skip is set on every tag that has it"

@@ -20,7 +20,7 @@ def check_teaches(config: LabelConfig, params: TrainingParams) -> None:
     if config.why_nothing_is_learned is not None:
         raise LabelConfigError(config.why_nothing_is_learned, field="label_config")
     tags = _learned_tags(config)
-    if params.enable_detection or any(tag.kind.teaches is Teaches.MASK for tag in tags):
+    if params.enable_detection or any(tag.kind.teaches is not Teaches.BOX for tag in tags):
         return
     wanted = " or ".join(kind.labels_title for kind in config.kinds if kind.teaches is Teaches.MASK)
     names = ", ".join(tag.name for tag in tags)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from backend.core.geometry.instances import ImageSize, TrainingTarget
+from backend.core.geometry.points import points_of
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.recorded_frame import Fit, can_be_turned_back, fit_of
@@ -274,7 +275,8 @@ def _target(
         extras=candidate.annotated.extras,
     )
     gathered.leave_out(candidate.task_id, page_target.unusable)
-    if candidate.annotated.is_bare or (regions and not len(page_target.target)):
+    teaches = len(page_target.target) or points_of(page_target.target)
+    if candidate.annotated.is_bare or (regions and not teaches):
         gathered.bare_tasks.append(candidate.task_id)
         return None
     return page_target.target
@@ -322,11 +324,12 @@ def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequ
     targets = [sample.target for sample in samples]
     for target in targets:
         per_label.update(labels[index] for index in target.label_indices.tolist())
+        per_label.update(labels[point.label_index] for point in points_of(target))
     return LearnedCounts(
         tasks=len(tasks),
         images=len(samples),
-        images_without_regions=sum(len(sample.target) == 0 for sample in samples),
-        regions=sum(target.object_count for target in targets),
+        images_without_regions=sum(not (len(target) or points_of(target)) for target in targets),
+        regions=sum(target.object_count + len(points_of(target)) for target in targets),
         masks=sum(target.masks[row] is not None for target in targets for row in target.first_rows.tolist()),
         answers=sum(len(taught) for target in targets for taught in target.extras.values()),
         regions_by_label={label: per_label[label] for label in labels},

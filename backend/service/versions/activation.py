@@ -17,6 +17,8 @@ import numpy as np
 
 from backend.core.geometry.instances import Detections
 from backend.core.geometry.matching import areas_of, match_at_half_iou
+from backend.core.geometry.point_matching import match_points
+from backend.core.geometry.points import POINTS, found_points, points_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.versions.card import ChampionComparison, F1Pair, VersionCard
 from backend.errors import BackendError, FetchError
@@ -129,7 +131,7 @@ def _obstacle(
         return "the labels have changed"
     if card.label_config is None or _tags(parse_label_config(card.label_config)) != _tags(config):
         return "the control tags have changed"
-    if labels and card.learned_boxes != params.enable_detection:
+    if labels and (card.learned_areas if params.enable_detection else card.learned_boxes):
         return "one finds objects and the other painted areas"
     return None
 
@@ -179,7 +181,10 @@ def _compare(
 def _relabelled(detections: Detections, own: Sequence[str], labels: Sequence[str]) -> Detections:
     """Return the detections with labels numbered as in the targets; versions may order them otherwise."""
     order = np.array([list(labels).index(label) for label in own], dtype=np.int64)
-    return replace(detections, label_indices=order[detections.label_indices])
+    points = found_points(detections)
+    points = replace(points, label_indices=order[points.label_indices])
+    extras = {**detections.extras, POINTS: points}
+    return replace(detections, label_indices=order[detections.label_indices], extras=extras)
 
 
 def _count(detections: Detections, sample: TrainingSample, label_count: int) -> Counts:
@@ -189,6 +194,11 @@ def _count(detections: Detections, sample: TrainingSample, label_count: int) -> 
     counts[:, 0] = np.bincount(detections.label_indices[hits], minlength=label_count)
     counts[:, 1] = np.bincount(detections.label_indices, minlength=label_count)
     counts[:, 2] = np.bincount(target.label_indices, minlength=label_count)
+    points, drawn = found_points(detections), points_of(target)
+    match = match_points(points, drawn, target.size)
+    counts[:, 0] += np.bincount(points.label_indices[match.hits], minlength=label_count)
+    counts[:, 1] += np.bincount(points.label_indices, minlength=label_count)
+    counts[:, 2] += np.bincount(match.drawn_labels, minlength=label_count)
     return counts
 
 

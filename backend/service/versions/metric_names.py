@@ -11,9 +11,11 @@ _TITLES = {
     "mask_map": "mask mAP",
     "area_iou": "area IoU",
     "choice_map": "choice mAP",
+    "point_map": "point mAP",
 }
 
-_OF_CHOICES = ("choice_accuracy", "choice_map")
+_WHOLE = ("area_iou", "choice_accuracy", "choice_map", "point_map")
+"""Names without the IoU at which they are counted."""
 
 
 def metric_title(name: str) -> str:
@@ -23,10 +25,9 @@ def metric_title(name: str) -> str:
 
 def main_metric(names: Iterable[str]) -> str | None:
     """Return the metric by which a version is called good or poor; None where it has none."""
-    known = ("area_iou", *_OF_CHOICES)
-    return next((name for name in names if "map50" in name.lower() or name in known), None)
+    return next((name for name in names if "map50" in name.lower() or name in _WHOLE), None)
 
 
 def is_comparable(name: str) -> bool:
     """Tell whether a metric says how good a version is as a whole."""
-    return "map" in name.lower() or name in ("area_iou", *_OF_CHOICES)
+    return "map" in name.lower() or name in _WHOLE

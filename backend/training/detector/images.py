@@ -15,6 +15,7 @@ import numpy.typing as npt
 from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.placement import Placement, whole
+from backend.core.geometry.points import points_of
 from backend.errors import FetchError
 from backend.nn.detector.heads.head import AnyHead, Piece
 from backend.training.inputs import TrainingSample
@@ -123,10 +124,12 @@ def to_training_size(
 
 
 def count_labels(images: Sequence[CachedImage], label_count: int) -> IntArray:
-    """Return how many objects each label has, int64 [L]."""
+    """Return how many objects and points each label has, int64 [L]."""
     counts = np.zeros(label_count, dtype=np.int64)
     for image in images:
         counts += np.bincount(image.target.label_indices, minlength=label_count)
+        points = [point.label_index for point in points_of(image.target)]
+        counts += np.bincount(np.array(points, dtype=np.int64), minlength=label_count)
     return counts
 
 

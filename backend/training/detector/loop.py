@@ -7,16 +7,16 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from backend.core.geometry.instances import FloatArray
+from backend.core.geometry.instances import FloatArray, TrainingTarget
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
-from backend.nn.detector.heads.head import LossContext
+from backend.nn.detector.heads.head import AnyHead, LossContext
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
@@ -38,7 +38,7 @@ from backend.training.detector.schedule import (
 from backend.training.detector.start_weights import weights_of
 from backend.training.inputs import EpochReport, LearningObserver, TrainingPaused
 from backend.training.judging.calibration import fit_new_map
-from backend.training.recipe import Plan
+from backend.training.recipe import Augmentation, Plan
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class TrainingLoop:
         self._last_save = time.monotonic()
         self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
+        self._augmentation = _augmentation(plan, self.heads, taught)
         self._join_epoch = round(plan.recipe.late_join * plan.epochs)
         self._surely_better = surely_better(count_labels(data.held_out, len(labels)))
 
@@ -237,7 +238,7 @@ class TrainingLoop:
     def _loader(self, epoch: int) -> BatchLoader:
         return BatchLoader(
             self._teaching(epoch),
-            self.plan.recipe.augmentation,
+            self._augmentation,
             len(self.labels),
             self.heads,
         )
@@ -372,6 +373,16 @@ class TrainingLoop:
         self.state.weights, self.state.ema_weights, self.state.optimizer = {}, {}, {}
         self._last_save = time.monotonic()
         self._save_seconds = self._last_save - started
+
+
+def _augmentation(plan: Plan, heads: Sequence[AnyHead], taught: Sequence[TrainingTarget]) -> Augmentation:
+    """Return how views may differ from images: only so far as the labels of every head stay true."""
+    augmentation = plan.recipe.augmentation
+    if not all(head.learns_from_collages for head in heads):
+        augmentation = replace(augmentation, copy_paste=0.0)
+    if not all(head.has_mirror_images(taught) for head in heads):
+        augmentation = replace(augmentation, flip_horizontal=0.0, flip_vertical=0.0)
+    return augmentation
 
 
 def _split_plans(plans: Sequence[BatchPlan], batch_size: int) -> list[BatchPlan]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.points import points_of
 from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.annotators import choose_annotation
 from backend.core.labelstudio.label_config import parse_label_config
@@ -323,14 +324,12 @@ POINT = {"x": 10, "y": 10, "width": 0.5}
         pytest.param(region(labels=[3, None]), "unknown_label", id="the number of a class"),
         pytest.param(region("rectangle", "plain", None), "no_label", id="plain tag without labels"),
         pytest.param(region(labels=["Eye"]), "not_predicted", id="only a skipped tag has it"),
-        pytest.param(region(labels=["Spot"]), "not_predicted", id="only key points have it"),
         pytest.param(region(from_name="gone"), "unknown_control", id="tag left the config"),
         pytest.param(region(from_name=None), "unknown_control", id="no tag"),
         pytest.param(region(to_name="other"), "unknown_control", id="another image"),
         pytest.param(region(item_index=2), "unknown_page", id="no such page"),
         pytest.param(region(item_index=-1), "unknown_page", id="page before the first"),
         pytest.param(region(item_index="x"), "unknown_page", id="page is text"),
-        pytest.param(region("keypointlabels", "kp", value=POINT), "keypoint", id="key point"),
         pytest.param(
             region("keypointlabels", "kp", value=POINT, is_positive=True), "prompt", id="positive click"
         ),
@@ -439,8 +438,9 @@ def test_a_recorded_annotation_of_all_shapes():
         capture("webhook_annotation_created_with_prompt")["request"]["json"]["project"]["label_config"]
     )
     (page,), unusable = captured_target(capture("answer_all_shapes")["annotation_result"], config)
-    assert unusable == Counter(keypoint=1)
+    assert not unusable
     target = page.target
+    assert [config.labels[point.label_index] for point in points_of(target)] == ["Spot"]
     assert [config.labels[k] for k in target.label_indices] == ["Cat", "Eye", "Roof", "Paint"]
     np.testing.assert_allclose(target.boxes_xyxy_px[0], [16, 12, 64, 60], atol=0.01)
     np.testing.assert_allclose(target.boxes_xyxy_px[1], [96, 28.8, 160, 67.2], atol=1)
@@ -452,7 +452,7 @@ def test_a_recorded_prompt_that_was_left_in_teaches_nothing():
     body = capture("webhook_annotation_created_with_prompt")["request"]["json"]
     config = parse_label_config(body["project"]["label_config"])
     (page,), unusable = captured_target(body["annotation"]["result"], config)
-    assert len(page.target) == 0 and unusable == Counter(prompt=1, keypoint=1)
+    assert len(page.target) == 0 and len(points_of(page.target)) == 1 and unusable == Counter(prompt=1)
 
 
 @pytest.mark.parametrize(

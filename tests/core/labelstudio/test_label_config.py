@@ -144,15 +144,35 @@ def test_where_an_image_stands_in_the_task(attributes, expected):
     assert config(rectangles(), image=f'<Image name="img" {attributes}/>').images == (expected,)
 
 
-def test_key_points_and_skipped_tags_teach_no_label_of_their_own():
+def test_skipped_tags_teach_no_label_of_their_own():
     parsed = config(
         rectangles('model_skip="true"', '<Label value="Cat"/><Label value="Only here"/>'),
         '<KeyPointLabels name="k" toName="img"><Label value="Spot"/></KeyPointLabels>',
         '<BrushLabels name="b" toName="img"><Label value="Cat"/></BrushLabels>',
     )
-    assert parsed.labels == ("Cat",)
+    assert parsed.labels == ("Spot", "Cat")
     assert parsed.all_labels == ("Cat", "Only here", "Spot")
     assert parsed.control("rect").is_skipped and not parsed.control("b").is_skipped
+
+
+CATS = '<BrushLabels name="b" toName="img"><Label value="Cat"/></BrushLabels>'
+
+
+@pytest.mark.parametrize(
+    ("smart", "other", "prompts", "learned"),
+    [
+        ('smart="true"', CATS, {"Cat"}, ("Tip",)),
+        ('smart="true"', "", set(), ("Cat", "Tip")),
+        ("", CATS, set(), ("Cat", "Tip")),
+        ('smart="false"', CATS, set(), ("Cat", "Tip")),
+    ],
+    ids=["said to be smart", "nothing else draws", "smart by default", "not smart"],
+)
+def test_key_points_are_labels_but_where_they_click_on_what_another_tag_draws(smart, other, prompts, learned):
+    labels = '<Label value="Cat"/><Label value="Tip"/>'
+    points = f'<KeyPointLabels name="k" toName="img" {smart}>{labels}</KeyPointLabels>'
+    control = config(points, other).control("k")
+    assert (control.prompt_labels, control.learned_labels) == (prompts, learned)
 
 
 def test_a_label_is_stored_by_its_alias_and_found_by_either_name():

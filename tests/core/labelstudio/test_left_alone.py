@@ -16,10 +16,10 @@ def config(*tags):
     ("tag", "name", "draws", "why"),
     [
         (
-            '<KeyPointLabels name="x" toName="image"><Label value="Car"/></KeyPointLabels>',
+            '<KeyPointLabels name="x" toName="image" smart="true"><Label value="Car"/></KeyPointLabels>',
             "KeyPointLabels",
             True,
-            "key points are prompts of smart tools",
+            "are prompts of smart tools, so they are not predicted",
         ),
         (
             '<OcrLabels name="x" toName="image"><Label value="Car"/></OcrLabels>',
@@ -58,7 +58,7 @@ def config(*tags):
             '<Labels name="x" toName="image"><Label value="Car"/></Labels>',
             "Labels",
             False,
-            "no plain tag beside it (Brush, Bitmask, Polygon, Vector, Ellipse, Rectangle) takes its labels",
+            "no plain tag beside it (Brush, Bitmask, Polygon, Vector, Ellipse, Rectangle, KeyPoint) takes",
         ),
     ],
     ids=[
@@ -89,22 +89,24 @@ def test_a_tag_that_is_learned_is_not_left_alone():
     ("tag", "why"),
     [
         (
-            '<KeyPointLabels name="x" toName="image"><Label value="Car"/></KeyPointLabels>',
-            "x (KeyPointLabels): key points are prompts",
+            '<EllipseLabels name="x" toName="image" model_skip="true"><Label value="Car"/></EllipseLabels>',
+            "x (EllipseLabels): model_skip is set",
         ),
         (
             '<BrushLabels name="x" toName="image" model_skip="true"><Label value="Car"/></BrushLabels>',
             "x (BrushLabels): model_skip is set",
         ),
     ],
-    ids=["key points", "skipped"],
+    ids=["ellipses", "areas"],
 )
 def test_a_config_that_teaches_nothing_says_why_and_what_to_add(tag, why):
     said = config(tag).why_nothing_is_learned
     assert said is not None and said.startswith("nothing can be learned from this labeling config: ")
-    wanted = "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels or RectangleLabels"
+    wanted = (
+        "BrushLabels, BitmaskLabels, PolygonLabels, VectorLabels, EllipseLabels, RectangleLabels or "
+        "KeyPointLabels"
+    )
     assert why in said and f"Add {wanted} with <Label> tags" in said
-    assert "KeyPointLabels or" not in said and "or KeyPointLabels" not in said
 
 
 @pytest.mark.parametrize(

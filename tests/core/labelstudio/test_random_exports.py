@@ -23,7 +23,7 @@ from backend.core.regions.kinds import KINDS
 from backend.service.panel.label_statistics import count_labels
 from tests.editor_masks import mask_url, ring_of
 
-LEARNED = {kind.name: kind for kind in KINDS if kind.is_learned}
+LEARNED = {kind.name: kind for kind in KINDS if kind.draws_objects}
 LABELS = ("Red", "b", "Grün 🌱", "a/b")
 VALUES = {"b": "Blue"}  # of the label that has an alias
 

@@ -17,7 +17,7 @@ from backend.core.regions.kinds import KINDS, kind_of_type
 from tests.editor_masks import mask_url, ring_of
 
 SIZE = ImageSize(200, 100)
-LEARNED = [kind for kind in KINDS if kind.is_learned]
+LEARNED = [kind for kind in KINDS if kind.draws_objects]
 
 
 def config_of(*tags):

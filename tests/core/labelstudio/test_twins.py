@@ -15,7 +15,7 @@ from backend.service.panel.label_statistics import count_labels
 from tests.core.labelstudio.test_results import geometry, result
 
 SIZE = ImageSize(200, 100)
-LEARNED = [kind for kind in KINDS if kind.is_learned]
+LEARNED = [kind for kind in KINDS if kind.draws_objects]
 INNER = '<Label value="Red"/><Label value="Blue" alias="b"/>'
 CONFIG = parse_label_config(
     '<View><Image name="img" value="$image"/>'

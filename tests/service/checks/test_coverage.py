@@ -43,7 +43,7 @@ def card(**changes):
         ("box (rectangle)", "ok", "from a score of 0.6 up"),
         ("paint (brush)", "ok", "painted areas"),
         ("hidden (polygon)", "skipped", "model_skip"),
-        ("nose (keypoint)", "warning", "No tag that draws has its labels Nose"),
+        ("nose (keypoint)", "warning", "has learned no key points"),
         ("bare (ellipse)", "skipped", "no labels"),
         ("quality (Choices)", "skipped", "belong to regions"),
         ("remark (TextArea)", "skipped", "note, which is no <Image>"),
@@ -51,7 +51,7 @@ def card(**changes):
         ("Fur", "ok", "1 object"),
         ("Dog", "warning", "not learned yet"),
         ("Secret", "skipped", "model_skip"),
-        ("Nose", "skipped", "key points"),
+        ("Nose", "warning", "not learned yet"),
         ("Bird", "skipped", "no longer in the config"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_label_nobody_has_drawn_is_a_warning():
 
 def test_before_any_training_nothing_is_wrong():
     controls, labels, items = items_of(None)
-    assert (controls.state, labels.state) == ("warning", "skipped")
+    assert (controls.state, labels.state) == ("ok", "skipped")
     assert items["Cat"].why == "to be learned"
     assert "model_skip" in items["Secret"].why
 
@@ -164,7 +164,7 @@ def test_a_config_that_nothing_is_predicted_for_is_broken():
 @pytest.mark.parametrize(
     ("clicks", "drawn", "state", "why"),
     [
-        (["Cat"], ["Cat", "Dog"], "skipped", "they are not predicted"),
+        (["Cat"], ["Cat", "Dog"], "skipped", "so they are not predicted"),
         (["object"], ["Cat"], "skipped", "object is answered as Cat"),
         (["object", "Cat"], ["Cat", "Dog"], "warning", "has its labels object: such a click"),
         (["object"], ["Cat", "Dog"], "warning", "Name them as what is drawn: Cat, Dog"),
@@ -180,12 +180,6 @@ def test_the_labels_of_clicks_are_compared_with_those_that_are_drawn(clicks, dra
     controls, _, items = items_of(None, config)
     assert items["k (keypoint)"].state == state and why in items["k (keypoint)"].why
     assert controls.state == ("warning" if state == "warning" else "ok")
-
-
-def test_key_points_that_are_no_smart_tool_need_no_label_of_another_tag():
-    config = CONFIG.replace('<KeyPointLabels name="nose"', '<KeyPointLabels smart="false" name="nose"')
-    controls, _, items = items_of(card(), config)
-    assert (controls.state, items["nose (keypoint)"].state) == ("ok", "skipped")
 
 
 def test_answers_about_images_are_predicted_as_they_were_learned():
@@ -218,3 +212,10 @@ def test_the_text_of_regions_says_what_reads_it(text, attributes, state, why):
     _, _, items = items_of(None, CONFIG.replace("</View>", f"{tag}</View>"), text)
     assert items["said (text of regions)"].state == state
     assert why in items["said (text of regions)"].why
+
+
+def test_key_points_that_are_no_prompts_are_predicted():
+    heads = {"architecture": {"heads": ["boxes", "masks", "landmarks"]}}
+    _, _, items = items_of(card(**heads))
+    nose = items["nose (keypoint)"]
+    assert (nose.state, nose.why) == ("ok", "key points are predicted")

@@ -192,6 +192,8 @@ class Head(ABC, Generic[Targets, Reading]):
     """Whether four images in one view teach it more than one."""
     has_scores: bool = False
     """Whether the objects that it finds have scores, to be calibrated when a training ends."""
+    learns_from_collages: bool = True
+    """Whether its labels are true to views into which objects of other images are pasted."""
     keeps_maps: bool = False
     """Whether it can outline what a box is drawn around, for the smart tools."""
 
@@ -244,6 +246,10 @@ class Head(ABC, Generic[Targets, Reading]):
     def view_extra(self, pieces: Sequence[Piece]) -> Any:
         """Return the extra of a view that is made of pieces of images; for heads that learn from extras."""
         raise NotImplementedError(f"the head {self.name!r} does not say how its labels follow an image")
+
+    def has_mirror_images(self, taught: Sequence[TrainingTarget]) -> bool:
+        """Tell whether a mirrored image shows what others might show, so that views may be mirrored."""
+        return True
 
     def with_scores(self, reading: Reading, score_map: ScoreMap) -> Reading:
         """Return the reading with calibrated scores."""

@@ -1,0 +1,45 @@
+"""The module of points: for every label how likely each place is one of its points, and where in its cell."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.nn.detector.heads.head import Dimensions, FeatureMaps
+from backend.nn.detector.neck import ConvNormAct
+
+POINT_STRIDE = 4
+PRIOR_LOGIT = -math.log(99.0)
+"""Before anything is learned a cell is a point with a chance of one in a hundred."""
+
+
+class PointsModule(nn.Module):
+    """A heatmap for each label, and the way from a cell to its point."""
+
+    def __init__(self, dimensions: Dimensions) -> None:
+        super().__init__()
+        channels = dimensions.mask_channels
+        self.lateral = ConvNormAct(dimensions.fine_channels, channels, kernel=1)
+        self.from_neck = ConvNormAct(dimensions.neck_channels, channels, kernel=1)
+        self.fuse = ConvNormAct(channels, channels)
+        self.tower = ConvNormAct(channels, channels)
+        self.point_logits = nn.Conv2d(channels, dimensions.label_count, 1)
+        self.offsets_x = nn.Conv2d(channels, dimensions.label_count, 1)
+        self.offsets_y = nn.Conv2d(channels, dimensions.label_count, 1)
+        nn.init.normal_(self.point_logits.weight, std=0.01)
+        for layer, bias in ((self.point_logits, PRIOR_LOGIT), (self.offsets_x, 0.0), (self.offsets_y, 0.0)):
+            assert layer.bias is not None
+            nn.init.constant_(layer.bias, bias)
+
+    def forward(self, maps: FeatureMaps) -> dict[str, Tensor]:
+        """Return `point_logits`, and `point_offsets_x` and `_y` in cells, float32 [N, L, H/4, W/4]."""
+        coarse = self.from_neck(maps.fused[0])
+        up = F.interpolate(coarse, size=maps.fine.shape[-2:], mode="bilinear", align_corners=False)
+        features = self.tower(self.fuse(self.lateral(maps.fine) + up))
+        return {
+            "point_logits": self.point_logits(features).float(),
+            "point_offsets_x": self.offsets_x(features).float(),
+            "point_offsets_y": self.offsets_y(features).float(),
+        }
