@@ -151,6 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", required=True)
+    parser.add_argument("--without-peer", action="store_true")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--param", action="append", default=[], help="NAME=VALUE of a training parameter")
     args = parser.parse_args()
@@ -162,7 +163,7 @@ def main() -> None:
     ((control, asked),) = config.asked["choices"].items()
     is_multiple = asked["form"] == "multiple"
     wanted = tuple(chosen_in(side, control, len(asked["options"])) for side in (train, val))
-    beside = peer(train, val, wanted, params, is_multiple)
+    beside = {} if args.without_peer else peer(train, val, wanted, params, is_multiple)
     print("peer", beside, flush=True)
     for seed in (int(seed) for seed in args.seeds.split(",")):
         started = time.monotonic()

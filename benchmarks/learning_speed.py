@@ -38,7 +38,7 @@ def training_rates(root, name, steps):
     labels = tuple(config.labels)
     taught = [image.target for image in images]
     heads = tuple(head for head in HEADS if head.is_wanted(TrainingParams().as_dict(), taught))
-    data = LearningData(images, [], np.ones(len(labels), np.float32), sampling_weights(images, len(labels)))
+    data = LearningData(images, [], np.ones(len(labels), np.float32), sampling_weights(images))
 
     class Quiet:
         on_epoch = on_judging = on_warning = staticmethod(lambda *_: None)

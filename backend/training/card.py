@@ -73,7 +73,7 @@ def _readings(loop: TrainingLoop, verdict: Verdict) -> dict[str, Any]:
     return entries
 
 
-def notes_of(data: LearningData, result: LoopResult, fitted_to: FittedTo) -> list[str]:
+def notes_of(data: LearningData, result: LoopResult, fitted_to: FittedTo | None) -> list[str]:
     """Return what a reader of the card should know of the images behind its scores."""
     notes = []
     unseen = len(data.learned) - len(result.learned)

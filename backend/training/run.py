@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from backend.training.detector.images import (
     count_labels,
     label_weights,
     load_images,
+    shown_by,
 )
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
 from backend.training.detector.peers import ALONE, Peers
@@ -127,10 +129,10 @@ def learn_detector(
     for warning in warnings:
         observer.on_warning(warning)
 
-    training, late, held_out = _split(inputs, loaded)
+    training, late, held_out = _split(inputs, loaded, architecture.heads)
     count = len(training) + len(late)
     plan = plan_training(inputs.params, count, inputs.recipe, starts_trained=start.has_learned)
-    data = _learning_data(training, late, held_out, len(inputs.labels), inputs.recipe)
+    data = _learning_data(training, late, held_out, len(inputs.labels), architecture.heads, inputs.recipe)
     use_bf16 = bool(peers.agree(is_bf16_faster(inputs.device)))
     loop = TrainingLoop(
         network,
@@ -188,7 +190,7 @@ def _load(
 
 
 def _split(
-    inputs: TrainingInputs, loaded: LoadedImages
+    inputs: TrainingInputs, loaded: LoadedImages, heads: Sequence[AnyHead] = ()
 ) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
     """Return the images that teach from the start, those that join late, and those held back."""
     learned, held_out = split_by_task(loaded.task_ids, inputs.recipe)
@@ -196,7 +198,7 @@ def _split(
     first, late = learned, list[int]()
     # To a network that starts from a version of the project they would not be new; one epoch has no later.
     if not held_out and inputs.start_folder is None and inputs.params.epochs > 1:
-        labels_shown = [set(image.target.label_indices) for image in images]
+        labels_shown = [shown_by(image, heads) for image in images]
         first, late = split_late(loaded.task_ids, labels_shown, inputs.recipe)
     return [images[i] for i in first], [images[i] for i in late], [images[i] for i in held_out]
 
@@ -254,6 +256,7 @@ def _learning_data(
     late: list[CachedImage],
     held_out: list[CachedImage],
     label_count: int,
+    heads: Sequence[AnyHead],
     recipe: Recipe,
 ) -> LearningData:
     counts = count_labels([*training, *late], label_count)
@@ -261,7 +264,7 @@ def _learning_data(
         training=training,
         held_out=held_out,
         label_weights=label_weights(counts, recipe.label_weight_max),
-        sampling_weights=sampling_weights([*training, *late], label_count),
+        sampling_weights=sampling_weights([*training, *late], heads),
         late=late,
     )
 

@@ -26,13 +26,14 @@ from backend.training.judging.readings import surest_reading
 
 @dataclass(frozen=True)
 class Verdict:
-    """readings: how to read the network, by the name of the head; fitted_to: which images taught the scores.
+    """readings: how to read the network, by the name of the head. fitted_to: which images taught the scores
+    of objects; None where no head finds any.
 
     metrics and by_label: on the held-out images; empty where none is held out.
     """
 
     readings: dict[str, Any]
-    fitted_to: FittedTo
+    fitted_to: FittedTo | None
     metrics: dict[str, float]
     by_label: dict[str, dict[str, float]]
 
@@ -43,7 +44,8 @@ def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -
     confidence_threshold: at which precision, recall and the error of the scores are counted.
     """
     loop.ema.load_state_dict(result.best_weights)
-    readings, fitted_to = {**loop.readings, **result.late_readings}, FittedTo.NOTHING
+    readings = {**loop.readings, **result.late_readings}
+    fitted_to: FittedTo | None = None
     scored = scored_head(loop.heads)
     if scored is not None:
         score_map, fitted_to = _fit_scores(loop, result, scored)

@@ -63,7 +63,8 @@ class AnnotatedTask:
 
     unusable: regions and answers left out, by reason. unlearned: regions among them that are sound but for
     their labels. unknown: how often what the config does not have was named, by reason and name.
-    is_disputed: the newest annotations of its annotators differ in labels, or in how often they drew one.
+    is_disputed: the newest annotations of its annotators differ in labels, in how often they drew one, or in
+    what they say about an image.
     """
 
     annotation_id: int | str | None
@@ -125,7 +126,7 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
         unusable=unusable,
         unlearned=tuple(unlearned),
         unknown=unknown,
-        is_disputed=_is_disputed(task, config),
+        is_disputed=_is_disputed(task, config, pages),
     )
 
 
@@ -143,7 +144,7 @@ def _page(
     return AnnotatedPage(page, tuple(regions), is_bare, extras)
 
 
-def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
+def _is_disputed(task: Mapping[str, Any], config: LabelConfig, pages: Sequence[TaskPage]) -> bool:
     newest = newest_of_each_annotator(task)
     if len(newest) < 2:
         return False
@@ -151,7 +152,8 @@ def _is_disputed(task: Mapping[str, Any], config: LabelConfig) -> bool:
         join_twins(read_regions(annotation["result"], config).regions, config.kinds) for annotation in newest
     )
     counts = [Counter(label for region in regions for label in region.labels) for regions in drawn]
-    return any(count != counts[0] for count in counts)
+    answers = [read_answers(annotation["result"], config, pages).extras for annotation in newest]
+    return any(count != counts[0] for count in counts) or any(extras != answers[0] for extras in answers)
 
 
 def build_target(

@@ -294,6 +294,11 @@ class LabelConfig:
                 return control.at(index)
         return None
 
+    @property
+    def control_names(self) -> list[str]:
+        """The names of the control tags that are known here, as they are written."""
+        return [*(tag.written_name for tag in self.controls), *(tag.written_name for tag in self.answers)]
+
     def has_control(self, name: str) -> bool:
         """Tell whether any control tag has that name, learned or left alone."""
         if self.control(name) is not None or any(tag.name == name for tag in self.others):

@@ -29,12 +29,13 @@ class LearnedCounts:
     images_without_regions: int = 0
     regions: int = 0
     masks: int = 0
-    answers: int = 0
     regions_by_label: Mapping[str, int] = field(default_factory=dict)
+    answers: int = 0
 
     def as_json(self) -> Json:
-        """Return the object that `from_json` reads."""
-        return {**vars(self), "regions_by_label": dict(self.regions_by_label)}
+        """Return the object that `from_json` reads; answers only where there are any."""
+        counts = {**vars(self), "regions_by_label": dict(self.regions_by_label)}
+        return counts if self.answers else {name: n for name, n in counts.items() if name != "answers"}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LearnedCounts:
@@ -148,7 +149,7 @@ class VersionCard:
     def learned_boxes(self) -> bool:
         """Tell whether it finds objects with boxes, and not painted areas; the first release always did."""
         heads = self.facts.get("architecture", {}).get("heads")
-        return heads is None or "boxes" in heads
+        return heads is None or "boxes" in heads or "areas" not in heads
 
     @property
     def asked(self) -> Mapping[str, Mapping[str, Any]]:

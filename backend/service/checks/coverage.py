@@ -22,7 +22,8 @@ def coverage_checks(config: LabelConfig, card: VersionCard | None, text: TextSta
     card: of the version that serves; None before any training. text: what reads the text of regions.
     """
     yield _controls(config, card, text)
-    yield _untrained(config) if card is None else _labels(config, card)
+    if config.all_labels or config.task_keys:
+        yield _untrained(config) if card is None else _labels(config, card)
 
 
 def _controls(config: LabelConfig, card: VersionCard | None, text: TextState) -> Check:

@@ -115,14 +115,16 @@ def nothing_to_learn(
     tasks = f"{task_count} {'task' if task_count == 1 else 'tasks'}"
     left_out = [entry for entry in explain_left_out(unusable, where) if not entry["is_learned"]]
     if not left_out:
-        return f"There is nothing to learn from: {tasks} came without a region. Draw some and train again."
+        missing, move = ("a region", "Draw") if config.controls else ("an answer", "Give")
+        return f"There is nothing to learn from: {tasks} came without {missing}. {move} some and train again."
     sentences = [
         f"{entry['count']} × {entry['meaning']}. {entry['next_move']}".strip()
         for entry in left_out[:MOST_NAMED]
     ]
     more = len(left_out) - MOST_NAMED
     tail = [f"There are {more} more reasons; the job lists them."] if more > 0 else []
-    first = f"There is nothing to learn from: no region of {tasks} could be used."
+    what = "region" if config.controls else "answer"
+    first = f"There is nothing to learn from: no {what} of {tasks} could be used."
     return " ".join([first, *sentences, *tail])
 
 
@@ -132,9 +134,12 @@ def _names(reason: str, unknown: Mapping[tuple[str, str], int], config: LabelCon
         return ""
     named = _first(sorted(counts, key=lambda name: (-counts[name], name)))
     if reason == "unknown_control":
-        return f"{named}; the config has {_first([control.written_name for control in config.controls])}"
+        return f"{named}; the config has {_first(config.control_names)}"
     if reason == "unknown_label":
         return f"{named}; the config has {_first(config.labels)}"
+    if reason in ("unknown_choice", "unknown_path"):
+        names = [name for tag in config.learned_answers for name in tag.kind.names(tag.asked)]
+        return f"{named}; the config has {_first(names)}"
     if reason == "task_without_image":
         wanted = [tag.repeater.on_key if tag.repeater else tag.value_key for tag in config.images]
         return f"it has {named}; the config looks for {_first(wanted)}"

@@ -55,8 +55,10 @@ def _learned_from(report: JobReport) -> str:
     counts = report.counts
     if counts is None or not counts.images:
         return ""
-    objects = f" with {counts.regions} objects" if counts.regions else ""
-    return f"It learned from {counts.images} {'image' if counts.images == 1 else 'images'}{objects}."
+    things = [(counts.regions, "objects"), (counts.answers, "answers")]
+    said = " and ".join(f"{number} {name}" for number, name in things if number)
+    tail = f" with {said}" if said else ""
+    return f"It learned from {counts.images} {'image' if counts.images == 1 else 'images'}{tail}."
 
 
 def _serves(report: JobReport, version: str | None) -> str:

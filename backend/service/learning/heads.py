@@ -14,13 +14,14 @@ from backend.training.parameters import TrainingParams
 def check_teaches(config: LabelConfig, params: TrainingParams) -> None:
     """Raise where a config teaches nothing.
 
-    Raises LabelConfigError where no label of it can be learned, ParameterError where boxes are switched off
+    Raises LabelConfigError where nothing of it can be learned, ParameterError where boxes are switched off
     and it has tags for nothing else.
     """
     if config.why_nothing_is_learned is not None:
         raise LabelConfigError(config.why_nothing_is_learned, field="label_config")
     tags = _learned_tags(config)
-    if params.enable_detection or any(tag.kind.teaches is not Teaches.BOX for tag in tags):
+    draws_more = any(tag.kind.teaches is not Teaches.BOX for tag in tags)
+    if params.enable_detection or config.learned_answers or draws_more:
         return
     wanted = " or ".join(kind.labels_title for kind in config.kinds if kind.teaches is Teaches.MASK)
     names = ", ".join(tag.name for tag in tags)

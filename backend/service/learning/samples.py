@@ -263,8 +263,8 @@ def _target(
     if look.fit is Fit.TURNED:
         gathered.turned_tasks.append(candidate.task_id)
     regions = candidate.annotated.regions
-    if not config.labels and not candidate.annotated.extras:
-        # Only answers are asked for, and none is given, or none that can be used: those are counted already.
+    if not config.controls and not candidate.annotated.extras:
+        # Only answers are asked for, and none is given that can be used.
         gathered.leave_out(candidate.task_id, {"no_answer": 1})
         return None
     page_target = build_target(

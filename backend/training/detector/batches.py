@@ -12,7 +12,7 @@ import torch
 
 from backend.core.geometry.instances import FloatArray
 from backend.nn.detector.heads.head import AnyHead, HeadTargets
-from backend.training.detector.images import CachedImage
+from backend.training.detector.images import CachedImage, shown_by
 from backend.training.detector.schedule import SIZE_STEP_PX, longest_side_px
 from backend.training.detector.views import make_view
 from backend.training.recipe import Augmentation, Plan
@@ -132,14 +132,18 @@ class BatchLoader:
         return build_batch(self._images, plan, self._augmentation, self._label_count, self._heads)
 
 
-def sampling_weights(images: Sequence[CachedImage], label_count: int) -> FloatArray:
-    """Return how often each image is wanted, float32 [N], mean 1: more for labels that few images show.
+def sampling_weights(images: Sequence[CachedImage], heads: Sequence[AnyHead] = ()) -> FloatArray:
+    """Return how often each image is wanted, float32 [N], mean 1: more for what few images show.
+
+    heads: say what images show beside labels.
 
     Source: repeat factors of LVIS, arXiv 1908.03195, appendix; the square root of the label's rarity.
     """
-    shows = np.zeros((len(images), label_count), dtype=np.bool_)
-    for row, image in zip(shows, images, strict=True):
-        row[image.target.label_indices] = True
+    shown = [shown_by(image, heads) for image in images]
+    things = {thing: column for column, thing in enumerate(frozenset().union(*shown))}
+    shows = np.zeros((len(images), len(things)), dtype=np.bool_)
+    for row, mine in zip(shows, shown, strict=True):
+        row[[things[thing] for thing in mine]] = True
     share = shows.mean(axis=0)
     factor = np.sqrt(np.clip(0.3 / np.maximum(share, 1e-6), 1.0, 4.0))
     weights = np.array([factor[row].max() if row.any() else 1.0 for row in shows], dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +131,12 @@ def count_labels(images: Sequence[CachedImage], label_count: int) -> IntArray:
         points = [point.label_index for point in points_of(image.target)]
         counts += np.bincount(np.array(points, dtype=np.int64), minlength=label_count)
     return counts
+
+
+def shown_by(image: CachedImage, heads: Sequence[AnyHead]) -> frozenset[Hashable]:
+    """Return the labels of an image, and what else it teaches the heads."""
+    labels: frozenset[Hashable] = frozenset(image.target.label_indices.tolist())
+    return labels.union((head.name, one) for head in heads for one in head.shown(image.target))
 
 
 def label_weights(counts: IntArray, weight_max: float) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 
@@ -34,13 +34,13 @@ def split_by_task(task_ids: Sequence[int], recipe: Recipe = RECIPE) -> tuple[lis
 
 
 def split_late(
-    task_ids: Sequence[int], labels_shown: Sequence[Collection[int]], recipe: Recipe = RECIPE
+    task_ids: Sequence[int], labels_shown: Sequence[Collection[Hashable]], recipe: Recipe = RECIPE
 ) -> tuple[list[int], list[int]]:
     """Return (from the start, late) positions in `task_ids`, of images of which none is held back.
 
-    labels_shown: the labels drawn on each image. At most late_share of the images join late, whole tasks by
-    digest as above, and none without which a label would be shown by no image from the start. With fewer
-    than late_min_images images, or so many that some are held back, none joins late.
+    labels_shown: the labels drawn on each image, and what else it teaches. At most late_share of the images
+    join late, whole tasks by digest as above, and none without which a label would be shown by no image from
+    the start. With fewer than late_min_images images, or so many that some are held back, none joins late.
     """
     if not recipe.late_min_images <= len(task_ids) < recipe.held_out_min_images:
         return list(range(len(task_ids))), []

@@ -15,7 +15,7 @@ HEADS = (BOXES, MASKS)
 
 def plans(epoch=0, images=IMAGES, **kwargs):
     settings = {"seed": 1, "batch_size": 2, "is_square": False, **kwargs}
-    weights = sampling_weights(images, 2)
+    weights = sampling_weights(images)
     return plan_epoch(images, PLAN, epoch=epoch, sampling_weights=weights, **settings)
 
 
@@ -60,6 +60,6 @@ def test_batches_come_in_the_order_of_their_plans():
 
 def test_images_with_rare_labels_are_drawn_more_often():
     images = [CachedImage(*scene(i, count=1)) for i in range(9)] + [CachedImage(*scene(9, count=2))]
-    weights = sampling_weights(images, 2)
+    weights = sampling_weights(images)
     assert weights[9] > 1.5 * weights[0]
     assert weights.mean() == pytest.approx(1)

@@ -7,7 +7,7 @@ them. All share backbone and neck, and each adds a module on top.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
@@ -250,6 +250,10 @@ class Head(ABC, Generic[Targets, Reading]):
     def has_mirror_images(self, taught: Sequence[TrainingTarget]) -> bool:
         """Tell whether a mirrored image shows what others might show, so that views may be mirrored."""
         return True
+
+    def shown(self, target: TrainingTarget) -> frozenset[Hashable]:
+        """Return what a view's image teaches of it beside labels, of which rare ones are shown more often."""
+        return frozenset()
 
     def with_scores(self, reading: Reading, score_map: ScoreMap) -> Reading:
         """Return the reading with calibrated scores."""

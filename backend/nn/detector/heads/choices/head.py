@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,6 +60,11 @@ class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
     def view_extra(self, pieces: Sequence[Piece]) -> Any:
         """Return what was chosen for each image in the view, and where it lies."""
         return view_extra(pieces)
+
+    def shown(self, target: TrainingTarget) -> frozenset[Hashable]:
+        """Return the options that were chosen, by control tag."""
+        taught = self._taught(target).items()
+        return frozenset((control, option) for control, chosen in taught for option in chosen)
 
     def targets(
         self, shown: Sequence[TrainingTarget], label_count: int, rng: np.random.Generator

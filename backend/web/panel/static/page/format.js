@@ -24,6 +24,8 @@ const METRICS = {
   box_map: ["Boxes, mAP", "How well boxes are found and how tightly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
   mask_map50: ["Areas, mAP50", "How well painted areas and outlines are found, overlapping by half; 1 is perfect"],
   mask_map: ["Areas, mAP", "How well areas are found and how exactly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
+  choice_accuracy: ["Choices, accuracy", "The share of images whose likeliest choice or path is the one given; 1 is perfect"],
+  choice_map: ["Choices, mAP", "How well chances rank the images that a choice holds for, as a mean over multiple choices; 1 is perfect"],
   area_iou: ["Areas, IoU", "How much of what is painted and what is found they share, as a mean over labels; 1 is perfect"],
   precision: ["Right of what is found", "Precision: share of the regions found that are right, at the confidence threshold"],
   recall: ["Found of what is there", "Recall: share of the drawn objects that are found, at the confidence threshold"],
@@ -34,7 +36,7 @@ const METRICS = {
 
 /** Metrics of a card in the order people ask for them. */
 export function metricEntries(metrics) {
-  const order = ["box_map50", "mask_map50", "area_iou", "recall", "precision", "box_map", "mask_map"];
+  const order = ["box_map50", "mask_map50", "area_iou", "choice_accuracy", "choice_map", "recall", "precision", "box_map", "mask_map"];
   const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
   return Object.entries(metrics ?? {}).filter(([, value]) => typeof value === "number").sort(([a], [b]) => rank(a) - rank(b));
 }

@@ -12,7 +12,7 @@ export function mainMetric(curve) {
   const names = new Set(curve.flatMap((point) => Object.keys(point)));
   names.delete("epoch");
   names.delete("loss");
-  return [...names].find((name) => /map50|area_iou/i.test(name)) ?? [...names].find((name) => /map/i.test(name)) ?? [...names][0] ?? null;
+  return [...names].find((name) => /map50|area_iou|choice_accuracy/i.test(name)) ?? [...names].find((name) => /map/i.test(name)) ?? [...names][0] ?? null;
 }
 
 export function trainingChart(curve, epochs) {
