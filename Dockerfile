@@ -5,6 +5,7 @@
 #   docker build -t labelstudio-learning-backend-gpu --build-arg TORCH_INDEX= .     # NVIDIA GPU
 #   docker build -t labelstudio-learning-backend --build-arg EXTRAS=s3,weights,sam . # with SAM for the smart tools
 #   docker build -t labelstudio-learning-backend --build-arg EXTRAS=s3,weights,ocr . # with RapidOCR for text
+#   docker build -t labelstudio-learning-backend --build-arg EXTRAS=s3,weights,zero-shot . # for ZERO_SHOT_MODEL
 ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build

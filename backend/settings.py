@@ -206,6 +206,15 @@ class Settings:
         "What reads the text of regions: `rapidocr` (needs the extra `ocr`), `tesseract` (the installed "
         "program), `auto` for the first of these that is there, or `off`.",
     )
+    zero_shot_model: Path | str | None = _setting(
+        "ZERO_SHOT_MODEL",
+        parse_network_name,
+        None,
+        "hub id or folder",
+        "A detector that predicts projects without a trained version, by the names of their labels: a hub id "
+        "such as `IDEA-Research/grounding-dino-tiny`, or a folder with its files (needs the extra "
+        "`zero-shot`).",
+    )
     predict_deadline_s: float = _setting(
         "PREDICT_DEADLINE_S",
         seconds(1, 90),

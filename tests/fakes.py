@@ -27,7 +27,9 @@ from backend.service.backend import Backend
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import LoadedVersions
+from backend.service.engine.named_network import NetworkState
 from backend.service.engine.untrained import lines_alone
+from backend.service.engine.zero_shot import ZeroShot
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.panel.panel import Panel
@@ -36,7 +38,6 @@ from backend.service.predicting.pace import Pace
 from backend.service.projects.changes import ChangesHere
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import Projects
-from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.text.reading import TextReading
 from backend.service.upkeep.housekeeping import Housekeeping
 from backend.service.versions.models import Models
@@ -104,6 +105,8 @@ class FakeImages:
 
 class FakePredictor:
     """Finds one object per label in every image: a box over its upper left quarter, score 0.9, 0.8, ..."""
+
+    most_at_once: int | None = None
 
     def __init__(self, labels: Sequence[str] = ("Cat", "Dog"), version: str = "v1", seconds: float = 0.0):
         self.labels = tuple(labels)
@@ -357,6 +360,7 @@ class FakeServices:
     queue: Any
     images: Any
     projects: Projects
+    zero_shot: ZeroShot
     versions: LoadedVersions
     batching: BatchingQueue
     connect: Callable[[str, str], Any]
@@ -395,7 +399,7 @@ class FakeServices:
     @cached_property
     def models(self) -> Models:
         """LoadedVersions, stored and loaded."""
-        return Models(self.store, self.versions)
+        return Models(self.store, self.versions, self.zero_shot)
 
     @cached_property
     def jobs(self) -> JobRequests:
@@ -436,7 +440,10 @@ class FakeServices:
 
 
 def make_services(folder: Path, **changes: Any) -> FakeServices:
-    """Return services of fakes alone; `changes` replace fields, `settings` may be a dict of settings."""
+    """Return services of fakes alone; `changes` replace fields, `settings` may be a dict of settings.
+
+    zero_shot: makes of the projects what predicts before any training, in place of nothing.
+    """
     settings = changes.pop("settings", {})
     if isinstance(settings, dict):
         settings = Settings(**{"data_dir": folder / "data", **settings})
@@ -447,6 +454,7 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
     label_studio = changes.pop("label_studio", None) or FakeLabelStudio()
     projects = Projects(documents, changes.get("now", time.time))
     batching = BatchingQueue()
+    zero_shot = changes.pop("zero_shot", ZeroShot)(projects)
 
     def load(version_folder: Path) -> FakePredictor:
         loaded = copy.copy(predictor)
@@ -460,7 +468,8 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
         "queue": FakeQueue(),
         "images": images,
         "projects": projects,
-        "versions": LoadedVersions(store, load, is_retired=projects.is_deleted),
+        "zero_shot": zero_shot,
+        "versions": LoadedVersions(store, load, is_retired=projects.is_deleted, without_training=zero_shot),
         "batching": batching,
         "connect": lambda url, token: label_studio,
         "train": FakeTrain(),

@@ -23,10 +23,11 @@ from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
+from backend.service.engine.named_network import NetworkState
 from backend.service.ports import ImageAccess
-from backend.service.smart_tools.chosen_network import NetworkState
 from backend.settings import Settings
 from tests.tiny_sam import save_tiny_sam, save_tiny_sam_2
+from tests.tiny_text_detectors import save_tiny_owl
 
 CONFIG = parse_label_config(
     '<View><Image name="image" value="$image"/>'
@@ -186,3 +187,66 @@ print(sorted({{name.split(".")[0] for name in set(sys.modules) - before}} - {{"b
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"timm", "torch", "torchvision"}.isdisjoint(json.loads(done.stdout.replace("'", '"')))
+
+
+def zero_shot_of(tmp_path, **environment):
+    backend = build_backend(Settings.from_env({"DATA_DIR": str(tmp_path / "data"), **environment}))
+    zero_shot = backend.models.zero_shot
+    zero_shot.warm_up()
+    until = time.monotonic() + 60
+    while zero_shot.state == NetworkState(zero_shot.state.chosen) and time.monotonic() < until:
+        time.sleep(0.02)
+    return backend, zero_shot
+
+
+def test_a_detector_by_hub_id_predicts_before_any_training_and_its_licence_is_printed(
+    tmp_path, hub_cache, caplog
+):
+    snapshot = save_tiny_owl(keep_in(hub_cache, "someone/tiny-owl"))
+    (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    with caplog.at_level("INFO"):
+        backend, zero_shot = zero_shot_of(tmp_path, ZERO_SHOT_MODEL="someone/tiny-owl")
+    assert zero_shot.state == NetworkState("ZERO_SHOT_MODEL someone/tiny-owl", licence="apache-2.0")
+    assert "licence of its weights: apache-2.0" in caplog.text
+    assert backend.models.loaded.reported("1.1") == "zero-shot-someone-tiny-owl"
+    assert zero_shot.predictor("1.1", CONFIG).labels == ("Cat",)
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("someone/not-here", "hub cannot be reached"),
+        ("/no/such/folder", "no config.json"),
+        ("someone/pickled", "pickled weights are not read"),
+        ("someone/wordless", "what prepares its texts: tokenizer.json"),
+    ],
+)
+def test_a_detector_that_cannot_be_used_says_so_and_the_service_goes_on(
+    tmp_path, hub_cache, caplog, named, why
+):
+    pickled = keep_in(hub_cache, "someone/pickled")
+    (pickled / "config.json").write_text('{"model_type": "owlv2"}')
+    (pickled / "pytorch_model.bin").write_bytes(b"a pickle")
+    wordless = keep_in(hub_cache, "someone/wordless")
+    (wordless / "config.json").write_text('{"model_type": "grounding-dino"}')
+    (wordless / "preprocessor_config.json").write_text("{}")
+    save_file({}, wordless / "model.safetensors")
+    backend, zero_shot = zero_shot_of(tmp_path, ZERO_SHOT_MODEL=named)
+    assert why in zero_shot.state.problem and why in caplog.text
+    (check,) = [check for check in build_panel(backend).diagnosis.run(None) if check.check == "zero_shot"]
+    assert check.state == "warning" and why in check.found and "unset ZERO_SHOT_MODEL" in check.fix
+    assert backend.models.loaded.reported("1.1") == "not-trained"
+    assert zero_shot.predictor("1.1", CONFIG) is None
+
+
+def test_without_the_setting_nothing_is_asked_for_and_the_library_is_not_imported(tmp_path):
+    program = f"""
+import sys
+from backend.bootstrap.backend import build_backend
+from backend.settings import Settings
+models = build_backend(Settings.from_env({{"DATA_DIR": {str(tmp_path)!r}}})).models
+models.zero_shot.warm_up()
+print(models.loaded.reported("1.1"), models.zero_shot.version, "transformers" in sys.modules)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["not-trained", "None", "False"]

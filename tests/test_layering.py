@@ -187,7 +187,14 @@ ROOMS = {
             "versions": {"text"},
         }
     ),
-    "backend.nn": Rooms({"runtime": set(), "detector": {"runtime"}, "prompts": {"runtime"}}),
+    "backend.nn": Rooms(
+        {
+            "runtime": set(),
+            "detector": {"runtime"},
+            "prompts": {"runtime"},
+            "zero_shot": {"prompts", "runtime"},
+        }
+    ),
     "backend.training": Rooms(
         {"judging": set(), "detector": {"judging"}, "prompts": {"detector", "judging"}},
         below=frozenset({"averaging", "inputs", "parameters", "progress", "recipe"}),
@@ -204,7 +211,7 @@ ROOMS = {
             "smart_tools": {"engine", "projects", "text"},
             "upkeep": {"engine", "jobs", "predicting", "projects"},
             "learning": {"engine", "jobs", "predicting", "projects", "text", "upkeep", "versions"},
-            "checks": {"projects", "smart_tools", "text", "versions"},
+            "checks": {"engine", "projects", "smart_tools", "text", "versions"},
             # What only the panel needs: no other room may import it.
             "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},
         },

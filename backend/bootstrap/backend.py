@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.bootstrap.chosen_network import chosen_network
+from backend.bootstrap.named_networks import sam_network, zero_shot
 from backend.bootstrap.text import text_reading
 from backend.errors import QueueError
 from backend.infra.images.fetcher import ImageFetcher
@@ -47,7 +47,7 @@ from backend.service.versions.models import Models
 from backend.settings import Settings
 
 if TYPE_CHECKING:
-    from backend.service.smart_tools.chosen_network import Segmenter
+    from backend.service.smart_tools.segmenters import Segmenter
 
 
 def build_backend(settings: Settings) -> Backend:
@@ -94,12 +94,14 @@ def build_backend(settings: Settings) -> Backend:
             url, token, timeout_s=settings.label_studio_timeout_s, ca_bundle=settings.ca_bundle
         )
 
+    by_names = zero_shot(settings.zero_shot_model, projects, lambda: resolve_device(settings.device))
     versions = LoadedVersions(
         store,
         load,
         prepare_loading,
         stamps=RedisServingStamps(redis_url_of(settings)),
         is_retired=partial(projects.is_deleted, fresh=True),
+        without_training=by_names,
     )
     connections = Connections(
         projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
@@ -113,14 +115,14 @@ def build_backend(settings: Settings) -> Backend:
         store.local_folder,
         FileCache(settings.data_dir / "cache" / "encodings", settings.encoding_cache_bytes // 2),
         memory_bytes=settings.encoding_cache_bytes // 2 // settings.web_workers,
-        chosen=chosen_network(settings.sam_model, batching, lambda: resolve_device(settings.device)),
+        chosen=sam_network(settings.sam_model, batching, lambda: resolve_device(settings.device)),
     )
     ahead = EncodeAhead(encoded, batching, waiting_room, connections.label_studio)
     return join_backend(
         settings,
         projects=projects,
         connections=connections,
-        models=Models(store, versions),
+        models=Models(store, versions, by_names),
         jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
         engine=Engine(images, batching, text, lines_alone(text)),
         smart_tools=Interactive(
@@ -158,6 +160,7 @@ def join_backend(
             projects=projects,
             connections=connections,
             versions=models.loaded,
+            zero_shot=models.zero_shot,
             pipeline=engine.pipeline,
             untrained=engine.untrained,
             background=background,

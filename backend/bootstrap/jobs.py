@@ -38,6 +38,7 @@ def build_handlers(
         projects=backend.projects,
         connections=backend.connections,
         versions=backend.models.loaded,
+        zero_shot=backend.models.zero_shot,
         pipeline=backend.engine.pipeline,
         untrained=backend.engine.untrained,
         jobs=backend.jobs,

@@ -69,6 +69,7 @@ def build_housekeeping(
     return Housekeeping(
         first=[
             backend.smart_tools.warm_up,
+            backend.models.zero_shot.warm_up,
             versions.warm_up,
             partial(load_what_was_used_last, backend.projects, versions),
         ],
@@ -90,7 +91,7 @@ def build_panel(backend: Backend) -> Panel:
     versions, images = backend.models.loaded, backend.engine.images
     last_events = LastEvents(backend.projects, backend.now)
     held = HeldPredictions(documents)
-    index = TaskIndex(connections.label_studio, versions.current, held.of_project)
+    index = TaskIndex(connections.label_studio, versions.serving, held.of_project)
     totals = LabelTotals(connections.label_studio)
     panel = Panel(
         index=index,
@@ -126,6 +127,7 @@ def build_panel(backend: Backend) -> Panel:
                 probe_device,
                 backend.settings.data_dir,
                 backend.smart_tools.network_state,
+                lambda: backend.models.zero_shot.state,
             ),
             text=backend.engine.text.state,
             now=backend.now,

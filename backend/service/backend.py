@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.service.engine.engine import Engine
+from backend.service.engine.named_network import NetworkState
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.requests import TrainingRequests
 from backend.service.ports import ImageAccess, Json
@@ -20,7 +21,6 @@ from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
-from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.upkeep.retirement import Retirement
 from backend.service.versions.models import Models
 from backend.settings import Settings

@@ -6,6 +6,7 @@ The library keeps what it downloads in its own cache (`HF_HOME`), so each file i
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from backend.errors import VersionError
@@ -16,11 +17,24 @@ NO_LICENCE = "licence not stated"
 MODEL_CARD = "README.md"
 # Neither pickled weights nor code: what is not asked for is not downloaded.
 NETWORK_FILES = ("config.json", "model.safetensors")
+TEXT_DETECTOR_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+"""What prepares images and texts; a repository has some of them."""
 
 
-def download_network(hub_id: str) -> Path:
+def download_network(hub_id: str, further_files: Sequence[str] = ()) -> Path:
     """Return the folder of a network, `owner/name`, downloaded now unless this machine has it.
 
+    further_files: what else to take, where the hub has it.
     A folder without safetensors is returned too: who loads it says what it lacks. Raises VersionError with
     the next move where nothing can be had.
     """
@@ -32,7 +46,7 @@ def download_network(hub_id: str) -> Path:
         RepositoryNotFoundError,
     )
 
-    wanted = [*NETWORK_FILES, MODEL_CARD]
+    wanted = [*NETWORK_FILES, *further_files, MODEL_CARD]
     try:
         kept = Path(snapshot_download(hub_id, allow_patterns=wanted, local_files_only=True))
         if all((kept / name).is_file() for name in NETWORK_FILES):

@@ -77,6 +77,11 @@ class Predictor:
             for head in network.architecture.heads
         }
 
+    @property
+    def most_at_once(self) -> int | None:
+        """As many images as the queue gives: a batch costs less than they do alone."""
+        return None
+
     def input_size(self, image: Image) -> ImageSize:
         """Return the size that an image [H, W, 3] has as the network's input."""
         return net_size(_size_of(image), self.architecture)

@@ -175,7 +175,7 @@ class Diagnosis:
             yield Check("webhook", "Webhook seen", OK, f"Events of this project arrive; the last one {ago}.")
 
     def _same_version(self, key: str, project: Json, backends: Sequence[Json]) -> Iterator[Check]:
-        serving = self.models.loaded.current(key)
+        serving = self.models.loaded.serving(key)
         if serving is None:
             yield Check("version", "Versions equal", SKIPPED, "There is no trained model yet.")
             return

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from backend.errors import BackendError
 from backend.service.checks.check import FAILED, OK, WARNING, Check
+from backend.service.engine.named_network import NetworkState
 from backend.service.ports import JobQueue, Json, VersionStore
-from backend.service.smart_tools.chosen_network import NetworkState
 
 _LOW_DISK_BYTES = 2 * 1024**3
 _LOW_MEMORY_BYTES = 1024**3
@@ -21,7 +21,7 @@ class MachineChecks:
     """Checks of the machine, for any project or none.
 
     device: returns `{device, total_bytes, free_bytes, note}`, as `backend.service.checks.device` does.
-    smart_tools: says which network answers prompts.
+    smart_tools: says which network answers prompts. zero_shot: which one predicts before any training.
     """
 
     queue: JobQueue
@@ -29,10 +29,15 @@ class MachineChecks:
     device: Callable[[], Json]
     data_dir: Path
     smart_tools: Callable[[], NetworkState]
+    zero_shot: Callable[[], NetworkState]
 
     def run(self) -> list[Check]:
         """Return all checks."""
-        return [self._queue(), self._model_files(), self._device(), self._smart_tools(), self._disk()]
+        checks = [self._queue(), self._model_files(), self._device(), self._smart_tools()]
+        zero_shot = self.zero_shot()
+        if zero_shot.chosen is not None:
+            checks.append(_zero_shot(zero_shot))
+        return [*checks, self._disk()]
 
     def _queue(self) -> Check:
         try:
@@ -119,6 +124,34 @@ class MachineChecks:
                 "Delete old versions, or free disk.",
             )
         return Check("disk", "Disk", OK, f"{_gib(free)} left in DATA_DIR")
+
+
+def _zero_shot(state: NetworkState) -> Check:
+    name, title = "zero_shot", "Predictions before training"
+    if state.licence is not None:
+        return Check(
+            name,
+            title,
+            OK,
+            f"{state.chosen} predicts projects that have no trained version; licence of its weights: "
+            f"{state.licence}",
+        )
+    if state.problem is not None:
+        return Check(
+            name,
+            title,
+            WARNING,
+            f"Projects without a trained version get no predictions: {state.chosen} cannot be used: "
+            f"{state.problem}",
+            "Put right what is named, or unset ZERO_SHOT_MODEL; then start the service again.",
+        )
+    return Check(
+        name,
+        title,
+        WARNING,
+        f"{state.chosen} is being downloaded and loaded.",
+        "Wait for the download, then check again.",
+    )
 
 
 def _gib(size_bytes: int | None) -> str:

@@ -141,6 +141,7 @@ class BatchingQueue:
         if isinstance(first, CallItem):
             self._waiting.remove(first)
             return first
+        most = min(most, first.key.predictor.most_at_once or most)
         batch, room = [first], most - len(first.images)
         for item in in_order:
             if item is first or isinstance(item, CallItem) or item.key != first.key:

@@ -33,14 +33,23 @@ _DAMAGED_FOR_S = 60.0
 
 
 class ImagePredictor(Protocol):
-    """What finds objects in batches of images.
+    """What finds objects in batches of images."""
 
-    line_habit: how lines of text that an engine finds become objects; None where they are none.
-    """
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it finds; detections point into these."""
 
-    labels: tuple[str, ...]
-    version: str
-    line_habit: LineHabit | None
+    @property
+    def version(self) -> str:
+        """The name that its predictions carry."""
+
+    @property
+    def line_habit(self) -> LineHabit | None:
+        """How lines of text that an engine finds become objects; None where they are none."""
+
+    @property
+    def most_at_once(self) -> int | None:
+        """How many images may go together at most, None for as many as there are."""
 
     def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
         """Return what the network makes of the image's size; it takes several of one size at once."""
@@ -76,6 +85,17 @@ class Predictor(ImagePredictor, Protocol):
         """Return the mask of what a box was drawn around, both in the orig frame."""
 
 
+class WithoutTraining(Protocol):
+    """What predicts where no version serves; `backend.service.engine.zero_shot` has the real one."""
+
+    @property
+    def version(self) -> str | None:
+        """The name that its predictions carry, None where there is nothing of the kind."""
+
+    def is_chosen(self, project_key: str, trained: str) -> bool:
+        """Tell whether it was chosen to serve in place of a trained version."""
+
+
 @dataclass(frozen=True)
 class _Current:
     """The version that served when the store was asked; stamp: from before that, None where unknown."""
@@ -94,7 +114,8 @@ class LoadedVersions:
     A request holds on to the predictor it was given, so activating another version drops nothing. The store
     is asked for the current version when the project's stamp has changed, every two seconds, and each time
     while no stamp can be had. prepare does in advance what the first loading would spend seconds on.
-    is_retired tells of a project that is gone, whose versions are only kept.
+    is_retired tells of a project that is gone, whose versions are only kept. without_training predicts where
+    no version serves.
     """
 
     def __init__(
@@ -105,6 +126,7 @@ class LoadedVersions:
         *,
         stamps: ServingStamps | None = None,
         is_retired: Callable[[str], bool] = lambda project_key: False,
+        without_training: WithoutTraining | None = None,
         most_loaded: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -114,6 +136,7 @@ class LoadedVersions:
         self._stamps = stamps or StampsHere()
         self._stamps_rest_until = float("-inf")
         self._is_retired = is_retired
+        self._without_training = without_training
         self._clock = clock
         self._lock = threading.Lock()
         self._current: dict[str, _Current] = {}
@@ -121,9 +144,10 @@ class LoadedVersions:
         self._damaged: dict[tuple[str, str], float] = {}
 
     def current(self, project_key: str) -> str | None:
-        """Return the version that serves now, None before any training.
+        """Return the trained version that serves now, None before any training.
 
-        One that could not be loaded is passed over for the newest good one.
+        One that could not be loaded is passed over for the newest good one. None also where somebody chose
+        to be served as before any training.
         """
         stamp = self._read_stamp(project_key)  # before the store: what changes later changes the stamp again
         with self._lock:
@@ -133,13 +157,23 @@ class LoadedVersions:
         version = None if self._is_retired(project_key) else self._store.current(project_key)
         if version is not None and self._is_damaged(project_key, version):
             version = self._newest_good(project_key)
+        if (
+            version is not None
+            and self._without_training is not None
+            and self._without_training.is_chosen(project_key, version)
+        ):
+            version = None
         with self._lock:
             self._current[project_key] = _Current(version, stamp, self._clock())
         return version
 
     def reported(self, project_key: str) -> str:
         """Return what `/setup` says: the version that predictions will carry."""
-        return self.current(project_key) or NOT_TRAINED
+        return self.serving(project_key) or NOT_TRAINED
+
+    def serving(self, project_key: str) -> str | None:
+        """Return the version that predictions carry now: a trained one, else what needs no training."""
+        return self.current(project_key) or self._untrained_version()
 
     def announce(self, project_key: str) -> None:
         """Have all processes ask the store what is current, after a version or a project was changed here."""
@@ -196,6 +230,9 @@ class LoadedVersions:
     def loaded(self) -> list[tuple[str, str]]:
         """Return project and version of the predictors in memory."""
         return [key for key, _ in self._loaded.kept()]
+
+    def _untrained_version(self) -> str | None:
+        return None if self._without_training is None else self._without_training.version
 
     def _read_stamp(self, project_key: str) -> int | None:
         """Return the project's stamp, None while Redis is away; then it is left alone for a moment."""

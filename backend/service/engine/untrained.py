@@ -35,6 +35,11 @@ class LinesAlone:
         self.line_habit: LineHabit | None = LineHabit(line_label)
         self.version = f"ocr-{engine}"
 
+    @property
+    def most_at_once(self) -> int | None:
+        """As many images as there are."""
+        return None
+
     def input_size(self, image: RgbImage) -> ImageSize:
         """Return one size for all images: none is looked at."""
         return _ONE_SIZE

@@ -203,7 +203,7 @@ class LiveState:
     def _model(self, key: str) -> Json:
         version = self._models.loaded.current(key)
         if version is None:
-            return {"is_trained": False, "version": None, "card": None}
+            return {"is_trained": False, "version": self._models.loaded.serving(key), "card": None}
         try:
             return {
                 "is_trained": True,

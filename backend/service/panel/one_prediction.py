@@ -26,7 +26,7 @@ class OnePrediction:
         Raises ConflictError where the task cannot be predicted, LabelStudioError.
         """
         project = self.connections.label_studio(key).project(project_id(key))
-        if self.versions.current(key) is None:
+        if self.versions.serving(key) is None:
             return None
         request = PredictRequest(
             project=key,

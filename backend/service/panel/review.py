@@ -200,7 +200,7 @@ class Review:
         held = self._held.read(key, task_id)
         if held is not None:
             candidates.append(held)
-        serving = self._versions.current(key)
+        serving = self._versions.serving(key)
         return max(
             enumerate(candidates),
             key=lambda numbered: (numbered[1]["model_version"] == serving, numbered[0]),
@@ -212,7 +212,7 @@ class Review:
         return {
             "prediction_id": prediction["prediction_id"],
             "model_version": prediction["model_version"],
-            "is_current_version": prediction["model_version"] == self._versions.current(key),
+            "is_current_version": prediction["model_version"] == self._versions.serving(key),
             "is_stored_in_label_studio": "label_studio_id" in prediction,
             "is_accepted": is_accepted,
             "score": prediction["score"],
@@ -227,7 +227,7 @@ class Review:
                 f"the predictions changed: shown were {prediction_id} of version {version}, now there are "
                 f"{prediction['prediction_id']} of {prediction['model_version']}; look at them, then accept"
             )
-        serving = self._versions.current(key)
+        serving = self._versions.serving(key)
         if serving != version:
             raise ConflictError(
                 f"version {serving or 'none'} serves now, the predictions shown are of {version}; "

@@ -14,6 +14,7 @@ from backend.service.engine.double_calls import OverlappingCalls
 from backend.service.engine.loaded_versions import ImagePredictor, LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work, task_id_of
 from backend.service.engine.untrained import Untrained
+from backend.service.engine.zero_shot import ZeroShot
 from backend.service.ports import AfterTask, Json, WaitingRoom
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
@@ -65,6 +66,7 @@ class TaskPredictions:
     projects: Projects
     connections: Connections
     versions: LoadedVersions
+    zero_shot: ZeroShot
     pipeline: Pipeline
     background: BackgroundRequests
     waiting_room: WaitingRoom
@@ -117,8 +119,13 @@ class TaskPredictions:
         config: LabelConfig,
         limits: Thresholds,
     ) -> list[Entry]:
-        predictor = self.versions.predictor(key) or self.untrained(config)
+        predictor: ImagePredictor | None = self.versions.predictor(key)
+        if predictor is None and self.zero_shot.version is None:
+            predictor = self.untrained(config)
         if predictor is None:
+            predictor = self.zero_shot.predictor(key, config)
+        if predictor is None:
+            self._leave_to_zero_shot(request, key, config)
             return [NOTHING] * len(request.tasks)
         log_untrained_labels(key, predictor, config)
         work = Work(
@@ -164,7 +171,8 @@ class TaskPredictions:
             (time.monotonic() - request.received) * 1000,
         )
         if left:
-            self._hand_over(request, work, predictor.version, sorted(left), has_api)
+            tasks = [work.tasks[position] for position in sorted(left)]
+            self._hand_over(request, work.project_key, predictor.version, tasks, has_api)
         return entries
 
     def _unclaimed(self, request: PredictRequest, work: Work, version: str) -> list[int]:
@@ -177,27 +185,33 @@ class TaskPredictions:
             return list(range(len(work.tasks)))  # without Redis no job is at work either
         return [position for position, task in enumerate(work.tasks) if task_id_of(task) not in claimed]
 
+    def _leave_to_zero_shot(self, request: PredictRequest, key: str, config: LabelConfig) -> None:
+        """Let a worker predict what waits for a network that is still being loaded, or downloaded, here."""
+        version = self.zero_shot.version
+        if version is not None and config.labels:
+            has_api = self.connections.can_push(key)
+            self._hand_over(request, key, version, request.tasks, has_api)
+
     def _hand_over(
         self,
         request: PredictRequest,
-        work: Work,
+        key: str,
         version: str,
-        positions: list[int],
+        tasks: Sequence[Mapping[str, Any]],
         has_api: bool,
     ) -> None:
-        tasks = [work.tasks[position] for position in positions]
         if not has_api:
             logger.warning(
                 "project %s: no time left for %d tasks, and no credentials to push them later; set "
                 "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or retrieve predictions for fewer tasks at once",
-                work.project_key,
+                key,
                 len(tasks),
             )
             return
         try:
-            self.background.finish(work.project_key, version, tasks, request.label_config, request.params)
+            self.background.finish(key, version, tasks, request.label_config, request.params)
         except (QueueError, StoreError) as exc:
-            logger.error("project %s: %d tasks get no prediction: %s", work.project_key, len(tasks), exc)
+            logger.error("project %s: %d tasks get no prediction: %s", key, len(tasks), exc)
 
 
 def config_of(projects: Projects, key: str, label_config: str | None) -> LabelConfig:

@@ -11,6 +11,7 @@ from backend.errors import LabelStudioError, LabelStudioGone, VersionError
 from backend.service.engine.loaded_versions import ImagePredictor, LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work
 from backend.service.engine.untrained import Untrained
+from backend.service.engine.zero_shot import ZeroShot
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
@@ -39,6 +40,7 @@ class BackgroundPredictions:
     projects: Projects
     connections: Connections
     versions: LoadedVersions
+    zero_shot: ZeroShot
     pipeline: Pipeline
     untrained: Untrained
     jobs: JobRequests
@@ -128,6 +130,8 @@ class BackgroundPredictions:
         return JobOutcome(jobs.FINISHED, job.report, predictor.version)
 
     def _predictor(self, key: str, version: str, config: LabelConfig) -> ImagePredictor:
+        if version == self.zero_shot.version:
+            return self.zero_shot.awaited_predictor(key, config)
         untrained = self.untrained(config)
         if untrained is not None and untrained.version == version:
             return untrained
@@ -138,7 +142,7 @@ class BackgroundPredictions:
 
     def _serve_everywhere(self, label_studio: LabelStudio, key: str, predictor: ImagePredictor) -> None:
         """Let Label Studio show scores and sample by this version, now that every task has its prediction."""
-        if self.versions.current(key) != predictor.version:
+        if self.versions.serving(key) != predictor.version:
             return  # another version was activated meanwhile; its own job will do this
         label_studio.set_model_version(project_id(key), predictor.version)
         self.projects.note_served(key, predictor.version)

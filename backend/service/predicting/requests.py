@@ -120,7 +120,7 @@ class BackgroundRequests:
         A job for the same that still waits is returned instead of a second one. Raises VersionError before
         any training, QueueError, StoreError.
         """
-        version = self.versions.current(key)
+        version = self.versions.serving(key)
         if version is None:
             raise VersionError(f"project {key} has no trained model yet; train it first")
         if task_ids is None:

@@ -14,6 +14,7 @@ from typing import Any
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.errors import ParameterError
 from backend.service.ports import Json
+from backend.service.projects.extra_params import parameters_in
 from backend.service.projects.projects import Projects
 from backend.training.parameters import TrainingParams, parse_parameter, resolve_params
 
@@ -59,7 +60,7 @@ def training_params(
         [
             (FROM_REQUEST, request_params),
             (FROM_PROJECT, projects.settings(key).params),
-            (FROM_EXTRA_PARAMS, connection.extra_params),
+            (FROM_EXTRA_PARAMS, parameters_in(connection.extra_params)),
         ]
     )
 

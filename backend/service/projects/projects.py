@@ -170,6 +170,15 @@ class Projects:
         """Note which version Label Studio was told to name. Raises StoreError."""
         self._write(_path(key, "served"), {"version": version})
 
+    def zero_shot_instead_of(self, key: str) -> str | None:
+        """Return the version in whose place the zero-shot network was chosen, None where it was not."""
+        document = self._read(_path(key, "zero_shot"), fresh=True)
+        return None if document is None else document["instead_of"]
+
+    def choose_zero_shot(self, key: str, instead_of: str | None) -> None:
+        """Note in place of which version the zero-shot network serves; None ends that. Raises StoreError."""
+        self._write(_path(key, "zero_shot"), {"instead_of": instead_of})
+
     def annotations_seen(self, key: str) -> int | None:
         """Return how many annotations the project had when a change of them last led to a training."""
         document = self._read(_path(key, "changes"))

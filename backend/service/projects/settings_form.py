@@ -10,6 +10,7 @@ from backend.errors import ParameterError
 from backend.nn.detector.backbone_catalog import validate_backbone
 from backend.service.ports import Json
 from backend.service.projects.documents import AutoTrain, ProjectSettings
+from backend.service.projects.extra_params import parameters_in
 from backend.service.projects.parameters import FROM_EXTRA_PARAMS, FROM_PROJECT
 from backend.service.projects.projects import Projects
 from backend.training.parameters import (
@@ -63,7 +64,7 @@ def read_settings(projects: Projects, key: str) -> Json:
     saved = projects.settings(key)
     connection = projects.connection(key)
     problem = connection.extra_params_problem
-    layers = [(FROM_PROJECT, saved.params), (FROM_EXTRA_PARAMS, connection.extra_params)]
+    layers = [(FROM_PROJECT, saved.params), (FROM_EXTRA_PARAMS, parameters_in(connection.extra_params))]
     try:
         params, origins = resolve_params(layers)
     except ParameterError as exc:
@@ -124,7 +125,10 @@ def _changed_params(saved: Mapping[str, Any], changes: Mapping[str, Any], errors
 
 def _check_heads(projects: Projects, key: str, settings: ProjectSettings) -> None:
     """Refuse values that only fail together (both heads off), also with what the connection brings."""
-    layers = [(FROM_PROJECT, settings.params), (FROM_EXTRA_PARAMS, projects.connection(key).extra_params)]
+    layers = [
+        (FROM_PROJECT, settings.params),
+        (FROM_EXTRA_PARAMS, parameters_in(projects.connection(key).extra_params)),
+    ]
     try:
         resolve_params(layers)
     except ParameterError as exc:

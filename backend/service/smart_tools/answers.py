@@ -35,8 +35,8 @@ from backend.core.labelstudio.text_tags import text_results
 from backend.errors import AnnotationError, BackendError, TextReadingError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import LoadedVersions
+from backend.service.engine.named_network import NetworkState
 from backend.service.ports import AfterTask, ImageAccess, ImageSource, Json, WaitingRoom
-from backend.service.smart_tools.chosen_network import NetworkState
 from backend.service.smart_tools.encoded_images import EncodedImages
 from backend.service.text.reading import TextInBox, TextReading
 

@@ -19,15 +19,11 @@ from typing import TYPE_CHECKING, cast
 from backend.core.labelstudio.prompts import HINT_LIMITS
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions, Predictor
+from backend.service.engine.named_network import NamedNetwork, NetworkState
 from backend.service.engine.shared_cache import SharedCache, run_here, run_in_thread
 from backend.service.ports import EncodingFiles, ImageAccess, ImageSource
-from backend.service.smart_tools.chosen_network import (
-    ChosenNetwork,
-    LoadedNetwork,
-    NetworkState,
-    Segmenter,
-)
 from backend.service.smart_tools.encoding_cache import EncodingCache, EncodingKey, Sized
+from backend.service.smart_tools.segmenters import LoadedNetwork, Segmenter
 
 if TYPE_CHECKING:
     from backend.nn.prompts.encoding import Encoding
@@ -73,7 +69,7 @@ class EncodedImages:
         files: EncodingFiles,
         *,
         memory_bytes: int,
-        chosen: ChosenNetwork | None = None,
+        chosen: NamedNetwork[LoadedNetwork] | None = None,
     ) -> None:
         """Join the collaborators; load_segmenter gets a version's folder, or None for the general network.
 
@@ -122,7 +118,7 @@ class EncodedImages:
         An image that its host was not asked about for a while may be another by now: it is not.
         """
         picture_id = self._images.known_picture_id(reference, access)
-        version = self._versions.reported(project_key)
+        version = self._versions.current(project_key) or NOT_TRAINED
         if picture_id is None:
             return False
         return _key(project_key, version, picture_id, self._other_network()) in self.encodings

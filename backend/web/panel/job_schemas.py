@@ -93,7 +93,7 @@ class Statistics(Answer):
 
 
 class ModelStatus(Answer):
-    """The model that serves."""
+    """The model that serves. is_trained: false where it needs no training, or there is none."""
 
     is_trained: bool
     version: str | None

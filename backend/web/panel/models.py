@@ -20,6 +20,7 @@ from backend.service.ports import Json
 from backend.service.projects.projects import parse_project_key
 from backend.service.projects.settings_form import change_settings as save_settings
 from backend.service.projects.settings_form import read_settings
+from backend.service.versions.catalog import VersionCatalog
 from backend.service.versions.comparison import compare_versions
 from backend.web.panel import model_schemas, queries
 from backend.web.routing import FILE_TYPE, NAMES_PROJECT, Routes
@@ -32,6 +33,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     """Return the routes of saved values, backbones and versions."""
     routes = Routes("panel_models", __name__, tag="versions", json_only=True)
     store, versions = backend.models.store, backend.models.loaded
+    catalog = VersionCatalog(backend.projects, backend.models)
 
     def canonical(key: str) -> str:
         return backend.projects.canonical(parse_project_key(key))
@@ -39,13 +41,20 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def changed(key: str, version: str) -> Json:
         versions.announce(key)
         panel.index.refresh(key)
-        return {"version": version, "current": versions.current(key)}
+        return {"version": version, "current": versions.serving(key)}
 
     def known_card(key: str, version: str) -> VersionCard:
         try:
-            return store.card(key, version)
+            return catalog.card(key, version)
         except VersionError as exc:
             raise NotFoundError(str(exc)) from exc
+
+    def stored_card(key: str, version: str) -> VersionCard:
+        if version == backend.models.zero_shot.version:
+            raise NotFoundError(
+                f"{version} is no file of this project; unset ZERO_SHOT_MODEL to be without it"
+            )
+        return known_card(key, version)
 
     @routes.get(
         "/api/projects/<key>/settings",
@@ -86,8 +95,8 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def list_versions(key: str) -> Json:
         """List the cards of all model versions."""
         key = canonical(key)
-        listed = [version.as_json() for version in store.list(key)]
-        return {"versions": listed, "current": versions.current(key)}
+        listed = [version.as_json() for version in catalog.list(key)]
+        return {"versions": listed, "current": versions.serving(key)}
 
     @routes.post(
         "/api/projects/<key>/versions",
@@ -126,7 +135,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def export_version(key: str, version: str) -> Response:
         """Save Trained Model: the version as one file."""
         key = canonical(key)
-        known_card(key, version)
+        stored_card(key, version)
         with tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(backend.settings.data_dir)) as folder:
             path = store.export_file(key, version, Path(folder) / f"{version}.model")
             size_bytes = path.stat().st_size
@@ -145,7 +154,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
         """Let a version serve."""
         key = canonical(key)
         known_card(key, version)
-        store.activate(key, version)
+        catalog.activate(key, version)
         return changed(key, version)
 
     @routes.put(
@@ -156,7 +165,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def pin_version(key: str, version: str, body: model_schemas.PinBody) -> Json:
         """Keep a version however old it gets."""
         key = canonical(key)
-        known_card(key, version)
+        stored_card(key, version)
         store.set_pinned(key, version, body.pinned)
         return changed(key, version)
 
@@ -168,8 +177,8 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
     def delete_version(key: str, version: str) -> Json:
         """Delete a version that does not serve."""
         key = canonical(key)
-        known_card(key, version)
-        if versions.current(key) == version:
+        stored_card(key, version)
+        if version in {versions.current(key), store.current(key)}:
             raise ConflictError(f"version {version} serves now; activate another one, then delete it")
         store.delete(key, version)
         return changed(key, version)

@@ -50,6 +50,17 @@ def test_requests_share_a_batch_of_bounded_size(held):
     assert predictor.batches == [8, 8, 4]
 
 
+def test_a_slow_predictor_gets_as_few_at_once_as_it_says(held):
+    batching, gate = held
+    predictor = FakePredictor()
+    predictor.most_at_once = 1
+    futures = [batching.submit(predictor, [picture()], LIMITS) for _ in range(3)]
+    gate.opened.set()
+    for future in futures:
+        future.result(5)
+    assert predictor.batches == [1, 1, 1]
+
+
 class Shaped(FakePredictor):
     """Takes every image at its own size, and notes the widths of each batch."""
 

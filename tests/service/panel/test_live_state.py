@@ -6,11 +6,15 @@ import time
 import pytest
 
 from backend.errors import LabelStudioError, QueueError
+from backend.service.engine.loaded_versions import LoadedVersions
+from backend.service.engine.zero_shot import ZeroShot
 from backend.service.panel.label_totals import LabelTotals
 from backend.service.panel.live_state import LiveState, TooManyWatchers
+from backend.service.projects.projects import Projects
 from backend.service.projects.task_index import TaskIndex
 from backend.service.versions.models import Models
-from tests.fakes import FakeVersionStore
+from tests.fake_stores import FakeDocuments, FakeVersionStore
+from tests.fakes import FakePredictor
 from tests.panel_fakes import KEY, FakePanelLabelStudio, PanelQueue, all_shapes
 
 
@@ -46,7 +50,7 @@ def live(tmp_path, label_studio, queue, clock):
 
     return LiveState(
         queue=queue,
-        models=Models(store, store),
+        models=Models(store, LoadedVersions(store, FakePredictor), ZeroShot(Projects(FakeDocuments()))),
         index=TaskIndex(lambda key: label_studio, store.current, lambda key: {}),
         totals=LabelTotals(lambda key: label_studio, start_thread=at_once),
         most_watchers=2,

@@ -39,7 +39,7 @@ class Desk:
             clock=lambda: self.now,
         )
 
-    def current(self, key):
+    def serving(self, key):
         return self.version
 
     def predict(self, key, task, lowest_score):

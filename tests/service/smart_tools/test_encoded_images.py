@@ -12,9 +12,10 @@ from backend.core.versions.card import VersionCard
 from backend.nn.prompts.encoding import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
+from backend.service.engine.named_network import NamedNetwork
 from backend.service.ports import ImageAccess
-from backend.service.smart_tools.chosen_network import ChosenNetwork, LoadedNetwork
 from backend.service.smart_tools.encoded_images import EncodedImages, Promptable
+from backend.service.smart_tools.segmenters import SMART_TOOLS, LoadedNetwork
 from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
 
 KEY = "7.1763750000"
@@ -179,13 +180,13 @@ def test_another_process_takes_over_what_this_one_prepared(tmp_path):
 def test_features_of_another_network_are_made_once_and_never_mixed_up(tmp_path):
     files, asked = FakeEncodingFiles(), []
 
-    def network(name: str, value: float) -> ChosenNetwork:
+    def network(name: str, value: float) -> NamedNetwork[LoadedNetwork]:
         def embed(image):
             asked.append((name, image.shape))
             return (np.full((2, 3, 4), value, np.float16), np.full((1, 6, 8), value, np.float16))
 
-        chosen = ChosenNetwork(
-            name, lambda: LoadedNetwork(name, embed, f"segmenter {name}", "mit"), is_local=True
+        chosen = NamedNetwork(
+            name, lambda: LoadedNetwork(name, embed, f"segmenter {name}", "mit"), SMART_TOOLS, is_local=True
         )
         chosen.warm_up()
         return chosen
@@ -210,7 +211,7 @@ def test_until_the_chosen_network_is_there_our_own_answers_and_their_encodings_s
             "its weights", lambda image: (np.ones((2, 3, 4), np.float16),), "the chosen", "mit"
         )
 
-    prepared = make(tmp_path, chosen=ChosenNetwork("a network", load, is_local=False))
+    prepared = make(tmp_path, chosen=NamedNetwork("a network", load, SMART_TOOLS, is_local=False))
     before = get(prepared)
     assert (before.segmenter, before.encoding.features) == ("segmenter of all", ())
     assert prepared.is_encoded("a.png", KEY, ACCESS)

@@ -48,7 +48,9 @@ def test_setup_takes_every_form_of_extra_params(client, extra):
 
 
 @pytest.mark.parametrize(
-    "extra", ["{", "[1]", [1], 7, '{"epochs": 0}', {"epoch": 3}, '{"epochs": NaN}'], ids=repr
+    "extra",
+    ["{", "[1]", [1], 7, '{"epochs": 0}', {"epoch": 3}, '{"epochs": NaN}', {"label_texts": ["a"]}],
+    ids=repr,
 )
 def test_wrong_extra_params_leave_setup_alone_and_stand_in_the_connection(client, extra):
     assert client.post("/setup", json=setup_body(extra_params=extra)).status_code == 200

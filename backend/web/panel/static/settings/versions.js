@@ -40,17 +40,24 @@ export function versionsPart() {
         isCurrent ? h("span", { class: "status", dataset: { state: "good" } }, "serves") : null,
         card.pinned ? h("span", { class: "status" }, "pinned") : null),
       h("div", { class: "numbers" },
-        h("span", {}, moment(card.created_at)),
+        h("span", {}, card.is_trained === false ? "no training" : moment(card.created_at)),
         h("span", {}, card.params?.backbone ?? ""),
         images ? h("span", {}, plural(images, "image")) : null,
         ...metrics.map(([metric, value]) => h("span", { "data-tip": metricTip(metric) }, `${metricName(metric)} ${figure(value)}`))),
       card.activation_reason && !isCurrent ? h("p", { class: "reason" }, card.activation_reason) : null,
       h("div", { class: "tool-row" },
         isCurrent ? null : button("Activate", () => api.activate(store.key, name), "It serves from now on."),
-        h("a", { class: "button", href: api.versionFileUrl(store.key, name), download: "", "data-tip": "Download this model as one file" }, "Save Trained Model"),
-        button(card.pinned ? "Unpin" : "Pin", () => api.pin(store.key, name, !card.pinned), card.pinned ? "No longer pinned." : "Kept however old it gets."),
-        isCurrent ? null : deleteButton(name),
+        ...(card.is_trained === false ? [] : fileButtons(card, isCurrent)),
         h("label", { class: "check-line" }, pick, "Compare")));
+  }
+
+  function fileButtons(card, isCurrent) {
+    const name = card.version;
+    return [
+      h("a", { class: "button", href: api.versionFileUrl(store.key, name), download: "", "data-tip": "Download this model as one file" }, "Save Trained Model"),
+      button(card.pinned ? "Unpin" : "Pin", () => api.pin(store.key, name, !card.pinned), card.pinned ? "No longer pinned." : "Kept however old it gets."),
+      isCurrent ? null : deleteButton(name),
+    ];
   }
 
   function button(text, run, done) {
@@ -82,7 +89,7 @@ export function versionsPart() {
       fill(comparison, picked.length ? h("p", { class: "reason" }, "Choose a second version to compare with.") : null);
       return;
     }
-    const [before, after] = [...picked].sort();
+    const [before, after] = [...picked].sort((a, b) => byAge(a).localeCompare(byAge(b)));
     try {
       fill(comparison, ...comparisonParts(await api.compare(store.key, before, after)));
     } catch (error) {
@@ -142,6 +149,9 @@ function comparisonParts(comparison) {
       : null,
   ].filter(Boolean);
 }
+
+/** What sorts names of versions from old to new: those of trained ones begin with their date. */
+const byAge = (name) => (/^[0-9]/.test(name) ? name : "");
 
 const direction = (value) => (value === null || Math.abs(value) < 0.0005 ? "" : value > 0 ? "up" : "down");
 

@@ -4,7 +4,7 @@ import { api } from "../state/api.js";
 import { byId, enable, isEnabled, toast } from "../page/dom.js";
 import { plural } from "../page/format.js";
 import { isShown, resultsOfPage, toRegions } from "../viewer/regions.js";
-import { isTrained, store, subscribe, update } from "../state/store.js";
+import { canPredict, store, subscribe, update } from "../state/store.js";
 import { rereadStrip } from "../lists/task_strip.js";
 
 export function startActions() {
@@ -36,7 +36,7 @@ function draw() {
   enable(byId("train"), train);
   const isTold = live?.training?.is_active || busy || !store.key; // the box below says it, with its progress
   reason("train-reason", train && !isTold ? train : workersNote());
-  const untrained = live && !isTrained() ? "There is no trained model yet: train one first." : "";
+  const untrained = live && !canPredict() ? "There is no trained model yet: train one first." : "";
   const noTask = task ? "" : "No image is shown.";
   enable(byId("predict-current"), basic || untrained || noTask);
   const isPredicting = live?.predicting?.is_active ? "A background prediction is running." : "";

@@ -48,7 +48,8 @@ function answered(answers) {
 function model({ model: status }) {
   if (!status.is_trained) {
     return h("div", { class: "block" },
-      h("p", { class: "row" }, h("span", {}, "Model Status"), h("span", { class: "status", id: "model-status" }, "Not trained")));
+      h("p", { class: "row" }, h("span", {}, "Model Status"), h("span", { class: "status", id: "model-status" }, "Not trained")),
+      status.version ? h("p", { class: "reason" }, `Objects are found by the names of their labels: ${status.version}.`) : null);
   }
   const card = status.card ?? {};
   const metrics = metricEntries(card.metrics).slice(0, 6);

@@ -33,7 +33,7 @@ export function subscribe(names, callback) {
   }
 }
 
-export const isTrained = () => Boolean(store.live?.model?.is_trained);
+export const canPredict = () => Boolean(store.live?.model?.version);
 
 /** The colour of a label as the labeling config or a task has it; without one, a steady colour made from its name. */
 export function colorOf(label) {

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from backend.errors import VersionError
-from backend.service.smart_tools.chosen_network import ChosenNetwork, LoadedNetwork, NetworkState
+from backend.service.engine.named_network import NamedNetwork, NetworkState
+from backend.service.smart_tools.segmenters import SMART_TOOLS, LoadedNetwork
 
 LOADED = LoadedNetwork("its weights", lambda image: np.zeros((1, 1, 1), np.float16), "a segmenter", "mit")
 
 
 def test_one_on_this_machine_is_there_after_the_warm_up(caplog):
-    chosen = ChosenNetwork("SAM_MODEL /here", lambda: LOADED, is_local=True)
+    chosen = NamedNetwork("SAM_MODEL /here", lambda: LOADED, SMART_TOOLS, is_local=True)
     assert chosen.state == NetworkState("SAM_MODEL /here")
     with caplog.at_level("INFO"):
         chosen.warm_up()
@@ -30,7 +31,7 @@ def test_nobody_waits_for_one_that_has_to_be_downloaded_and_it_is_loaded_once():
         assert may_load.wait(30)
         return LOADED
 
-    chosen = ChosenNetwork("SAM_MODEL a/b", load, is_local=False)
+    chosen = NamedNetwork("SAM_MODEL a/b", load, SMART_TOOLS, is_local=False)
     chosen.warm_up()
     assert chosen.loaded() is None and chosen.state == NetworkState("SAM_MODEL a/b")
     may_load.set()
@@ -55,7 +56,7 @@ def test_one_that_cannot_be_loaded_is_given_up_with_the_reason(caplog, error, pr
         loads.append(1)
         raise error
 
-    chosen = ChosenNetwork("SAM_MODEL a/b", load, is_local=True)
+    chosen = NamedNetwork("SAM_MODEL a/b", load, SMART_TOOLS, is_local=True)
     chosen.warm_up()
     assert chosen.loaded() is None and loads == [1]
     assert chosen.state == NetworkState("SAM_MODEL a/b", problem=problem)
