@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from backend.core.geometry.points import points_of
 from backend.errors import (
     AnnotationError,
     ConflictError,
@@ -174,14 +175,16 @@ def test_an_image_that_lost_all_its_regions_is_named_and_not_learned_as_an_empty
     assert "(tasks 2, 3)" in details["warnings"][0]
 
 
-def test_an_image_with_key_points_alone_is_an_empty_one(services):
+def test_an_image_with_key_points_alone_is_learned(services):
     config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
     point = {"id": "p", "type": "keypointlabels", "from_name": "nose", "to_name": "image"}
     point["value"] = {"x": 5, "y": 5, "width": 1, "keypointlabels": ["Nose"]}
     job = queued(services, [annotated(1, rectangle()), annotated(2, point)], label_config=config)
     services.run(job)
     details = services.queue.record(job.job_id).details
-    assert (details["unusable"], details["counts"]["images_without_regions"]) == ({"keypoint": 1}, 1)
+    assert (details["unusable"], details["counts"]["images_without_regions"]) == ({}, 0)
+    assert details["counts"]["regions_by_label"] == {"Cat": 1, "Dog": 0, "Nose": 1}
+    assert len(points_of(services.train.inputs[0].samples[1].target)) == 1
 
 
 def test_the_status_says_in_which_tasks_something_was_left_out(services):
@@ -200,7 +203,8 @@ def test_the_status_says_in_which_tasks_something_was_left_out(services):
 
 
 def test_tags_that_are_not_learned_are_named_in_the_job(services):
-    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    clicks = KEY_POINTS.replace("Nose", "Cat").replace("<KeyPointLabels", '<KeyPointLabels smart="true"')
+    config = RECTANGLES.replace("</View>", f"{clicks}</View>")
     job = queued(services, [annotated(1, rectangle())], label_config=config)
     services.run(job)
     [left_alone] = services.queue.record(job.job_id).details["left_alone"]
@@ -208,7 +212,8 @@ def test_tags_that_are_not_learned_are_named_in_the_job(services):
 
 
 def test_start_training_with_a_config_that_teaches_nothing_fails_with_the_reason(services):
-    config = f'<View><Image name="image" value="$image"/>{KEY_POINTS}</View>'
+    skipped = KEY_POINTS.replace("<KeyPointLabels", '<KeyPointLabels model_skip="true"')
+    config = f'<View><Image name="image" value="$image"/>{skipped}</View>'
     job = queued(services, [annotated(1)], label_config=config, follow_up=True)
     with pytest.raises(LabelConfigError, match=r"nothing can be learned .* nose \(KeyPointLabels\)"):
         services.run(job)

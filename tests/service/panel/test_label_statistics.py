@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.points import points_of
 from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.service.panel.label_statistics import count_labels
@@ -110,7 +111,7 @@ VALUE = box()["value"]
         pytest.param([box("Gone")], {}, id="gone from the config"),
         pytest.param([box("Debris", is_positive=True)], {}, id="a prompt that was left in"),
         pytest.param([spot("Debris", is_positive=True)], {}, id="a click that was left in"),
-        pytest.param([spot("Debris")], {}, id="a key point"),
+        pytest.param([spot("Debris")], {"Debris": 1}, id="a key point"),
         pytest.param([ring("Debris")], {"Debris": 1}, id="a skipped tag, with a label of another"),
         pytest.param([ring("Hidden")], {}, id="a skipped tag's own label"),
         pytest.param([box("C", from_name="renamed")], {}, id="a tag that is gone"),
@@ -138,6 +139,7 @@ def test_what_is_counted_is_what_a_training_learns(results, labels):
     (page,) = annotated_task(task, CONFIG).pages
     target = build_target(page.regions, CONFIG.labels, ImageSize(100, 100)).target
     learned = Counter(CONFIG.labels[index] for index in target.label_indices.tolist())
+    learned.update(CONFIG.labels[point.label_index] for point in points_of(target))
     assert {label: count for label, count in counted.items() if count} == labels == learned
     assert set(counted) == set(CONFIG.labels)
 
@@ -159,4 +161,4 @@ def test_a_task_without_image_is_not_counted():
 def test_a_region_of_several_labels_is_one_object_and_counts_for_each():
     counts = count_labels([annotated(1, box("C", "Debris"), box("C", region_id="b"))], CONFIG)
     assert (counts["shapes"], counts["total"]) == (2, 2)
-    assert {entry["label"]: entry["shapes"] for entry in counts["labels"]} == {"C": 2, "Debris": 1}
+    assert {entry["label"]: entry["shapes"] for entry in counts["labels"]} == {"C": 2, "Debris": 1, "Spot": 0}
