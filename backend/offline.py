@@ -20,7 +20,7 @@ from backend.core.labelstudio.left_alone import in_words
 from backend.errors import AnnotationError, LabelConfigError, ParameterError, RequestError, VersionError
 from backend.infra.images.folder import FolderImages
 from backend.service.backend import Backend
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob

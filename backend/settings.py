@@ -215,6 +215,13 @@ class Settings:
         "such as `IDEA-Research/grounding-dino-tiny`, or a folder with its files (needs the extra "
         "`zero-shot`).",
     )
+    predict_by_example: bool = _setting(
+        "PREDICT_BY_EXAMPLE",
+        parse_flag,
+        True,
+        "flag",
+        "Whether a project without a trained version is predicted by its first labelled objects.",
+    )
     predict_deadline_s: float = _setting(
         "PREDICT_DEADLINE_S",
         seconds(1, 90),

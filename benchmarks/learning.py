@@ -25,6 +25,7 @@ SETS = {
     "brush": ("pennfudan", "tasks_brush.json", "label_config_brush.xml"),
     "polygon": ("pennfudan", "tasks_polygon.json", "label_config_polygon.xml"),
     "rectangle": ("pennfudan", "tasks_rectangle.json", "label_config_rectangle.xml"),
+    "airbus": ("airbus", "tasks.json", "label_config.xml"),
     # Written by `benchmarks.area_data`.
     "cell-areas": ("cell-areas", "tasks.json", "label_config.xml"),
     "people-area": ("people-area", "tasks.json", "label_config.xml"),

@@ -193,6 +193,7 @@ ROOMS = {
             "detector": {"runtime"},
             "prompts": {"runtime"},
             "zero_shot": {"prompts", "runtime"},
+            "by_example": {"prompts", "runtime"},
         }
     ),
     "backend.training": Rooms(
@@ -207,6 +208,7 @@ ROOMS = {
             "engine": {"projects", "text"},
             "versions": {"engine", "projects"},
             "jobs": {"versions"},
+            "by_example": {"engine", "projects"},
             "predicting": {"engine", "jobs", "projects"},
             "smart_tools": {"engine", "projects", "text"},
             "upkeep": {"engine", "jobs", "predicting", "projects"},
@@ -244,6 +246,7 @@ _PANEL = {"backend.service.panel", "backend.service.checks"}
 NOT_KNOWN: dict[str, set[str]] = {
     "backend.service.engine": {"backend.training", "backend.nn.detector", "backend.nn.prompts"},
     "backend.service.smart_tools": {"backend.training", "backend.nn.detector"},
+    "backend.service.by_example": _LEARNING,
     "backend.service.jobs": _LEARNING,
     "backend.service.predicting": _LEARNING,
     "backend.service.upkeep": _LEARNING,

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.bootstrap.by_example import by_example
 from backend.bootstrap.named_networks import sam_network, zero_shot
 from backend.bootstrap.text import text_reading
 from backend.errors import QueueError
@@ -48,6 +49,10 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from backend.service.smart_tools.segmenters import Segmenter
+
+
+SHARE_FOR_LEARNING = 0.6
+"""Of the time for `/predict`: how long it waits for what is learned from examples."""
 
 
 def build_backend(settings: Settings) -> Backend:
@@ -95,6 +100,12 @@ def build_backend(settings: Settings) -> Backend:
         )
 
     by_names = zero_shot(settings.zero_shot_model, projects, lambda: resolve_device(settings.device))
+    connections = Connections(
+        projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
+    )
+    stand_in = None
+    if settings.predict_by_example:
+        stand_in = by_example(images, connections, SHARE_FOR_LEARNING * settings.predict_deadline_s)
     versions = LoadedVersions(
         store,
         load,
@@ -102,9 +113,7 @@ def build_backend(settings: Settings) -> Backend:
         stamps=RedisServingStamps(redis_url_of(settings)),
         is_retired=partial(projects.is_deleted, fresh=True),
         without_training=by_names,
-    )
-    connections = Connections(
-        projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
+        stand_in=stand_in,
     )
     waiting_room = MachineWaitingRoom(settings.data_dir / "cache" / "waiting")
     encoded = EncodedImages(
@@ -148,6 +157,8 @@ def join_backend(
 ) -> Backend:
     """Give each use case what it needs of these."""
     background = BackgroundRequests(jobs, models.loaded)
+    events = EventHints(projects, now)
+    events.listen(lambda key, action: models.loaded.labels_changed(key))
     return Backend(
         settings=settings,
         projects=projects,
@@ -155,7 +166,7 @@ def join_backend(
         models=models,
         jobs=jobs,
         engine=engine,
-        events=EventHints(projects, now),
+        events=events,
         predictions=TaskPredictions(
             projects=projects,
             connections=connections,

@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.core.versions.names import zero_shot_name
 from backend.infra.network.model_hub import TEXT_DETECTOR_FILES, download_network, stated_licence
 from backend.service.engine.batching_queue import BatchingQueue
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.named_network import NamedNetwork
 from backend.service.engine.zero_shot import ZERO_SHOT, OpenVocabularyNetwork, Vocabulary, ZeroShot
 from backend.service.projects.projects import Projects

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from backend.core.geometry.instances import Detections
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.work_items import (
     Batch,
     BatchKey,

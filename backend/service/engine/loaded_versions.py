@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.mask_maps import MaskMaps
-from backend.core.text.lines import LineHabit
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.errors import QueueError, VersionError
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.shared_cache import SharedCache, Start, run_here, run_in_thread
 from backend.service.engine.stamps import StampsHere
+from backend.service.engine.stand_in import StandIn
 from backend.service.ports import ServingStamps, VersionStore
 
 logger = logging.getLogger(__name__)
@@ -30,40 +32,6 @@ NOT_TRAINED = "not-trained"
 _READ_EVERY_S = 2.0
 _STAMPS_REST_S = 2.0
 _DAMAGED_FOR_S = 60.0
-
-
-class ImagePredictor(Protocol):
-    """What finds objects in batches of images."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What it finds; detections point into these."""
-
-    @property
-    def version(self) -> str:
-        """The name that its predictions carry."""
-
-    @property
-    def line_habit(self) -> LineHabit | None:
-        """How lines of text that an engine finds become objects; None where they are none."""
-
-    @property
-    def most_at_once(self) -> int | None:
-        """How many images may go together at most, None for as many as there are."""
-
-    def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
-        """Return what the network makes of the image's size; it takes several of one size at once."""
-
-    def predict(
-        self,
-        images: Sequence[npt.NDArray[np.uint8]],
-        *,
-        confidence_threshold: float,
-        nms_threshold: float,
-        with_masks: bool = True,
-        max_regions: int = 100,
-    ) -> list[Detections]:
-        """Return what is in each image, in the orig frame."""
 
 
 class Predictor(ImagePredictor, Protocol):
@@ -98,11 +66,15 @@ class WithoutTraining(Protocol):
 
 @dataclass(frozen=True)
 class _Current:
-    """The version that served when the store was asked; stamp: from before that, None where unknown."""
+    """The version that served when the store was asked; stamp: from before that, None where unknown.
+
+    may_stand_in: nothing was trained, and the project is not gone.
+    """
 
     version: str | None
     stamp: int | None
     read_at: float
+    may_stand_in: bool
 
     def holds(self, stamp: int | None, now: float) -> bool:
         return stamp is not None and stamp == self.stamp and now - self.read_at < _READ_EVERY_S
@@ -114,8 +86,8 @@ class LoadedVersions:
     A request holds on to the predictor it was given, so activating another version drops nothing. The store
     is asked for the current version when the project's stamp has changed, every two seconds, and each time
     while no stamp can be had. prepare does in advance what the first loading would spend seconds on.
-    is_retired tells of a project that is gone, whose versions are only kept. without_training predicts where
-    no version serves.
+    is_retired tells of a project that is gone, whose versions are only kept. Where no version serves,
+    stand_in predicts by what is labelled, and without_training by less.
     """
 
     def __init__(
@@ -127,6 +99,7 @@ class LoadedVersions:
         stamps: ServingStamps | None = None,
         is_retired: Callable[[str], bool] = lambda project_key: False,
         without_training: WithoutTraining | None = None,
+        stand_in: StandIn | None = None,
         most_loaded: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -137,6 +110,7 @@ class LoadedVersions:
         self._stamps_rest_until = float("-inf")
         self._is_retired = is_retired
         self._without_training = without_training
+        self._stand_in = stand_in
         self._clock = clock
         self._lock = threading.Lock()
         self._current: dict[str, _Current] = {}
@@ -154,7 +128,9 @@ class LoadedVersions:
             known = self._current.get(project_key)
             if known is not None and known.holds(stamp, self._clock()):
                 return known.version
-        version = None if self._is_retired(project_key) else self._store.current(project_key)
+        is_retired = self._is_retired(project_key)
+        version = None if is_retired else self._store.current(project_key)
+        may_stand_in = version is None and not is_retired
         if version is not None and self._is_damaged(project_key, version):
             version = self._newest_good(project_key)
         if (
@@ -164,7 +140,7 @@ class LoadedVersions:
         ):
             version = None
         with self._lock:
-            self._current[project_key] = _Current(version, stamp, self._clock())
+            self._current[project_key] = _Current(version, stamp, self._clock(), may_stand_in)
         return version
 
     def reported(self, project_key: str) -> str:
@@ -172,8 +148,37 @@ class LoadedVersions:
         return self.serving(project_key) or NOT_TRAINED
 
     def serving(self, project_key: str) -> str | None:
-        """Return the version that predictions carry now: a trained one, else what needs no training."""
-        return self.current(project_key) or self._untrained_version()
+        """Return the version that predictions carry now, trained or not; None where nothing predicts."""
+        current = self.current(project_key)
+        if current is None and (stand_in := self._stand_in_of(project_key)) is not None:
+            current = stand_in.version(project_key)
+        return current or self._untrained_version()
+
+    def serving_predictor(self, project_key: str, config: LabelConfig) -> ImagePredictor | None:
+        """Return what predicts a project by its labels, trained or not; None where nothing does."""
+        predictor = self.predictor(project_key)
+        if predictor is not None or (stand_in := self._stand_in_of(project_key)) is None:
+            return predictor
+        return stand_in.predictor(project_key, config)
+
+    def predictor_named(self, project_key: str, version: str, config: LabelConfig) -> ImagePredictor:
+        """Return the predictor of a name that predictions carry, trained or not.
+
+        Raises VersionError where it is gone, or cannot be loaded.
+        """
+        if self._stand_in is not None and self._stand_in.is_own(version):
+            return self._stand_in.awaited_predictor(project_key, version, config)
+        return self._get(project_key, version).result()
+
+    def labels_changed(self, project_key: str) -> None:
+        """Take note that annotations of a project may have changed; costs nothing until somebody asks."""
+        if self._stand_in is not None:
+            self._stand_in.hint(project_key)
+
+    def described_stand_in(self, project_key: str) -> str | None:
+        """Return what the predictions of a project without a trained version come from; asks nobody."""
+        stand_in = self._stand_in_of(project_key)
+        return None if stand_in is None else stand_in.described(project_key)
 
     def announce(self, project_key: str) -> None:
         """Have all processes ask the store what is current, after a version or a project was changed here."""
@@ -230,6 +235,14 @@ class LoadedVersions:
     def loaded(self) -> list[tuple[str, str]]:
         """Return project and version of the predictors in memory."""
         return [key for key, _ in self._loaded.kept()]
+
+    def _stand_in_of(self, project_key: str) -> StandIn | None:
+        """Return what stands in for a version of the project; None where one was trained, or it is gone."""
+        if self._stand_in is None or self.current(project_key) is not None:
+            return None
+        with self._lock:
+            known = self._current.get(project_key)
+        return self._stand_in if known is not None and known.may_stand_in else None
 
     def _untrained_version(self) -> str | None:
         return None if self._without_training is None else self._without_training.version

@@ -29,7 +29,7 @@ from backend.core.labelstudio.task_labels import config_of_task
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, RequestError, TextReadingError
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.work_items import DetectionLimits, RgbImage
 from backend.service.ports import ImageAccess, ImageSource, Json
 from backend.service.projects.parameters import Thresholds

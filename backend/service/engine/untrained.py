@@ -11,7 +11,7 @@ from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.label_names import spelling
 from backend.core.labelstudio.predictions import NO_LABEL
 from backend.core.text.lines import LineHabit
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.work_items import RgbImage
 from backend.service.text.reading import TextReading
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.nn.runtime.memory import is_out_of_memory
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 
 logger = logging.getLogger(__name__)
 

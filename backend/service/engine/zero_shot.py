@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.regions.kind import Teaches
 from backend.errors import VersionError
-from backend.service.engine.loaded_versions import ImagePredictor
+from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.named_network import NamedNetwork, NetworkState, Role
 from backend.service.projects.extra_params import label_texts
 from backend.service.projects.projects import Projects

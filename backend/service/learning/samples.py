@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections import Counter
@@ -79,27 +77,6 @@ class Gathered:
     def tasks_by_reason(self) -> dict[str, tuple[int, ...]]:
         """Return the ids of the tasks in which each reason was met, each once, in order."""
         return {reason: tuple(sorted(ids)) for reason, ids in self._met.items()}
-
-
-def labels_digest(tasks: Sequence[Any], xml: str) -> str:
-    """Return a digest of everything a training learns from, whatever the order in which it comes.
-
-    Who drew something, when and how fast is left out: opening and saving without a change teaches nothing.
-    """
-    drawn = sorted(json.dumps(_what_teaches(task), sort_keys=True, default=str) for task in tasks)
-    return hashlib.sha256("\n".join([xml, *drawn]).encode()).hexdigest()
-
-
-def _what_teaches(task: Any) -> Any:
-    if not isinstance(task, Mapping):
-        return task
-    annotations = task.get("annotations")
-    if isinstance(annotations, list):
-        annotations = [
-            [one.get("was_cancelled"), one.get("result")] if isinstance(one, Mapping) else one
-            for one in annotations
-        ]
-    return [task.get("id"), task.get("data"), annotations]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.core.labelstudio.exports import task_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.core.labelstudio.labels_digest import labels_digest
 from backend.core.labelstudio.left_alone import in_words
 from backend.core.labelstudio.task_labels import config_of_tasks
 from backend.core.text.lines import LineHabit
@@ -35,7 +36,7 @@ from backend.service.jobs.requests import JobRequests
 from backend.service.learning.heads import check_teaches, without_boxes
 from backend.service.learning.line_habit import learn_line_habit
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
-from backend.service.learning.samples import Gathered, gather_samples, labels_digest
+from backend.service.learning.samples import Gathered, gather_samples
 from backend.service.learning.start import resolve_start, start_folder
 from backend.service.ports import CheckpointStore, ImageSource, Json, VersionStore
 from backend.service.predicting.requests import BackgroundRequests

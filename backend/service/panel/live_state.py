@@ -203,7 +203,13 @@ class LiveState:
     def _model(self, key: str) -> Json:
         version = self._models.loaded.current(key)
         if version is None:
-            return {"is_trained": False, "version": self._models.loaded.serving(key), "card": None}
+            loaded = self._models.loaded
+            return {
+                "is_trained": False,
+                "version": loaded.serving(key),
+                "card": None,
+                "stand_in": loaded.described_stand_in(key),
+            }
         try:
             return {
                 "is_trained": True,

@@ -21,7 +21,7 @@ class OnePrediction:
     predictions: TaskPredictions
 
     def predict(self, key: str, task: Json, lowest_score: float) -> Json | None:
-        """Return `{result, score, model_version}`, None before any training.
+        """Return `{result, score, model_version}`, None where nothing predicts the project yet.
 
         Raises ConflictError where the task cannot be predicted, LabelStudioError.
         """

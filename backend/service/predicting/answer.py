@@ -11,7 +11,8 @@ from typing import Any
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import LabelConfigError, QueueError, StoreError
 from backend.service.engine.double_calls import OverlappingCalls
-from backend.service.engine.loaded_versions import ImagePredictor, LoadedVersions
+from backend.service.engine.image_predictor import ImagePredictor
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work, task_id_of
 from backend.service.engine.untrained import Untrained
 from backend.service.engine.zero_shot import ZeroShot
@@ -119,7 +120,7 @@ class TaskPredictions:
         config: LabelConfig,
         limits: Thresholds,
     ) -> list[Entry]:
-        predictor: ImagePredictor | None = self.versions.predictor(key)
+        predictor = self.versions.serving_predictor(key, config)
         if predictor is None and self.zero_shot.version is None:
             predictor = self.untrained(config)
         if predictor is None:

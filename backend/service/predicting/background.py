@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
-from backend.errors import LabelStudioError, LabelStudioGone, VersionError
-from backend.service.engine.loaded_versions import ImagePredictor, LoadedVersions
+from backend.errors import LabelStudioError, LabelStudioGone
+from backend.service.engine.image_predictor import ImagePredictor
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work
 from backend.service.engine.untrained import Untrained
 from backend.service.engine.zero_shot import ZeroShot
@@ -135,10 +136,7 @@ class BackgroundPredictions:
         untrained = self.untrained(config)
         if untrained is not None and untrained.version == version:
             return untrained
-        predictor = self.versions.predictor(key, version)
-        if predictor is None:
-            raise VersionError(f"version {version} of project {key} is gone; retrieve predictions anew")
-        return predictor
+        return self.versions.predictor_named(key, version, config)
 
     def _serve_everywhere(self, label_studio: LabelStudio, key: str, predictor: ImagePredictor) -> None:
         """Let Label Studio show scores and sample by this version, now that every task has its prediction."""

@@ -34,7 +34,7 @@ from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.labelstudio.text_tags import text_results
 from backend.errors import AnnotationError, BackendError, TextReadingError
 from backend.service.engine.batching_queue import BatchingQueue
-from backend.service.engine.loaded_versions import LoadedVersions
+from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.engine.named_network import NetworkState
 from backend.service.ports import AfterTask, ImageAccess, ImageSource, Json, WaitingRoom
 from backend.service.smart_tools.encoded_images import EncodedImages
@@ -129,7 +129,7 @@ class Interactive:
         return make_prediction(
             [result for one in found for result in one.region],
             float(np.mean([one.score for one in found])) if found else 0.0,
-            found[0].version if found else self._versions.reported(project_key),
+            found[0].version if found else self._versions.current(project_key) or NOT_TRAINED,
         )
 
     def warm_up(self) -> None:

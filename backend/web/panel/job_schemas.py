@@ -93,12 +93,16 @@ class Statistics(Answer):
 
 
 class ModelStatus(Answer):
-    """The model that serves. is_trained: false where it needs no training, or there is none."""
+    """The model that serves. is_trained: false where it needs no training, or there is none.
+
+    stand_in: by which labelled objects predictions are made before any training.
+    """
 
     is_trained: bool
     version: str | None
     card: Json | None
     problem: str | None = None
+    stand_in: str | None = None
 
 
 class Reachability(Answer):

@@ -41,9 +41,16 @@ def queue():
     return PanelQueue()
 
 
+class ServingStore(FakeVersionStore):
+    """Serves what it stores; before that nothing stands in."""
+
+    def described_stand_in(self, project_key):
+        return None
+
+
 @pytest.fixture
 def live(tmp_path, label_studio, queue, clock):
-    store = FakeVersionStore(tmp_path)
+    store = ServingStore(tmp_path)
 
     def at_once(work):
         work()
@@ -64,7 +71,8 @@ def test_the_state_says_what_there_is(live, queue, label_studio):
     state = live.state(KEY)
     assert state["training"]["job_id"] == job and state["training"]["is_active"]
     assert state["statistics"]["total"] == 4
-    assert state["model"] == {"is_trained": False, "version": None, "card": None}
+    untrained = {"is_trained": False, "version": None, "card": None, "stand_in": None}
+    assert state["model"] == untrained
     assert state["workers"] == {"workers": 1, "busy": 0, "waiting": 1}
     assert state["label_studio"] == {"reachable": True, "problem": None}
     assert "payload_path" not in state["training"]

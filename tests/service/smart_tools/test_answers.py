@@ -53,8 +53,8 @@ class FakeVersions:
     def __init__(self, predictor=None):
         self.serving = predictor
 
-    def reported(self, project_key):
-        return self.serving.version if self.serving else "not-trained"
+    def current(self, project_key):
+        return self.serving.version if self.serving else None
 
     def ready_predictor(self, project_key, timeout_s):
         return self.serving

@@ -49,7 +49,9 @@ function model({ model: status }) {
   if (!status.is_trained) {
     return h("div", { class: "block" },
       h("p", { class: "row" }, h("span", {}, "Model Status"), h("span", { class: "status", id: "model-status" }, "Not trained")),
-      status.version ? h("p", { class: "reason" }, `Objects are found by the names of their labels: ${status.version}.`) : null);
+      status.stand_in
+        ? h("p", { class: "reason", id: "model-stand-in" }, `Predictions are made ${status.stand_in}. Training replaces them.`)
+        : status.version ? h("p", { class: "reason" }, `Objects are found by the names of their labels: ${status.version}.`) : null);
   }
   const card = status.card ?? {};
   const metrics = metricEntries(card.metrics).slice(0, 6);

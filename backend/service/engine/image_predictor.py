@@ -1,0 +1,46 @@
+"""What finds objects in images: a trained version, or what stands in for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import Detections, ImageSize
+from backend.core.text.lines import LineHabit
+
+
+class ImagePredictor(Protocol):
+    """What finds objects in batches of images."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it finds; detections point into these."""
+
+    @property
+    def version(self) -> str:
+        """The name that its predictions carry."""
+
+    @property
+    def line_habit(self) -> LineHabit | None:
+        """How lines of text that an engine finds become objects; None where they are none."""
+
+    @property
+    def most_at_once(self) -> int | None:
+        """How many images may go together at most, None for as many as there are."""
+
+    def input_size(self, image: npt.NDArray[np.uint8]) -> ImageSize:
+        """Return what the network makes of the image's size; it takes several of one size at once."""
+
+    def predict(
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        *,
+        confidence_threshold: float,
+        nms_threshold: float,
+        with_masks: bool = True,
+        max_regions: int = 100,
+    ) -> list[Detections]:
+        """Return what is in each image, in the orig frame."""

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from backend.core.geometry.boxes import box_iou
+from backend.nn.by_example.features import CHANNELS, STRIDE_PX, load_picture_encoder
+from backend.nn.by_example.learning import Example, learn
+from backend.nn.by_example.predictor import ExamplePredictor
+from backend.nn.prompts.segmenter import load_segmenter
+from tests.like_scenes import scene
+
+LABELS = ("Coin", "Crate")
+
+
+@cache
+def encoder():
+    return load_picture_encoder()
+
+
+def example(seed, most=None, **what):
+    picture, found = scene(seed, **what)
+    found = found[:most]
+    boxes = np.array([box for _, box in found], np.float32)
+    return Example(picture, boxes, np.array([LABELS.index(label) for label, _ in found]))
+
+
+@cache
+def learned(outlines=False):
+    segmenter = load_segmenter(None) if outlines else None
+    return ExamplePredictor(
+        learn([example(1)], encoder()), encoder(), LABELS, version="by-example-1", segmenter=segmenter
+    )
+
+
+def found_in(predictor, picture, threshold=0.3):
+    return predictor.predict([picture], confidence_threshold=threshold, nms_threshold=0.4)[0]
+
+
+def test_one_labelled_picture_finds_and_tells_apart_the_like_in_others():
+    hits = wrong = count = 0
+    for seed in (11, 12, 13):
+        picture, truth = scene(seed, coins=4, crates=3)
+        found = found_in(learned(), picture)
+        boxes = np.array([box for _, box in truth], np.float32)
+        labels = np.array([LABELS.index(label) for label, _ in truth])
+        fits = (box_iou(found.boxes_xyxy_px, boxes) > 0.5) & (found.label_indices[:, None] == labels)
+        hits += fits.any(axis=0).sum()
+        wrong += (~fits.any(axis=1)).sum()
+        count += len(truth)
+    assert hits >= 0.9 * count
+    assert wrong <= 0.2 * count
+
+
+def test_a_picture_without_such_things_gets_next_to_nothing():
+    picture, _ = scene(21, coins=0, crates=0)
+    assert len(found_in(learned(), picture)) <= 1
+
+
+def test_a_single_object_is_enough_and_its_like_beside_it_is_found_too():
+    shown = example(2, most=1, coins=5, crates=0)
+    predictor = ExamplePredictor(learn([shown], encoder()), encoder(), LABELS)
+    picture, truth = scene(2, coins=5, crates=0)
+    found = found_in(predictor, picture)
+    iou = box_iou(np.array([box for _, box in truth], np.float32), found.boxes_xyxy_px)
+    assert (iou.max(axis=1) > 0.5).sum() >= 4
+    assert set(found.label_indices.tolist()) == {0}
+
+
+def test_what_is_found_is_outlined_where_outlines_are_wanted():
+    picture, _ = scene(11)
+    plain, outlined = found_in(learned(), picture, 0.5), found_in(learned(outlines=True), picture, 0.5)
+    assert all(mask is None for mask in plain.masks)
+    coins = [k for k, label in enumerate(outlined.label_indices.tolist()) if label == 0]
+    assert coins
+    for k in coins:
+        left, top, right, bottom = outlined.boxes_xyxy_px[k]
+        share = outlined.masks[k].area_px / ((right - left) * (bottom - top))
+        assert 0.6 < share < 0.95  # a disc fills 0.79 of its box
+
+
+def test_scores_keep_their_order_and_the_threshold_is_obeyed():
+    picture, _ = scene(12)
+    low, high = found_in(learned(), picture, 0.05), found_in(learned(), picture, 0.6)
+    assert (np.diff(low.scores) <= 0).all()
+    assert (high.scores >= 0.6).all() and len(high) <= len(low)
+
+
+@pytest.mark.parametrize("size", [(33, 57), (240, 320), (820, 600)])
+def test_features_cover_the_picture_whatever_its_size(size):
+    height, width = size
+    picture = np.full((height, width, 3), 90, np.uint8)
+    features = encoder().encode(picture, 1.0)
+    assert features.shape == (CHANNELS, -(-height // STRIDE_PX), -(-width // STRIDE_PX))
+    assert np.isfinite(features.numpy()).all()
+
+
+def test_tiles_leave_no_seam_to_speak_of():
+    picture = np.tile(scene(3)[0], (4, 4, 1))[:900, :900]
+    whole = encoder().encode(picture, 1.0)
+    part = encoder().encode(np.ascontiguousarray(picture[:704, :704]), 1.0)
+    inner = slice(0, 48)
+    near = whole[:64, inner, inner] - part[:64, inner, inner]
+    assert float(near.abs().mean()) < 0.02 * float(whole[:64].std())
