@@ -6,13 +6,19 @@ import torch.nn.functional as F
 
 import backend.nn.detector.heads.boxes.losses as box_losses
 import backend.nn.detector.heads.masks.head as masks
+import backend.training.detector.pretrained as pretrained
 import backend.training.run as run
 from backend.nn.detector.heads.semantic import IGNORED
 from backend.training.detector.start_weights import RANDOM, Start
 
 
 def without_drawn_start() -> None:
-    run.start_from_scenes = lambda *_: Start(origin=RANDOM)
+    run.start_from_shipped = lambda *_: Start(origin=RANDOM)
+
+
+def without_learned_neck() -> None:
+    """Neck and heads start at random, also behind a backbone that has learned."""
+    pretrained.take_over_neck_and_heads = lambda *_: None
 
 
 def without_dice() -> None:
@@ -38,4 +44,9 @@ def without_quality() -> None:
     box_losses.varifocal_loss = all_or_nothing
 
 
-WITHOUT = {"drawn start": without_drawn_start, "dice": without_dice, "quality": without_quality}
+WITHOUT = {
+    "drawn start": without_drawn_start,
+    "learned neck": without_learned_neck,
+    "dice": without_dice,
+    "quality": without_quality,
+}

@@ -7,6 +7,7 @@ from `TrainingParams`; a new parameter is one field of it. Nothing here imports 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
@@ -25,6 +26,9 @@ from pydantic_core import PydanticCustomError
 from backend.errors import ParameterError
 
 SCRATCH = "scratch"
+AUTO = "auto"
+_WITH_IMAGENET, _WITHOUT_IMAGENET = "tf_efficientnet_lite0", "resnet18"
+"""The backbones that `auto` stands for; both come with weights of a whole network."""
 CURRENT = "current"
 """Starts from whatever version serves when the training begins, so that it can be saved as a default."""
 
@@ -125,7 +129,7 @@ class TrainingParams:
     backbone: Name = parameter(
         "resnet18",
         "Backbone architecture",
-        "The timm network that looks at the image. Larger ones learn more and take longer.",
+        "The timm network that looks at the image. Larger ones take longer. auto: one that saw photographs.",
         "model",
     )
     confidence_threshold: float = parameter(
@@ -164,6 +168,12 @@ class TrainingParams:
             message = f"{' and '.join(names)} are both false. {self.at_least_one_on.next_move}"
             raise PydanticCustomError("nothing_on", "{message}", {"message": message, "field": names[0]})
         return self
+
+    def with_named_backbone(self) -> TrainingParams:
+        """Return the parameters with the network that `auto` stands for, where no start version names one."""
+        if self.backbone != AUTO:
+            return self
+        return replace(self, backbone=_WITH_IMAGENET if self.pretrained else _WITHOUT_IMAGENET)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as JSON-ready types."""

@@ -40,7 +40,7 @@ from backend.training.detector.peers import ALONE, Peers
 from backend.training.detector.pretrained import start_from_imagenet
 from backend.training.detector.start_weights import (
     Start,
-    start_from_scenes,
+    start_from_shipped,
     start_from_version,
 )
 from backend.training.inputs import LearningObserver, TrainingInputs, TrainingObserver, TrainingOutcome
@@ -69,6 +69,7 @@ def train_version(
     unusable backbone, and TrainingPaused when the observer asks for it.
     """
     started = time.monotonic()
+    inputs = replace(inputs, params=inputs.params.with_named_backbone())
     inputs.workdir.mkdir(parents=True, exist_ok=True)
     _seed_everything(inputs.seed)
     tunes = inputs.params.enable_segmentation and inputs.recipe.tuning_seconds(0.0) > 0
@@ -248,7 +249,7 @@ def _start(inputs: TrainingInputs, network: InstanceNetwork) -> Start:
         return start_from_version(network, inputs.labels, inputs.start_folder)
     if inputs.params.pretrained:
         return start_from_imagenet(network, inputs.pretrained_path)
-    return start_from_scenes(network)
+    return start_from_shipped(network)
 
 
 def _learning_data(

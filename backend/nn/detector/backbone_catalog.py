@@ -28,6 +28,7 @@ CATALOG: tuple[BackboneEntry, ...] = (
     BackboneEntry("mobilenetv3_small_100", "MobileNet", "small", 0.5),
     BackboneEntry("mobilenetv3_large_100", "MobileNet", "middle", 0.8),
     BackboneEntry("mobilenetv4_conv_medium", "MobileNet", "large", 1.1),
+    BackboneEntry("tf_efficientnet_lite0", "EfficientNet", "smallest", 1.0),
     BackboneEntry("efficientnet_b0", "EfficientNet", "small", 1.4),
     BackboneEntry("efficientnet_b2", "EfficientNet", "middle", 2.1),
     BackboneEntry("efficientnetv2_rw_s", "EfficientNet", "large", 4.0),

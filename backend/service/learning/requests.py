@@ -105,7 +105,7 @@ class TrainingRequests:
 
     def _check(self, key: str, label_config: str | None, params: Json) -> None:
         resolved, _ = training_params(self.projects, key, params)
-        validate_backbone(resolved.backbone)
+        validate_backbone(resolved.with_named_backbone().backbone)
         if label_config is not None:
             check_teaches(parse_label_config(label_config), resolved)
         if resolved.start_from not in (SCRATCH, CURRENT):

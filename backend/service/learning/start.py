@@ -12,15 +12,25 @@ from backend.errors import ParameterError, VersionError
 from backend.service.jobs.jobs import RunningJob
 from backend.service.ports import VersionStore
 from backend.service.versions.models import Models
-from backend.training.parameters import CURRENT, SCRATCH, TrainingParams
+from backend.training.parameters import AUTO, CURRENT, SCRATCH, TrainingParams
 
 logger = logging.getLogger(__name__)
 
 
 def resolve_start(models: Models, key: str, params: TrainingParams) -> TrainingParams:
-    """Name the version that "current" means now: scratch where none serves, or none of this backbone."""
-    if params.start_from != CURRENT:
-        return params
+    """Name the version that "current" means now, and the backbone that "auto" means.
+
+    "current" means scratch where no version serves, or none of this backbone. "auto" is the start version's
+    backbone, where there is one. Raises ParameterError where a version that was named does not fit.
+    """
+    if params.start_from == CURRENT:
+        params = _current_named(models, key, params)
+    if params.start_from != SCRATCH and params.backbone == AUTO:
+        return replace(params, backbone=start_card(models.store, key, params).backbone or AUTO)
+    return params.with_named_backbone()
+
+
+def _current_named(models: Models, key: str, params: TrainingParams) -> TrainingParams:
     version = models.loaded.current(key)
     if version is None:
         return replace(params, start_from=SCRATCH)
@@ -39,7 +49,7 @@ def start_card(store: VersionStore, key: str, params: TrainingParams) -> Version
         card = store.card(key, params.start_from)
     except VersionError as exc:
         raise ParameterError(f"start_from: {exc}", field="start_from") from exc
-    if card.backbone != params.backbone:
+    if params.backbone not in (AUTO, card.backbone):
         raise ParameterError(
             f"start_from: version {params.start_from} has the backbone {card.backbone}, {params.backbone} "
             "was asked for; take that backbone, or start from scratch",

@@ -14,6 +14,7 @@ from backend.service.projects.extra_params import parameters_in
 from backend.service.projects.parameters import FROM_EXTRA_PARAMS, FROM_PROJECT
 from backend.service.projects.projects import Projects
 from backend.training.parameters import (
+    AUTO,
     PARAMETER_NAMES,
     PARAMETERS,
     ParameterField,
@@ -115,7 +116,7 @@ def _changed_params(saved: Mapping[str, Any], changes: Mapping[str, Any], errors
         else:
             try:
                 parsed = parse_parameter(name, value)
-                if name == "backbone":
+                if name == "backbone" and parsed != AUTO:
                     validate_backbone(parsed)
                 params[name] = list(parsed) if isinstance(parsed, tuple) else parsed
             except ParameterError as exc:

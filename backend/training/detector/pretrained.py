@@ -1,8 +1,8 @@
 """ImageNet weights for the backbone: where they can be had, tried one after the other.
 
 A named file or folder (`PRETRAINED_PATH`) stands for all else. Without one, timm's hub comes first, then the
-Python packages that carry weights, then what the shipped detector learned from drawn scenes. The first that
-works is named in the card; what failed before it is logged, and told to the user where nothing worked.
+Python packages that carry weights, then the networks that are shipped. The first that works is named in the
+card; what failed before it is logged, and told to the user where nothing worked.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from torch import Tensor
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 from backend.training.detector.start_weights import (
+    DRAWN_START,
+    PHOTOGRAPH_START,
     RANDOM,
-    SHIPPED_START,
-    DrawnStart,
+    ShippedStart,
     Start,
-    start_from_scenes,
+    start_from_shipped,
+    take_over_neck_and_heads,
 )
 
 logger = logging.getLogger(__name__)
@@ -153,12 +155,14 @@ def start_from_imagenet(
     *,
     hub: Hub = Hub(),
     packages: Sequence[WeightPackage] = WEIGHT_PACKAGES,
-    drawn: DrawnStart = SHIPPED_START,
+    shipped: Sequence[ShippedStart] = (PHOTOGRAPH_START, DRAWN_START),
 ) -> Start:
-    """Fill the backbone with ImageNet weights from the first source that has them.
+    """Fill the backbone with ImageNet weights from the first source that has them, neck and heads as shipped.
 
-    local_path: the file or folder of PRETRAINED_PATH, then no hub is asked. Where no source has weights, the
-    network starts from drawn scenes (`drawn`) or at random, and the returned warning says why.
+    local_path: the file or folder of PRETRAINED_PATH, then no hub is asked. shipped: whole networks by
+    backbone, the first of which lends its neck and heads to every backbone. Where no source has weights,
+    the network starts from the shipped one of its backbone or at random, and the returned warning says why
+    unless that one has seen ImageNet too.
     """
     name = network.architecture.backbone
     failures: list[str] = []
@@ -169,8 +173,14 @@ def start_from_imagenet(
             logger.info("no pretrained weights for %s: %s", name, exc, exc_info=True)
             failures.append(str(exc).splitlines()[0][:200] if str(exc) else type(exc).__name__)
         else:
-            return Start(origin=f"ImageNet weights from {origin}", has_learned=True)
-    instead = start_from_scenes(network, drawn)
+            take_over_neck_and_heads(network, shipped[0])
+            return Start(
+                origin=f"ImageNet weights from {origin}, neck and heads as shipped", has_learned=True
+            )
+    own = [one for one in shipped if one.backbone == name]
+    instead = start_from_shipped(network, own[0]) if own else Start(origin=RANDOM)
+    if instead.has_learned:
+        return instead
     kind = "RANDOM WEIGHTS" if instead.origin == RANDOM else "NO PRETRAINED WEIGHTS"
     return Start(
         origin=f"{instead.origin} (pretrained weights could not be had)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,17 +21,30 @@ RANDOM = "random weights"
 
 
 @dataclass(frozen=True)
-class DrawnStart:
-    """Weights that a network with one backbone learned from drawn scenes."""
+class ShippedStart:
+    """Weights of a whole network, by `save_packed`, that learned before any user's images.
+
+    origin: for the card. has_seen_imagenet: its backbone began from ImageNet's photographs.
+    """
 
     backbone: str
     path: Path
+    origin: str
+    has_seen_imagenet: bool = False
 
 
-SHIPPED_START = DrawnStart(
-    "resnet18", Path(__file__).parents[2] / "nn" / "weights" / "start-resnet18.safetensors"
+_WEIGHTS = Path(__file__).parents[2] / "nn" / "weights"
+DRAWN_START = ShippedStart(
+    "resnet18", _WEIGHTS / "start-resnet18.safetensors", "weights learned from drawn scenes"
 )
 """Learned from generated scenes only; `scripts/train_start_weights.py` rebuilds it."""
+PHOTOGRAPH_START = ShippedStart(
+    "tf_efficientnet_lite0",
+    _WEIGHTS / "start-lite0.safetensors",
+    "ImageNet weights that are shipped, a neck and heads that learned from photographs and drawn scenes",
+    has_seen_imagenet=True,
+)
+"""A backbone of ImageNet; neck and heads learned before it, by the same script."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +91,30 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
     return Start(origin=f"version {card.version or folder.name}", has_learned=True)
 
 
-def start_from_scenes(network: InstanceNetwork, drawn: DrawnStart = SHIPPED_START) -> Start:
-    """Fill a network with what the shipped one learned from drawn scenes; other backbones stay random.
+def start_from_shipped(network: InstanceNetwork, shipped: ShippedStart = DRAWN_START) -> Start:
+    """Fill a network with what the shipped one of its backbone learned; other backbones stay random.
 
-    Every label starts as what all drawn things have in common.
-    `has_learned` stays False: drawings are no photographs, and the backbone has to learn as fast as the rest.
+    Every label starts as what all things have in common. `has_learned` is False after drawn scenes:
+    drawings are no photographs, and the backbone has to learn as fast as the rest.
     Raises VersionError for a damaged file.
     """
-    if network.architecture.backbone != drawn.backbone:
+    if network.architecture.backbone != shipped.backbone:
         return Start(origin=RANDOM)
-    stored = load_packed(drawn.path)
+    _take_over(network, load_packed(shipped.path))
+    return Start(origin=shipped.origin, has_learned=shipped.has_seen_imagenet)
+
+
+def take_over_neck_and_heads(network: InstanceNetwork, shipped: ShippedStart = PHOTOGRAPH_START) -> None:
+    """Fill neck and heads with what the shipped ones learned, wherever the shapes agree.
+
+    All but the neck's first convolutions have one shape before every backbone.
+    Raises VersionError for a damaged file.
+    """
+    stored = load_packed(shipped.path)
+    _take_over(network, {n: v for n, v in stored.items() if not n.startswith("backbone.")})
+
+
+def _take_over(network: InstanceNetwork, stored: Mapping[str, torch.Tensor]) -> None:
     own = network.state_dict()
     for name, value in own.items():
         if name in network.label_parameters and name in stored:
@@ -94,7 +122,6 @@ def start_from_scenes(network: InstanceNetwork, drawn: DrawnStart = SHIPPED_STAR
         elif name in stored and stored[name].shape == value.shape:
             own[name] = stored[name]
     network.load_state_dict(own)
-    return Start(origin="weights learned from drawn scenes")
 
 
 def weights_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:

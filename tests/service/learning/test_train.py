@@ -548,8 +548,13 @@ def test_an_invalid_config_fails_in_plain_words(services):
 
 @pytest.mark.parametrize(
     ("backbone", "serves", "expected"),
-    [("resnet18", True, "v1"), ("regnety_004", True, "scratch"), ("resnet18", False, "scratch")],
-    ids=["same backbone", "other backbone", "nothing serves"],
+    [
+        ("resnet18", True, "v1"),
+        ("regnety_004", True, "scratch"),
+        ("resnet18", False, "scratch"),
+        ("auto", True, "v1"),
+    ],
+    ids=["same backbone", "other backbone", "nothing serves", "its own backbone"],
 )
 def test_the_current_model_is_gone_on_from_where_it_fits(services, backbone, serves, expected):
     if serves:
@@ -557,3 +562,21 @@ def test_the_current_model_is_gone_on_from_where_it_fits(services, backbone, ser
     job = queued(services, [annotated(1, rectangle())], {"start_from": "current", "backbone": backbone})
     services.run(job)
     assert services.train.inputs[0].params.start_from == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "backbone"),
+    [
+        ({}, "tf_efficientnet_lite0"),
+        ({"pretrained": False}, "resnet18"),
+        ({"start_from": "v1"}, "regnety_004"),
+        ({"backbone": "resnet34", "pretrained": False}, "resnet34"),
+    ],
+    ids=["pretrained", "not pretrained", "start version", "named"],
+)
+def test_auto_names_the_backbone_that_starts_best(services, asked, backbone):
+    add_version(services, KEY, "v1", backbone="regnety_004")
+    job = queued(services, [annotated(1, rectangle())], {"backbone": "auto", **asked})
+    services.run(job)
+    assert services.train.inputs[0].params.backbone == backbone
+    assert job.report.params["backbone"].value == backbone

@@ -14,7 +14,7 @@ from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.packed_weights import save_packed
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 from backend.training.detector import pretrained
-from backend.training.detector.start_weights import DrawnStart
+from backend.training.detector.start_weights import PHOTOGRAPH_START, ShippedStart
 
 ensure_torchvision_ops()
 
@@ -90,6 +90,13 @@ class SlowHub(HubAway):
         time.sleep(1.5)
 
 
+def test_without_hub_and_package_the_shipped_network_of_the_default_has_seen_photographs():
+    start = pretrained.start_from_imagenet(network("tf_efficientnet_lite0"), None, hub=HubAway(), packages=())
+    assert start.origin == PHOTOGRAPH_START.origin
+    assert start.has_learned
+    assert start.warning is None
+
+
 def test_offline_hub_gives_up_in_time():
     start = pretrained.start_from_imagenet(network("resnet18"), None, hub=HubAway())
     assert "does not answer" in start.warning
@@ -109,13 +116,13 @@ def drawn(tmp_path):
     torch.manual_seed(5)
     theirs = InstanceNetwork(Architecture("test_resnet", 96, 3, (BOXES, MASKS)))
     save_packed(theirs.state_dict(), tmp_path / "drawn.safetensors")
-    return theirs.state_dict(), DrawnStart("test_resnet", tmp_path / "drawn.safetensors")
+    return theirs.state_dict(), ShippedStart("test_resnet", tmp_path / "drawn.safetensors", "drawn scenes")
 
 
 def test_without_pretrained_weights_a_shipped_start_is_better_than_none(drawn, tmp_path):
     mine = network()
     stored, shipped = drawn
-    start = pretrained.start_from_imagenet(mine, tmp_path / "nothing-here", drawn=shipped)
+    start = pretrained.start_from_imagenet(mine, tmp_path / "nothing-here", shipped=(shipped,))
     assert not start.has_learned
     assert "NO PRETRAINED WEIGHTS" in start.warning
     assert "drawn scenes" in start.origin
@@ -162,7 +169,7 @@ def packages(tmp_path, monkeypatch, own_weights):
 def test_where_the_hub_is_away_an_installed_package_serves(packages, own_weights):
     mine = network()
     start = pretrained.start_from_imagenet(mine, None, hub=HubAway(), packages=packages)
-    assert start.origin == "ImageNet weights from the package carrier 1.2"
+    assert start.origin == "ImageNet weights from the package carrier 1.2, neck and heads as shipped"
     assert start.has_learned
     assert start.warning is None
     assert torch.equal(mine.backbone.body.state_dict()["conv1.0.weight"], own_weights["conv1.0.weight"])
@@ -174,7 +181,7 @@ def test_a_named_path_goes_before_a_package(packages, tmp_path, own_weights):
     torch.save(other, tmp_path / "test_resnet.pth")
     mine = network()
     start = pretrained.start_from_imagenet(mine, tmp_path, packages=packages)
-    assert start.origin == "ImageNet weights from test_resnet.pth"
+    assert start.origin == "ImageNet weights from test_resnet.pth, neck and heads as shipped"
     assert torch.equal(mine.backbone.body.state_dict()["conv1.0.weight"], other["conv1.0.weight"])
 
 

@@ -24,7 +24,7 @@ def drawn(tmp_path):
     torch.manual_seed(5)
     theirs = InstanceNetwork(Architecture("test_resnet", 96, 3, (BOXES, MASKS)))
     save_packed(theirs.state_dict(), tmp_path / "drawn.safetensors")
-    shipped = start_weights.DrawnStart("test_resnet", tmp_path / "drawn.safetensors")
+    shipped = start_weights.ShippedStart("test_resnet", tmp_path / "drawn.safetensors", "weights of drawings")
     return theirs.state_dict(), shipped
 
 
@@ -32,8 +32,8 @@ def drawn(tmp_path):
 def test_drawn_scenes_fill_everything_but_the_rows_of_labels(drawn, heads):
     mine = InstanceNetwork(Architecture("test_resnet", 96, 2, heads))
     stored, shipped = drawn
-    start = start_weights.start_from_scenes(mine, shipped)
-    assert start == start_weights.Start(origin="weights learned from drawn scenes")
+    start = start_weights.start_from_shipped(mine, shipped)
+    assert start == start_weights.Start(origin="weights of drawings")
     for name, value in mine.state_dict().items():
         if not value.is_floating_point():
             continue
@@ -46,17 +46,42 @@ def test_drawn_scenes_fill_everything_but_the_rows_of_labels(drawn, heads):
 def test_another_backbone_than_the_shipped_one_stays_as_it_was():
     mine = network()
     before = start_weights.weights_of(mine)
-    assert start_weights.start_from_scenes(mine).origin == "random weights"
+    assert start_weights.start_from_shipped(mine).origin == "random weights"
     after = mine.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_the_shipped_weights_fit_the_default_network_and_are_small():
-    assert start_weights.SHIPPED_START.path.stat().st_size < 13e6
-    stored = load_packed(start_weights.SHIPPED_START.path)
-    mine = InstanceNetwork(Architecture(TrainingParams().backbone, 416, 4, (BOXES, MASKS)))
-    assert start_weights.start_from_scenes(mine).origin == "weights learned from drawn scenes"
+@pytest.mark.parametrize("pretrained", [True, False], ids=["photographs", "drawn scenes"])
+def test_the_shipped_weights_fit_the_networks_that_auto_names_and_are_small(pretrained):
+    shipped = start_weights.PHOTOGRAPH_START if pretrained else start_weights.DRAWN_START
+    assert shipped.path.stat().st_size < 14e6
+    stored = load_packed(shipped.path)
+    backbone = TrainingParams(backbone="auto", pretrained=pretrained).with_named_backbone().backbone
+    mine = InstanceNetwork(Architecture(backbone, 416, 4, (BOXES, MASKS)))
+    start = start_weights.start_from_shipped(mine, shipped)
+    assert start == start_weights.Start(shipped.origin, has_learned=pretrained)
     for name, value in mine.state_dict().items():
         if value.is_floating_point() and name not in mine.label_parameters:
             torch.testing.assert_close(value, stored[name], rtol=0, atol=0)
             assert torch.isfinite(value).all()
+
+
+def test_neck_and_heads_serve_another_backbone_and_leave_it_alone(drawn):
+    stored, shipped = drawn
+    mine = network("resnet18")
+    before = start_weights.weights_of(mine)
+    start_weights.take_over_neck_and_heads(mine, shipped)
+    after = mine.state_dict()
+    assert all(torch.equal(v, after[n]) for n, v in before.items() if n.startswith("backbone."))
+    same_shape = [
+        name
+        for name, value in after.items()
+        if value.is_floating_point()
+        and not name.startswith("backbone.")
+        and stored[name].shape == value.shape
+        and name not in mine.label_parameters
+    ]
+    assert len(same_shape) > 40
+    for name in same_shape:
+        step = float(stored[name].abs().max()) / 127
+        torch.testing.assert_close(after[name], stored[name], rtol=0, atol=step)

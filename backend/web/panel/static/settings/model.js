@@ -7,6 +7,7 @@ import { parameterRow, parameterRows } from "./rows.js";
 import { store } from "../state/store.js";
 
 const OTHER = "other";
+const AUTO = "auto";
 
 export function modelPart(draft) {
   return [
@@ -25,7 +26,7 @@ function backboneRows(draft, field) {
   const note = h("p", { class: "note", role: "status", hidden: true });
   const warn = () => {
     const chosen = draft.value("backbone");
-    note.hidden = !trainedOn || chosen === trainedOn;
+    note.hidden = !trainedOn || chosen === trainedOn || chosen === AUTO;
     note.textContent = `The saved model was trained with ${trainedOn}: it no longer fits ${chosen}, so the next training starts from scratch.`;
   };
   const row = parameterRow(draft, field, control, "Times are those of a training step, resnet18 being 1.");
@@ -62,13 +63,16 @@ async function fillBackbones(control, now, ownRow) {
     return;
   }
   const listed = families.some((family) => family.backbones.some((backbone) => backbone.name === now));
+  const isAuto = now === AUTO;
   control.replaceChildren(
     ...families.map((family) => h("optgroup", { label: family.family }, ...family.backbones.map((backbone) =>
       h("option", { value: backbone.name, selected: backbone.name === now },
         `${backbone.name} — ${backbone.size}, ${speedOf(backbone.relative_cost)}`)))),
-    h("optgroup", { label: "Other" }, h("option", { value: OTHER, selected: !listed }, "another timm network…")),
+    h("optgroup", { label: "Other" },
+      h("option", { value: AUTO, selected: isAuto }, "auto — that of the start version, or one that has seen photographs"),
+      h("option", { value: OTHER, selected: !listed && !isAuto }, "another timm network…")),
   );
-  ownRow.hidden = listed;
+  ownRow.hidden = listed || isAuto;
 }
 
 function speedOf(cost) {
