@@ -32,7 +32,7 @@ from harness.service_process import HOST, ServiceProcess, free_port
 PEERS = {
     "bccd": ["yolo.py"],
     "rectangle": ["yolo.py"],
-    "polygon": ["yolo.py", "--segment"],
+    "polygon": ["yolo.py", "--kind", "segment"],
     "brush": ["unet.py"],
     "cell-areas": ["unet.py"],
     "people-area": ["unet.py"],
@@ -63,7 +63,7 @@ def train_peer(args: argparse.Namespace) -> dict:
     labels = tuple(config.labels)
     by_task = {p["task"]: with_ids(p) for p in json.loads((out / "predictions.json").read_text())}
     found = [to_detections(by_task[sample.task_id], sample, config, labels) for sample in samples]
-    return {**row, **score(found, samples, len(labels), "--segment" in flags)}
+    return {**row, **score(found, samples, len(labels), "segment" in flags)}
 
 
 def with_ids(prediction: dict) -> dict:

@@ -30,7 +30,7 @@ import torch
 
 from backend import errors
 from backend.child_processes import end_with_parent
-from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.versions.card import VersionCard
 from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
@@ -126,6 +126,7 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
                     for mask in target.masks
                 ],
                 "extras": dict(target.extras),
+                "turned_boxes_px": _tensor(target.turned_boxes_px),
             }
         )
     stored = {
@@ -201,7 +202,12 @@ def _target_of(entry: Json) -> TrainingTarget:
             None if mask is None else MaskPatch(mask[0], mask[1], mask[2].numpy()) for mask in entry["masks"]
         ),
         extras=entry["extras"],
+        turned_boxes_px=None if entry["turned_boxes_px"] is None else entry["turned_boxes_px"].numpy(),
     )
+
+
+def _tensor(values: FloatArray | None) -> torch.Tensor | None:
+    return None if values is None else torch.from_numpy(np.ascontiguousarray(values))
 
 
 def _recipe_of(values: Json) -> Recipe:

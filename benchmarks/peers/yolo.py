@@ -1,8 +1,11 @@
-"""Train YOLO11n (or its segmentation twin) from scratch on Label Studio tasks and write its predictions.
+"""Train YOLO11n (or its twin for masks or turned boxes) on Label Studio tasks and write its predictions.
+
+From scratch, on the images of one split.
 
 Runs the peer's own command line, so it only needs the environment of requirements.txt:
 
-    .venv-peers/bin/python benchmarks/peers/yolo.py --data DATA --tasks tasks.json --out OUT [--segment]
+    .venv-peers/bin/python benchmarks/peers/yolo.py --data DATA --tasks tasks.json --out OUT \
+        [--kind segment|turned]
 
 DATA holds the tasks, `splits.json` and `images/`. Writes OUT/predictions.json (Label Studio predictions of
 the held-out tasks) and prints one JSON line with the seconds of training. `--time-epochs N` (2 or more) stops
@@ -23,23 +26,50 @@ import sys
 import time
 from pathlib import Path
 
+MODELS = {
+    "detect": ("detect", "yolo11n.yaml"),
+    "segment": ("segment", "yolo11n-seg.yaml"),
+    "turned": ("obb", "yolo11n-obb.yaml"),
+}
+"""The peer's own task and network, by the kind of what is learned."""
+
 
 def shape_points(region: dict) -> list[tuple[float, float]]:
-    """Outline of a polygon or unrotated rectangle, in fractions of the image."""
+    """Outline of a polygon or rectangle, in fractions of the image."""
     value = region["value"]
     if "points" in value:
         return [(x / 100, y / 100) for x, y in value["points"]]
-    x, y, w, h = (value[k] / 100 for k in ("x", "y", "width", "height"))
-    return [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+    width_px, height_px = region["original_width"], region["original_height"]
+    turn = math.radians(value.get("rotation", 0))
+    cos, sin = math.cos(turn), math.sin(turn)
+    left, top = value["x"] * width_px / 100, value["y"] * height_px / 100
+    w, h = value["width"] * width_px / 100, value["height"] * height_px / 100
+    corners = [(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)]
+    return [
+        ((left + x * cos - y * sin) / width_px, (top + x * sin + y * cos) / height_px) for x, y in corners
+    ]
+
+
+def turned_rectangle(numbers: list[float], width_px: int, height_px: int) -> dict:
+    """The value of the rectangle with these corners, x and y in turn, in fractions of the image."""
+    corners = [(x * width_px, y * height_px) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+    (ax, ay), (bx, by), (cx, cy) = corners[:3]
+    if (bx - ax) * (cy - by) < (by - ay) * (cx - bx):  # counter-clockwise
+        (ax, ay), (bx, by), (cx, cy) = corners[3], corners[2], corners[1]
+    return {
+        "x": 100 * ax / width_px,
+        "y": 100 * ay / height_px,
+        "width": 100 * math.hypot(bx - ax, by - ay) / width_px,
+        "height": 100 * math.hypot(cx - bx, cy - by) / height_px,
+        "rotation": math.degrees(math.atan2(by - ay, bx - ax)) % 360,
+    }
 
 
 def label_of(region: dict) -> str:
     return region["value"][region["type"]][0]
 
 
-def write_split(
-    tasks: list[dict], names: list[str], data: Path, out: Path, split: str, segment: bool
-) -> None:
+def write_split(tasks: list[dict], names: list[str], data: Path, out: Path, split: str, kind: str) -> None:
     images, labels = out / "images" / split, out / "labels" / split
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
@@ -49,8 +79,9 @@ def write_split(
         lines = []
         for region in task["annotations"][0]["result"]:
             points = shape_points(region)
-            if segment:
-                numbers = [n for point in points for n in point]
+            if kind != "detect":
+                # The peer leaves out an image of which any corner lies outside.
+                numbers = [min(max(n, 0.0), 1.0) for point in points for n in point]
             else:
                 xs, ys = [p[0] for p in points], [p[1] for p in points]
                 numbers = [
@@ -63,7 +94,7 @@ def write_split(
         (labels / f"{source.stem}.txt").write_text("\n".join(lines))
 
 
-def predictions_of(run: Path, tasks: list[dict], names: list[str], segment: bool) -> list[dict]:
+def predictions_of(run: Path, tasks: list[dict], names: list[str], kind: str) -> list[dict]:
     """Read the label files that the peer wrote; one Label Studio prediction per task."""
     out = []
     for task in tasks:
@@ -80,10 +111,15 @@ def predictions_of(run: Path, tasks: list[dict], names: list[str], segment: bool
                 "score": score,
             }
             label = [names[int(index)]]
-            if segment:
+            if kind == "segment":
                 points = [[100 * x, 100 * y] for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
                 regions.append(
                     {**base, "type": "polygonlabels", "value": {"points": points, "polygonlabels": label}}
+                )
+            elif kind == "turned":
+                box = turned_rectangle(numbers, *size)
+                regions.append(
+                    {**base, "type": "rectanglelabels", "value": {**box, "rectanglelabels": label}}
                 )
             else:
                 cx, cy, w, h = (100 * n for n in numbers)
@@ -139,7 +175,7 @@ def main() -> int:
     parser.add_argument("--train", default="train100")
     parser.add_argument("--first", type=int, help="use only the first N training ids")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--segment", action="store_true")
+    parser.add_argument("--kind", choices=list(MODELS), default="detect")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--image-size", type=int, default=416)
     parser.add_argument("--batch", type=int, default=8)
@@ -154,13 +190,13 @@ def main() -> int:
     names = sorted({label_of(r) for t in tasks for r in t["annotations"][0]["result"]})
     out = args.out.resolve()
     shutil.rmtree(out, ignore_errors=True)
-    write_split(train, names, args.data, out, "train", args.segment)
-    write_split(val, names, args.data, out, "val", args.segment)
+    write_split(train, names, args.data, out, "train", args.kind)
+    write_split(val, names, args.data, out, "val", args.kind)
     listing = "\n".join(f"  {i}: {json.dumps(n)}" for i, n in enumerate(names))
     (out / "data.yaml").write_text(f"path: {out}\ntrain: images/train\nval: images/val\nnames:\n{listing}\n")
 
     yolo = str(Path(sys.executable).with_name("yolo"))
-    task, model = ("segment", "yolo11n-seg.yaml") if args.segment else ("detect", "yolo11n.yaml")
+    task, model = MODELS[args.kind]
     command = [
         yolo,
         task,
@@ -214,9 +250,7 @@ def main() -> int:
         check=True,
         stdout=sys.stderr,
     )
-    (out / "predictions.json").write_text(
-        json.dumps(predictions_of(out / "predict", val, names, args.segment))
-    )
+    (out / "predictions.json").write_text(json.dumps(predictions_of(out / "predict", val, names, args.kind)))
     print(json.dumps({**row, **cost(args.epochs, len(train), seconds, seconds)}))
     return 0
 

@@ -82,6 +82,7 @@ class Detections:
     image_score: how well the whole image is likely to be solved, 0..1; low means worth labelling.
     has_boxes: False where no box was learned: objects are then connected parts of a label's painted area, and
     their boxes only bound them. extras: what further heads found in the image, by the name of the head.
+    turned_boxes_px float32 [N, 5], as in `turned_boxes`: None where no turned box was learned.
     """
 
     size: ImageSize
@@ -92,9 +93,10 @@ class Detections:
     image_score: float = 0.0
     has_boxes: bool = True
     extras: Mapping[str, Any] = field(default_factory=dict)
+    turned_boxes_px: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks)
+        _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks, self.turned_boxes_px)
         if self.scores.shape != self.label_indices.shape:
             raise ValueError(f"scores must be {self.label_indices.shape}, got {self.scores.shape}")
 
@@ -110,6 +112,8 @@ class TrainingTarget:
     box is unknown (a plain rectangle teaches no mask). Rows of one object have the same box and mask: that is
     how they are known as one, also where the image was moved. N = 0 teaches background. extras: what the
     image teaches further heads, by the name of the head; plain values that JSON could hold.
+    turned_boxes_px float32 [N, 5], as in `turned_boxes`: of rectangles that were drawn turned, and a row of
+    NaN for every other object; None where nothing was.
     """
 
     size: ImageSize
@@ -118,9 +122,10 @@ class TrainingTarget:
     masks: tuple[MaskPatch | None, ...]
     region_ids: tuple[str, ...] = field(default=())
     extras: Mapping[str, Any] = field(default_factory=dict)
+    turned_boxes_px: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks)
+        _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks, self.turned_boxes_px)
 
     def __len__(self) -> int:
         return len(self.label_indices)
@@ -148,9 +153,16 @@ class TrainingTarget:
         return np.unique(self.object_of_row, return_index=True)[1].astype(np.int64)
 
 
-def _check_lengths(boxes: FloatArray, label_indices: IntArray, masks: tuple[MaskPatch | None, ...]) -> None:
+def _check_lengths(
+    boxes: FloatArray,
+    label_indices: IntArray,
+    masks: tuple[MaskPatch | None, ...],
+    turned_boxes: FloatArray | None,
+) -> None:
     count = len(masks)
     if boxes.shape != (count, 4):
         raise ValueError(f"boxes_xyxy_px must be ({count}, 4), got {boxes.shape}")
     if label_indices.shape != (count,):
         raise ValueError(f"label_indices must be ({count},), got {label_indices.shape}")
+    if turned_boxes is not None and turned_boxes.shape != (count, 5):
+        raise ValueError(f"turned_boxes_px must be ({count}, 5), got {turned_boxes.shape}")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import tight_patch
+from backend.core.geometry.turned_boxes import corners_to_turned, turned_corners
 
 PADDING_GREY = 114  # close to the mean of natural images, so that padding is no edge worth learning
 
@@ -68,6 +69,14 @@ class Letterbox:
         """Move boxes [N, 4] from net to orig, cut to the image."""
         limit = np.array((self.size.width, self.size.height) * 2, dtype=np.float32)
         return np.clip(boxes_xyxy_px * (1 / np.array(self.scale_xy * 2)).astype(np.float32), 0, limit)
+
+    def turned_to_net(self, turned_boxes_px: FloatArray) -> FloatArray:
+        """Move turned boxes [N, 5] from orig to net; not cut."""
+        return corners_to_turned(turned_corners(turned_boxes_px) * self.scale_xy)
+
+    def turned_to_orig(self, turned_boxes_px: FloatArray) -> FloatArray:
+        """Move turned boxes [N, 5] from net to orig; not cut."""
+        return corners_to_turned(turned_corners(turned_boxes_px) / self.scale_xy)
 
     def patch_to_net(self, patch: MaskPatch) -> MaskPatch | None:
         """Move a mask from orig to net: set are the net pixels at least half covered; None where none is."""

@@ -16,6 +16,7 @@ from backend.core.geometry.instances import (
     TrainingTarget,
 )
 from backend.core.geometry.masks import connected_parts, join_patches, patch_box, patch_iou
+from backend.core.geometry.turned_boxes import is_turned, turned_bounds, turned_boxes_of, turned_iou
 
 HIT_IOU = 0.5
 
@@ -23,7 +24,8 @@ HIT_IOU = 0.5
 def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[BoolArray, int]:
     """Return whether each detection (best first) hits an unmatched object of its label; and how many are.
 
-    By the IoU of boxes, and by that of masks where no box was learned: target is then as `areas_of` gives it.
+    By the IoU of boxes, turned ones where such were learned (`turned_ious`), and by that of masks where no
+    box was learned: target is then as `areas_of` gives it.
     """
     hits = np.zeros(len(detections), dtype=np.bool_)
     taken = np.zeros(len(target), dtype=np.bool_)
@@ -71,7 +73,24 @@ def areas_of(target: TrainingTarget) -> TrainingTarget:
 
 
 def _box_ious(detections: Detections, target: TrainingTarget) -> FloatArray:
-    return box_iou(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+    if detections.turned_boxes_px is None:
+        return box_iou(detections.boxes_xyxy_px, target.boxes_xyxy_px)
+    return turned_ious(detections.turned_boxes_px, target)
+
+
+def turned_ious(turned_boxes_px: FloatArray, target: TrainingTarget) -> FloatArray:
+    """Return the IoU [N, M] of turned boxes [N, 5] that were found with the objects of an image.
+
+    With rectangles as they were drawn, turned or upright. Of a painted area or an outline only the box around
+    it is known, so what was found there counts by its own bounds.
+    """
+    ious = turned_iou(turned_boxes_px, turned_boxes_of(target))
+    is_rectangle = np.array([mask is None for mask in target.masks], dtype=np.bool_)
+    if target.turned_boxes_px is not None:
+        is_rectangle |= is_turned(target.turned_boxes_px)
+    others = ~is_rectangle
+    ious[:, others] = box_iou(turned_bounds(turned_boxes_px), target.boxes_xyxy_px[others])
+    return ious
 
 
 def _mask_ious(detections: Detections, target: TrainingTarget) -> FloatArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.turned_boxes import corners_to_turned, turned_corners
 
 Rect = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole pixels, half-open."""
@@ -66,6 +67,16 @@ class Placement:
     def points_to_canvas(self, points_xy_px: FloatArray) -> FloatArray:
         """Move points [N, 2] from the image to the canvas, also to where it shows nothing of the image."""
         return self.boxes_to_canvas(np.concatenate([points_xy_px, points_xy_px], axis=1))[:, :2]
+
+    def turned_to_canvas(self, turned_boxes_px: FloatArray) -> FloatArray:
+        """Move turned boxes [N, 5] from the image to the canvas; nothing is cut."""
+        scale = np.array([self.width_px / self.size.width, self.height_px / self.size.height])
+        corners = turned_corners(turned_boxes_px) * scale
+        if self.flip_x:
+            corners[..., 0] = self.width_px - corners[..., 0]
+        if self.flip_y:
+            corners[..., 1] = self.height_px - corners[..., 1]
+        return corners_to_turned(corners + np.array((self.left_px, self.top_px)))
 
 
 def whole(size: ImageSize, canvas: ImageSize) -> Placement:

@@ -17,6 +17,7 @@ import numpy as np
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.geometry.mirroring import mirrored_indices
 from backend.core.geometry.points import NO_OBJECT, POINTS, LabelledPoint
+from backend.core.geometry.turned_boxes import NOT_TURNED, rows_if_any_is_turned
 from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
 from backend.core.labelstudio.answers import Extras, read_answers
 from backend.core.labelstudio.label_config import LabelConfig
@@ -168,10 +169,10 @@ def build_target(
 
     labels: class names in the order of label_indices. size: of the decoded image, EXIF orientation applied;
     brush masks recorded at another size are resized to it. Every shape but a point gives a box, and a mask
-    unless it is an upright rectangle. A brush region in several parts is one object. A region of several
-    labels gives a row for each. orientation: EXIF's, by which the image is turned; it tells how regions lie
-    that were drawn on an image turned by a quarter against this one. extras: what is
-    answered about the image.
+    unless it is an upright rectangle; a turned one gives its turned box as well. A brush region in several
+    parts is one object. A region of several labels gives a row for each. orientation: EXIF's, by which the
+    image is turned; it tells how regions lie that were drawn on an image turned by a quarter against this
+    one. extras: what is answered about the image.
     """
     index_of = {label: index for index, label in enumerate(labels)}
     unusable: Counter[str] = Counter()
@@ -184,6 +185,7 @@ def build_target(
     masks: list[MaskPatch | None] = []
     label_indices: list[int] = []
     region_ids: list[str] = []
+    turned: list[FloatArray] = []
     for number, labelled in enumerate(given):
         known = [index_of[label] for label in labelled.labels if label in index_of]
         try:
@@ -205,6 +207,7 @@ def build_target(
         masks += [drawn.mask] * len(known)
         label_indices += known
         region_ids += [labelled.region.region_id] * len(known)
+        turned += [NOT_TURNED if drawn.turned_box_px is None else drawn.turned_box_px] * len(known)
     target = TrainingTarget(
         size=size,
         boxes_xyxy_px=np.array(boxes, dtype=np.float32).reshape(-1, 4),
@@ -212,6 +215,7 @@ def build_target(
         masks=tuple(masks),
         region_ids=tuple(region_ids),
         extras={**(extras or {}), **({POINTS: points} if points else {})},
+        turned_boxes_px=rows_if_any_is_turned(turned),
     )
     return PageTarget(target, unusable)
 

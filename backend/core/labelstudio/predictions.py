@@ -79,6 +79,9 @@ def detections_to_results(
                 float(detections.scores[index]),
                 page,
                 rng=rng,
+                turned_box_px=None
+                if detections.turned_boxes_px is None
+                else detections.turned_boxes_px[index],
             )
             results += region
             if text_tags:
@@ -165,18 +168,19 @@ def region_for_object(
     *,
     rng: np.random.Generator,
     region_id: str | None = None,
+    turned_box_px: FloatArray | None = None,
 ) -> list[Json]:
     """Return one object as results of a control tag: one, and for a plain tag one more for each label group.
 
-    box_xyxy_px [4]: None means the mask's own. mask: taken as it is (see `masks.clean_patch`). No labels make
-    a region without label. Empty list where the tag's kind cannot show the object: it needs a mask that is
-    not there, or nothing lies inside the image.
+    box_xyxy_px [4]: None means the mask's own. turned_box_px [5]: where one was found. mask: taken as it is
+    (see `masks.clean_patch`). No labels make a region without label. Empty list where the tag's kind cannot
+    show the object: it needs a mask that is not there, or nothing lies inside the image.
     """
     if box_xyxy_px is None and mask is not None:
         box_xyxy_px = patch_box(mask)
     if box_xyxy_px is None:
         return []
-    geometry = control.kind.write(FoundObject(size, box_xyxy_px, mask))
+    geometry = control.kind.write(FoundObject(size, box_xyxy_px, mask, turned_box_px))
     if geometry is None:
         return []
     common: Json = {

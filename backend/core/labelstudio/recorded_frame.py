@@ -11,6 +11,7 @@ from enum import Enum
 import numpy as np
 
 from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.turned_boxes import nearest_to_upright
 from backend.core.regions.kind import Drawn
 
 USUAL_TURN = 6  # of an EXIF orientation that is gone: photographs that stand are nearly always stored so
@@ -53,9 +54,11 @@ def turned_back(drawn: Drawn, recorded: ImageSize, orientation: int) -> Drawn:
     """
     quarters = _QUARTER_TURNS.get(orientation, -_QUARTER_TURNS[USUAL_TURN])
     box, mask = drawn.box_xyxy_px, drawn.mask
+    turned = drawn.turned_box_px
     return Drawn(
         _turned_box(box, recorded, quarters % 4),
         None if mask is None else _turned_patch(mask, recorded, quarters % 4),
+        None if turned is None else _turned_further(turned, recorded, quarters % 4),
     )
 
 
@@ -66,6 +69,17 @@ def _turned_box(box_xyxy_px: FloatArray, size: ImageSize, quarters: int) -> Floa
     else:
         turned = [y1, size.width - x2, y2, size.width - x1]
     return np.array(turned, dtype=np.float32)
+
+
+def _turned_further(turned_box_px: FloatArray, size: ImageSize, quarters: int) -> FloatArray:
+    x, y, width, height, degrees = turned_box_px.tolist()
+    if quarters == 1:
+        x, y = size.height - y, x
+    else:
+        x, y = y, size.width - x
+    rows = np.array([[x, y, width, height, degrees + 90 * quarters]], dtype=np.float32)
+    further: FloatArray = nearest_to_upright(rows)[0]
+    return further
 
 
 def _turned_patch(patch: MaskPatch, size: ImageSize, quarters: int) -> MaskPatch:

@@ -38,10 +38,12 @@ class Drawn:
     """A region in the orig frame: box_xyxy_px float32 [4]; mask None where the area in the box is unknown.
 
     The box of a point has no extent.
+    turned_box_px float32 [5], as in `geometry.turned_boxes`: of a rectangle that was drawn turned.
     """
 
     box_xyxy_px: FloatArray
     mask: MaskPatch | None
+    turned_box_px: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +51,13 @@ class FoundObject:
     """An object to be written: the image's size, box_xyxy_px float32 [4], and its mask if it has one.
 
     The box of a point has no extent.
+    turned_box_px float32 [5]: the rectangle around it where those of its label are drawn turned.
     """
 
     size: ImageSize
     box_xyxy_px: FloatArray
     mask: MaskPatch | None
+    turned_box_px: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ def draw_together(shapes: Sequence[Shape], size: ImageSize) -> Drawn:
     Raises UnusableRegion.
     """
     drawn = [shape.draw(size) for shape in shapes]
+    if len(drawn) == 1:
+        return drawn[0]
     boxes = np.stack([one.box_xyxy_px for one in drawn])
     box = np.concatenate((boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0))).astype(np.float32)
     patches = [one.mask for one in drawn if one.mask is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backend.core.geometry.boxes import clip_boxes, rect_pct_to_corners_px, xyxy_px_to_rect_pct
 from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.turned_boxes import corners_to_turned, turned_to_rect_pct
 from backend.core.regions.kind import (
     Drawn,
     FoundObject,
@@ -22,11 +23,12 @@ from backend.core.regions.kind import (
 )
 from backend.core.regions.outlines import corner_bounds, draw_outline, outline_mark
 from backend.core.regions.unusable import UnusableRegion
-from backend.core.regions.values import read_number, write_pct
+from backend.core.regions.values import DECIMALS_PCT, read_number, write_pct
 
 MIN_SIDE_PX = 0.5  # of an upright rectangle: below, it covers no pixel
 MIN_SIDE_PCT = 1e-3
 QUARTER_TURN_TOLERANCE_DEG = 0.01
+DECIMALS_DEG = 2
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,18 @@ class RectangleShape:
     def draw(self, size: ImageSize) -> Drawn:
         """Return its box; it has no mask, since what is inside is not known, unless it is turned.
 
-        Turned by other than quarter turns, its own area is nearer to the object than the box around it.
+        Turned by other than quarter turns, it teaches how, and its own area, which is nearer to the object
+        than the box around it.
         """
-        if abs(math.remainder(self.rotation_deg, 90)) >= QUARTER_TURN_TOLERANCE_DEG:
-            return draw_outline(self._corners_px(size), size)
         bounds = self.bounds_px(size)
         box: FloatArray = clip_boxes(bounds[None], size)[0]
+        if abs(math.remainder(self.rotation_deg, 90)) >= QUARTER_TURN_TOLERANCE_DEG:
+            corners = self._corners_px(size)
+            return replace(
+                draw_outline(corners, size),
+                box_xyxy_px=box,
+                turned_box_px=corners_to_turned(corners[None])[0],
+            )
         if (box[2:] - box[:2]).min() < MIN_SIDE_PX:
             raise why_nothing_is_drawn(bounds, size)
         return Drawn(box, None)
@@ -81,12 +89,27 @@ def _read(value: Value, recorded_size: ImageSize | None) -> RectangleShape:
 
 
 def _write(found: FoundObject) -> dict[str, Any] | None:
+    """Return the turned rectangle around an object, if it has one that can be drawn, else the upright one."""
+    if found.turned_box_px is not None and (turned := _write_turned(found.turned_box_px, found.size)):
+        return turned
     x, y, width, height = xyxy_px_to_rect_pct(found.box_xyxy_px, found.size)
     if width < MIN_SIDE_PCT or height < MIN_SIDE_PCT:
         return None
     left, top = write_pct(x), write_pct(y)
     width, height = write_pct(min(width, 100 - left)), write_pct(min(height, 100 - top))
     return {"x": left, "y": top, "width": width, "height": height, "rotation": 0.0}
+
+
+def _write_turned(turned_box_px: FloatArray, size: ImageSize) -> dict[str, Any] | None:
+    """Return a rectangle that is turned; None for an upright one, and for one that the SDK would refuse."""
+    x, y, width, height, degrees = turned_to_rect_pct(turned_box_px, size)
+    is_upright = abs(math.remainder(degrees, 90)) < QUARTER_TURN_TOLERANCE_DEG
+    # label_studio_sdk takes a corner left of the image or above it, but none beyond 100 %.
+    if is_upright or max(x, y, width, height) > 100 or min(width, height) < MIN_SIDE_PCT:
+        return None
+    numbers = {"x": x, "y": y, "width": width, "height": height}
+    rounded = {name: round(number, DECIMALS_PCT) for name, number in numbers.items()}
+    return {**rounded, "rotation": round(degrees, DECIMALS_DEG)}
 
 
 RECTANGLE = RegionKind(

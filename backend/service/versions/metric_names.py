@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _TITLES = {
+    "turned_map50": "turned box mAP50",
     "box_map50": "box mAP50",
     "box_map": "box mAP",
     "mask_map50": "mask mAP50",

@@ -112,6 +112,7 @@ def to_training_size(
     limit = np.array((inner.width, inner.height) * 2, dtype=np.float32)
     boxes = np.clip(target_box.boxes_to_net(target.boxes_xyxy_px), 0, limit)
     masks = [None if patch is None else target_box.patch_to_net(patch) for patch in target.masks]
+    turned = None if target.turned_boxes_px is None else target_box.turned_to_net(target.turned_boxes_px)
     keep = (boxes[:, 2] - boxes[:, 0] >= 0.5) & (boxes[:, 3] - boxes[:, 1] >= 0.5)
     moved = TrainingTarget(
         size=inner,
@@ -119,6 +120,7 @@ def to_training_size(
         label_indices=target.label_indices[keep],
         masks=tuple(mask for mask, kept in zip(masks, keep, strict=True) if kept),
         extras=moved_extras([(CachedImage(image, target), whole(target.size, inner))], heads),
+        turned_boxes_px=None if turned is None else turned[keep],
     )
     return CachedImage(image_box.image_to_net(image), moved)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -13,11 +13,22 @@ from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, Tr
 from backend.core.geometry.letterbox import PADDING_GREY
 from backend.core.geometry.masks import patch_box, patch_to_alpha
 from backend.core.geometry.placement import Placement, Rect
+from backend.core.geometry.turned_boxes import NOT_TURNED, rows_if_any_is_turned
 from backend.nn.detector.heads.head import AnyHead
 from backend.training.detector.images import CachedImage, moved_extras
 from backend.training.recipe import Augmentation
 
 Rng = np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class _Object:
+    """A row of a view's target; its turned box [5] is NOT_TURNED for most."""
+
+    box: FloatArray
+    label: int
+    mask: MaskPatch | None
+    turned: FloatArray
 
 
 @dataclass(eq=False)
@@ -29,9 +40,7 @@ class _Canvas:
 
     image: npt.NDArray[np.uint8]
     parts: list[tuple[CachedImage, Placement]] = field(default_factory=list)
-    boxes: list[FloatArray] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    masks: list[MaskPatch | None] = field(default_factory=list)
+    objects: list[_Object] = field(default_factory=list)
     is_altered: bool = False
 
 
@@ -59,13 +68,14 @@ def make_view(
     if rng.random() < augmentation.copy_paste:
         _paste_objects(canvas, images, augmentation, rng)
     image = _recolour(canvas.image, augmentation, rng)
-    boxes = np.stack(canvas.boxes) if canvas.boxes else np.zeros((0, 4))
+    shown = canvas.objects
     target = TrainingTarget(
         ImageSize(width, height),
-        boxes.astype(np.float32),
-        np.asarray(canvas.labels, dtype=np.int64),
-        tuple(canvas.masks),
+        np.array([one.box for one in shown], dtype=np.float32).reshape(-1, 4),
+        np.array([one.label for one in shown], dtype=np.int64),
+        tuple(one.mask for one in shown),
         extras=moved_extras(canvas.parts, heads, is_altered=canvas.is_altered),
+        turned_boxes_px=rows_if_any_is_turned([one.turned for one in shown]),
     )
     return CachedImage(image, target)
 
@@ -147,38 +157,43 @@ def _paint(canvas: _Canvas, source: CachedImage, place: Placement, augmentation:
     canvas.image[top:bottom, left:right] = scaled[
         top - place.top_px : bottom - place.top_px, left - place.left_px : right - place.left_px
     ]
-    boxes = place.boxes_to_canvas(source.target.boxes_xyxy_px)
-    for box, label, mask in zip(boxes, source.target.label_indices, source.target.masks, strict=True):
+    boxes, turned = _moved_boxes(source.target, place)
+    for k, mask in enumerate(source.target.masks):
         _add_object(
             canvas,
-            box,
-            int(label),
-            None if mask is None else _moved_mask(mask, place, visible),
+            _Object(
+                boxes[k],
+                int(source.target.label_indices[k]),
+                None if mask is None else _moved_mask(mask, place, visible),
+                turned[k],
+            ),
             mask is not None,
             visible,
             augmentation.visible_min,
         )
 
 
+def _moved_boxes(target: TrainingTarget, place: Placement) -> tuple[FloatArray, FloatArray]:
+    """Return the boxes [N, 4] and the turned boxes [N, 5] of an image where it is placed."""
+    boxes = place.boxes_to_canvas(target.boxes_xyxy_px)
+    if target.turned_boxes_px is None:
+        return boxes, np.tile(NOT_TURNED, (len(target), 1))
+    return boxes, place.turned_to_canvas(target.turned_boxes_px)
+
+
 def _add_object(
-    canvas: _Canvas,
-    box: FloatArray,
-    label: int,
-    mask: MaskPatch | None,
-    has_mask: bool,
-    visible: Rect,
-    visible_min: float,
+    canvas: _Canvas, whole_object: _Object, has_mask: bool, visible: Rect, visible_min: float
 ) -> None:
+    box, mask = whole_object.box, whole_object.mask
     clipped = np.clip(box, (visible[0], visible[1]) * 2, (visible[2], visible[3]) * 2)
-    if has_mask and mask is not None:
+    # The corners of a turned box are known better than the pixels of its mask tell.
+    if has_mask and mask is not None and np.isnan(whole_object.turned[0]):
         clipped = patch_box(mask)
     sides = clipped[2:] - clipped[:2]
-    whole = (box[2] - box[0]) * (box[3] - box[1])
-    if (has_mask and mask is None) or sides.min() < 2 or sides.prod() < visible_min * whole:
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    if (has_mask and mask is None) or sides.min() < 2 or sides.prod() < visible_min * area:
         return
-    canvas.boxes.append(clipped)
-    canvas.labels.append(label)
-    canvas.masks.append(mask)
+    canvas.objects.append(replace(whole_object, box=clipped))
 
 
 def _moved_mask(mask: MaskPatch, place: Placement, visible: Rect) -> MaskPatch | None:
@@ -213,17 +228,16 @@ def _paste_objects(
     """Copy a few objects with known masks from another image; needs all masks of the canvas known."""
     source = images[int(rng.integers(len(images)))]
     known = [k for k in source.target.first_rows.tolist() if source.target.masks[k] is not None]
-    if not known or any(mask is None for mask in canvas.masks):
+    if not known or any(one.mask is None for one in canvas.objects):
         return
     height, width = canvas.image.shape[:2]
     place = _place_freely(source, (height, width), augmentation, rng)
     scaled = _resized(source.image, place.width_px, place.height_px)
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     visible = place.visible
-    boxes = place.boxes_to_canvas(source.target.boxes_xyxy_px)
+    boxes, turned = _moved_boxes(source.target, place)
     for k in rng.permutation(known)[: int(rng.integers(1, 4))]:
         mask = _moved_mask(source.target.masks[k], place, visible)
-        box = boxes[k]
         # An area that fills the canvas would bury everything else.
         if mask is None or mask.area_px > 0.3 * canvas.image.shape[0] * canvas.image.shape[1]:
             continue
@@ -240,22 +254,22 @@ def _paste_objects(
         _occlude(canvas, mask, augmentation.visible_min)
         of_object = source.target.object_of_row == source.target.object_of_row[k]
         for label in source.target.label_indices[of_object].tolist():
-            _add_object(canvas, box, label, mask, True, visible, augmentation.visible_min)
+            pasted = _Object(boxes[k], label, mask, turned[k])
+            _add_object(canvas, pasted, True, visible, augmentation.visible_min)
 
 
 def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:
     """Take what `cover` hides away from the objects already there."""
-    boxes, labels, masks = canvas.boxes[:], canvas.labels[:], canvas.masks[:]
-    canvas.boxes.clear()
-    canvas.labels.clear()
-    canvas.masks.clear()
-    for box, label, mask in zip(boxes, labels, masks, strict=True):
+    before = canvas.objects
+    canvas.objects = []
+    for one in before:
+        mask = one.mask
         if mask is None:
             continue
         left, top = max(mask.left_px, cover.left_px), max(mask.top_px, cover.top_px)
         right = min(mask.left_px + mask.bits.shape[1], cover.left_px + cover.bits.shape[1])
         bottom = min(mask.top_px + mask.bits.shape[0], cover.top_px + cover.bits.shape[0])
-        rest = mask
+        rest = one
         if right > left and bottom > top:
             bits = mask.bits.copy()
             bits[top - mask.top_px : bottom - mask.top_px, left - mask.left_px : right - mask.left_px] &= ~(
@@ -267,11 +281,8 @@ def _occlude(canvas: _Canvas, cover: MaskPatch, visible_min: float) -> None:
             cut = _cut(bits, mask.left_px, mask.top_px, whole)
             if cut is None or cut.area_px < visible_min * mask.area_px:
                 continue
-            rest = cut
-            box = patch_box(cut)
-        canvas.boxes.append(box)
-        canvas.labels.append(label)
-        canvas.masks.append(rest)
+            rest = replace(one, box=patch_box(cut), mask=cut)
+        canvas.objects.append(rest)
 
 
 def _recolour(image: npt.NDArray[np.uint8], augmentation: Augmentation, rng: Rng) -> npt.NDArray[np.uint8]:

@@ -11,8 +11,9 @@ from backend.nn.detector.heads.choices.head import CHOICES
 from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.masks.head import MASKS
 from backend.nn.detector.heads.points.head import POINTS_HEAD
+from backend.nn.detector.heads.turned.head import TURNED_BOXES
 
-HEADS: tuple[AnyHead, ...] = (BOXES, MASKS, AREAS, CHOICES, POINTS_HEAD)
+HEADS: tuple[AnyHead, ...] = (BOXES, TURNED_BOXES, MASKS, AREAS, CHOICES, POINTS_HEAD)
 """In the order in which they decode: a head sees what those before it found."""
 
 

@@ -116,6 +116,7 @@ class Found:
     image_score: float = 1.0
     has_boxes: bool = True
     extras: Mapping[str, Any] = field(default_factory=dict)
+    turned_boxes_px: FloatArray | None = None
 
     @classmethod
     def nothing(cls, letterbox: Letterbox) -> Found:
@@ -138,6 +139,7 @@ class Found:
             self.image_score,
             self.has_boxes,
             self.extras,
+            self.turned_boxes_px,
         )
 
 

@@ -16,41 +16,48 @@ MAX_CANDIDATES = 400
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Objects of one image, best first: boxes_xyxy_px [K, 4] in the net frame, scores [K], labels [K]."""
+    """Objects of one image, best first: boxes_xyxy_px [K, 4] in the net frame, scores [K], labels [K].
+
+    cells int64 [K]: that found them. turned_boxes_px [K, 5], in the net frame: None where none were learned.
+    """
 
     boxes_xyxy_px: FloatArray
     scores: FloatArray
     label_indices: IntArray
+    cells: IntArray
+    turned_boxes_px: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, keep: IntArray | BoolArray | slice) -> Candidates:
         """Return some of them, in the order of `keep`."""
-        return Candidates(self.boxes_xyxy_px[keep], self.scores[keep], self.label_indices[keep])
+        turned = self.turned_boxes_px
+        return Candidates(
+            self.boxes_xyxy_px[keep],
+            self.scores[keep],
+            self.label_indices[keep],
+            self.cells[keep],
+            None if turned is None else turned[keep],
+        )
 
 
-def select_candidates(
-    class_logits: FloatArray,
-    boxes_xyxy_px: FloatArray,
-    score_map: ScoreMap,
-    *,
-    score_floor: float,
-    nms_threshold: float,
+def best_candidates(
+    class_logits: FloatArray, boxes_xyxy_px: FloatArray, score_map: ScoreMap, *, score_floor: float
 ) -> Candidates:
-    """Return what the floor and suppression per label leave of class_logits [P, L] and boxes [P, 4]."""
+    """Return the best of class_logits [P, L] and boxes [P, 4] that reach the floor, nothing suppressed."""
     cells, labels = np.nonzero(class_logits >= score_map.score_to_logit(score_floor))
     logits = class_logits[cells, labels]
     order = np.argsort(-logits, kind="stable")[:MAX_CANDIDATES]
     cells, labels = cells[order], labels[order]
     boxes = boxes_xyxy_px[cells]
     is_proper = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)
-    candidates = Candidates(
+    return Candidates(
         boxes[is_proper].astype(np.float32),
         score_map.logits_to_scores(logits[order])[is_proper],
         labels[is_proper].astype(np.int64),
+        cells[is_proper].astype(np.int64),
     )
-    return candidates.take(suppress_per_label(candidates, nms_threshold))
 
 
 def suppress_per_label(candidates: Candidates, iou_threshold: float) -> IntArray:

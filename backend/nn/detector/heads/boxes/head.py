@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from backend.core.geometry.instances import Detections, TrainingTarget
 from backend.nn.detector.heads.average_precision import box_average_precision
-from backend.nn.detector.heads.boxes.decoding import select_candidates
-from backend.nn.detector.heads.boxes.losses import BoxTargets, detection_losses
+from backend.nn.detector.heads.boxes.decoding import Candidates, best_candidates, suppress_per_label
+from backend.nn.detector.heads.boxes.losses import BoxTargets, detection_losses, learners_of
 from backend.nn.detector.heads.boxes.module import DetectionHead
 from backend.nn.detector.heads.head import (
     Card,
@@ -26,6 +26,7 @@ from backend.nn.detector.heads.head import (
     Serving,
 )
 from backend.nn.detector.heads.score_map import RAW_SCORES, SCORE_FLOOR, ScoreMap, empty_share, image_score
+from backend.nn.detector.heads.turning import is_drawn_turned
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
     has_scores = True
 
     def is_wanted(self, params: Mapping[str, Any], taught: Sequence[TrainingTarget]) -> bool:
-        """Tell whether detection is switched on and any object is drawn."""
-        return bool(params["enable_detection"]) and any(len(target) for target in taught)
+        """Tell whether detection is switched on and any object is drawn, but no label turned."""
+        is_on = bool(params["enable_detection"]) and any(len(target) for target in taught)
+        return is_on and not is_drawn_turned(taught)
 
     def build(self, dimensions: Dimensions) -> nn.Module:
         """Return its module with random weights."""
@@ -70,43 +72,25 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
         self, module: nn.Module, outputs: Outputs, targets: BoxTargets, context: LossContext
     ) -> dict[str, Tensor]:
         """Return `class` and `box`."""
-        return detection_losses(outputs["class_logits"], outputs["boxes_xyxy_px"], targets, context)
+        logits, boxes = outputs["class_logits"], outputs["boxes_xyxy_px"]
+        return detection_losses(logits, boxes, targets, context, learners_of(logits, boxes, targets, context))
 
     def decode(
         self, serving: Serving[BoxReading], outputs: Outputs, found: Sequence[Found], request: Request
     ) -> list[Found]:
         """Add the boxes of each image that the request's thresholds leave; padding holds none."""
         logits, boxes = (outputs[name].float().cpu().numpy() for name in ("class_logits", "boxes_xyxy_px"))
-        return [
-            self._in_one_image(serving.reading, logits[row], boxes[row], before, request)
-            for row, before in enumerate(found)
-        ]
-
-    def _in_one_image(
-        self, reading: BoxReading, logits: np.ndarray, boxes: np.ndarray, before: Found, request: Request
-    ) -> Found:
-        candidates = select_candidates(
-            logits,
-            boxes,
-            reading.score_map,
-            score_floor=min(SCORE_FLOOR, request.confidence_threshold),
-            nms_threshold=request.nms_threshold,
-        )
-        score = image_score(candidates.scores, request.confidence_threshold, reading.empty_share)
-        kept = candidates.take(candidates.scores >= request.confidence_threshold)
-        kept = kept.take(slice(request.max_regions))
-        in_orig = before.letterbox.boxes_to_orig(kept.boxes_xyxy_px)
-        inside = np.flatnonzero((in_orig[:, 2] > in_orig[:, 0]) & (in_orig[:, 3] > in_orig[:, 1]))
-        kept = kept.take(inside)
-        return replace(
-            before,
-            boxes_net_xyxy_px=kept.boxes_xyxy_px,
-            boxes_xyxy_px=in_orig[inside],
-            scores=kept.scores,
-            label_indices=kept.label_indices,
-            masks=(None,) * len(inside),
-            image_score=score,
-        )
+        in_images = []
+        for row, before in enumerate(found):
+            candidates = best_candidates(
+                logits[row],
+                boxes[row],
+                serving.reading.score_map,
+                score_floor=min(SCORE_FLOOR, request.confidence_threshold),
+            )
+            kept = candidates.take(suppress_per_label(candidates, request.nms_threshold))
+            in_images.append(found_in_image(kept, serving.reading, before, request))
+        return in_images
 
     def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> BoxReading:
         """Return raw scores, and the share of images without objects."""
@@ -129,6 +113,28 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
     ) -> dict[str, float]:
         """Return COCO's average precision of boxes."""
         return box_average_precision(found, targets, label_count)
+
+
+def found_in_image(candidates: Candidates, reading: BoxReading, before: Found, request: Request) -> Found:
+    """Return what the request wants of the candidates that suppression has left of an image."""
+    letterbox = before.letterbox
+    score = image_score(candidates.scores, request.confidence_threshold, reading.empty_share)
+    kept = candidates.take(candidates.scores >= request.confidence_threshold)
+    kept = kept.take(slice(request.max_regions))
+    in_orig = letterbox.boxes_to_orig(kept.boxes_xyxy_px)
+    inside = np.flatnonzero((in_orig[:, 2] > in_orig[:, 0]) & (in_orig[:, 3] > in_orig[:, 1]))
+    kept = kept.take(inside)
+    turned = kept.turned_boxes_px
+    return replace(
+        before,
+        boxes_net_xyxy_px=kept.boxes_xyxy_px,
+        boxes_xyxy_px=in_orig[inside],
+        scores=kept.scores,
+        label_indices=kept.label_indices,
+        masks=(None,) * len(inside),
+        image_score=score,
+        turned_boxes_px=None if turned is None else letterbox.turned_to_orig(turned),
+    )
 
 
 BOXES = BoxesHead()

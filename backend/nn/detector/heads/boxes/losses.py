@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,19 +51,26 @@ def varifocal_loss(logits: Tensor, targets: Tensor, label_weights: Tensor) -> Te
     return (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights).sum()
 
 
-def detection_losses(
-    logits: Tensor, boxes_xyxy_px: Tensor, targets: BoxTargets, context: LossContext
-) -> dict[str, Tensor]:
-    """Return `class` and `box`, both divided by the batch's summed quality (at least one).
+@dataclass(frozen=True)
+class Learners:
+    """Which cells of one image learn: cells int64 [K], owners int64 [K]: the object of each, quality [K].
 
-    logits [N, P, L] and boxes [N, P, 4] in the net frame: as the module gives them.
+    has_label [M, L]: 1 where an object has a label.
     """
+
+    cells: Tensor
+    owners: Tensor
+    quality: Tensor
+    has_label: Tensor
+
+
+def learners_of(
+    logits: Tensor, boxes_xyxy_px: Tensor, targets: BoxTargets, context: LossContext
+) -> list[Learners]:
+    """Return which cells of each image learn, by logits [N, P, L] and boxes [N, P, 4] as the module gives."""
     points, strides = all_anchor_points(context.size_hw, logits.device)
-    wanted = torch.zeros_like(logits)
-    box_loss = boxes_xyxy_px.sum() * 0
-    total_quality = logits.new_zeros(())
     scores = logits.detach().sigmoid()
-    giou_loss = torchvision_ops().generalized_box_iou_loss
+    learners = []
     for n, (object_boxes, labels, objects) in enumerate(
         zip(targets.boxes_xyxy_px, targets.labels, targets.objects, strict=True)
     ):
@@ -79,10 +87,36 @@ def detection_losses(
             trust=context.trust,
         )
         cells = torch.nonzero(found.object_of_cell >= 0)[:, 0]
-        owners, quality = found.object_of_cell[cells], found.quality[cells]
-        wanted[n, cells] = quality[:, None] * has_label[owners]
-        weights = quality * (has_label * context.label_weights).amax(dim=1)[owners]
-        box_loss = box_loss + (giou_loss(boxes_xyxy_px[n, cells], object_boxes[owners]) * weights).sum()
-        total_quality = total_quality + quality.sum()
-    norm = total_quality.clamp(min=1.0)
+        learners.append(Learners(cells, found.object_of_cell[cells], found.quality[cells], has_label))
+    return learners
+
+
+def detection_losses(
+    logits: Tensor,
+    boxes_xyxy_px: Tensor,
+    targets: BoxTargets,
+    context: LossContext,
+    learners: Sequence[Learners],
+) -> dict[str, Tensor]:
+    """Return `class` and `box`, both divided by the batch's summed quality (at least one).
+
+    logits [N, P, L] and boxes [N, P, 4] in the net frame: as the module gives them.
+    """
+    wanted = torch.zeros_like(logits)
+    box_loss = boxes_xyxy_px.sum() * 0
+    giou_loss = torchvision_ops().generalized_box_iou_loss
+    for n, (one, object_boxes) in enumerate(zip(learners, targets.boxes_xyxy_px, strict=True)):
+        wanted[n, one.cells] = one.quality[:, None] * one.has_label[one.owners]
+        weights = one.quality * (one.has_label * context.label_weights).amax(dim=1)[one.owners]
+        learned = boxes_xyxy_px[n, one.cells]
+        box_loss = box_loss + (giou_loss(learned, object_boxes[one.owners]) * weights).sum()
+    norm = total_quality(learners, logits)
     return {"class": varifocal_loss(logits, wanted, context.label_weights) / norm, "box": box_loss / norm}
+
+
+def total_quality(learners: Sequence[Learners], like: Tensor) -> Tensor:
+    """Return the summed quality of the cells of a batch, at least one, by which losses are divided."""
+    total = like.new_zeros(())
+    for one in learners:
+        total = total + one.quality.sum()
+    return total.clamp(min=1.0)

@@ -25,8 +25,8 @@ class DetectionHead(nn.Module):
         super().__init__()
         channels = dimensions.neck_channels
         levels = len(DETECTION_STRIDES)
-        self.class_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(TOWER_DEPTH))
-        self.box_tower = nn.ModuleList(_SharedConv(channels, levels) for _ in range(TOWER_DEPTH))
+        self.class_tower = nn.ModuleList(SharedConv(channels, levels) for _ in range(TOWER_DEPTH))
+        self.box_tower = nn.ModuleList(SharedConv(channels, levels) for _ in range(TOWER_DEPTH))
         self.class_logits = nn.Conv2d(channels, dimensions.label_count, 1)
         self.box_logits = nn.Conv2d(channels, 4, 1)
         self._initialise()
@@ -44,18 +44,29 @@ class DetectionHead(nn.Module):
 
         P runs over levels (finest first), rows, columns, as in `anchor_points`.
         """
-        logits, boxes = [], []
-        for level, (features, stride) in enumerate(zip(maps.fused, DETECTION_STRIDES, strict=True)):
-            class_features = box_features = features
-            for conv in self.class_tower:
-                class_features = conv(class_features, level)
-            for conv in self.box_tower:
-                box_features = conv(box_features, level)
-            logits.append(self.class_logits(class_features).flatten(2).transpose(1, 2).float())
-            sides = self.box_logits(box_features).flatten(2).transpose(1, 2).float()
-            points = anchor_points(features.shape[-2:], stride, features.device)
-            boxes.append(decode_ltrb(sides.clamp(max=6.0).exp(), points, stride))
-        return {"class_logits": torch.cat(logits, dim=1), "boxes_xyxy_px": torch.cat(boxes, dim=1)}
+        levels = [self.of_level(features, level) for level, features in enumerate(maps.fused)]
+        return {name: torch.cat([one[name] for one in levels], dim=1) for name in levels[0]}
+
+    def of_level(self, features: Tensor, level: int) -> dict[str, Tensor]:
+        """Return the same of the cells of one level [N, C, h, w]."""
+        class_features = box_features = features
+        for conv in self.class_tower:
+            class_features = conv(class_features, level)
+        for conv in self.box_tower:
+            box_features = conv(box_features, level)
+        logits = cells_of(self.class_logits(class_features))
+        sides = cells_of(self.box_logits(box_features))
+        stride = DETECTION_STRIDES[level]
+        points = anchor_points(features.shape[-2:], stride, features.device)
+        return {
+            "class_logits": logits,
+            "boxes_xyxy_px": decode_ltrb(sides.clamp(max=6.0).exp(), points, stride),
+        }
+
+
+def cells_of(values: Tensor) -> Tensor:
+    """Return a map [N, C, h, w] cell by cell, float32 [N, h * w, C]."""
+    return values.flatten(2).transpose(1, 2).float()
 
 
 def _set_bias(conv: nn.Conv2d, value: float) -> None:
@@ -63,7 +74,7 @@ def _set_bias(conv: nn.Conv2d, value: float) -> None:
     nn.init.constant_(conv.bias, value)
 
 
-class _SharedConv(nn.Module):
+class SharedConv(nn.Module):
     """One convolution used by every level, followed by that level's own normalisation."""
 
     def __init__(self, channels: int, levels: int) -> None:
@@ -73,6 +84,7 @@ class _SharedConv(nn.Module):
         self.act = nn.SiLU(inplace=True)
 
     def forward(self, features: Tensor, level: int) -> Tensor:
+        """Return the features [N, C, h, w] of a level, convolved."""
         return self.act(self.norms[level](self.conv(features)))
 
 

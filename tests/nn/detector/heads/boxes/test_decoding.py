@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
 
-from backend.nn.detector.heads.boxes.decoding import select_candidates
+from backend.nn.detector.heads.boxes.decoding import best_candidates, suppress_per_label
 from backend.nn.detector.heads.score_map import ScoreMap
 
 
 def select(logits, boxes, floor=0.3, nms=0.4):
-    return select_candidates(
-        np.float32(logits), np.float32(boxes), ScoreMap(), score_floor=floor, nms_threshold=nms
-    )
+    candidates = best_candidates(np.float32(logits), np.float32(boxes), ScoreMap(), score_floor=floor)
+    return candidates.take(suppress_per_label(candidates, nms))
 
 
 def test_suppresses_within_a_label_only():

@@ -1,6 +1,6 @@
 import torch
 
-from backend.nn.detector.heads.boxes.losses import BoxTargets, detection_losses, varifocal_loss
+from backend.nn.detector.heads.boxes.losses import BoxTargets, detection_losses, learners_of, varifocal_loss
 from backend.nn.detector.heads.boxes.module import all_anchor_points
 from backend.nn.detector.heads.head import LossContext
 
@@ -31,7 +31,8 @@ def learned(rows, steps=150):
         sides = offsets.abs()
         boxes = torch.cat([points - sides[..., :2], points + sides[..., 2:]], dim=-1)
         context = LossContext((64, 64), torch.ones(3), trust=step / steps)
-        loss = sum(detection_losses(logits, boxes, targets, context).values())
+        learners = learners_of(logits, boxes, targets, context)
+        loss = sum(detection_losses(logits, boxes, targets, context, learners).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
