@@ -129,6 +129,7 @@ def only(d, label):
         scores=d.scores[keep],
         label_indices=d.label_indices[keep],
         masks=tuple(m for m, k in zip(d.masks, keep, strict=True) if k),
+        turned_boxes_px=None if d.turned_boxes_px is None else d.turned_boxes_px[keep],
     )
 
 
@@ -139,6 +140,7 @@ def only_target(t, label):
         boxes_xyxy_px=t.boxes_xyxy_px[keep],
         label_indices=t.label_indices[keep],
         masks=tuple(m for m, k in zip(t.masks, keep, strict=True) if k),
+        turned_boxes_px=None if t.turned_boxes_px is None else t.turned_boxes_px[keep],
     )
 
 

@@ -26,13 +26,13 @@ NOT_TURNED: FloatArray = np.full(5, np.nan, dtype=np.float32)
 def rows_if_any_is_turned(rows: Sequence[FloatArray]) -> FloatArray | None:
     """Return rows [5] as one array [N, 5]; None where all of them are NOT_TURNED."""
     stacked = np.array(rows, dtype=np.float32).reshape(-1, 5)
-    return stacked if is_turned(stacked).any() else None
+    return stacked if np.any(is_turned(stacked)) else None
 
 
 def is_turned(rows: FloatArray) -> BoolArray:
     """Return which rows [N, 5] are a box and not NOT_TURNED, bool [N]."""
-    is_nan: BoolArray = np.isnan(rows).any(axis=1)
-    return ~is_nan
+    known: BoolArray = ~np.isnan(rows[:, 0])
+    return known
 
 
 def turned_boxes_of(target: TrainingTarget) -> FloatArray:
@@ -41,7 +41,7 @@ def turned_boxes_of(target: TrainingTarget) -> FloatArray:
     An object without either has its upright box.
     """
     rows = upright_as_turned(target.boxes_xyxy_px)
-    drawn = np.zeros(len(target), np.bool_)
+    drawn: BoolArray = np.zeros(len(target), np.bool_)
     if target.turned_boxes_px is not None:
         drawn = is_turned(target.turned_boxes_px)
         rows[drawn] = target.turned_boxes_px[drawn]

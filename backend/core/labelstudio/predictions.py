@@ -12,6 +12,7 @@ from backend.core.geometry.boxes import box_iou
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.geometry.points import found_points
+from backend.core.geometry.turned_boxes import turned_iou
 from backend.core.labelstudio.label_config import ControlTag, LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
 from backend.core.labelstudio.text_tags import text_results
@@ -141,7 +142,8 @@ def _regions_of_tag(
     ]
     if not control.takes_several or any(names[index] == NO_LABEL for index in shown):
         return [(index, [names[index]] if names[index] != NO_LABEL else []) for index in shown]
-    iou = box_iou(detections.boxes_xyxy_px, detections.boxes_xyxy_px)
+    boxes, turned = detections.boxes_xyxy_px, detections.turned_boxes_px
+    iou = box_iou(boxes, boxes) if turned is None else turned_iou(turned, turned)
     regions: list[tuple[int, list[str]]] = []
     for index in shown:
         holders = [

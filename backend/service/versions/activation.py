@@ -19,6 +19,7 @@ from backend.core.geometry.instances import Detections
 from backend.core.geometry.matching import areas_of, match_at_half_iou
 from backend.core.geometry.point_matching import match_points
 from backend.core.geometry.points import POINTS, found_points, points_of
+from backend.core.geometry.turned_boxes import upright_as_turned
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.versions.card import ChampionComparison, F1Pair, VersionCard
 from backend.errors import BackendError, FetchError
@@ -167,10 +168,16 @@ def _compare(
                 batch.append(sample)
             except FetchError as exc:
                 logger.warning("task %s is left out of the comparison: %s", sample.task_id, exc)
-        for predictor, counts in ((champion, before), (challenger, after)):
-            found = batching.submit(predictor, images, limits, is_bulk=True).result() if images else []
+        if not images:
+            continue
+        both = [
+            [_relabelled(one, predictor.labels, labels) for one in waiting.result()]
+            for predictor in (champion, challenger)
+            for waiting in [batching.submit(predictor, images, limits, is_bulk=True)]
+        ]
+        for found, counts in zip(_in_one_form(both), (before, after), strict=True):
             for sample, detections in zip(batch, found, strict=True):
-                drawn = _count(_relabelled(detections, predictor.labels, labels), sample, len(labels))
+                drawn = _count(detections, sample, len(labels))
                 answered = _count_answers(detections, sample, config, params.confidence_threshold)
                 counts.append(np.concatenate([drawn, answered]))
     if len(before) < LEAST_HELD_OUT:
@@ -185,6 +192,22 @@ def _relabelled(detections: Detections, own: Sequence[str], labels: Sequence[str
     points = replace(points, label_indices=order[points.label_indices])
     extras = {**detections.extras, POINTS: points}
     return replace(detections, label_indices=order[detections.label_indices], extras=extras)
+
+
+def _in_one_form(both: list[list[Detections]]) -> list[list[Detections]]:
+    """Return what both versions found, upright boxes as turned ones where either version finds turned ones.
+
+    How a rectangle is turned would otherwise count against the version alone that knows it.
+    """
+    if all(one.turned_boxes_px is None for found in both for one in found):
+        return both
+    return [[_with_turned(one) for one in found] for found in both]
+
+
+def _with_turned(detections: Detections) -> Detections:
+    if detections.turned_boxes_px is not None:
+        return detections
+    return replace(detections, turned_boxes_px=upright_as_turned(detections.boxes_xyxy_px))
 
 
 def _count(detections: Detections, sample: TrainingSample, label_count: int) -> Counts:

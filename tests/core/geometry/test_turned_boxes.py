@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from label_studio_sdk.converter.utils import convert_annotation_to_yolo_obb, convert_yolo_obb_to_annotation
 
 from backend.core.geometry.boxes import box_iou, rect_pct_to_corners_px
-from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.placement import Placement
+from backend.core.geometry.polygons import polygon_to_patch
 from backend.core.geometry.turned_boxes import (
     NOT_TURNED,
     corners_to_turned,
@@ -206,9 +207,7 @@ def test_what_was_not_drawn_turned_stays_unknown():
 
 def test_the_smallest_box_around_a_mask_is_turned_as_the_mask_is():
     drawn = as_rows((120, 90, 80, 20, 30))
-    canvas = np.zeros((200, 240), np.uint8)
-    corners = np.round((turned_corners(drawn)[0] - 0.5) * 256).astype(int)
-    patch = MaskPatch.from_full(cv2.fillConvexPoly(canvas, corners, 1, shift=8) > 0)
+    patch = polygon_to_patch(turned_corners(drawn)[0], ImageSize(240, 200))
     assert turned_iou(drawn, patch_to_turned(patch)[None])[0, 0] > 0.9
     target = TrainingTarget(
         ImageSize(240, 200),

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle as sdk_decode
 from label_studio_sdk.label_interface import LabelInterface
 
+from backend.core.geometry.boxes import rect_pct_to_corners_px
 from backend.core.geometry.ellipses import Ellipse, ellipse_to_patch
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
+from backend.core.geometry.turned_boxes import turned_bounds, turned_corners
 from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.predictions import (
@@ -469,3 +471,45 @@ def test_any_detections_make_valid_json(rows):
         assert 0 <= region["score"] <= 1
         for key in ("x", "y", "width", "height"):
             assert 0 <= region["value"].get(key, 0) <= 100
+
+
+TURNED = """<View><Image name="img" value="$image"/><RectangleLabels name="box" toName="img">
+  <Label value="Cat"/><Label value="Dog"/></RectangleLabels></View>"""
+TURNED_CONFIG = parse_label_config(TURNED)
+
+
+def turned(*rows):
+    """Return one object for each turned box."""
+    boxes = np.array(rows, np.float32)
+    found = detections(*[((0, 0, 20, 20), 0.9 - 0.1 * k, 0, None) for k in range(len(rows))])
+    return replace(found, boxes_xyxy_px=turned_bounds(boxes), turned_boxes_px=boxes)
+
+
+def test_a_turned_box_is_written_about_its_own_top_left_corner():
+    (region,) = results(turned((80, 50, 40, 20, 30)), TURNED_CONFIG)
+    value = region["value"]
+    corners = rect_pct_to_corners_px(*(value[k] for k in ("x", "y", "width", "height", "rotation")), SIZE)
+    np.testing.assert_allclose(corners, turned_corners(np.array([[80, 50, 40, 20, 30]]))[0], atol=0.01)
+    assert value["rotation"] == 30 and value["rectanglelabels"] == ["Cat"]
+    task = {"id": 1, "data": {"image": "x"}, "annotations": [{"id": 1, "result": [region]}]}
+    page = annotated_task(task, TURNED_CONFIG)
+    target = build_target(page.pages[0].regions, ("Cat", "Dog"), SIZE).target
+    np.testing.assert_allclose(target.turned_boxes_px[0], (80, 50, 40, 20, 30), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("row", "rotation"),
+    [
+        pytest.param((80, 50, 40, 20, -10), 350, id="to the left"),
+        pytest.param((80, 50, 40, 20, 0), 0, id="upright"),
+        pytest.param((80, 50, 900, 20, 30), 0, id="wider than the SDK takes"),
+    ],
+)
+def test_what_cannot_be_drawn_turned_is_drawn_upright(row, rotation):
+    (region,) = results(turned(row), TURNED_CONFIG)
+    assert region["value"]["rotation"] == rotation
+
+
+def test_a_corner_may_lie_left_of_the_image():
+    (region,) = results(turned((4, 50, 40, 20, 30)), TURNED_CONFIG)
+    assert region["value"]["x"] < 0 and region["value"]["rotation"] == 30

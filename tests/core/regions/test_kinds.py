@@ -201,6 +201,8 @@ GOOD_RLE = encode_brush_rle(square_mask(SIZE, 5, 5, 9, 9))
     ("shape", "reason"),
     [
         pytest.param(rectangle(width=0), "zero_area", id="no width"),
+        pytest.param(rectangle(width=0, rotation=40), "zero_area", id="no width, turned"),
+        pytest.param(rectangle(height=0, rotation=-20), "zero_area", id="no height, turned"),
         pytest.param(rectangle(width=-0.0), "zero_area", id="no width, below zero"),
         pytest.param(rectangle(width=0.01, height=0.01), "zero_area", id="speck"),
         pytest.param(rectangle(x=150), "outside_image", id="right of the image"),

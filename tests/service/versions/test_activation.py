@@ -138,6 +138,32 @@ def test_areas_and_objects_are_not_compared(services, tmp_path):
     assert decision.activate and "painted areas" in decision.reason
 
 
+class Turning(FakePredictor):
+    """Finds what FakePredictor finds, as rectangles that are turned by so many degrees."""
+
+    def __init__(self, degrees):
+        super().__init__(labels=LABELS)
+        self._degrees = degrees
+
+    def _find(self, image, confidence_threshold):
+        found = super()._find(image, confidence_threshold)
+        rows = np.tile(np.array([10, 7.5, 20, 4, self._degrees], np.float32), (len(found), 1))
+        return replace(found, turned_boxes_px=rows)
+
+
+def test_where_a_version_finds_turned_boxes_both_are_compared_by_them(services, tmp_path):
+    drawn = np.array([[10, 7.5, 20, 4, 35]], np.float32)
+    samples = [replace(one, target=replace(one.target, turned_boxes_px=drawn)) for one in SAMPLES]
+    add_champion(services)
+    services.versions.predictor(KEY)
+    services.versions._load = lambda folder: Turning(35)
+    decision = decide(services, tmp_path, samples)
+    # The champion's box is the one around the object, and overlaps it by a quarter.
+    assert decision.activate
+    assert decision.comparison.f1_by_label["Cat"].champion == 0.0
+    assert decision.comparison.f1_by_label["Cat"].challenger > 0.5
+
+
 CHOICES = """<View><Image name="image" value="$image"/>
   <Choices name="kind" toName="image"><Choice value="cat"/><Choice value="dog"/></Choices></View>"""
 

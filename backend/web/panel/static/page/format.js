@@ -20,6 +20,7 @@ export function moment(seconds) {
 }
 
 const METRICS = {
+  turned_map50: ["Turned boxes, mAP50", "How well boxes and their angles are found on held-out images, overlapping by half; 1 is perfect"],
   box_map50: ["Boxes, mAP50", "How well boxes are found on held-out images, overlapping by half; 1 is perfect"],
   box_map: ["Boxes, mAP", "How well boxes are found and how tightly they fit, overlaps of 0.50 to 0.95; 1 is perfect"],
   mask_map50: ["Areas, mAP50", "How well painted areas and outlines are found, overlapping by half; 1 is perfect"],
@@ -36,7 +37,7 @@ const METRICS = {
 
 /** Metrics of a card in the order people ask for them. */
 export function metricEntries(metrics) {
-  const order = ["box_map50", "mask_map50", "area_iou", "choice_accuracy", "choice_map", "recall", "precision", "box_map", "mask_map"];
+  const order = ["turned_map50", "box_map50", "mask_map50", "area_iou", "choice_accuracy", "choice_map", "recall", "precision", "box_map", "mask_map"];
   const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
   return Object.entries(metrics ?? {}).filter(([, value]) => typeof value === "number").sort(([a], [b]) => rank(a) - rank(b));
 }
