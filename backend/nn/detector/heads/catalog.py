@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from backend.nn.detector.heads.areas.head import AREAS
 from backend.nn.detector.heads.boxes.head import BOXES
+from backend.nn.detector.heads.boxes.turned.head import TURNED_BOXES
 from backend.nn.detector.heads.choices.head import CHOICES
 from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.masks.head import MASKS
 from backend.nn.detector.heads.points.head import POINTS_HEAD
-from backend.nn.detector.heads.turned.head import TURNED_BOXES
 
 HEADS: tuple[AnyHead, ...] = (BOXES, TURNED_BOXES, MASKS, AREAS, CHOICES, POINTS_HEAD)
 """In the order in which they decode: a head sees what those before it found."""

@@ -9,8 +9,8 @@ from backend.core.geometry.turned_boxes import NOT_TURNED, turned_bounds
 from backend.nn.detector.heads.average_precision import turned_average_precision
 from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.boxes.losses import Learners
-from backend.nn.detector.heads.turned.head import TURNED_BOXES
-from backend.nn.detector.heads.turned.losses import turn_loss, turned_targets
+from backend.nn.detector.heads.boxes.turned.head import TURNED_BOXES
+from backend.nn.detector.heads.boxes.turned.losses import turn_loss, turned_targets
 from backend.nn.detector.heads.turning import TURNED_SHARE_MIN, turned_shares
 
 SIZE = ImageSize(100, 80)

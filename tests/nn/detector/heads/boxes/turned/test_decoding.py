@@ -2,8 +2,8 @@ import numpy as np
 
 from backend.core.geometry.turned_boxes import turned_bounds
 from backend.nn.detector.heads.boxes.decoding import Candidates, suppress_per_label
-from backend.nn.detector.heads.turned.coding import turned_to_codes
-from backend.nn.detector.heads.turned.decoding import suppress_turned_per_label, with_turned_boxes
+from backend.nn.detector.heads.boxes.turned.coding import turned_to_codes
+from backend.nn.detector.heads.boxes.turned.decoding import suppress_turned_per_label, with_turned_boxes
 
 ROW = np.array([[30 + 12 * k, 60, 60, 10, 60] for k in range(3)], np.float32)
 """Three cars parked side by side, turned by 60 degrees."""

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.core.geometry.turned_boxes import turned_bounds, turned_iou
-from backend.nn.detector.heads.turned.coding import codes_to_turned, turned_to_codes
+from backend.nn.detector.heads.boxes.turned.coding import codes_to_turned, turned_to_codes
 
 rows = st.tuples(
     st.floats(50, 60), st.floats(50, 60), st.floats(4, 60), st.floats(4, 60), st.floats(-360, 360)

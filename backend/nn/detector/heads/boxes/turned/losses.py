@@ -14,7 +14,7 @@ from backend.core.geometry.boxes import box_area
 from backend.core.geometry.instances import TrainingTarget
 from backend.core.geometry.turned_boxes import turned_bounds, turned_boxes_of
 from backend.nn.detector.heads.boxes.losses import BoxTargets, Learners, total_quality
-from backend.nn.detector.heads.turned.coding import turned_to_codes
+from backend.nn.detector.heads.boxes.turned.coding import turned_to_codes
 
 WHOLE_MIN = 0.9
 """An object of which a view shows less than this share of its bounds teaches no turn: its box is cut."""

@@ -10,7 +10,7 @@ import numpy as np
 from backend.core.geometry.instances import FloatArray, IntArray
 from backend.core.geometry.turned_boxes import turned_iou, upright_as_turned
 from backend.nn.detector.heads.boxes.decoding import Candidates
-from backend.nn.detector.heads.turned.coding import codes_to_turned
+from backend.nn.detector.heads.boxes.turned.coding import codes_to_turned
 from backend.nn.detector.heads.turning import TURNED_SHARE_MIN
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from backend.nn.detector.heads.boxes.module import DETECTION_STRIDES, DetectionHead, SharedConv, cells_of
+from backend.nn.detector.heads.boxes.turned.coding import CODE_LENGTH
 from backend.nn.detector.heads.head import Dimensions
-from backend.nn.detector.heads.turned.coding import CODE_LENGTH
 
 
 class TurnedDetectionHead(DetectionHead):

@@ -14,6 +14,9 @@ from backend.nn.detector.heads.average_precision import box_average_precision, t
 from backend.nn.detector.heads.boxes.decoding import best_candidates
 from backend.nn.detector.heads.boxes.head import BOXES, BoxesHead, BoxReading, found_in_image
 from backend.nn.detector.heads.boxes.losses import detection_losses, learners_of
+from backend.nn.detector.heads.boxes.turned.decoding import suppress_turned_per_label, with_turned_boxes
+from backend.nn.detector.heads.boxes.turned.losses import TurnedTargets, turn_loss, turned_targets
+from backend.nn.detector.heads.boxes.turned.module import TurnedDetectionHead
 from backend.nn.detector.heads.head import (
     Card,
     Dimensions,
@@ -25,9 +28,6 @@ from backend.nn.detector.heads.head import (
     Serving,
 )
 from backend.nn.detector.heads.score_map import SCORE_FLOOR, ScoreMap
-from backend.nn.detector.heads.turned.decoding import suppress_turned_per_label, with_turned_boxes
-from backend.nn.detector.heads.turned.losses import TurnedTargets, turn_loss, turned_targets
-from backend.nn.detector.heads.turned.module import TurnedDetectionHead
 from backend.nn.detector.heads.turning import is_drawn_turned, turned_shares
 
 
