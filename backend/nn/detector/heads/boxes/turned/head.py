@@ -112,7 +112,7 @@ class TurnedBoxesHead(Head[TurnedTargets, TurnedReading]):
         usual = BOXES.reading_of(card, label_count)
         shares = tuple(float(share) for share in card["turned_shares"])
         if len(shares) != label_count:
-            raise ValueError(f"{label_count} labels, and {len(shares)} shares of turned rectangles")
+            raise ValueError(f"{label_count} labels, and {len(shares)} shares drawn turned")
         return TurnedReading(usual.score_map, usual.empty_share, shares)
 
     def measure(
