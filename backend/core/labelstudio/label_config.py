@@ -265,10 +265,8 @@ class LabelConfig:
         """Why nothing can be learned, and what to add; None where there is a label or an answer to learn."""
         if self.learned_answers or any(control.is_learned for control in self.controls):
             return None
-        return (
-            f"nothing can be learned from this labeling config: {in_words(self.left_alone)}. "
-            f"Add {what_to_add(self.kinds)}"
-        )
+        why = in_words(self.left_alone, only_drawing=False)
+        return f"nothing can be learned from this labeling config: {why}. Add {what_to_add(self.kinds)}"
 
     def with_task_labels(self, by_key: Mapping[str, Sequence[WrittenLabel]]) -> LabelConfig:
         """Return the config with the labels that tasks add, by where their data has them.
@@ -564,9 +562,10 @@ def _score_threshold(control_name: str, text: str | None) -> float | None:
 def _no_labels_message(config: LabelConfig) -> str:
     names = ", ".join(image.name for image in config.images)
     wanted = what_to_add(config.kinds)
+    said = in_words(config.left_alone, only_drawing=False)
+    why = f" ({said})" if said else ""
     if not names:
-        return f"the labeling config has no <Image> with a name; this backend wants one, and {wanted}"
-    why = f" ({in_words(config.left_alone)})" if in_words(config.left_alone) else ""
+        return f"the labeling config has no <Image> with a name; this backend wants one, and {wanted}{why}"
     message = (
         f"the labeling config has no labels for its image ({names}); add {wanted}, with toName set to it"
     )

@@ -64,9 +64,13 @@ def why_left_alone(tag: OtherTag, images: Collection[str], kinds: Sequence[Regio
     return f"<{tag.tag}> is left to people: only shapes, painted areas and {answers} are learned"
 
 
-def in_words(tags: Sequence[LeftAlone]) -> str:
-    """Return why each tag that draws is not learned, as a sentence to go on with; "" where there is none."""
-    return "; ".join(f"{tag.name} ({tag.tag}): {tag.why}" for tag in tags if tag.draws)
+def in_words(tags: Sequence[LeftAlone], *, only_drawing: bool = True) -> str:
+    """Return why each tag is not learned, as a sentence to go on with; "" where there is none.
+
+    only_drawing: those that draw regions, which people would wait for; else every one.
+    """
+    named = (tag for tag in tags if tag.draws or not only_drawing)
+    return "; ".join(f"{tag.name} ({tag.tag}): {tag.why}" for tag in named)
 
 
 def what_to_add(kinds: Sequence[RegionKind]) -> str:

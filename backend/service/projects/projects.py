@@ -273,7 +273,7 @@ def _log_what_is_not_learned(key: str, xml: str) -> None:
     except LabelConfigError as exc:
         logger.warning("project %s: its labeling config cannot be learned from: %s", key, exc)
         return
-    if said := in_words(config.left_alone):
+    if said := in_words(config.left_alone, only_drawing=False):
         logger.warning("project %s: not learned, or not all of it: %s", key, said)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.left_alone import in_words
 from backend.errors import LabelConfigError
 
 BOXES = '<RectangleLabels name="box" toName="image"><Label value="Car"/></RectangleLabels>'
@@ -127,3 +128,38 @@ def test_a_config_without_any_label_names_the_tags_that_do_not_count(tag, why):
     with pytest.raises(LabelConfigError, match="has no labels for its image") as caught:
         config(tag)
     assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("xml", "tags"),
+    [
+        (
+            '<Image name="image" value="$i"/><TextArea name="caption" toName="image"/>',
+            ["caption (TextArea)"],
+        ),
+        (
+            '<Image name="image" value="$i"/><Text name="q1" value="$q1"/><TextArea name="a1" toName="q1"/>'
+            '<Labels name="aspect" toName="q1"><Label value="counting"/></Labels>',
+            ["a1 (TextArea): it belongs to q1, which is no <Image>", "aspect (Labels): it belongs to q1"],
+        ),
+        (
+            '<Pdf name="pdf" value="$p"/><OcrLabels name="ocr" toName="pdf"><Label value="A"/></OcrLabels>',
+            ["no <Image> with a name", "ocr (OcrLabels): it belongs to pdf, which is no <Image>"],
+        ),
+    ],
+    ids=["captions", "questions", "a PDF"],
+)
+def test_a_refused_config_names_each_of_its_tags_and_what_to_add(xml, tags):
+    with pytest.raises(LabelConfigError, match=r"RectangleLabels .*with <Label> tags") as caught:
+        parse_label_config(f"<View>{xml}</View>")
+    assert all(said in str(caught.value) for said in tags)
+
+
+def test_the_log_may_name_every_tag_and_a_job_those_that_draw():
+    tags = config(
+        BOXES,
+        '<Ellipse name="x" toName="image"/>',
+        '<Number name="age" toName="image"/>',
+    ).left_alone
+    assert "age (Number)" in in_words(tags, only_drawing=False) and "x (Ellipse)" in in_words(tags)
+    assert "age" not in in_words(tags)
