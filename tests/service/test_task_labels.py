@@ -12,6 +12,7 @@ from backend.service.checks.coverage import coverage_checks
 from backend.service.jobs.jobs import RunningJob
 from backend.service.panel.label_statistics import count_labels
 from backend.service.predicting.answer import PredictRequest
+from backend.service.text.reading import TextState
 from model import LearningBackend
 from tests.fakes import FakeImages, FakeLease, add_version, annotated, make_services, picture, rectangle
 
@@ -90,11 +91,11 @@ def test_a_task_is_predicted_with_its_own_labels_alone(tmp_path):
 
 def test_the_check_says_where_the_labels_come_from(services):
     config = parse_label_config(SHELF)
-    controls, labels = coverage_checks(config, None)
+    controls, labels = coverage_checks(config, None, TextState())
     assert (controls.state, controls.items[0].state) == ("ok", "ok")
     assert "labels come from each task ($objects)" in controls.items[0].why
     card, _ = trained(services, [labelled(1, listed("Cola", "Water"), "Cola")])
-    _, labels = coverage_checks(config, card)
+    _, labels = coverage_checks(config, card, TextState())
     assert labels.found == "2 of 2 labels of the config and the tasks are predicted."
     assert {item.name: item.why for item in labels.items}["Cola"] == (
         "learned from 1 object; predicted in tasks that name it"

@@ -266,29 +266,29 @@ def test_validate(client):
     assert (answer.status_code, answer.json["valid"]) == (400, False)
 
 
-KEY_POINTS = '<KeyPointLabels name="nose" toName="image"><Label value="Nose"/></KeyPointLabels>'
+UNLABELLED = '<Brush name="nose" toName="image"/>'
 
 
 def test_validate_names_the_tags_that_are_not_learned(client):
-    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    config = RECTANGLES.replace("</View>", f"{UNLABELLED}</View>")
     [left_alone] = client.post("/validate", json={"config": config}).json["left_alone"]
-    assert (left_alone["name"], left_alone["tag"], left_alone["draws"]) == ("nose", "KeyPointLabels", True)
-    assert "not predicted" in left_alone["why"]
+    assert (left_alone["name"], left_alone["tag"], left_alone["draws"]) == ("nose", "Brush", True)
+    assert "it has no labels" in left_alone["why"]
 
 
 def test_setup_logs_once_which_tags_are_not_learned(client, caplog):
-    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}</View>")
+    config = RECTANGLES.replace("</View>", f"{UNLABELLED}</View>")
     for _ in range(3):
         client.post("/setup", json=setup_body(schema=config))
     said = [record.getMessage() for record in caplog.records if "not learned" in record.getMessage()]
-    assert len(said) == 1 and "nose (KeyPointLabels)" in said[0]
+    assert len(said) == 1 and "nose (Brush)" in said[0]
 
 
 def test_validate_and_train_refuse_a_config_that_nothing_can_be_learned_from(client):
-    config = f'<View><Image name="image" value="$image"/>{KEY_POINTS}</View>'
+    config = f'<View><Image name="image" value="$image"/>{UNLABELLED}</View>'
     answer = client.post("/validate", json={"config": config})
     assert (answer.status_code, answer.json["valid"]) == (400, False)
-    assert "nose (KeyPointLabels)" in answer.json["error"]
+    assert "nose (Brush)" in answer.json["error"]
     refused = client.post("/train", json={"project": KEY, "label_config": config})
     assert (refused.status_code, refused.json["error"]) == (400, answer.json["error"])
     assert client.services.queue.jobs == {}

@@ -30,7 +30,7 @@ def client(services):
 
 def test_its_predictions_are_shown_and_accepted_as_labels(client, label_studio):
     state = client.get(f"{BASE}/state").json
-    assert state["model"] == {"is_trained": False, "version": NAME, "card": None}
+    assert state["model"] == {"is_trained": False, "version": NAME, "card": None, "stand_in": None}
     view = client.post(f"{BASE}/tasks/1/predict").json["prediction"]
     assert view["model_version"] == NAME and view["is_current_version"]
     body = {"prediction_id": view["prediction_id"], "model_version": NAME, "confidence_threshold": 0.6}
