@@ -115,5 +115,5 @@ def test_too_few_objects_fit_nothing():
 def test_a_head_without_scores_needs_none():
     loop, result = trained(heads=(ChoiceHead(),))
     verdict = judge(loop, result, 0.3)
-    assert verdict.fitted_to is FittedTo.NOTHING
+    assert verdict.fitted_to is None
     assert verdict.readings["choice"].names == ("dark", "bright")
