@@ -150,8 +150,8 @@ function comparisonParts(comparison) {
   ].filter(Boolean);
 }
 
-/** What sorts names of versions from old to new: those of trained ones begin with their date. */
-const byAge = (name) => (/^[0-9]/.test(name) ? name : "");
+/** What sorts names of versions from old to new: what nobody trained was there first. */
+const byAge = (name) => (name.startsWith("zero-shot-") ? "" : name);
 
 const direction = (value) => (value === null || Math.abs(value) < 0.0005 ? "" : value > 0 ? "up" : "down");
 
