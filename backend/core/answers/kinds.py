@@ -7,6 +7,8 @@ from backend.core.answers.kind import AnswerKind
 from backend.core.answers.taxonomy import TAXONOMY
 
 ANSWER_KINDS: tuple[AnswerKind, ...] = (CHOICES, TAXONOMY)
+ANSWER_HEADS = frozenset(kind.head for kind in ANSWER_KINDS)
+"""The names of the heads that answers teach; other heads learn what regions bring."""
 
 
 def answer_kind(tag: str) -> AnswerKind | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from backend.core.answers.kinds import ANSWER_HEADS
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.geometry.points import points_of
 from backend.core.labelstudio.annotations import AnnotatedPage, annotated_task, build_target
@@ -308,6 +309,6 @@ def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequ
         images_without_regions=sum(not (len(target) or points_of(target)) for target in targets),
         regions=sum(target.object_count + len(points_of(target)) for target in targets),
         masks=sum(target.masks[row] is not None for target in targets for row in target.first_rows.tolist()),
-        answers=sum(len(taught) for target in targets for taught in target.extras.values()),
+        answers=sum(len(target.extras.get(head, ())) for target in targets for head in ANSWER_HEADS),
         regions_by_label={label: per_label[label] for label in labels},
     )

@@ -186,7 +186,8 @@ def start_from_imagenet(
         origin=f"{instead.origin} (pretrained weights could not be had)",
         warning=(
             f"{kind}: the pretrained weights of {name} could not be had ({'; '.join(failures)}); the "
-            f"training goes on from {instead.origin} and needs more images to reach the same quality"
+            f"training goes on from {instead.origin} and needs more images to reach the same quality; "
+            "backbone: auto has such weights on every machine"
         ),
     )
 

@@ -564,6 +564,18 @@ def test_the_current_model_is_gone_on_from_where_it_fits(services, backbone, ser
     assert services.train.inputs[0].params.start_from == expected
 
 
+def test_points_are_counted_as_regions_and_choices_as_answers(services):
+    choices = '<Choices name="light" toName="image"><Choice value="Day"/><Choice value="Night"/></Choices>'
+    config = RECTANGLES.replace("</View>", f"{KEY_POINTS}{choices}</View>")
+    point = {"id": "p", "type": "keypointlabels", "from_name": "nose", "to_name": "image"}
+    point["value"] = {"x": 5, "y": 5, "width": 1, "keypointlabels": ["Nose"]}
+    choice = {"id": "c", "type": "choices", "from_name": "light", "to_name": "image"}
+    choice["value"] = {"choices": ["Day"]}
+    job = queued(services, [annotated(1, rectangle(), point, choice)], label_config=config)
+    services.run(job)
+    assert (job.report.counts.regions, job.report.counts.answers) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("asked", "backbone"),
     [

@@ -125,6 +125,7 @@ def test_without_pretrained_weights_a_shipped_start_is_better_than_none(drawn, t
     start = pretrained.start_from_imagenet(mine, tmp_path / "nothing-here", shipped=(shipped,))
     assert not start.has_learned
     assert "NO PRETRAINED WEIGHTS" in start.warning
+    assert "backbone: auto" in start.warning  # the next move
     assert "drawn scenes" in start.origin
     name = "neck.laterals.0.0.weight"
     step = float(stored[name].abs().max()) / 127
