@@ -53,9 +53,9 @@ def main() -> int:
                 box = box_of(result["value"], size)
                 jittered = box + rng.normal(0, JITTER, 4) * np.tile(box[2:] - box[:2], 2)
                 jittered = np.clip(jittered, 0, [size.width, size.height] * 2)
-                centre = (box[:2] + box[2:]) / 2
+                x, y = (box[:2] + box[2:]) / 2
                 ious["box"].append(filled(answer, [rectangle(jittered, size)], box))
-                ious["click"].append(filled(answer, [keypoint(0, *centre, True, size)], box))
+                ious["click"].append(filled(answer, [keypoint(0, x, y, True, size)], box))
             sys.stderr.write(f"\r{len(ious['box'])} objects ")
     sys.stderr.write("\n")
     row = {

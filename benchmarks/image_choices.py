@@ -31,7 +31,7 @@ from backend.nn.detector.heads.choices.measures import average_precision
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import load_predictor
 from backend.training.detector.images import to_training_size
-from backend.training.detector.start_weights import start_from_scenes
+from backend.training.detector.start_weights import start_from_shipped
 from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.judging.metrics import expected_calibration_error
 from backend.training.parameters import TrainingParams, parse_parameter
@@ -86,7 +86,7 @@ def start_features(samples: list[TrainingSample], params: TrainingParams) -> tor
     mean, std = normalisation_of(params.backbone)
     boxes = tuple(head for head in HEADS if head.name == "boxes")
     network = InstanceNetwork(Architecture(params.backbone, params.image_size, 1, boxes, mean=mean, std=std))
-    start_from_scenes(network)
+    start_from_shipped(network)
     network.eval()
     rows = []
     with torch.inference_mode():

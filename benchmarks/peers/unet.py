@@ -77,7 +77,7 @@ def main() -> None:
         net.train()
         order = rng.permutation(len(train))
         for first in range(0, len(train) - args.batch + 1, args.batch):
-            pairs = [augmented(*train[i][:2], rng) for i in order[first : first + args.batch]]
+            pairs = [augmented(train[i][0], train[i][1], rng) for i in order[first : first + args.batch]]
             images = torch.from_numpy(np.stack([p[0] for p in pairs])).float().div_(127.5).sub_(1)
             masks = torch.from_numpy(np.stack([p[1] for p in pairs])).float()[:, None]
             with torch.autocast("cpu", torch.bfloat16):
