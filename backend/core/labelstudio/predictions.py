@@ -13,7 +13,8 @@ from backend.core.geometry.instances import Detections, FloatArray, ImageSize, M
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.geometry.points import found_points
 from backend.core.geometry.turned_boxes import turned_iou
-from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.control_tags import ControlTag
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
 from backend.core.labelstudio.text_tags import text_results
 from backend.core.regions.kind import LABELS_SUFFIX, FoundObject, Teaches

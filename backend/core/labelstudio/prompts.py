@@ -20,7 +20,8 @@ import numpy as np
 
 from backend.core.geometry.instances import BoolArray, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import join_patches
-from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.control_tags import ControlTag
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.recorded_frame import Fit, fit_of
 from backend.core.labelstudio.results import read_id, read_item_index, read_labels, read_size
 from backend.core.labelstudio.task_pages import TaskPage, task_pages

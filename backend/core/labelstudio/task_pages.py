@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.core.labelstudio.label_config import ImageTag, LabelConfig
+from backend.core.labelstudio.control_tags import ImageTag
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.errors import AnnotationError
 
 UNDEFINED_KEY = (

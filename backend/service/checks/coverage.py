@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from backend.core.labelstudio.answer_tags import AnswerTag
-from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.control_tags import ControlTag
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.left_alone import SKIPPED as MODEL_SKIP
 from backend.core.labelstudio.text_tags import TextTag
 from backend.core.regions.kind import Teaches

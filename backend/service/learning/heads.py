@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.control_tags import ControlTag
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.regions.kind import Teaches
 from backend.errors import LabelConfigError, ParameterError
 from backend.training.inputs import TrainingSample

@@ -19,7 +19,8 @@ import numpy as np
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.geometry.masks import patch_box
-from backend.core.labelstudio.label_config import ControlTag, LabelConfig
+from backend.core.labelstudio.control_tags import ControlTag
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import make_prediction, region_for_object
 from backend.core.labelstudio.prompts import (
     PagePrompts,

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.core.labelstudio.label_config import ControlTag, ImageTag, LabelGroup, parse_label_config
+from backend.core.labelstudio.control_tags import ControlTag, ImageTag, LabelGroup
+from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.regions.kinds import kind_of_type
 from backend.errors import LabelConfigError
 
