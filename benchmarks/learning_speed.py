@@ -149,7 +149,7 @@ def prediction_profile(root, name, version):
     from backend.core.geometry.letterbox import Letterbox
     from backend.core.labelstudio.annotations import annotated_task
     from backend.core.labelstudio.predictions import detections_to_results
-    from backend.nn.detector.heads.head import Found, Request
+    from backend.nn.detector.heads.serving import Found, Request
     from backend.nn.detector.predictor import load_predictor, net_size
     from backend.nn.runtime.threads import one_thread
 

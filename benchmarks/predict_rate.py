@@ -29,8 +29,8 @@ import torch
 from backend.core.geometry.instances import FloatArray, ImageSize
 from backend.core.geometry.letterbox import Letterbox
 from backend.nn.detector.heads.boxes.head import BOXES
-from backend.nn.detector.heads.head import Found, Request
 from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.heads.serving import Found, Request
 from backend.nn.detector.predictor import BATCH_SIZE, Predictor, load_predictor
 from backend.nn.runtime.threads import run_side_by_side
 from backend.service.engine.work_items import DetectionLimits

@@ -20,8 +20,9 @@ from backend.errors import ParameterError, VersionError
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.fuse import fuse_normalisation
 from backend.nn.detector.heads.catalog import HEADS
-from backend.nn.detector.heads.head import AnyHead, Found, Request, Serving
+from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.semantic import MASK_STRIDE
+from backend.nn.detector.heads.serving import Found, Request, Serving
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.runtime.precision import in_channels_last, is_bf16_faster
 from backend.nn.runtime.threads import run_side_by_side

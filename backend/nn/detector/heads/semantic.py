@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from backend.core.geometry.instances import TrainingTarget
 from backend.core.geometry.masks import patch_to_alpha
+from backend.nn.detector.heads.fine import FineModule
 from backend.nn.detector.heads.head import Dimensions, FeatureMaps
 from backend.nn.detector.neck import ConvNormAct
 
@@ -23,15 +24,12 @@ MODULE_NAME = "segmentation_head"
 LABEL_PARAMETERS = ("semantic_logits.weight", "semantic_logits.bias")
 
 
-class SemanticModule(nn.Module):
+class SemanticModule(FineModule):
     """Fine features, and logits for every label."""
 
     def __init__(self, dimensions: Dimensions) -> None:
-        super().__init__()
+        super().__init__(dimensions)
         channels = dimensions.mask_channels
-        self.lateral = ConvNormAct(dimensions.fine_channels, channels, kernel=1)
-        self.from_neck = ConvNormAct(dimensions.neck_channels, channels, kernel=1)
-        self.fuse = ConvNormAct(channels, channels)
         self.semantic_tower = ConvNormAct(channels, channels)
         self.semantic_logits = nn.Conv2d(channels, dimensions.label_count, 1)
         assert self.semantic_logits.bias is not None
@@ -39,9 +37,7 @@ class SemanticModule(nn.Module):
 
     def forward(self, maps: FeatureMaps) -> dict[str, Tensor]:
         """Return `fine` features [N, C, H/4, W/4] and `semantic` logits [N, L, H/4, W/4], float32."""
-        coarse = self.from_neck(maps.fused[0])
-        up = F.interpolate(coarse, size=maps.fine.shape[-2:], mode="bilinear", align_corners=False)
-        fine = self.fuse(self.lateral(maps.fine) + up)
+        fine = self.fine_features(maps)
         return {"fine": fine, "semantic": self.semantic_logits(self.semantic_tower(fine)).float()}
 
 

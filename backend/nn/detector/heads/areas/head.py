@@ -22,16 +22,7 @@ from backend.nn.detector.heads.areas.decoding import (
     least_area_shares,
 )
 from backend.nn.detector.heads.areas.measures import area_ious, mean_area_iou
-from backend.nn.detector.heads.head import (
-    Card,
-    Dimensions,
-    Found,
-    Head,
-    LossContext,
-    Outputs,
-    Request,
-    Serving,
-)
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
 from backend.nn.detector.heads.score_map import RAW_SCORES, ScoreMap, empty_share, image_score
 from backend.nn.detector.heads.semantic import (
     LABEL_PARAMETERS,
@@ -43,6 +34,7 @@ from backend.nn.detector.heads.semantic import (
     semantic_loss,
     semantic_targets,
 )
+from backend.nn.detector.heads.serving import Found, Request, Serving
 
 OTHER_THRESHOLD_LOGITS = (-0.8, -0.4, 0.4, 0.8)
 """Where areas may end instead of at AREA_THRESHOLD_LOGIT."""

@@ -15,17 +15,9 @@ from backend.nn.detector.heads.average_precision import box_average_precision
 from backend.nn.detector.heads.boxes.decoding import Candidates, best_candidates, suppress_per_label
 from backend.nn.detector.heads.boxes.losses import BoxTargets, detection_losses, learners_of
 from backend.nn.detector.heads.boxes.module import DetectionHead
-from backend.nn.detector.heads.head import (
-    Card,
-    Dimensions,
-    Found,
-    Head,
-    LossContext,
-    Outputs,
-    Request,
-    Serving,
-)
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
 from backend.nn.detector.heads.score_map import RAW_SCORES, SCORE_FLOOR, ScoreMap, empty_share, image_score
+from backend.nn.detector.heads.serving import Found, Request, Serving
 from backend.nn.detector.heads.turning import is_drawn_turned
 
 

@@ -18,17 +18,8 @@ from backend.nn.detector.heads.choices.losses import choice_loss
 from backend.nn.detector.heads.choices.measures import choice_measures
 from backend.nn.detector.heads.choices.module import ChoicesModule
 from backend.nn.detector.heads.choices.targets import ChoiceTargets, choice_targets, view_extra
-from backend.nn.detector.heads.head import (
-    Card,
-    Dimensions,
-    Found,
-    Head,
-    LossContext,
-    Outputs,
-    Piece,
-    Request,
-    Serving,
-)
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece
+from backend.nn.detector.heads.serving import Found, Request, Serving
 
 READING = "choice_curves"
 

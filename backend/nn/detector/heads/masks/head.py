@@ -17,16 +17,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 from backend.core.geometry.masks import patch_iou
 from backend.core.geometry.matching import HIT_IOU
 from backend.nn.detector.heads.average_precision import mask_average_precision
-from backend.nn.detector.heads.head import (
-    Card,
-    Dimensions,
-    Found,
-    Head,
-    LossContext,
-    Outputs,
-    Request,
-    Serving,
-)
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
 from backend.nn.detector.heads.masks.decoding import (
     MASK_THRESHOLD_LOGIT,
     SPECK_SHARE,
@@ -43,6 +34,7 @@ from backend.nn.detector.heads.semantic import (
     kept_half,
     semantic_loss,
 )
+from backend.nn.detector.heads.serving import Found, Request, Serving
 
 OTHER_THRESHOLD_LOGITS = (-1.2, -0.8, 0.0, 0.4)
 """Where masks may end instead of at MASK_THRESHOLD_LOGIT."""

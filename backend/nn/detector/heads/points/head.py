@@ -21,17 +21,7 @@ from backend.core.geometry.points import (
     points_of,
     read_points,
 )
-from backend.nn.detector.heads.head import (
-    Card,
-    Dimensions,
-    Found,
-    Head,
-    LossContext,
-    Outputs,
-    Piece,
-    Request,
-    Serving,
-)
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece
 from backend.nn.detector.heads.points.decoding import PointMaps, choose_points, find_points
 from backend.nn.detector.heads.points.losses import heatmap_loss, offset_loss
 from backend.nn.detector.heads.points.measures import measure_points
@@ -39,6 +29,7 @@ from backend.nn.detector.heads.points.module import PointsModule
 from backend.nn.detector.heads.points.targets import PointTargets, point_targets
 from backend.nn.detector.heads.points.thresholds import USUAL_SCORES, safe_logit, shifted_scores
 from backend.nn.detector.heads.score_map import SCORE_FLOOR, ScoreMap, image_score
+from backend.nn.detector.heads.serving import Found, Request, Serving
 
 
 @dataclass(frozen=True)

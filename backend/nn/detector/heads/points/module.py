@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.nn.detector.heads.fine import FineModule
 from backend.nn.detector.heads.head import Dimensions, FeatureMaps
 from backend.nn.detector.neck import ConvNormAct
 
@@ -15,15 +15,12 @@ PRIOR_LOGIT = -math.log(99.0)
 """Before anything is learned a cell is a point with a chance of one in a hundred."""
 
 
-class PointsModule(nn.Module):
+class PointsModule(FineModule):
     """A heatmap for each label, and the way from a cell to its point."""
 
     def __init__(self, dimensions: Dimensions) -> None:
-        super().__init__()
+        super().__init__(dimensions)
         channels = dimensions.mask_channels
-        self.lateral = ConvNormAct(dimensions.fine_channels, channels, kernel=1)
-        self.from_neck = ConvNormAct(dimensions.neck_channels, channels, kernel=1)
-        self.fuse = ConvNormAct(channels, channels)
         self.tower = ConvNormAct(channels, channels)
         self.point_logits = nn.Conv2d(channels, dimensions.label_count, 1)
         self.offsets_x = nn.Conv2d(channels, dimensions.label_count, 1)
@@ -35,9 +32,7 @@ class PointsModule(nn.Module):
 
     def forward(self, maps: FeatureMaps) -> dict[str, Tensor]:
         """Return `point_logits`, and `point_offsets_x` and `_y` in cells, float32 [N, L, H/4, W/4]."""
-        coarse = self.from_neck(maps.fused[0])
-        up = F.interpolate(coarse, size=maps.fine.shape[-2:], mode="bilinear", align_corners=False)
-        features = self.tower(self.fuse(self.lateral(maps.fine) + up))
+        features = self.tower(self.fine_features(maps))
         return {
             "point_logits": self.point_logits(features).float(),
             "point_offsets_x": self.offsets_x(features).float(),

@@ -17,17 +17,9 @@ from backend.nn.detector.heads.boxes.losses import detection_losses, learners_of
 from backend.nn.detector.heads.boxes.turned.decoding import suppress_turned_per_label, with_turned_boxes
 from backend.nn.detector.heads.boxes.turned.losses import TurnedTargets, turn_loss, turned_targets
 from backend.nn.detector.heads.boxes.turned.module import TurnedDetectionHead
-from backend.nn.detector.heads.head import (
-    Card,
-    Dimensions,
-    Found,
-    Head,
-    LossContext,
-    Outputs,
-    Request,
-    Serving,
-)
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
 from backend.nn.detector.heads.score_map import SCORE_FLOOR, ScoreMap
+from backend.nn.detector.heads.serving import Found, Request, Serving
 from backend.nn.detector.heads.turning import is_drawn_turned, turned_shares
 
 
