@@ -115,6 +115,17 @@ class VersionError(BackendError):
     """A model version is missing, damaged, or does not fit what it is to be used for."""
 
 
+class NotReadyError(VersionError):
+    """What predicts is being loaded, downloaded or learned.
+
+    version: the name that its predictions will carry.
+    """
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"{version} is not ready yet; ask again in a minute")
+        self.version = version
+
+
 class TextReadingError(BackendError):
     """The engine that reads text in images failed, or is not there."""
 

@@ -16,11 +16,20 @@ from tqdm import tqdm
 from backend.bootstrap.backend import build_backend, with_image_folder
 from backend.bootstrap.jobs import build_trainings
 from backend.core.labelstudio.exports import read_tasks
+from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.left_alone import in_words
-from backend.errors import AnnotationError, LabelConfigError, ParameterError, RequestError, VersionError
+from backend.errors import (
+    AnnotationError,
+    LabelConfigError,
+    NotReadyError,
+    ParameterError,
+    RequestError,
+    VersionError,
+)
 from backend.infra.images.folder import FolderImages
 from backend.service.backend import Backend
 from backend.service.engine.image_predictor import ImagePredictor
+from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import Work
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import RunningJob
@@ -104,9 +113,7 @@ def predict_file(
     backend, folder = _backend(settings, images, tasks)
     key = backend.projects.canonical(project)
     config = config_of(backend.projects, key, None if config_file is None else _read_text(config_file))
-    predictor: ImagePredictor | None = backend.models.loaded.predictor(key, version)
-    if predictor is None:
-        predictor = backend.engine.untrained(config)
+    predictor = _predictor(backend.models.loaded, key, version, config)
     if predictor is None:
         raise VersionError(f"project {key} has no trained model yet; train it first")
     log_untrained_labels(key, predictor, config)
@@ -125,6 +132,18 @@ def predict_file(
             bar.update()
     _name_unfound(folder)
     return _write_predictions(tasks, predictions, out)
+
+
+def _predictor(
+    versions: LoadedVersions, key: str, version: str | None, config: LabelConfig
+) -> ImagePredictor | None:
+    """Return the predictor of a version (default: what serves), however long its loading takes."""
+    if version is not None:
+        return versions.predictor_named(key, version, config)
+    try:
+        return versions.serving_predictor(key, config)
+    except NotReadyError as exc:
+        return versions.predictor_named(key, exc.version, config)
 
 
 def show_versions(settings: Settings, project: str | None) -> int:

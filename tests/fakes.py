@@ -28,7 +28,7 @@ from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.named_network import NetworkState
-from backend.service.engine.untrained import lines_alone
+from backend.service.engine.text_lines import TextLines
 from backend.service.engine.zero_shot import ZeroShot
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
@@ -409,7 +409,7 @@ class FakeServices:
     @cached_property
     def engine(self) -> Engine:
         """Images and the network."""
-        return Engine(self.images, self.batching, self.text, lines_alone(self.text))
+        return Engine(self.images, self.batching, self.text)
 
     @cached_property
     def panel(self) -> Panel:
@@ -455,6 +455,8 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
     projects = Projects(documents, changes.get("now", time.time))
     batching = BatchingQueue()
     zero_shot = changes.pop("zero_shot", ZeroShot)(projects)
+    text = changes.pop("text", None) or TextReading(None, "no engine is installed")
+    stand_ins = (zero_shot, TextLines(text, projects))
 
     def load(version_folder: Path) -> FakePredictor:
         loaded = copy.copy(predictor)
@@ -469,14 +471,14 @@ def make_services(folder: Path, **changes: Any) -> FakeServices:
         "images": images,
         "projects": projects,
         "zero_shot": zero_shot,
-        "versions": LoadedVersions(store, load, is_retired=projects.is_deleted, without_training=zero_shot),
+        "versions": LoadedVersions(store, load, is_retired=projects.is_deleted, stand_ins=stand_ins),
         "batching": batching,
         "connect": lambda url, token: label_studio,
         "train": FakeTrain(),
         "interactive": FakeInteractive(),
         "waiting_room": FakeWaitingRoom(),
         "after_task": lambda key, task, config, access: None,
-        "text": TextReading(None, "no engine is installed"),
+        "text": text,
     }
     return FakeServices(**{**fields, **changes})
 

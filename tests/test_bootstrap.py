@@ -246,7 +246,7 @@ from backend.bootstrap.backend import build_backend
 from backend.settings import Settings
 models = build_backend(Settings.from_env({{"DATA_DIR": {str(tmp_path)!r}}})).models
 models.zero_shot.warm_up()
-print(models.loaded.reported("1.1"), models.zero_shot.version, "transformers" in sys.modules)
+print(models.loaded.reported("1.1"), models.zero_shot.name, "transformers" in sys.modules)
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["not-trained", "None", "False"]

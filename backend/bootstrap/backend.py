@@ -31,7 +31,8 @@ from backend.service.backend import Backend, InteractiveAnswers
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue, Streams
 from backend.service.engine.engine import Engine
 from backend.service.engine.loaded_versions import LoadedVersions, Predictor
-from backend.service.engine.untrained import lines_alone
+from backend.service.engine.stand_in import StandIn
+from backend.service.engine.text_lines import TextLines
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.requests import TrainingRequests
 from backend.service.ports import AfterTask, LabelStudio, WaitingRoom
@@ -103,17 +104,17 @@ def build_backend(settings: Settings) -> Backend:
     connections = Connections(
         projects, connect, url=settings.label_studio_url, api_key=settings.label_studio_api_key
     )
-    stand_in = None
+    stand_ins: list[StandIn] = [by_names, TextLines(text, projects)]
     if settings.predict_by_example:
-        stand_in = by_example(images, connections, SHARE_FOR_LEARNING * settings.predict_deadline_s)
+        wait_s = SHARE_FOR_LEARNING * settings.predict_deadline_s
+        stand_ins.insert(0, by_example(images, connections, wait_s))
     versions = LoadedVersions(
         store,
         load,
         prepare_loading,
         stamps=RedisServingStamps(redis_url_of(settings)),
         is_retired=partial(projects.is_deleted, fresh=True),
-        without_training=by_names,
-        stand_in=stand_in,
+        stand_ins=stand_ins,
     )
     waiting_room = MachineWaitingRoom(settings.data_dir / "cache" / "waiting")
     encoded = EncodedImages(
@@ -133,7 +134,7 @@ def build_backend(settings: Settings) -> Backend:
         connections=connections,
         models=Models(store, versions, by_names),
         jobs=JobRequests(RqJobQueue(redis_url_of(settings), job_timeout_s=settings.job_timeout_s), documents),
-        engine=Engine(images, batching, text, lines_alone(text)),
+        engine=Engine(images, batching, text),
         smart_tools=Interactive(
             encoded, versions, batching, waiting_room, images, text, followed_by=ahead.follow
         ),
@@ -171,9 +172,7 @@ def join_backend(
             projects=projects,
             connections=connections,
             versions=models.loaded,
-            zero_shot=models.zero_shot,
             pipeline=engine.pipeline,
-            untrained=engine.untrained,
             background=background,
             waiting_room=waiting_room,
             after_task=after_task,

@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timezone
 
 ZERO_SHOT = "zero-shot-"
+TEXT_LINES = "ocr-"
 
 
 def version_name(now_s: float, chance: str) -> str:

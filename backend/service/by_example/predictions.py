@@ -10,11 +10,12 @@ from functools import partial
 
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.regions.kind import Teaches
-from backend.errors import VersionError
+from backend.errors import NotReadyError, VersionError
 from backend.service.by_example.examples import BY_EXAMPLE, Examples, LabelledPicture, labelled_pictures
 from backend.service.by_example.known_examples import KnownExamples
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.shared_cache import SharedCache, Start, run_in_thread
+from backend.service.engine.stand_in import StandIn
 from backend.service.ports import ImageSource
 from backend.service.projects.connections import Connections
 
@@ -31,8 +32,8 @@ LearnFrom = Callable[[Sequence[LabelledPicture], Sequence[str], str, bool], Imag
 """Makes a predictor of pictures, the labels they point into, its name, and whether outlines are wanted."""
 
 
-class ByExample:
-    """The StandIn of `backend.service.engine.stand_in` that needs nothing but a labelled thing."""
+class ByExample(StandIn):
+    """Predicts the like of what is labelled; needs nothing but a labelled thing."""
 
     def __init__(
         self,
@@ -78,14 +79,18 @@ class ByExample:
         return version.startswith(BY_EXAMPLE)
 
     def predictor(self, project_key: str, config: LabelConfig) -> ImagePredictor | None:
-        """Return what finds the like of the project's examples; None where it takes too long."""
+        """Return what finds the like of the project's examples; None where nothing can be learned from them.
+
+        Raises NotReadyError where the learning takes too long.
+        """
         examples = self._known.of(project_key, SETUP_WAIT_S)
         if examples is None:
             return None
         try:
             return self._asked(project_key, config, examples, self._start).result(timeout=self._wait_s)
         except FutureTimeout:
-            logger.warning("project %s: still learning from its examples; ask again", project_key)
+            logger.warning("project %s: still learning from its examples", project_key)
+            raise NotReadyError(examples.version) from None
         except VersionError as exc:
             logger.warning("project %s: no predictions by example: %s", project_key, exc)
         return None

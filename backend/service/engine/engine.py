@@ -7,7 +7,6 @@ from functools import cached_property
 
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.pipeline import Pipeline
-from backend.service.engine.untrained import Untrained
 from backend.service.ports import ImageSource
 from backend.service.text.reading import TextReading
 
@@ -16,13 +15,12 @@ from backend.service.text.reading import TextReading
 class Engine:
     """What every prediction of this process goes through; all threads share it.
 
-    text: reads the text of regions. untrained: predicts for projects that have no version yet.
+    text: reads the text of regions.
     """
 
     images: ImageSource
     batching: BatchingQueue
     text: TextReading
-    untrained: Untrained
 
     @cached_property
     def pipeline(self) -> Pipeline:

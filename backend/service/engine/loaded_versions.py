@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -53,28 +53,17 @@ class Predictor(ImagePredictor, Protocol):
         """Return the mask of what a box was drawn around, both in the orig frame."""
 
 
-class WithoutTraining(Protocol):
-    """What predicts where no version serves; `backend.service.engine.zero_shot` has the real one."""
-
-    @property
-    def version(self) -> str | None:
-        """The name that its predictions carry, None where there is nothing of the kind."""
-
-    def is_chosen(self, project_key: str, trained: str) -> bool:
-        """Tell whether it was chosen to serve in place of a trained version."""
-
-
 @dataclass(frozen=True)
 class _Current:
     """The version that served when the store was asked; stamp: from before that, None where unknown.
 
-    may_stand_in: nothing was trained, and the project is not gone.
+    stand_ins: what may predict in its place: all where nothing was trained, none where the project is gone.
     """
 
     version: str | None
     stamp: int | None
     read_at: float
-    may_stand_in: bool
+    stand_ins: tuple[StandIn, ...]
 
     def holds(self, stamp: int | None, now: float) -> bool:
         return stamp is not None and stamp == self.stamp and now - self.read_at < _READ_EVERY_S
@@ -87,7 +76,7 @@ class LoadedVersions:
     is asked for the current version when the project's stamp has changed, every two seconds, and each time
     while no stamp can be had. prepare does in advance what the first loading would spend seconds on.
     is_retired tells of a project that is gone, whose versions are only kept. Where no version serves,
-    stand_in predicts by what is labelled, and without_training by less.
+    the first of stand_ins that can predicts.
     """
 
     def __init__(
@@ -98,8 +87,7 @@ class LoadedVersions:
         *,
         stamps: ServingStamps | None = None,
         is_retired: Callable[[str], bool] = lambda project_key: False,
-        without_training: WithoutTraining | None = None,
-        stand_in: StandIn | None = None,
+        stand_ins: Sequence[StandIn] = (),
         most_loaded: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -109,8 +97,7 @@ class LoadedVersions:
         self._stamps = stamps or StampsHere()
         self._stamps_rest_until = float("-inf")
         self._is_retired = is_retired
-        self._without_training = without_training
-        self._stand_in = stand_in
+        self._stand_ins = tuple(stand_ins)
         self._clock = clock
         self._lock = threading.Lock()
         self._current: dict[str, _Current] = {}
@@ -130,17 +117,14 @@ class LoadedVersions:
                 return known.version
         is_retired = self._is_retired(project_key)
         version = None if is_retired else self._store.current(project_key)
-        may_stand_in = version is None and not is_retired
+        stand_ins = self._stand_ins if version is None and not is_retired else ()
         if version is not None and self._is_damaged(project_key, version):
             version = self._newest_good(project_key)
-        if (
-            version is not None
-            and self._without_training is not None
-            and self._without_training.is_chosen(project_key, version)
-        ):
-            version = None
+        if version is not None:
+            stand_ins = tuple(one for one in self._stand_ins if one.is_chosen(project_key, version))
+            version = None if stand_ins else version
         with self._lock:
-            self._current[project_key] = _Current(version, stamp, self._clock(), may_stand_in)
+            self._current[project_key] = _Current(version, stamp, self._clock(), stand_ins)
         return version
 
     def reported(self, project_key: str) -> str:
@@ -150,35 +134,41 @@ class LoadedVersions:
     def serving(self, project_key: str) -> str | None:
         """Return the version that predictions carry now, trained or not; None where nothing predicts."""
         current = self.current(project_key)
-        if current is None and (stand_in := self._stand_in_of(project_key)) is not None:
-            current = stand_in.version(project_key)
-        return current or self._untrained_version()
+        if current is not None:
+            return current
+        names = (one.version(project_key) for one in self._stand_ins_of(project_key))
+        return next((name for name in names if name is not None), None)
 
     def serving_predictor(self, project_key: str, config: LabelConfig) -> ImagePredictor | None:
-        """Return what predicts a project by its labels, trained or not; None where nothing does."""
+        """Return what predicts a project, trained or not; None where nothing does.
+
+        Raises NotReadyError where a job that waits will have it.
+        """
         predictor = self.predictor(project_key)
-        if predictor is not None or (stand_in := self._stand_in_of(project_key)) is None:
+        if predictor is not None:
             return predictor
-        return stand_in.predictor(project_key, config)
+        found = (one.predictor(project_key, config) for one in self._stand_ins_of(project_key))
+        return next((predictor for predictor in found if predictor is not None), None)
 
     def predictor_named(self, project_key: str, version: str, config: LabelConfig) -> ImagePredictor:
         """Return the predictor of a name that predictions carry, trained or not.
 
         Raises VersionError where it is gone, or cannot be loaded.
         """
-        if self._stand_in is not None and self._stand_in.is_own(version):
-            return self._stand_in.awaited_predictor(project_key, version, config)
+        for one in self._stand_ins:
+            if one.is_own(version):
+                return one.awaited_predictor(project_key, version, config)
         return self._get(project_key, version).result()
 
     def labels_changed(self, project_key: str) -> None:
         """Take note that annotations of a project may have changed; costs nothing until somebody asks."""
-        if self._stand_in is not None:
-            self._stand_in.hint(project_key)
+        for one in self._stand_ins:
+            one.hint(project_key)
 
     def described_stand_in(self, project_key: str) -> str | None:
         """Return what the predictions of a project without a trained version come from; asks nobody."""
-        stand_in = self._stand_in_of(project_key)
-        return None if stand_in is None else stand_in.described(project_key)
+        described = (one.described(project_key) for one in self._stand_ins_of(project_key))
+        return next((words for words in described if words is not None), None)
 
     def announce(self, project_key: str) -> None:
         """Have all processes ask the store what is current, after a version or a project was changed here."""
@@ -236,16 +226,13 @@ class LoadedVersions:
         """Return project and version of the predictors in memory."""
         return [key for key, _ in self._loaded.kept()]
 
-    def _stand_in_of(self, project_key: str) -> StandIn | None:
-        """Return what stands in for a version of the project; None where one was trained, or it is gone."""
-        if self._stand_in is None or self.current(project_key) is not None:
-            return None
+    def _stand_ins_of(self, project_key: str) -> tuple[StandIn, ...]:
+        """Return what may stand in for a version of the project; nothing where one serves, or it is gone."""
+        if not self._stand_ins or self.current(project_key) is not None:
+            return ()
         with self._lock:
             known = self._current.get(project_key)
-        return self._stand_in if known is not None and known.may_stand_in else None
-
-    def _untrained_version(self) -> str | None:
-        return None if self._without_training is None else self._without_training.version
+        return () if known is None else known.stand_ins
 
     def _read_stamp(self, project_key: str) -> int | None:
         """Return the project's stamp, None while Redis is away; then it is left alone for a moment."""

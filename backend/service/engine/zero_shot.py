@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.regions.kind import Teaches
-from backend.errors import VersionError
+from backend.errors import NotReadyError, VersionError
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.named_network import NamedNetwork, NetworkState, Role
+from backend.service.engine.stand_in import StandIn
 from backend.service.projects.extra_params import label_texts
 from backend.service.projects.projects import Projects
 
@@ -39,7 +40,7 @@ class OpenVocabularyNetwork:
     licence: str
 
 
-class ZeroShot:
+class ZeroShot(StandIn):
     """Predicts projects in which no trained version serves. Threads may share it."""
 
     def __init__(
@@ -51,11 +52,19 @@ class ZeroShot:
         self._network = network
 
     @property
-    def version(self) -> str | None:
+    def name(self) -> str | None:
         """The name that its predictions carry; None without a network, and where it cannot be loaded."""
         if self._network is None or self._network.state.problem is not None:
             return None
         return self._name
+
+    def version(self, project_key: str) -> str | None:
+        """Return the same name for every project."""
+        return self.name
+
+    def is_own(self, version: str) -> bool:
+        """Tell whether predictions of that name are its own."""
+        return version == self.name
 
     @property
     def state(self) -> NetworkState:
@@ -79,11 +88,16 @@ class ZeroShot:
         )
 
     def predictor(self, project_key: str, config: LabelConfig) -> ImagePredictor | None:
-        """Return what predicts a project now, None while the network is not there or without labels."""
+        """Return what predicts a project now, None without a network or labels.
+
+        Raises NotReadyError while the network is being loaded, or downloaded.
+        """
         loaded = None if self._network is None else self._network.loaded()
+        if loaded is None and self.name is not None and config.labels:
+            raise NotReadyError(self.name)
         return self._predictor(project_key, config, loaded)
 
-    def awaited_predictor(self, project_key: str, config: LabelConfig) -> ImagePredictor:
+    def awaited_predictor(self, project_key: str, version: str, config: LabelConfig) -> ImagePredictor:
         """Return the same once the network is loaded. Raises VersionError where it cannot be used."""
         loaded = None if self._network is None else self._network.awaited()
         found = self._predictor(project_key, config, loaded)
@@ -96,7 +110,7 @@ class ZeroShot:
 
     def is_chosen(self, project_key: str, trained: str) -> bool:
         """Tell whether it was chosen in place of that version; a choice ends when another one serves."""
-        return self.version is not None and self._projects.zero_shot_instead_of(project_key) == trained
+        return self.name is not None and self._projects.zero_shot_instead_of(project_key) == trained
 
     def _predictor(
         self, project_key: str, config: LabelConfig, loaded: OpenVocabularyNetwork | None

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
-from backend.errors import LabelConfigError, QueueError, StoreError
+from backend.errors import LabelConfigError, NotReadyError, QueueError, StoreError
 from backend.service.engine.double_calls import OverlappingCalls
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work, task_id_of
-from backend.service.engine.untrained import Untrained
-from backend.service.engine.zero_shot import ZeroShot
 from backend.service.ports import AfterTask, Json, WaitingRoom
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
@@ -59,19 +57,16 @@ class PredictRequest:
 class TaskPredictions:
     """Predicts the tasks of requests; every thread may call it.
 
-    untrained: predicts for a project before any training. after_task: told of each task that was predicted
-    alone. deadline_s: what is not done by then goes on in the background. deadline_without_api_s: used
-    instead if longer, where Label Studio takes no pushes.
+    after_task: told of each task that was predicted alone. deadline_s: what is not done by then goes on in
+    the background. deadline_without_api_s: used instead if longer, where Label Studio takes no pushes.
     """
 
     projects: Projects
     connections: Connections
     versions: LoadedVersions
-    zero_shot: ZeroShot
     pipeline: Pipeline
     background: BackgroundRequests
     waiting_room: WaitingRoom
-    untrained: Untrained
     after_task: AfterTask
     deadline_s: float
     deadline_without_api_s: float = 90.0
@@ -120,13 +115,12 @@ class TaskPredictions:
         config: LabelConfig,
         limits: Thresholds,
     ) -> list[Entry]:
-        predictor = self.versions.serving_predictor(key, config)
-        if predictor is None and self.zero_shot.version is None:
-            predictor = self.untrained(config)
+        try:
+            predictor = self.versions.serving_predictor(key, config)
+        except NotReadyError as exc:
+            self._hand_over(request, key, exc.version, request.tasks, self.connections.can_push(key))
+            return [NOTHING] * len(request.tasks)
         if predictor is None:
-            predictor = self.zero_shot.predictor(key, config)
-        if predictor is None:
-            self._leave_to_zero_shot(request, key, config)
             return [NOTHING] * len(request.tasks)
         log_untrained_labels(key, predictor, config)
         work = Work(
@@ -185,13 +179,6 @@ class TaskPredictions:
         except QueueError:
             return list(range(len(work.tasks)))  # without Redis no job is at work either
         return [position for position, task in enumerate(work.tasks) if task_id_of(task) not in claimed]
-
-    def _leave_to_zero_shot(self, request: PredictRequest, key: str, config: LabelConfig) -> None:
-        """Let a worker predict what waits for a network that is still being loaded, or downloaded, here."""
-        version = self.zero_shot.version
-        if version is not None and config.labels:
-            has_api = self.connections.can_push(key)
-            self._hand_over(request, key, version, request.tasks, has_api)
 
     def _hand_over(
         self,

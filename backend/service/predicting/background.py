@@ -6,13 +6,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelStudioError, LabelStudioGone
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.engine.pipeline import Pipeline, Work
-from backend.service.engine.untrained import Untrained
-from backend.service.engine.zero_shot import ZeroShot
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
@@ -34,16 +32,13 @@ TASKS_AT_ONCE = 64
 class BackgroundPredictions:
     """Runs the jobs that `backend.service.predicting.requests` queues; the worker's half.
 
-    untrained: predicts before any training. sets_model_version: let Label Studio name the version, once every
-    task of a project has its prediction.
+    sets_model_version: let Label Studio name the version, once every task of a project has its prediction.
     """
 
     projects: Projects
     connections: Connections
     versions: LoadedVersions
-    zero_shot: ZeroShot
     pipeline: Pipeline
-    untrained: Untrained
     jobs: JobRequests
     sets_model_version: bool
     now: Callable[[], float]
@@ -103,7 +98,7 @@ class BackgroundPredictions:
         pushing.push_kept()
         xml = request.label_config or str(label_studio.project(project_id(key))["label_config"])
         config = parse_label_config(xml)
-        predictor = self._predictor(key, request.version, config)
+        predictor = self.versions.predictor_named(key, request.version, config)
         limits = thresholds(self.projects, key, request.params, config)
         work = Work(key, config, (), limits, lambda task_id: self.connections.image_access(key, task_id))
         tasks = shards.split(pushing.unpredicted(_tasks_of(request, label_studio)), xml)
@@ -129,14 +124,6 @@ class BackgroundPredictions:
             job.report = replace(job.report, set_model_version=predictor.version)
         job.show(at_once=True)
         return JobOutcome(jobs.FINISHED, job.report, predictor.version)
-
-    def _predictor(self, key: str, version: str, config: LabelConfig) -> ImagePredictor:
-        if version == self.zero_shot.version:
-            return self.zero_shot.awaited_predictor(key, config)
-        untrained = self.untrained(config)
-        if untrained is not None and untrained.version == version:
-            return untrained
-        return self.versions.predictor_named(key, version, config)
 
     def _serve_everywhere(self, label_studio: LabelStudio, key: str, predictor: ImagePredictor) -> None:
         """Let Label Studio show scores and sample by this version, now that every task has its prediction."""

@@ -24,7 +24,7 @@ class VersionCatalog:
     def list(self, key: str) -> list[ListedVersion]:
         """Return the trained versions, newest first, then the one without training, if there is one."""
         trained = self.models.store.list(key)
-        name = self.models.zero_shot.version
+        name = self.models.zero_shot.name
         if name is None:
             return trained
         serving = self.models.loaded.serving(key)
@@ -33,13 +33,13 @@ class VersionCatalog:
 
     def card(self, key: str, version: str) -> VersionCard:
         """Return the card of a version. Raises VersionError."""
-        if version == self.models.zero_shot.version:
+        if version == self.models.zero_shot.name:
             return self._untrained_card(key, version)
         return self.models.store.card(key, version)
 
     def activate(self, key: str, version: str) -> None:
         """Let a version serve from now on, in all processes. Raises VersionError, StoreError."""
-        if version == self.models.zero_shot.version:
+        if version == self.models.zero_shot.name:
             self.projects.choose_zero_shot(key, instead_of=self.models.store.current(key))
         else:
             self.models.store.activate(key, version)

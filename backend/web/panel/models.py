@@ -50,7 +50,7 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
             raise NotFoundError(str(exc)) from exc
 
     def stored_card(key: str, version: str) -> VersionCard:
-        if version == backend.models.zero_shot.version:
+        if version == backend.models.zero_shot.name:
             raise NotFoundError(
                 f"{version} is no file of this project; unset ZERO_SHOT_MODEL to be without it"
             )

@@ -7,10 +7,12 @@ import pytest
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.text.lines import LineHabit
 from backend.errors import TextReadingError
-from backend.service.engine.untrained import lines_alone
+from backend.service.engine.text_lines import TextLines
 from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting.answer import PredictRequest
+from backend.service.projects.projects import Projects
 from backend.service.text.reading import TextReading
+from tests.fake_stores import FakeDocuments
 from tests.fake_text import FakeReader, page_with
 from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, FakePredictor, add_version, make_services
 
@@ -25,6 +27,10 @@ PAGE = page_with((10, 10, 60, 22, 10), (10, 60, 90, 72, 20), (120, 60, 190, 72, 
 def services_of(tmp_path, text=None, **changes):
     images = FakeImages({f"{k}.png": PAGE for k in range(1, 9)})
     return make_services(tmp_path, images=images, text=text or TextReading(FakeReader()), **changes)
+
+
+def lines_of(text, config):
+    return TextLines(text, Projects(FakeDocuments())).predictor(KEY, config)
 
 
 def predict(services, count=1, config=CONFIG):
@@ -47,6 +53,21 @@ def test_before_any_training_the_lines_of_text_are_proposed(tmp_path, count):
         assert {r["id"] for r in prediction["result"]} == {shape["id"] for shape in shapes}
 
 
+def test_setup_names_the_lines_of_text_and_a_whole_project_gets_them_in_the_background(tmp_path):
+    label_studio = FakeLabelStudio([{"id": k, "data": {"image": f"{k}.png"}} for k in range(1, 4)], CONFIG)
+    settings = {"label_studio_url": "http://ls", "label_studio_api_key": "key"}
+    services = services_of(tmp_path, label_studio=label_studio, settings=settings)
+    assert services.versions.reported(KEY) == "not-trained"
+    services.projects.remember(KEY, label_config=CONFIG)
+    assert services.versions.reported(KEY) == "ocr-fake"
+    services.backend.background.predict_project(KEY)
+    [record] = services.queue.records()
+    services.queue.jobs[record.job_id] = replace(services.queue.jobs[record.job_id], status="started")
+    services.run(RunningJob(services.queue, services.queue.record(record.job_id), FakeLease()))
+    assert [texts_of(prediction) for prediction in label_studio.pushed] == [["TOTAL", "12.50"]] * 3
+    assert label_studio.model_version == "ocr-fake"
+
+
 def test_lines_have_no_label_where_several_could_be_meant(tmp_path):
     [prediction] = predict(services_of(tmp_path), config=FIELDS)
     shapes = [result for result in prediction["result"] if result["type"] == "rectanglelabels"]
@@ -56,7 +77,7 @@ def test_lines_have_no_label_where_several_could_be_meant(tmp_path):
 
 def test_a_label_called_text_is_that_of_lines():
     config = parse_label_config(FIELDS.replace("Date", "text"))
-    assert lines_alone(TextReading(FakeReader()))(config).line_habit == LineHabit("text")
+    assert lines_of(TextReading(FakeReader()), config).line_habit == LineHabit("text")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +156,7 @@ def test_the_deadline_holds_and_the_rest_is_read_in_the_background(tmp_path):
 
 def test_a_thin_line_is_no_object():
     reading = TextReading(FakeReader())
-    predictor = lines_alone(reading)(parse_label_config(CONFIG))
+    predictor = lines_of(reading, parse_label_config(CONFIG))
     [nothing] = predictor.predict([PAGE], confidence_threshold=0.3, nms_threshold=0.4)
     found = reading.read(
         np.full((50, 50, 3), 255, np.uint8),

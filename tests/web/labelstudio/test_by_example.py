@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,9 @@ import backend.nn.by_example.predictor  # noqa: F401 - so that no request waits 
 from backend.bootstrap.by_example import by_example
 from backend.core.geometry.boxes import box_iou
 from backend.service.engine.loaded_versions import LoadedVersions
+from backend.service.jobs.jobs import RunningJob
 from tests.fake_stores import FakeVersionStore
-from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, add_version, connections_to
+from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, FakePredictor, add_version, connections_to
 from tests.like_scenes import HEIGHT, WIDTH, scene
 from tests.web.conftest import KEY
 
@@ -49,7 +52,7 @@ def labelled(make_client, tmp_path):
     images = FakeImages({f"{k}.png": scene(k)[0] for k in (1, 2, 11, 12)})
     store = FakeVersionStore(tmp_path / "store")
     stand_in = by_example(images, connections_to(label_studio), wait_s=300)
-    versions = LoadedVersions(store, lambda folder: FakePredictor(version=folder.name), stand_in=stand_in)
+    versions = LoadedVersions(store, lambda folder: FakePredictor(version=folder.name), stand_ins=[stand_in])
     client = make_client(
         label_studio=label_studio,
         images=images,
@@ -109,7 +112,7 @@ def test_a_project_that_was_deleted_is_not_predicted(make_client, tmp_path):
     versions = LoadedVersions(
         FakeVersionStore(tmp_path / "store"),
         lambda folder: FakePredictor(),
-        stand_in=stand_in,
+        stand_ins=[stand_in],
         is_retired=lambda key: True,
     )
     client = make_client(label_studio=label_studio, images=images, versions=versions)
@@ -120,6 +123,25 @@ def test_switched_off_nothing_is_predicted_before_a_training(make_client):
     client = make_client(label_studio=FakeLabelStudio([labelled_task(1)], CONFIG))
     assert setup(client) == "not-trained"
     assert predicted(client) == [[], []]
+
+
+def test_tasks_are_left_to_a_worker_while_the_examples_are_being_learned(make_client, tmp_path):
+    label_studio = FakeLabelStudio([labelled_task(1), *UNLABELLED], CONFIG)
+    images = FakeImages({f"{k}.png": scene(k)[0] for k in (1, 11, 12)})
+    stand_in = by_example(images, connections_to(label_studio), wait_s=0.0)
+    versions = LoadedVersions(
+        FakeVersionStore(tmp_path / "store"), lambda folder: FakePredictor(), stand_ins=[stand_in]
+    )
+    settings = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}
+    client = make_client(label_studio=label_studio, images=images, versions=versions, settings=settings)
+    version = setup(client)
+    assert predicted(client) == [[], []]
+    services = client.services
+    [record] = services.queue.records(KEY)
+    services.queue.jobs[record.job_id] = replace(services.queue.jobs[record.job_id], status="started")
+    services.run(RunningJob(services.queue, services.queue.record(record.job_id), FakeLease()))
+    assert sorted(pushed["task"] for pushed in label_studio.pushed) == [11, 12]
+    assert {pushed["model_version"] for pushed in label_studio.pushed} == {version}
 
 
 def test_a_labelled_picture_that_cannot_be_read_leaves_the_project_unpredicted(labelled):
