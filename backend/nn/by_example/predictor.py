@@ -10,7 +10,6 @@ from torch import Tensor
 
 from backend.core.geometry.boxes import clip_boxes
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, IntArray, MaskPatch
-from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.windows import ByteArray
 from backend.core.text.lines import LineHabit
 from backend.nn.by_example.candidates import Candidates
@@ -18,7 +17,7 @@ from backend.nn.by_example.descriptors import responses
 from backend.nn.by_example.features import PictureEncoder
 from backend.nn.by_example.learning import Likeness
 from backend.nn.by_example.windows import WindowSize
-from backend.nn.prompts.encoding import encode_image
+from backend.nn.prompts.boxes import masks_in_boxes
 from backend.nn.prompts.segmenter import PromptSegmenter
 from backend.nn.runtime.threads import run_side_by_side
 
@@ -118,13 +117,7 @@ class ExamplePredictor:
 
     def _outlined(self, image: ByteArray, found: Candidates) -> tuple[MaskPatch | None, ...]:
         """Return the mask of what each of the best boxes was drawn around, None for the others."""
-        if self._segmenter is None or not len(found):
+        if self._segmenter is None:
             return (None,) * len(found)
-        encoding = encode_image(image, None)
-        masks: list[MaskPatch | None] = []
-        for left, top, right, bottom in found.boxes_xyxy_px[:MOST_OUTLINED].tolist():
-            corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
-            box = Prompts(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), outline_px=corners)
-            answer = self._segmenter.segment(encoding, box)
-            masks.append(None if answer is None else answer.mask)
+        masks = masks_in_boxes(self._segmenter, image, found.boxes_xyxy_px[:MOST_OUTLINED])
         return (*masks, *[None] * (len(found) - len(masks)))

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
-from backend.core.labelstudio.prompts import Prompts
+from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.prompting.windows import ByteArray
 from backend.core.text.lines import LineHabit
-from backend.nn.prompts.encoding import encode_image
+from backend.nn.prompts.boxes import masks_in_boxes
 from backend.nn.prompts.segmenter import PromptSegmenter
 from backend.nn.runtime.torchvision_ops import torchvision_ops
 from backend.nn.zero_shot.detector import TextDetector
@@ -91,20 +90,7 @@ class ZeroShotPredictor:
         boxes, scores = boxes[kept], scores[kept]
         masks: tuple[MaskPatch | None, ...] = (None,) * len(kept)
         if with_masks and self.segmenter is not None and len(kept):
-            masks = _masks_in_boxes(self.segmenter, image, boxes)
+            masks = masks_in_boxes(self.segmenter, image, boxes)
         # Nothing found in an image of a labelling project is the least sure of all answers.
         image_score = float(scores.mean()) if len(kept) else 0.0
         return Detections(size, boxes, scores, labels[kept].astype(np.int64), masks, image_score)
-
-
-def _masks_in_boxes(
-    segmenter: PromptSegmenter, image: ByteArray, boxes_xyxy_px: FloatArray
-) -> tuple[MaskPatch | None, ...]:
-    """Return the mask of what each box was drawn around, as the smart tools would; None for nothing."""
-    encoding = encode_image(image, None)
-    masks = []
-    for left, top, right, bottom in boxes_xyxy_px.tolist():
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
-        answer = segmenter.segment(encoding, Prompts(outline_px=corners))
-        masks.append(None if answer is None else answer.mask)
-    return tuple(masks)
