@@ -112,12 +112,12 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 def _work(settings: Settings, options: argparse.Namespace) -> int:
     from backend.worker import work
 
-    known = (jobs.TRAIN, jobs.PREDICT)
+    known = tuple(jobs.KINDS_OF_WORKERS)
     unknown = [kind for kind in options.kinds if kind not in known]
     if unknown:
         print(f"error: a worker runs {' or '.join(known)}, not {unknown[0]!r}", file=sys.stderr)
         return 2
-    return work(options.kinds or known)
+    return work([kind for name in options.kinds or known for kind in jobs.KINDS_OF_WORKERS[name]])
 
 
 def _train(settings: Settings, options: argparse.Namespace) -> int:

@@ -121,6 +121,15 @@ class FakePanelLabelStudio(FakeLabelStudio):
         self.annotations_by_task.setdefault(task_id, []).append(annotation)
         return dict(annotation)
 
+    def update_annotation(self, annotation_id: int, result: Sequence[Json]) -> Json:
+        self._check()
+        for items in self.annotations_by_task.values():
+            for number, item in enumerate(items):
+                if item["id"] == annotation_id:
+                    items[number] = {**item, "result": list(result)}
+                    return dict(items[number])
+        raise LabelStudioGone(f"there is no annotation {annotation_id}")
+
     def delete_annotation(self, annotation_id: int) -> None:
         self._check()
         if all(item["id"] != annotation_id for items in self.annotations_by_task.values() for item in items):

@@ -183,6 +183,7 @@ ROOMS = {
             "answers": {"regions"},
             "labelstudio": {"answers", "geometry", "regions"},
             "prompting": {"geometry", "labelstudio"},
+            "second_look": {"geometry"},
             "text": {"geometry"},
             "versions": {"text"},
         }
@@ -213,6 +214,7 @@ ROOMS = {
             "smart_tools": {"engine", "projects", "text"},
             "upkeep": {"engine", "jobs", "predicting", "projects"},
             "learning": {"engine", "jobs", "predicting", "projects", "text", "upkeep", "versions"},
+            "second_look": {"engine", "jobs", "learning", "projects", "versions"},
             "checks": {"engine", "projects", "smart_tools", "text", "versions"},
             # What only the panel needs: no other room may import it.
             "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},

@@ -41,6 +41,10 @@ from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
+from backend.service.second_look.desk import SecondLookDesk
+from backend.service.second_look.findings import KeptFindings
+from backend.service.second_look.repairs import Repairs
+from backend.service.second_look.requests import LookRequests
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encode_ahead import EncodeAhead
 from backend.service.smart_tools.encoded_images import EncodedImages
@@ -182,8 +186,15 @@ def join_backend(
         trainings=TrainingRequests(projects, models.store, jobs, now),
         smart_tools=smart_tools,
         retirement=Retirement(projects, connections, models.loaded, jobs),
+        second_look=second_look(jobs, connections, models),
         now=now,
     )
+
+
+def second_look(jobs: JobRequests, connections: Connections, models: Models) -> SecondLookDesk:
+    """Return the web's half of second looks."""
+    kept = KeptFindings(jobs.documents)
+    return SecondLookDesk(LookRequests(jobs, models.loaded), kept, Repairs(kept, connections), jobs)
 
 
 def with_image_folder(

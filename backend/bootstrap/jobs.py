@@ -11,12 +11,14 @@ from backend.bootstrap.backend import resolve_device
 from backend.infra.store.checkpoint_copies import CheckpointCopies
 from backend.infra.store.objects import open_object_store
 from backend.service.backend import Backend
-from backend.service.jobs.jobs import PREDICT, TRAIN, JobOutcome, RunningJob
+from backend.service.jobs.jobs import LOOK, PREDICT, TRAIN, JobOutcome, RunningJob
 from backend.service.learning.train import Learning, Train, Trainings
 from backend.service.ports import CheckpointStore
 from backend.service.predicting.background import BackgroundPredictions
 from backend.service.predicting.pace import Pace
 from backend.service.predicting.requests import BackgroundRequests
+from backend.service.second_look.findings import KeptFindings
+from backend.service.second_look.look import SecondLooks
 from backend.settings import Settings
 from backend.training.inputs import TrainingInputs, TrainingObserver, TrainingOutcome
 
@@ -45,7 +47,18 @@ def build_handlers(
         pace=pace,
     )
     trainings = build_trainings(backend, train=train, checkpoints=checkpoints)
-    return {TRAIN: trainings.run, PREDICT: predictions.run}
+    looks = SecondLooks(
+        projects=backend.projects,
+        connections=backend.connections,
+        models=backend.models,
+        jobs=backend.jobs,
+        images=backend.engine.images,
+        batching=backend.engine.batching,
+        learning=trainings.learning,
+        kept=KeptFindings(backend.jobs.documents),
+        now=backend.now,
+    )
+    return {TRAIN: trainings.run, LOOK: looks.run, PREDICT: predictions.run}
 
 
 def build_trainings(

@@ -21,6 +21,7 @@ from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.events import EventHints
 from backend.service.projects.projects import Projects
+from backend.service.second_look.desk import SecondLookDesk
 from backend.service.upkeep.retirement import Retirement
 from backend.service.versions.models import Models
 from backend.settings import Settings
@@ -66,4 +67,5 @@ class Backend:
     trainings: TrainingRequests
     smart_tools: InteractiveAnswers
     retirement: Retirement
+    second_look: SecondLookDesk
     now: Callable[[], float] = time.time

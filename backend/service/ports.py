@@ -138,6 +138,9 @@ class LabelStudio(Protocol):
     def create_annotation(self, task_id: int, result: Sequence[Json], **fields: Any) -> Json:
         """Create an annotation and return it."""
 
+    def update_annotation(self, annotation_id: int, result: Sequence[Json]) -> Json:
+        """Replace the results of an annotation and return it."""
+
     def delete_annotation(self, annotation_id: int) -> None:
         """Delete an annotation."""
 
@@ -355,7 +358,7 @@ class JobQueue(Protocol):
     """Jobs that workers run. Every call raises QueueError while Redis is away."""
 
     def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
-        """Queue a job of a kind ("train" or "predict") whose request document stands at payload_path."""
+        """Queue a job of a kind (train, look, predict) whose request document stands at payload_path."""
 
     def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
         """Queue a training unless one is queued or running for the project, atomically.

@@ -22,11 +22,15 @@ CHECKPOINT_FILE = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One annotated image: `load_rgb` reads uint8 [H, W, 3] (from the local cache; may raise FetchError)."""
+    """One annotated image: `load_rgb` reads uint8 [H, W, 3] (from the local cache; may raise FetchError).
+
+    page: number of the image among those of its task.
+    """
 
     task_id: int
     load_rgb: Callable[[], npt.NDArray[np.uint8]]
     target: TrainingTarget
+    page: int = 0
 
 
 @dataclass(frozen=True)

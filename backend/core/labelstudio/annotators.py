@@ -71,13 +71,13 @@ def _answers(annotation: Annotation) -> bool:
 
 
 def _age_key(annotation: Annotation) -> tuple[datetime, int]:
-    moments = (_parse_time(annotation.get(key)) for key in ("updated_at", "created_at"))
+    moments = (moment_of(annotation.get(key)) for key in ("updated_at", "created_at"))
     moment = next((m for m in moments if m is not None), datetime.min.replace(tzinfo=timezone.utc))
     number = annotation.get("id")
     return moment, number if isinstance(number, int) else -1
 
 
-def _parse_time(written: Any) -> datetime | None:
+def moment_of(written: Any) -> datetime | None:
     """Return a moment written as ISO 8601, or as seconds since the epoch, as Label Studio did before 1.0."""
     try:
         if isinstance(written, int | float) and not isinstance(written, bool):

@@ -95,6 +95,10 @@ class LabelStudioApi:
         body = {**fields, "result": list(result)}
         return self._object("POST", f"/api/tasks/{int(task_id)}/annotations/", body=body)
 
+    def update_annotation(self, annotation_id: int, result: Sequence[Json]) -> Json:
+        """Replace the results of an annotation and return it."""
+        return self._object("PATCH", f"/api/annotations/{int(annotation_id)}/", body={"result": list(result)})
+
     def delete_annotation(self, annotation_id: int) -> None:
         """Delete an annotation."""
         self._http.call("DELETE", f"/api/annotations/{int(annotation_id)}/")

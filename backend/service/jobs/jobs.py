@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 TRAIN = "train"
 PREDICT = "predict"
+LOOK = "look"
+"""A second look at what is annotated."""
+KINDS_OF_WORKERS = {TRAIN: (TRAIN, LOOK), PREDICT: (PREDICT,)}
+"""What each kind of worker runs, by the name it is started with."""
 FINISHED, FAILED, STOPPED, REQUEUE = "finished", "failed", "stopped", "requeue"
 _ASK_STOP_EVERY_S = 1.0
 _REPORT_EVERY_S = 0.5

@@ -106,6 +106,7 @@ class JobReport:
     or waits. prediction_job: the background prediction that followed. Of a background prediction: parts,
     the jobs that have a shard of its tasks, and the rest. waiting_for: what keeps it from going on, ""
     once that is over. set_model_version: what Label Studio was told to name.
+    Of a second look: findings, how many places it lists, and images_compared.
     """
 
     warnings: tuple[str, ...] = ()
@@ -130,6 +131,8 @@ class JobReport:
     tasks_without_prediction_count: int | None = None
     waiting_for: str | None = None
     set_model_version: str | None = None
+    findings: int | None = None
+    images_compared: int | None = None
 
     def as_json(self) -> Json:
         """Return what the job has come to, as its record holds it and the API shows it."""
@@ -193,4 +196,6 @@ class JobReport:
             tasks_without_prediction_count=details.get("tasks_without_prediction_count"),
             waiting_for=details.get("waiting_for"),
             set_model_version=details.get("set_model_version"),
+            findings=details.get("findings"),
+            images_compared=details.get("images_compared"),
         )

@@ -38,6 +38,7 @@ _EMPTY_PROGRESS: dict[str, Json] = {
         "loss": None,
         "seconds_left": None,
     },
+    jobs.LOOK: {"step": None, "fraction": 0.0, "seconds_left": None},
     jobs.PREDICT: {"done": 0, "total": None, "pushed": 0},
 }
 

@@ -18,12 +18,14 @@ def summarize_job(record: JobRecord) -> str | None:
     if record.status == "failed":
         return record.error or "It failed; the log says why."
     if record.status == "stopped" and record.model_version is None:
-        return "Stopped; nothing was kept." if record.kind == "train" else _predicted(record, "Stopped")
+        return _predicted(record, "Stopped") if record.kind == "predict" else "Stopped; nothing was kept."
     if record.status not in ("finished", "stopped"):
         return None
+    report = JobReport.from_json(record.details)
+    if record.kind == "look":
+        return f"{report.findings or 0} places listed in {report.images_compared or 0} images."
     if record.kind != "train":
         return _predicted(record, "Done")
-    report = JobReport.from_json(record.details)
     parts = (_quality(report), _learned_from(report), _serves(report, record.model_version))
     return " ".join(part for part in parts if part)
 

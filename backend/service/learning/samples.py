@@ -85,6 +85,7 @@ class _Candidate:
     task_id: int
     annotated: AnnotatedPage
     access: ImageAccess
+    page: int
 
 
 def gather_samples(
@@ -108,7 +109,7 @@ def gather_samples(
     for candidate, target in zip(candidates, targets, strict=True):
         if target is not None:
             load = partial(images.load_rgb, candidate.annotated.page.reference, candidate.access)
-            gathered.samples.append(TrainingSample(candidate.task_id, load, target))
+            gathered.samples.append(TrainingSample(candidate.task_id, load, target, candidate.page))
     gathered.counts = _count(tasks, gathered.samples, config.labels)
     return gathered
 
@@ -156,7 +157,7 @@ def _candidates(
         if annotated.is_disputed:
             gathered.disputed_tasks.append(task_id)
         access = connections.image_access(key, given_id)
-        found.extend(_Candidate(task_id, page, access) for page in annotated.pages)
+        found.extend(_Candidate(task_id, page, access, number) for number, page in enumerate(annotated.pages))
     return found
 
 

@@ -40,7 +40,7 @@ class LabelStudioWire:
             (r"/api/projects/(\d+)/import/predictions", self._import),
             (r"/api/tasks/", self._list),
             (r"/api/tasks/(\d+)/annotations/", self._annotations),
-            (r"/api/annotations/(\d+)/", lambda seen, number: self._delete(self.annotations, number)),
+            (r"/api/annotations/(\d+)/", self._annotation),
             (r"/api/predictions/", self._predictions),
             (r"/api/predictions/(\d+)/", lambda seen, number: self._delete(self.predictions, number)),
             (r"/api/(?:ml|webhooks)/", lambda seen: _reply([])),
@@ -102,6 +102,14 @@ class LabelStudioWire:
         if seen.method == "POST":
             return _reply(self._add(self.annotations, {"task": task_id, **json.loads(seen.body)}), 201)
         return _reply(self._of(self.annotations, task_id))
+
+    def _annotation(self, seen, number):
+        if seen.method != "PATCH":
+            return self._delete(self.annotations, number)
+        if number not in self.annotations:
+            return GONE
+        self.annotations[number].update(json.loads(seen.body))
+        return _reply(self.annotations[number])
 
     def _predictions(self, seen):
         return _reply(self._of(self.predictions, int(parse_qs(seen.query)["task"][0])))

@@ -94,6 +94,15 @@ def test_annotations_are_made_read_and_deleted(whole):
         whole.delete_annotation(made["id"])
 
 
+def test_an_annotation_gets_other_results(whole):
+    made = whole.create_annotation(2, [{"id": "r"}], lead_time=3.0)
+    changed = whole.update_annotation(made["id"], [{"id": "s"}])
+    assert (changed["id"], changed["result"], changed["lead_time"]) == (made["id"], [{"id": "s"}], 3.0)
+    assert [found["result"] for found in whole.annotations(2)] == [[{"id": "s"}]]
+    with pytest.raises(LabelStudioGone):
+        whole.update_annotation(made["id"] + 1, [])
+
+
 def test_predictions_are_deleted_also_when_they_are_gone(whole):
     whole.import_predictions(PROJECT, [prediction(1), prediction(2)])
     (gone,) = whole.predictions(1)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.errors import ConflictError, NotFoundError
+from tests.looked_at import sound_result
+from tests.panel_fakes import KEY
+
+
+def take(project, task_id):
+    found = project.finding_of(task_id)
+    project.desk.repairs.take(KEY, found["finding_id"])
+    return found
+
+
+def by_id(result):
+    return {one["id"]: one for one in result}
+
+
+def test_another_label_is_written_into_the_region(looked):
+    take(looked, 2)
+    assert looked.result_of(2) == sound_result(2)
+
+
+def test_a_missing_object_is_added_and_marked_as_predicted(looked):
+    before = looked.result_of(1)
+    take(looked, 1)
+    *kept, added = looked.result_of(1)
+    assert kept == before and added["origin"] == "prediction"
+    assert added["value"]["rectanglelabels"] == sound_result(1)[0]["value"]["rectanglelabels"]
+
+
+def test_a_badly_placed_object_is_moved_and_keeps_its_id_and_label(looked):
+    take(looked, 3)
+    moved, wanted = looked.result_of(3)[0], sound_result(3)[0]
+    assert moved["id"] == wanted["id"]
+    assert moved["value"]["x"] == pytest.approx(wanted["value"]["x"], abs=2)
+    assert moved["value"]["rectanglelabels"] == wanted["value"]["rectanglelabels"]
+
+
+def test_an_object_too_many_goes(looked):
+    found = take(looked, 4)
+    assert found["region_id"] not in {one["id"] for one in looked.result_of(4)}
+
+
+@pytest.mark.parametrize("task_id", [1, 2, 3, 4])
+def test_what_was_taken_is_taken_back_whole(looked, task_id):
+    before = looked.result_of(task_id)
+    found = take(looked, task_id)
+    assert looked.finding_of(task_id)["state"] == "taken"
+    looked.desk.repairs.undo(KEY, found["finding_id"])
+    assert by_id(looked.result_of(task_id)) == by_id(before)
+    assert looked.finding_of(task_id)["state"] == "open"
+
+
+def test_an_annotation_that_changed_meanwhile_is_left_alone(looked):
+    result = looked.result_of(2)
+    changed = [*result[:-1], {**result[-1], "value": {**result[-1]["value"], "x": 1.0}}]
+    looked.label_studio.update_annotation(looked.annotation_of[2], changed)
+    with pytest.raises(ConflictError, match="changed since the second look"):
+        take(looked, 2)
+    assert looked.result_of(2) == changed
+
+
+def test_a_deleted_annotation_cannot_be_repaired(looked):
+    found = looked.finding_of(2)
+    looked.label_studio.delete_annotation(looked.annotation_of[2])
+    with pytest.raises(ConflictError, match="deleted"):
+        looked.desk.repairs.take(KEY, found["finding_id"])
+
+
+def test_what_was_edited_after_it_was_taken_is_not_taken_back(looked):
+    found = take(looked, 2)
+    _, *rest = looked.result_of(2)
+    looked.label_studio.update_annotation(looked.annotation_of[2], rest)
+    with pytest.raises(ConflictError, match="edited meanwhile"):
+        looked.desk.repairs.undo(KEY, found["finding_id"])
+
+
+def test_two_proposals_of_one_annotation_are_taken_and_taken_back_in_any_order(looked):
+    before = looked.result_of(5)
+    two = [one["finding_id"] for one in looked.listed()["findings"] if one["task_id"] == 5][:2]
+    assert len(two) == 2
+    for finding_id in two:
+        looked.desk.repairs.take(KEY, finding_id)
+    for finding_id in two:
+        looked.desk.repairs.undo(KEY, finding_id)
+    assert by_id(looked.result_of(5)) == by_id(before)
+
+
+def test_a_proposal_is_taken_once_and_what_is_not_listed_is_not_found(looked):
+    found = take(looked, 2)
+    with pytest.raises(ConflictError, match="taken already"):
+        looked.desk.repairs.take(KEY, found["finding_id"])
+    with pytest.raises(ConflictError, match="undo that first"):
+        looked.desk.repairs.dismiss(KEY, found["finding_id"])
+    with pytest.raises(NotFoundError):
+        looked.desk.repairs.take(KEY, "nothing")
+
+
+def test_a_dismissed_finding_is_listed_apart_and_comes_back_when_that_is_undone(looked):
+    found = looked.finding_of(3)
+    looked.desk.repairs.dismiss(KEY, found["finding_id"])
+    assert found["finding_id"] not in {one["finding_id"] for one in looked.listed()["findings"]}
+    (dismissed,) = looked.listed(show="dismissed")["findings"]
+    assert (dismissed["finding_id"], dismissed["state"]) == (found["finding_id"], "dismissed")
+    looked.desk.repairs.undo(KEY, found["finding_id"])
+    assert looked.finding_of(3)["finding_id"] == found["finding_id"]
+    with pytest.raises(NotFoundError, match="nothing to undo"):
+        looked.desk.repairs.undo(KEY, found["finding_id"])
