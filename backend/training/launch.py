@@ -30,7 +30,7 @@ import torch
 
 from backend import errors
 from backend.child_processes import end_with_parent
-from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import Attributes, FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.versions.card import VersionCard
 from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
@@ -127,6 +127,9 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
                 ],
                 "extras": dict(target.extras),
                 "turned_boxes_px": _tensor(target.turned_boxes_px),
+                "attributes": [
+                    None if one is None else (dict(one.taught), list(one.sides)) for one in target.attributes
+                ],
             }
         )
     stored = {
@@ -203,6 +206,9 @@ def _target_of(entry: Json) -> TrainingTarget:
         ),
         extras=entry["extras"],
         turned_boxes_px=None if entry["turned_boxes_px"] is None else entry["turned_boxes_px"].numpy(),
+        attributes=tuple(
+            None if one is None else Attributes(one[0], tuple(one[1])) for one in entry["attributes"]
+        ),
     )
 
 

@@ -220,6 +220,7 @@ def _architecture(
 ) -> Architecture:
     mean, std = normalisation_of(inputs.params.backbone)
     wanted = _wanted_heads(inputs.params, images, heads)
+    taught = [image.target for image in images]
     return Architecture(
         backbone=inputs.params.backbone,
         image_size_px=inputs.params.image_size,
@@ -227,7 +228,11 @@ def _architecture(
         heads=wanted,
         mean=mean,
         std=std,
-        asked={head.name: inputs.asked[head.name] for head in wanted if head.name in inputs.asked},
+        asked={
+            head.name: head.asked_of(inputs.asked[head.name], taught)
+            for head in wanted
+            if head.name in inputs.asked
+        },
     )
 
 

@@ -8,36 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from backend.core.answers.kind import Answer, AnswerKind, Json, NotAsked, WrittenControl
-from backend.core.answers.options import HEAD, MOST_OPTIONS, Chances, Form, Question
+from backend.core.answers.choosing import ChoosingKind, written_options
+from backend.core.answers.kind import Json, NotAsked, Path, WrittenControl
+from backend.core.answers.options import Form, Question
 from backend.core.regions.unusable import UnusableRegion
 
 FIELD = "choices"
 
 
-class ChoicesKind(AnswerKind):
-    """One of some names for an image, or several."""
+class ChoicesKind(ChoosingKind):
+    """One of some names, or several."""
 
-    tag = "choices"
+    tag = FIELD
     title = "Choices"
-    head = HEAD
     check_text = "choices are predicted, each with its chance as score"
 
     def asked(self, written: WrittenControl) -> Json:
         """Return the question. Raises NotAsked."""
-        if written.is_true("perregion"):
-            raise NotAsked("its choices belong to regions (perRegion): those of whole images are learned")
         if written.attributes.get("value", "").startswith("$") and not written.options:
             raise NotAsked("its choices come from the task's data: write them as <Choice> tags")
-        if not written.options:
-            raise NotAsked("it has no <Choice>: give it some")
-        if len(written.options) > MOST_OPTIONS:
-            raise NotAsked(f"it has {len(written.options)} choices, at most {MOST_OPTIONS} are learned")
+        options = written_options(written, "give it some")
         takes_several = written.attributes.get("choice", "").strip().lower() == "multiple"
-        is_nested = any(len(path) > 1 for path in written.options)
+        is_nested = any(len(path) > 1 for path in options)
         form = Form.MULTIPLE if takes_several else Form.PATH if is_nested else Form.SINGLE
         is_open = takes_several and written.may_stay_open
-        return Question(form, written.options, is_open, leaves_only=is_nested).as_json()
+        return Question(form, options, is_open, leaves_only=is_nested).as_json()
 
     def taught(self, asked: Json, values: Sequence[Mapping[str, Json]]) -> Json | None:
         """Return the positions of the choices. Raises UnusableRegion."""
@@ -51,32 +46,9 @@ class ChoicesKind(AnswerKind):
             return None
         return sorted(positions)
 
-    def answers(self, asked: Json, found: Chances, threshold: float) -> list[Answer]:
-        """Return one result with the choices that are likely enough; its score is that of the surest."""
-        question = Question.from_json(asked)
-        chances = found.of(question)
-        chosen = question.chosen(chances, threshold)
-        if not chosen:
-            return []
-        names = [_written(question.options[position]) for position in chosen]
-        return [Answer({FIELD: names}, max(chances[position] for position in chosen))]
-
-    def joined(self, found: Sequence[Chances]) -> Chances:
-        """Return the mean of the chances."""
-        return Chances.mean(found)
-
-    def names(self, asked: Json) -> list[str]:
-        """Return the choices."""
-        return list(Question.from_json(asked).names)
-
-    def given(self, asked: Json, taught: Json) -> list[str]:
-        """Return the choices."""
-        return Question.from_json(asked).names_of(taught)
-
-    def predicted(self, asked: Json, found: Chances, threshold: float) -> list[str]:
-        """Return the choices."""
-        question = Question.from_json(asked)
-        return question.names_of(question.chosen(found.of(question), threshold))
+    def written(self, path: Path) -> Json:
+        """Return a name, or the names on the way to one that stands in another."""
+        return path[0] if len(path) == 1 else list(path)
 
 
 def _names(value: Mapping[str, Json]) -> list[Json]:
@@ -100,10 +72,6 @@ def _position(question: Question, name: Json) -> int:
     if position is None:
         raise UnusableRegion("unknown_choice", (" / ".join(path),))
     return position
-
-
-def _written(path: tuple[str, ...]) -> Json:
-    return path[0] if len(path) == 1 else list(path)
 
 
 CHOICES = ChoicesKind()

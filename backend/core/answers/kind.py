@@ -1,9 +1,9 @@
-"""The face of a kind of answer: what a control tag says of an image as a whole, and not of a region in it.
+"""The face of a kind of answer: what a control tag says of an image as a whole, or of each region in it.
 
 A kind is one module beside this one, and makes one object of a subclass of `AnswerKind`: what its tag asks,
 what its results teach, how what a head found is written, what the connection check says. `kinds.ANSWER_KINDS`
 lists them. Configs, annotations, predictions, the judge of two versions and the checks loop over that tuple
-and name no kind. `head` names the head of the network that learns it.
+and name no kind. `head` and `region_head` name the heads of the network that learn it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 Json = Any
 """Plain values that JSON could hold."""
 Path = tuple[str, ...]
+REGION_SELECTED = "region-selected"
+"""The `visibleWhen` of a tag that is there as long as a region is selected."""
 
 
 class NotAsked(Exception):
@@ -38,9 +40,16 @@ class WrittenControl:
         return self.attributes.get(name, "").strip().lower() in ("true", "1", "yes")
 
     @property
+    def is_of_regions(self) -> bool:
+        """Whether its answers are about each region (`perRegion`), not about the whole image."""
+        return self.is_true("perregion")
+
+    @property
     def may_stay_open(self) -> bool:
-        """Whether an annotation without an answer says that nothing applies: the tag was seen, and may be."""
-        return not self.is_true("required") and "visiblewhen" not in self.attributes
+        """Whether no answer says that nothing applies: the tag was seen, and may be left open."""
+        when = self.attributes.get("visiblewhen")
+        is_seen = when is None or (self.is_of_regions and when == REGION_SELECTED)
+        return is_seen and not self.is_true("required")
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,10 @@ class AnswerKind(ABC):
     """Its control tag in lower case, which is also the `type` of its results."""
     title: str
     """That tag as it is written."""
-    head: str
-    """The name of the head that learns it."""
+    head: str = "choices"
+    """The name of the head that learns it of whole images."""
+    region_head: str = "attributes"
+    """The name of the head that learns it of regions."""
     check_text: str
     """What the connection check says of such a tag."""
 
@@ -72,9 +83,9 @@ class AnswerKind(ABC):
 
     @abstractmethod
     def taught(self, asked: Json, values: Sequence[Mapping[str, Json]]) -> Json | None:
-        """Return what the results of a tag on an annotated image teach; None for nothing.
+        """Return what the results of a tag on an annotated image, or of a region, teach; None for nothing.
 
-        values: the `value` of each result, none where the annotation has none. Raises UnusableRegion.
+        values: the `value` of each result, none where there is none. Raises UnusableRegion.
         """
 
     @abstractmethod
@@ -96,3 +107,18 @@ class AnswerKind(ABC):
     @abstractmethod
     def predicted(self, asked: Json, found: Any, threshold: float) -> list[str]:
         """Return what is said of what the head found, by the names of `names`, from a score up."""
+
+    def is_same(self, asked: Json, learned: Json) -> bool:
+        """Tell whether what a version has learned of a tag is what the tag asks now."""
+        return bool(asked == learned)
+
+    def agreement(
+        self, asked: Json, taught: Json, found: Any, threshold: float
+    ) -> list[tuple[float, float, float]]:
+        """Return for each of `names` how much was hit, said and given; found: None where nothing was."""
+        given = self.given(asked, taught)
+        said = [] if found is None else self.predicted(asked, found, threshold)
+        return [
+            (float(name in given and name in said), float(name in said), float(name in given))
+            for name in self.names(asked)
+        ]

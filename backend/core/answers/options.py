@@ -12,8 +12,6 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-HEAD = "choices"
-"""The head that learns to choose."""
 MOST_OPTIONS = 2000
 
 
@@ -79,6 +77,15 @@ class Question:
     def names(self) -> tuple[str, ...]:
         """What each option is called where it is counted."""
         return tuple(" / ".join(path) for path in self.options)
+
+    @property
+    def size(self) -> int:
+        """How many chances are found of it."""
+        return len(self.options)
+
+    def found(self, chances: Iterable[float]) -> Chances:
+        """Return what was found of it: a chance for every option."""
+        return Chances(self, tuple(float(chance) for chance in chances))
 
     def names_of(self, positions: Iterable[int]) -> list[str]:
         """Return the names of chosen options; of a path every option that it leads through."""

@@ -8,33 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from backend.core.answers.kind import Answer, AnswerKind, Json, NotAsked, WrittenControl
-from backend.core.answers.options import HEAD, MOST_OPTIONS, Chances, Form, Question
+from backend.core.answers.choosing import ChoosingKind, written_options
+from backend.core.answers.kind import Json, NotAsked, Path, WrittenControl
+from backend.core.answers.options import Form, Question
 from backend.core.regions.unusable import UnusableRegion
 
 FIELD = "taxonomy"
 
 
-class TaxonomyKind(AnswerKind):
+class TaxonomyKind(ChoosingKind):
     """A path through a tree."""
 
-    tag = "taxonomy"
+    tag = FIELD
     title = "Taxonomy"
-    head = HEAD
     check_text = "the likeliest path is predicted, as deep as it is sure enough"
 
     def asked(self, written: WrittenControl) -> Json:
         """Return the question. Raises NotAsked."""
-        if written.is_true("perregion"):
-            raise NotAsked("its paths belong to regions (perRegion): those of whole images are learned")
         if written.attributes.get("apiurl"):
             raise NotAsked("its tree comes from elsewhere (apiUrl): write it as <Choice> tags")
-        if not written.options:
-            raise NotAsked("it has no <Choice>: write the tree as <Choice> tags")
-        if len(written.options) > MOST_OPTIONS:
-            raise NotAsked(f"it has {len(written.options)} choices, at most {MOST_OPTIONS} are learned")
+        options = written_options(written, "write the tree as <Choice> tags")
         leaves_only = written.is_true("leafsonly")
-        return Question(Form.PATH, written.options, leaves_only=leaves_only).as_json()
+        return Question(Form.PATH, options, leaves_only=leaves_only).as_json()
 
     def taught(self, asked: Json, values: Sequence[Mapping[str, Json]]) -> Json | None:
         """Return the positions at which the paths end; None without any. Raises UnusableRegion."""
@@ -42,31 +37,9 @@ class TaxonomyKind(AnswerKind):
         positions = {_position(question, path) for value in values for path in _paths(value)}
         return sorted(positions) or None
 
-    def answers(self, asked: Json, found: Chances, threshold: float) -> list[Answer]:
-        """Return the likeliest path."""
-        question = Question.from_json(asked)
-        chances = found.of(question)
-        return [
-            Answer({FIELD: [list(question.options[end])]}, chances[end])
-            for end in question.chosen(chances, threshold)
-        ]
-
-    def joined(self, found: Sequence[Chances]) -> Chances:
-        """Return the mean of the chances."""
-        return Chances.mean(found)
-
-    def names(self, asked: Json) -> list[str]:
-        """Return the paths."""
-        return list(Question.from_json(asked).names)
-
-    def given(self, asked: Json, taught: Json) -> list[str]:
-        """Return the steps of the paths."""
-        return Question.from_json(asked).names_of(taught)
-
-    def predicted(self, asked: Json, found: Chances, threshold: float) -> list[str]:
-        """Return the steps of the paths."""
-        question = Question.from_json(asked)
-        return question.names_of(question.chosen(found.of(question), threshold))
+    def written(self, path: Path) -> Json:
+        """Return the names from the top."""
+        return list(path)
 
 
 def _paths(value: Mapping[str, Json]) -> list[Json]:

@@ -7,7 +7,7 @@ boxes half-open (width is x2 - x1).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -73,6 +73,18 @@ class MaskPatch:
         return cls(left_px=left, top_px=top, bits=np.ascontiguousarray(mask[top:bottom, left:right]))
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """What is said of an object: plain values that JSON could hold, by the name of the control tag.
+
+    sides: width and height of the object's box as shares of its image's longer side, wherever the object was
+    moved since.
+    """
+
+    taught: Mapping[str, Any]
+    sides: tuple[float, float]
+
+
 @dataclass(frozen=True, eq=False)
 class Detections:
     """What a predictor found in one image, best score first.
@@ -82,7 +94,8 @@ class Detections:
     image_score: how well the whole image is likely to be solved, 0..1; low means worth labelling.
     has_boxes: False where no box was learned: objects are then connected parts of a label's painted area, and
     their boxes only bound them. extras: what further heads found in the image, by the name of the head.
-    turned_boxes_px float32 [N, 5], as in `turned_boxes`: None where no turned box was learned.
+    turned_boxes_px float32 [N, 5], as in `turned_boxes`: None where no turned box was learned. attributes: N
+    mappings, what was found about each by the name of the control tag; None where none was learned.
     """
 
     size: ImageSize
@@ -94,9 +107,12 @@ class Detections:
     has_boxes: bool = True
     extras: Mapping[str, Any] = field(default_factory=dict)
     turned_boxes_px: FloatArray | None = None
+    attributes: tuple[Mapping[str, Any], ...] | None = None
 
     def __post_init__(self) -> None:
         _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks, self.turned_boxes_px)
+        if self.attributes is not None and len(self.attributes) != len(self.masks):
+            raise ValueError(f"{len(self.masks)} objects, and attributes of {len(self.attributes)}")
         if self.scores.shape != self.label_indices.shape:
             raise ValueError(f"scores must be {self.label_indices.shape}, got {self.scores.shape}")
 
@@ -113,7 +129,8 @@ class TrainingTarget:
     how they are known as one, also where the image was moved. N = 0 teaches background. extras: what the
     image teaches further heads, by the name of the head; plain values that JSON could hold.
     turned_boxes_px float32 [N, 5], as in `turned_boxes`: of rectangles that were drawn turned, and a row of
-    NaN for every other object; None where nothing was.
+    NaN for every other object; None where nothing was. attributes: what is said of each object, None where
+    nothing is; () where that holds for all.
     """
 
     size: ImageSize
@@ -123,9 +140,17 @@ class TrainingTarget:
     region_ids: tuple[str, ...] = field(default=())
     extras: Mapping[str, Any] = field(default_factory=dict)
     turned_boxes_px: FloatArray | None = None
+    attributes: tuple[Attributes | None, ...] = ()
 
     def __post_init__(self) -> None:
         _check_lengths(self.boxes_xyxy_px, self.label_indices, self.masks, self.turned_boxes_px)
+        if self.attributes and len(self.attributes) != len(self.masks):
+            raise ValueError(f"{len(self.masks)} objects, and attributes of {len(self.attributes)}")
+
+    @property
+    def attributes_by_row(self) -> tuple[Attributes | None, ...]:
+        """What is said of each object, one entry for each row."""
+        return self.attributes or (None,) * len(self)
 
     def __len__(self) -> int:
         return len(self.label_indices)
@@ -151,6 +176,13 @@ class TrainingTarget:
     def first_rows(self) -> IntArray:
         """The first row of each object, int64 [objects]."""
         return np.unique(self.object_of_row, return_index=True)[1].astype(np.int64)
+
+
+def attributes_if_any(
+    attributes: Sequence[Attributes | None],
+) -> tuple[Attributes | None, ...]:
+    """Return what is said of objects as a target keeps it: () where nothing is said of any."""
+    return tuple(attributes) if any(one is not None for one in attributes) else ()
 
 
 def _check_lengths(

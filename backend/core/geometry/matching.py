@@ -19,23 +19,29 @@ from backend.core.geometry.masks import connected_parts, join_patches, patch_box
 from backend.core.geometry.turned_boxes import is_turned, turned_bounds, turned_boxes_of, turned_iou
 
 HIT_IOU = 0.5
+NO_ROW = -1
 
 
 def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[BoolArray, int]:
-    """Return whether each detection (best first) hits an unmatched object of its label; and how many are.
+    """Return whether each detection (best first) hits an unmatched object of its label; and how many are."""
+    return matched_rows(detections, target) != NO_ROW, len(target)
 
-    By the IoU of boxes, turned ones where such were learned (`turned_ious`), and by that of masks where no
-    box was learned: target is then as `areas_of` gives it.
+
+def matched_rows(detections: Detections, target: TrainingTarget) -> IntArray:
+    """Return for each detection (best first) the row of the object of its label that it hits, int64 [N].
+
+    NO_ROW for none. By the IoU of boxes, turned ones where such were learned (`turned_ious`), and by that of
+    masks where no box was learned: target is then as `areas_of` gives it.
     """
-    hits = np.zeros(len(detections), dtype=np.bool_)
+    rows = np.full(len(detections), NO_ROW, dtype=np.int64)
     taken = np.zeros(len(target), dtype=np.bool_)
     iou = _box_ious(detections, target) if detections.has_boxes else _mask_ious(detections, target)
     for i in range(len(detections)):
         usable = (target.label_indices == detections.label_indices[i]) & ~taken & (iou[i] >= HIT_IOU)
         if usable.any():
             best = int(np.argmax(np.where(usable, iou[i], -1)))
-            taken[best], hits[i] = True, True
-    return hits, len(target)
+            taken[best], rows[i] = True, best
+    return rows
 
 
 def scored_hits(

@@ -8,18 +8,26 @@ one bad region: it is left out and counted under one of `unusable.REASONS`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import (
+    Attributes,
+    FloatArray,
+    ImageSize,
+    MaskPatch,
+    TrainingTarget,
+    attributes_if_any,
+)
 from backend.core.geometry.mirroring import mirrored_indices
 from backend.core.geometry.points import NO_OBJECT, POINTS, LabelledPoint
 from backend.core.geometry.turned_boxes import NOT_TURNED, rows_if_any_is_turned
 from backend.core.labelstudio.annotators import choose_annotation, newest_of_each_annotator
 from backend.core.labelstudio.answers import Extras, read_answers
+from backend.core.labelstudio.attributes import read_attributes
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.pixels import drawn_in_pixels
 from backend.core.labelstudio.recorded_frame import Fit, fit_of, turned_back
@@ -32,10 +40,11 @@ from backend.core.regions.unusable import UnusableRegion, mark_objects
 
 @dataclass(frozen=True)
 class LabelledRegion:
-    """A region and the labels it teaches, at least one."""
+    """A region, the labels it teaches, at least one, and what is said of it, by the control tag's name."""
 
     region: Region
     labels: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class AnnotatedTask:
     unusable: regions and answers left out, by reason. unlearned: regions among them that are sound but for
     their labels. unknown: how often what the config does not have was named, by reason and name.
     is_disputed: the newest annotations of its annotators differ in labels, in how often they drew one, or in
-    what they say about an image.
+    what they say about an image or its regions.
     """
 
     annotation_id: int | str | None
@@ -107,13 +116,18 @@ def annotated_task(task: Mapping[str, Any], config: LabelConfig) -> AnnotatedTas
             unusable["unknown_page"] += 1
             continue
         try:
-            by_page[place].append(LabelledRegion(region, region.learned_labels(config)))
+            labels = region.learned_labels(config)
         except UnusableRegion as exc:
             unusable[exc.reason] += 1
             unknown.update((exc.reason, name) for name in exc.names)
             unlearned.append(region)
             if mark_objects([exc.reason]):
                 hidden.add((region.to_name, str(region.item_index)))
+            continue
+        attributes = read_attributes(region, config)
+        by_page[place].append(LabelledRegion(region, labels, attributes.taught))
+        unusable.update(attributes.unusable)
+        unknown.update(attributes.unknown)
     answers = read_answers(annotation["result"], config, pages)
     unusable.update(answers.unusable)
     unknown.update(answers.unknown)
@@ -152,9 +166,15 @@ def _is_disputed(task: Mapping[str, Any], config: LabelConfig, pages: Sequence[T
     drawn = (
         join_twins(read_regions(annotation["result"], config).regions, config.kinds) for annotation in newest
     )
-    counts = [Counter(label for region in regions for label in region.labels) for regions in drawn]
+    counts = [Counter(said for region in regions for said in _said(region, config)) for regions in drawn]
     answers = [read_answers(annotation["result"], config, pages).extras for annotation in newest]
     return any(count != counts[0] for count in counts) or any(extras != answers[0] for extras in answers)
+
+
+def _said(region: Region, config: LabelConfig) -> Iterator[tuple[str, str]]:
+    """Yield the labels of a region, and what is said of it, so that both can be counted."""
+    yield from (("", label) for label in region.labels)
+    yield from ((name, str(taught)) for name, taught in read_attributes(region, config).taught.items())
 
 
 def build_target(
@@ -185,6 +205,7 @@ def build_target(
     masks: list[MaskPatch | None] = []
     label_indices: list[int] = []
     region_ids: list[str] = []
+    attributes: list[Attributes | None] = []
     turned: list[FloatArray] = []
     for number, labelled in enumerate(given):
         known = [index_of[label] for label in labelled.labels if label in index_of]
@@ -207,6 +228,7 @@ def build_target(
         masks += [drawn.mask] * len(known)
         label_indices += known
         region_ids += [labelled.region.region_id] * len(known)
+        attributes += [_attributes(labelled, drawn, size)] * len(known)
         turned += [NOT_TURNED if drawn.turned_box_px is None else drawn.turned_box_px] * len(known)
     target = TrainingTarget(
         size=size,
@@ -216,8 +238,16 @@ def build_target(
         region_ids=tuple(region_ids),
         extras={**(extras or {}), **({POINTS: points} if points else {})},
         turned_boxes_px=rows_if_any_is_turned(turned),
+        attributes=attributes_if_any(attributes),
     )
     return PageTarget(target, unusable)
+
+
+def _attributes(labelled: LabelledRegion, drawn: Drawn, size: ImageSize) -> Attributes | None:
+    if not labelled.attributes:
+        return None
+    left, top, right, bottom = (drawn.box_xyxy_px / max(size.width, size.height)).tolist()
+    return Attributes(labelled.attributes, (right - left, bottom - top))
 
 
 def _draw(region: Region, size: ImageSize, orientation: int) -> Drawn:

@@ -1,8 +1,8 @@
-"""Control tags whose answer is about whole images, not about regions in them."""
+"""Control tags whose answer is about whole images, or about each of their regions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from backend.core.answers.kind import AnswerKind, Json, NotAsked, WrittenControl
@@ -13,9 +13,11 @@ from backend.core.labelstudio.repeater import Repeater
 
 @dataclass(frozen=True)
 class AnswerTag:
-    """A tag that asks something of whole images.
+    """A tag that asks something of whole images, or of each region in one.
 
     written_tag: as it stands, such as `Choices`. to_names: the image tags that one answer is about together.
+    is_of_regions: `perRegion`. only_labels, only_tags: it is about regions with one of these labels, or drawn
+    by one of these control tags; empty for all.
     asked: what its head is told of it; None where it is not learned, and why_not says why.
     is_per_item: `perItem`, each picture of a list has an answer of its own. score_threshold:
     `model_score_threshold`; is_skipped: `model_skip`. repeater, repeated_from: as of a `ControlTag`.
@@ -32,6 +34,19 @@ class AnswerTag:
     is_skipped: bool = False
     repeater: Repeater | None = None
     repeated_from: str | None = None
+    is_of_regions: bool = False
+    only_labels: frozenset[str] = frozenset()
+    only_tags: frozenset[str] = frozenset()
+
+    @property
+    def head(self) -> str:
+        """The name of the head that learns it."""
+        return self.kind.region_head if self.is_of_regions else self.kind.head
+
+    def is_about_region(self, labels: Iterable[str], tag_names: Iterable[str]) -> bool:
+        """Tell whether it is about a region with these labels, that control tags of these names wrote."""
+        has_label = not self.only_labels or not self.only_labels.isdisjoint(labels)
+        return has_label and (not self.only_tags or not self.only_tags.isdisjoint(tag_names))
 
     @property
     def written_name(self) -> str:
@@ -113,4 +128,13 @@ def answer_tag(
         score_threshold=score_threshold,
         is_skipped=written.is_true("model_skip"),
         repeater=tag.repeater,
+        is_of_regions=written.is_of_regions,
+        only_labels=_names(tag, "whenlabelvalue"),
+        only_tags=_names(tag, "whentagname"),
     )
+
+
+def _names(tag: WrittenTag, attribute: str) -> frozenset[str]:
+    """Return the names in an attribute: as it stands, and between its commas."""
+    text = tag.attributes.get(attribute, "").strip()
+    return frozenset(name for name in (text, *(part.strip() for part in text.split(","))) if name)

@@ -12,9 +12,9 @@ import numpy as np
 from backend.core.answers.kinds import answer_kind
 from backend.core.labelstudio.answer_tags import AnswerTag
 from backend.core.labelstudio.label_config import LabelConfig
-from backend.core.labelstudio.predictions import new_region_id, rounded_score
 from backend.core.labelstudio.results import read_item_index
 from backend.core.labelstudio.task_pages import TaskPage
+from backend.core.labelstudio.written_results import new_region_id, rounded_score
 from backend.core.regions.unusable import UnusableRegion
 
 Json = dict[str, Any]
@@ -74,7 +74,7 @@ def read_answers(results: Sequence[Any], config: LabelConfig, pages: Sequence[Ta
             continue
         if taught is not None:
             for position in asked.pages:
-                by_control = read.extras[position].setdefault(asked.tag.kind.head, {})
+                by_control = read.extras[position].setdefault(asked.tag.head, {})
                 by_control[asked.tag.written_name] = taught
     for result in given if config.answers else ():
         name = str(result.get("from_name"))
@@ -97,7 +97,7 @@ def answers_to_results(
     results: list[Json] = []
     for asked in answered_together(config.learned_answers, [page for page, _ in found]):
         tag = asked.tag
-        of_pages = [found[k][1].get(tag.kind.head, {}).get(tag.written_name) for k in asked.pages]
+        of_pages = [found[k][1].get(tag.head, {}).get(tag.written_name) for k in asked.pages]
         known = [one for one in of_pages if one is not None]
         if not known:
             continue

@@ -18,6 +18,7 @@ from backend.core.labelstudio.control_tags import ControlTag, ImageTag, unique
 from backend.core.labelstudio.label_names import by_spelling, spelling
 from backend.core.labelstudio.left_alone import LeftAlone, OtherTag, in_words, what_to_add, why_left_alone
 from backend.core.labelstudio.tag_reading import (
+    beside_regions,
     control_tag,
     image_tag,
     is_true,
@@ -40,7 +41,7 @@ class LabelConfig:
 
     colors: background colour by label, as written. aliases: label values that are stored under an alias.
     others: control tags that are left alone. kinds: of regions that are read, whatever tags there are.
-    answers: tags that ask something of whole images.
+    answers: tags that ask something of whole images, or of their regions.
     texts: tags that take the text of each region.
     """
 
@@ -54,15 +55,20 @@ class LabelConfig:
 
     @cached_property
     def learned_answers(self) -> tuple[AnswerTag, ...]:
-        """The tags of which the answers are learned and predicted, in order."""
-        return tuple(tag for tag in self.answers if tag.is_learned)
+        """The tags whose answers about whole images are learned and predicted, in order."""
+        return tuple(tag for tag in self.answers if tag.is_learned and not tag.is_of_regions)
+
+    @cached_property
+    def learned_attributes(self) -> tuple[AnswerTag, ...]:
+        """The tags whose answers about regions are learned and predicted, in order."""
+        return tuple(tag for tag in self.answers if tag.is_learned and tag.is_of_regions)
 
     @cached_property
     def asked(self) -> dict[str, dict[str, Any]]:
         """What is asked of each head, by its name: by the name of the control tag what its kind says."""
         by_head: dict[str, dict[str, Any]] = {}
-        for tag in self.learned_answers:
-            by_head.setdefault(tag.kind.head, {})[tag.name] = tag.asked
+        for tag in (*self.learned_answers, *self.learned_attributes):
+            by_head.setdefault(tag.head, {})[tag.name] = tag.asked
         return by_head
 
     texts: tuple[TextTag, ...] = ()
@@ -172,6 +178,11 @@ class LabelConfig:
                 found.append(control)
         return tuple(found)
 
+    def attributes_for_image(self, name: str) -> tuple[AnswerTag, ...]:
+        """Return the learned tags that ask something of regions on the image tag of that name, in order."""
+        tags = (tag.for_image(name) for tag in self.learned_attributes)
+        return tuple(tag for tag in tags if tag is not None)
+
     def texts_for_image(self, name: str) -> tuple[TextTag, ...]:
         """Return those that take the text of regions on the image tag of that name and are not skipped."""
         tags = (tag.for_image(name) for tag in self.texts if not tag.is_skipped)
@@ -267,7 +278,7 @@ def _parse_cached(xml: str, kinds: tuple[RegionKind, ...]) -> LabelConfig:
         aliases=aliases,
         others=other_tags(others, controls),
         kinds=kinds,
-        answers=tuple(answers),
+        answers=tuple(beside_regions(tag, controls) for tag in answers),
         texts=tuple(texts),
     )
     if not any(control.labels or control.has_task_labels for control in controls) and not any(

@@ -10,6 +10,7 @@ from backend.core.regions.kind import LABELS_SUFFIX, RegionKind
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type
 
 SKIPPED = "model_skip is set: neither learned nor predicted"
+NO_REGIONS = "it is about regions (perRegion), and no tag beside it draws objects that are learned"
 NO_LABELS = "it has no labels: give it some, or a <Labels> beside it"
 
 
@@ -78,7 +79,7 @@ def what_to_add(kinds: Sequence[RegionKind]) -> str:
     return (
         f"{_any_of(kind.labels_title for kind in kinds)} with <Label> tags, "
         f"or {_any_of(kind.title for kind in kinds)} beside a <Labels>, "
-        f"or {_any_of(kind.title for kind in ANSWER_KINDS)} with <Choice> tags"
+        f"or {_any_of(kind.title for kind in ANSWER_KINDS)} of the image"
     )
 
 

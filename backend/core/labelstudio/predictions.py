@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,15 +12,14 @@ from backend.core.geometry.instances import Detections, FloatArray, ImageSize, M
 from backend.core.geometry.masks import clean_patch, patch_box
 from backend.core.geometry.points import found_points
 from backend.core.geometry.turned_boxes import turned_iou
+from backend.core.labelstudio.attributes import attribute_results
 from backend.core.labelstudio.control_tags import ControlTag
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.task_pages import TaskPage
 from backend.core.labelstudio.text_tags import text_results
+from backend.core.labelstudio.written_results import new_region_id, rounded_score
 from backend.core.regions.kind import LABELS_SUFFIX, FoundObject, Teaches
 
-ID_LENGTH = 10
-ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-DECIMALS_SCORE = 5
 SAME_OBJECT_IOU = 0.7
 """Detections of different labels that overlap so far are one object, where a tag takes several labels."""
 SECOND_OPINION_IOU = 0.9
@@ -30,11 +28,6 @@ NO_LABEL = ""
 """In the place of the label of a detection of which the label is not known: its region has none."""
 
 Json = dict[str, Any]
-
-
-def new_region_id(rng: np.random.Generator) -> str:
-    """Return a fresh region id of 10 letters and digits, as long as the editor's own."""
-    return "".join(ID_ALPHABET[k] for k in rng.integers(len(ID_ALPHABET), size=ID_LENGTH).tolist())
 
 
 def detections_to_results(
@@ -49,7 +42,8 @@ def detections_to_results(
     """Return the results of one page, best score first, for every control tag that draws on it.
 
     labels: the predictor's, in the order of label_indices; one that no tag has any more is passed over.
-    thresholds: lowest score by name of the control tag, one for each tag of the image. Tags that are not
+    thresholds: lowest score by name of the control tag, one for each tag of the image, of those that ask
+    something of regions too. Tags that are not
     learned get nothing; tags of a kind that needs a mask only get objects that have one, and tags of a kind
     that teaches boxes alone only get boxes that were learned. Where a tag takes several labels for one
     region, detections of one object are one region, with the best one's score. Points come last, and name as
@@ -57,6 +51,7 @@ def detections_to_results(
     tags that take the text of regions; () where nothing was read.
     """
     text_tags = config.texts_for_image(page.image_tag) if texts else ()
+    asked = config.attributes_for_image(page.image_tag)
     names = [labels[index] for index in detections.label_indices.tolist()]
     wanted: dict[int, list[tuple[ControlTag, list[str]]]] = {}
     for control in config.controls_for_image(page.image_tag):
@@ -88,6 +83,9 @@ def detections_to_results(
             results += region
             if text_tags:
                 results += text_results(region, control.kind, text_tags, texts[index])
+            if detections.attributes is not None:
+                found = detections.attributes[index]
+                results += attribute_results(region, control, its_labels, asked, found, thresholds)
             if region:
                 region_ids.setdefault(index, region[0]["id"])
     return results + _points_to_results(detections, labels, config, page, thresholds, rng, region_ids)
@@ -222,8 +220,3 @@ def make_prediction(results: Sequence[Json], score: float, model_version: str) -
     at must get `[]` instead.
     """
     return {"result": list(results), "score": rounded_score(score), "model_version": model_version}
-
-
-def rounded_score(score: float) -> float:
-    """Return a score as results have it: a number from 0 to 1."""
-    return round(min(max(float(score), 0.0), 1.0), DECIMALS_SCORE) if math.isfinite(score) else 0.0

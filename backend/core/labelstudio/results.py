@@ -8,10 +8,11 @@ a region of its own, counted as "shared_id".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from backend.core.answers.kinds import answer_kind
 from backend.core.geometry.instances import ImageSize
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.label_names import read_names
@@ -25,6 +26,15 @@ Result = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Said:
+    """A result that answers something about a region: its control tag, its type in lower case, its value."""
+
+    from_name: str
+    type_: str
+    value: Any
+
+
+@dataclass(frozen=True)
 class Region:
     """One region of an annotation.
 
@@ -32,6 +42,7 @@ class Region:
     them, in order, also those that the labeling config does not have. from_name: the control tag that drew
     it; to_name and item_index: its image. recorded_size: of the image it was drawn on; None where it is not
     said or differs. object_id: shared with what belongs to the same object, by its parent or by relations.
+    said: results of its id that answer something about it.
     """
 
     region_id: str
@@ -43,6 +54,7 @@ class Region:
     item_index: int
     recorded_size: ImageSize | None
     object_id: str = ""
+    said: tuple[Said, ...] = field(default=(), repr=False)
 
     def learned_labels(self, config: LabelConfig) -> tuple[str, ...]:
         """Return its labels that are learned. Raises UnusableRegion if there is none."""
@@ -86,6 +98,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
         place = (_to_name(part, config), str(read_item_index(result)))
         by_id.setdefault((*place, read_id(result) or f"#{index}"), []).append(part)
     objects = object_ids(results)
+    attributes = {tag.name for tag in config.learned_attributes}
     regions: list[Region] = []
     hidden: set[tuple[str, str]] = set()
     for (to_name, item_index, _), parts in by_id.items():
@@ -99,7 +112,7 @@ def read_regions(results: Sequence[Any], config: LabelConfig) -> RegionsRead:
             except UnusableRegion as exc:
                 reasons[exc.reason] += 1
                 unknown.update((exc.reason, name) for name in exc.names)
-        reasons.update(_left_over(parts, shapes))
+        reasons.update(_left_over(parts, shapes, attributes))
         if mark_objects(+reasons):
             hidden.add((to_name, item_index))
         unusable.update(reasons)
@@ -225,6 +238,10 @@ class _Part:
     def from_name(self) -> str:
         return str(self.result.get("from_name"))
 
+    @property
+    def said(self) -> Said:
+        return Said(self.from_name, self.type_, self.result.get("value"))
+
 
 @dataclass
 class _ShapeParts:
@@ -321,10 +338,16 @@ def _shape_key(part: _Part) -> tuple[Hashable, ...]:
     return kind.name, *kind.geometry_key(part.value)
 
 
-def _left_over(parts: Sequence[_Part], shapes: Sequence[_ShapeParts]) -> Iterator[str]:
-    """Yield a reason for each result of one id that should have drawn a region and has not."""
+def _left_over(
+    parts: Sequence[_Part], shapes: Sequence[_ShapeParts], attributes: Collection[str]
+) -> Iterator[str]:
+    """Yield a reason for each result of one id that should have drawn a region, or had one, and has not.
+
+    attributes: names of control tags that ask something of regions.
+    """
     drawing = {id(part) for shape in shapes for part in shape.drawing}
     kinds = {shape.drawing[0].value_kind for shape in shapes}
+    is_missing = not any(part.kind is not None for part in parts)
     for part in parts:
         if id(part) in drawing:
             continue
@@ -334,6 +357,8 @@ def _left_over(parts: Sequence[_Part], shapes: Sequence[_ShapeParts]) -> Iterato
             yield "unsupported_shape"
         elif not part.type_:
             yield "no_kind"
+        elif is_missing and part.from_name in attributes:
+            yield "region_missing"
 
 
 def _read_region(shape: _ShapeParts, config: LabelConfig) -> Region:
@@ -361,6 +386,7 @@ def _read_region(shape: _ShapeParts, config: LabelConfig) -> Region:
         to_name=to_name,
         item_index=item_index,
         recorded_size=sizes.pop() if len(sizes) == 1 else None,
+        said=tuple(part.said for part in shape.saying if answer_kind(part.type_) is not None),
     )
 
 

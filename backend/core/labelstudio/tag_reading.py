@@ -9,7 +9,7 @@ from backend.core.answers.kinds import answer_kind
 from backend.core.labelstudio.answer_tags import AnswerTag, answer_tag
 from backend.core.labelstudio.config_xml import WrittenLabel, WrittenTag, config_error
 from backend.core.labelstudio.control_tags import ControlTag, ImageTag, LabelGroup
-from backend.core.labelstudio.left_alone import OtherTag
+from backend.core.labelstudio.left_alone import NO_REGIONS, OtherTag
 from backend.core.labelstudio.repeater import Repeater
 from backend.core.regions.kind import RegionKind
 
@@ -25,6 +25,14 @@ def read_answer_tag(tag: WrittenTag, images: Mapping[str, Repeater | None]) -> A
     return answer_tag(
         tag, kind, images, _score_threshold(tag.name, tag.attributes.get("model_score_threshold"))
     )
+
+
+def beside_regions(tag: AnswerTag, controls: Sequence[ControlTag]) -> AnswerTag:
+    """Return a tag; one about regions is not learned where no tag draws objects that are."""
+    drawn_on = {control.to_name for control in controls if control.is_learned and control.kind.draws_objects}
+    if tag.asked is None or not tag.is_of_regions or not drawn_on.isdisjoint(tag.to_names):
+        return tag
+    return replace(tag, asked=None, why_not=NO_REGIONS)
 
 
 def shown_in_another(control: ControlTag, controls: Sequence[ControlTag]) -> ControlTag:

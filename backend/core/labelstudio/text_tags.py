@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.core.labelstudio.repeater import Repeater
+from backend.core.labelstudio.written_results import said_of_region
 from backend.core.regions.kind import RegionKind
 
 TEXT_TYPE = "textarea"
@@ -52,15 +53,9 @@ def text_results(
 ) -> list[Json]:
     """Return the text of a region as results, one for each tag; [] where there is none.
 
-    region: its results, of which the first draws it and stands for the id and the place. A value's bulky
-    field is not repeated.
+    region: its results, of which the first draws it and stands for the id and the place.
     """
     if not region or not text:
         return []
-    drawn = region[0]
-    place = {key: field for key, field in drawn.items() if key not in ("type", "from_name", "value")}
-    geometry = {
-        key: field for key, field in drawn["value"].items() if key not in (kind.labels_tag, kind.bulky_field)
-    }
-    value = {**geometry, "text": [text[:MOST_CHARACTERS]]}
-    return [{**place, "type": TEXT_TYPE, "from_name": tag.name, "value": value} for tag in tags]
+    value = {"text": [text[:MOST_CHARACTERS]]}
+    return [said_of_region(region[0], kind, tag.name, TEXT_TYPE, value) for tag in tags]

@@ -131,4 +131,5 @@ def _one_region(drawings: Sequence[Region], kinds: Sequence[RegionKind]) -> Regi
         kind=min((drawing.kind for drawing in drawings), key=kinds.index),
         shapes=tuple(shape for drawing in drawings for shape in drawing.shapes),
         recorded_size=sizes.pop() if len(sizes) == 1 else None,
+        said=tuple(said for drawing in drawings for said in drawing.said),
     )

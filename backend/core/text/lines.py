@@ -12,6 +12,7 @@ import numpy as np
 from backend.core.geometry.boxes import box_area, box_iou, clip_boxes
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize, IntArray, MaskPatch
 from backend.core.geometry.polygons import polygon_to_patch
+from backend.core.geometry.turned_boxes import upright_as_turned
 
 LEAST_SHARE_INSIDE = 0.7
 """A line belongs to an object whose box holds so much of it, or that lies as it does."""
@@ -180,6 +181,8 @@ def chosen(detections: Detections, kept: Sequence[int]) -> Detections:
         scores=detections.scores[kept],
         label_indices=detections.label_indices[kept],
         masks=tuple(detections.masks[k] for k in kept),
+        turned_boxes_px=None if detections.turned_boxes_px is None else detections.turned_boxes_px[kept],
+        attributes=None if detections.attributes is None else tuple(detections.attributes[k] for k in kept),
     )
 
 
@@ -188,12 +191,15 @@ def _with_lines(detections: Detections, lines: Sequence[TextLine], label_index: 
     size = detections.size
     scores = np.array([line.score for line in lines], np.float32)
     drawn = tuple(polygon_to_patch(line.corners_px.astype(np.float64), size) for line in lines)
+    boxes, turned = boxes_of(lines, size), detections.turned_boxes_px
     return replace(
         detections,
-        boxes_xyxy_px=np.concatenate((detections.boxes_xyxy_px, boxes_of(lines, size))),
+        boxes_xyxy_px=np.concatenate((detections.boxes_xyxy_px, boxes)),
         scores=np.concatenate((detections.scores, scores)),
         label_indices=np.concatenate((detections.label_indices, np.full(len(lines), label_index, np.int64))),
         masks=(*detections.masks, *drawn),
+        turned_boxes_px=None if turned is None else np.concatenate((turned, upright_as_turned(boxes))),
+        attributes=None if detections.attributes is None else (*detections.attributes, *({} for _ in lines)),
     )
 
 

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 class LearnedCounts:
     """What a training learned from; masks: regions of which the outline is known, not only the box.
 
-    answers: about whole images.
+    answers: about whole images; attributes: answers about regions.
     """
 
     tasks: int = 0
@@ -31,11 +31,12 @@ class LearnedCounts:
     masks: int = 0
     regions_by_label: Mapping[str, int] = field(default_factory=dict)
     answers: int = 0
+    attributes: int = 0
 
     def as_json(self) -> Json:
-        """Return the object that `from_json` reads; answers only where there are any."""
+        """Return the object that `from_json` reads; answers and attributes only where there are any."""
         counts = {**vars(self), "regions_by_label": dict(self.regions_by_label)}
-        return counts if self.answers else {name: n for name, n in counts.items() if name != "answers"}
+        return {name: n for name, n in counts.items() if n or name not in ("answers", "attributes")}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LearnedCounts:
@@ -50,6 +51,7 @@ class LearnedCounts:
             regions=int(content["regions"] if "regions" in content else content.get("objects", 0)),
             masks=int(content.get("masks", 0)),
             answers=int(content.get("answers", 0)),
+            attributes=int(content.get("attributes", 0)),
             regions_by_label={str(k): int(n) for k, n in content.get("regions_by_label", {}).items()},
         )
 
@@ -66,7 +68,9 @@ class F1Pair:
 class ChampionComparison:
     """A new version against the one that served, on `images` images that neither has learned from.
 
-    share_of_draws_worse: of the bootstrap's draws of these images, the share in which the new one is worse.
+    f1: the mean over the kinds of things that are learned: objects, points, each control tag that asks
+    something. f1_by_kind: that of each, where there are several. share_of_draws_worse: of the bootstrap's
+    draws of these images, the share in which the new one is worse.
     """
 
     champion: str
@@ -74,6 +78,7 @@ class ChampionComparison:
     f1: F1Pair
     share_of_draws_worse: float
     f1_by_label: Mapping[str, F1Pair] = field(default_factory=dict)
+    f1_by_kind: Mapping[str, F1Pair] = field(default_factory=dict)
 
     def as_json(self) -> Json:
         """Return the object that `from_json` reads."""
@@ -83,7 +88,8 @@ class ChampionComparison:
             "f1_champion": self.f1.champion,
             "f1_challenger": self.f1.challenger,
             "share_of_draws_worse": self.share_of_draws_worse,
-            "f1_by_label": {label: dict(vars(f1)) for label, f1 in self.f1_by_label.items()},
+            "f1_by_label": _pairs_as_json(self.f1_by_label),
+            **({"f1_by_kind": _pairs_as_json(self.f1_by_kind)} if self.f1_by_kind else {}),
         }
 
     @classmethod
@@ -94,11 +100,17 @@ class ChampionComparison:
             images=int(content["images"]),
             f1=F1Pair(float(content["f1_champion"]), float(content["f1_challenger"])),
             share_of_draws_worse=float(content["share_of_draws_worse"]),
-            f1_by_label={
-                str(label): F1Pair(float(f1["champion"]), float(f1["challenger"]))
-                for label, f1 in content["f1_by_label"].items()
-            },
+            f1_by_label=_pairs_of(content["f1_by_label"]),
+            f1_by_kind=_pairs_of(content.get("f1_by_kind", {})),
         )
+
+
+def _pairs_as_json(pairs: Mapping[str, F1Pair]) -> Json:
+    return {name: dict(vars(f1)) for name, f1 in pairs.items()}
+
+
+def _pairs_of(content: Mapping[str, Any]) -> dict[str, F1Pair]:
+    return {str(name): F1Pair(float(f1["champion"]), float(f1["challenger"])) for name, f1 in content.items()}
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,11 @@ def _answer_item(tag: AnswerTag, card: VersionCard | None) -> Item:
         if tag.score_threshold is None
         else f" from a score of {tag.score_threshold:g} up (model_score_threshold)"
     )
-    if card is not None and tag.asked != card.asked.get(tag.kind.head, {}).get(tag.name):
+    learned = None if card is None else card.asked.get(tag.head, {}).get(tag.name)
+    if card is not None and not tag.kind.is_same(tag.asked, learned):
         return Item(name, WARNING, "it came or was changed after the last training, so it is not learned yet")
-    return Item(name, OK, tag.kind.check_text + tail)
+    of_regions = " of each region" if tag.is_of_regions else ""
+    return Item(name, OK, tag.kind.check_text + of_regions + tail)
 
 
 def _text_item(tag: TextTag, text: TextState) -> Item:

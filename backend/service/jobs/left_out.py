@@ -138,7 +138,8 @@ def _names(reason: str, unknown: Mapping[tuple[str, str], int], config: LabelCon
     if reason == "unknown_label":
         return f"{named}; the config has {_first(config.labels)}"
     if reason in ("unknown_choice", "unknown_path"):
-        names = [name for tag in config.learned_answers for name in tag.kind.names(tag.asked)]
+        tags = (*config.learned_answers, *config.learned_attributes)
+        names = [name for tag in tags for name in tag.kind.names(tag.asked)]
         return f"{named}; the config has {_first(names)}"
     if reason == "task_without_image":
         wanted = [tag.repeater.on_key if tag.repeater else tag.value_key for tag in config.images]

@@ -57,7 +57,11 @@ def _learned_from(report: JobReport) -> str:
     counts = report.counts
     if counts is None or not counts.images:
         return ""
-    things = [(counts.regions, "objects"), (counts.answers, "answers")]
+    things = [
+        (counts.regions, "objects"),
+        (counts.answers, "answers"),
+        (counts.attributes, "attributes of regions"),
+    ]
     said = " and ".join(f"{number} {name}" for number, name in things if number)
     tail = f" with {said}" if said else ""
     return f"It learned from {counts.images} {'image' if counts.images == 1 else 'images'}{tail}."

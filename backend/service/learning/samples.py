@@ -311,5 +311,11 @@ def _count(tasks: Sequence[Any], samples: Sequence[TrainingSample], labels: Sequ
         regions=sum(target.object_count + len(points_of(target)) for target in targets),
         masks=sum(target.masks[row] is not None for target in targets for row in target.first_rows.tolist()),
         answers=sum(len(target.extras.get(head, ())) for target in targets for head in ANSWER_HEADS),
+        attributes=sum(
+            len(said.taught)
+            for target in targets
+            for said in (target.attributes_by_row[row] for row in target.first_rows.tolist())
+            if said is not None
+        ),
         regions_by_label={label: per_label[label] for label in labels},
     )

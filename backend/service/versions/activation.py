@@ -8,17 +8,15 @@ takes the newest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backend.core.geometry.instances import Detections
-from backend.core.geometry.matching import areas_of, match_at_half_iou
-from backend.core.geometry.point_matching import match_points
-from backend.core.geometry.points import POINTS, found_points, points_of
+from backend.core.geometry.instances import Detections, IntArray
+from backend.core.geometry.points import POINTS, found_points
 from backend.core.geometry.turned_boxes import upright_as_turned
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.versions.card import ChampionComparison, F1Pair, VersionCard
@@ -26,6 +24,15 @@ from backend.errors import BackendError, FetchError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.engine.work_items import DetectionLimits
+from backend.service.versions.counting import (
+    Counts,
+    Thing,
+    count,
+    f1_of,
+    rows_by_kind,
+    rows_by_name,
+    things_of,
+)
 from backend.service.versions.models import Models
 from backend.training.inputs import TrainingSample
 from backend.training.judging.holdout import split_by_task
@@ -37,9 +44,6 @@ LEAST_HELD_OUT = 20
 DRAWS = 2000
 SURE_FROM = 0.95
 _IMAGES_AT_ONCE = 8
-
-Counts = np.ndarray[Any, np.dtype[np.float64]]
-"""float [images, labels, 3]: hits, regions predicted, regions drawn; the same of answers below the labels."""
 
 
 @dataclass(frozen=True)
@@ -97,28 +101,42 @@ def decide_activation(
         return Decision(True, f"it serves without comparison: {exc}")
 
 
-def judge(before: Counts, after: Counts, labels: Sequence[str], champion: str) -> Decision:
-    """Decide from the counts of both versions, [images, labels, 3] of the same images."""
-    old, new = _f1(before.sum(axis=(0, 1))), _f1(after.sum(axis=(0, 1)))
+def judge(before: Counts, after: Counts, things: Sequence[Thing], champion: str) -> Decision:
+    """Decide from the counts of both versions, [images, things, 3] of the same images.
+
+    Versions are compared by the mean of one F1 for each kind of thing.
+    """
+    kinds = rows_by_kind(things, before, after)
+    all_images = np.arange(len(before))[None]
+    old, new = (float(_mean_f1(one, kinds, all_images)[0]) for one in (before, after))
     rng = np.random.default_rng(0)
     picks = rng.integers(len(before), size=(DRAWS, len(before)))
-    drawn_old = _f1(before.sum(axis=1)[picks].sum(axis=1))
-    drawn_new = _f1(after.sum(axis=1)[picks].sum(axis=1))
-    share_worse = float(np.mean(drawn_new < drawn_old))
+    share_worse = float(np.mean(_mean_f1(after, kinds, picks) < _mean_f1(before, kinds, picks)))
     comparison = ChampionComparison(
         champion,
         images=len(before),
         f1=_pair(old, new),
         share_of_draws_worse=round(share_worse, 3),
-        f1_by_label={
-            label: _pair(_f1(before[:, k].sum(axis=0)), _f1(after[:, k].sum(axis=0)))
-            for k, label in enumerate(labels)
-        },
+        f1_by_label=_pairs(before, after, rows_by_name(things)),
+        f1_by_kind=_pairs(before, after, kinds) if len(kinds) > 1 else {},
     )
     figures = f"F1 {new:.3f} against {old:.3f} of {champion} on {len(before)} held-back images"
     if share_worse >= SURE_FROM:
         return Decision(False, f"it waits as a candidate, because it is worse: {figures}", comparison)
     return Decision(True, f"it is not worse: {figures}", comparison)
+
+
+def _mean_f1(counts: Counts, kinds: Mapping[str, IntArray], picks: IntArray) -> Counts:
+    """Return the mean F1 of the kinds of things, float [draws], of images drawn by picks [draws, images]."""
+    each = [f1_of(counts[:, rows].sum(axis=1)[picks].sum(axis=1)) for rows in kinds.values()]
+    return np.mean(each, axis=0) if each else np.ones(len(picks))
+
+
+def _pairs(before: Counts, after: Counts, rows_of: Mapping[str, IntArray]) -> dict[str, F1Pair]:
+    return {
+        name: _pair(*(f1_of(one[:, rows].sum(axis=(0, 1))) for one in (before, after)))
+        for name, rows in rows_of.items()
+    }
 
 
 def _pair(champion: Any, challenger: Any) -> F1Pair:
@@ -143,7 +161,7 @@ def _tags(config: LabelConfig) -> set[tuple[str, str, str, tuple[str, ...]]]:
     }
     return drawing | {
         (tag.name, tag.kind.tag, ",".join(tag.to_names), tuple(tag.kind.names(tag.asked)))
-        for tag in config.learned_answers
+        for tag in (*config.learned_answers, *config.learned_attributes)
     }
 
 
@@ -177,12 +195,10 @@ def _compare(
         ]
         for found, counts in zip(_in_one_form(both), (before, after), strict=True):
             for sample, detections in zip(batch, found, strict=True):
-                drawn = _count(detections, sample, len(labels))
-                answered = _count_answers(detections, sample, config, params.confidence_threshold)
-                counts.append(np.concatenate([drawn, answered]))
+                counts.append(count(detections, sample.target, labels, config, params.confidence_threshold))
     if len(before) < LEAST_HELD_OUT:
         return Decision(True, f"it serves without comparison: {len(before)} images could be compared")
-    return judge(np.stack(before), np.stack(after), [*labels, *_answer_names(config)], current)
+    return judge(np.stack(before), np.stack(after), things_of(labels, config), current)
 
 
 def _relabelled(detections: Detections, own: Sequence[str], labels: Sequence[str]) -> Detections:
@@ -208,45 +224,3 @@ def _with_turned(detections: Detections) -> Detections:
     if detections.turned_boxes_px is not None:
         return detections
     return replace(detections, turned_boxes_px=upright_as_turned(detections.boxes_xyxy_px))
-
-
-def _count(detections: Detections, sample: TrainingSample, label_count: int) -> Counts:
-    target = sample.target if detections.has_boxes else areas_of(sample.target)
-    hits, _ = match_at_half_iou(detections, target)
-    counts = np.zeros((label_count, 3))
-    counts[:, 0] = np.bincount(detections.label_indices[hits], minlength=label_count)
-    counts[:, 1] = np.bincount(detections.label_indices, minlength=label_count)
-    counts[:, 2] = np.bincount(target.label_indices, minlength=label_count)
-    points, drawn = found_points(detections), points_of(target)
-    match = match_points(points, drawn, target.size)
-    counts[:, 0] += np.bincount(points.label_indices[match.hits], minlength=label_count)
-    counts[:, 1] += np.bincount(points.label_indices, minlength=label_count)
-    counts[:, 2] += np.bincount(match.drawn_labels, minlength=label_count)
-    return counts
-
-
-def _answer_names(config: LabelConfig) -> list[str]:
-    return [f"{tag.name}: {name}" for tag in config.learned_answers for name in tag.kind.names(tag.asked)]
-
-
-def _count_answers(
-    detections: Detections, sample: TrainingSample, config: LabelConfig, threshold: float
-) -> Counts:
-    rows: list[list[float]] = []
-    for tag in config.learned_answers:
-        names = tag.kind.names(tag.asked)
-        taught = sample.target.extras.get(tag.kind.head, {}).get(tag.name)
-        found = detections.extras.get(tag.kind.head, {}).get(tag.name)
-        if taught is None or found is None:
-            rows += [[0, 0, 0]] * len(names)
-            continue
-        given = tag.kind.given(tag.asked, taught)
-        predicted = tag.kind.predicted(tag.asked, found, threshold)
-        rows += [[name in given and name in predicted, name in predicted, name in given] for name in names]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
-
-
-def _f1(counts: Counts) -> Any:
-    """Return F1 from [..., 3] hits, predicted, drawn; 1 where nothing was drawn and nothing predicted."""
-    total = counts[..., 1] + counts[..., 2]
-    return np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), 1.0)

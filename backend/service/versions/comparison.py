@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backend.core.versions.card import F1Pair, VersionCard
+from backend.core.versions.card import ChampionComparison, F1Pair, VersionCard
 from backend.service.ports import Json
 from backend.service.versions.metric_names import is_comparable, metric_title
 
@@ -73,8 +73,10 @@ def compare_versions(before: VersionCard, after: VersionCard) -> VersionComparis
     same_images = _on_same_images(before, after)
     f1_by_label: Mapping[str, F1Pair] = {}
     if same_images is not None:
-        metrics.insert(0, _of_f1(same_images[0]))
-        f1_by_label = same_images[1]
+        found = same_images.f1_by_kind.items()
+        kinds = [_of_f1(f1, f"{SAME_IMAGES}, {kind}") for kind, f1 in found]
+        metrics = [_of_f1(same_images.f1), *kinds, *metrics]
+        f1_by_label = same_images.f1_by_label
     classes = []
     for label in dict.fromkeys([*before.labels, *after.labels]):
         of_label = _differences(before.per_class.get(label, {}), after.per_class.get(label, {}))
@@ -91,19 +93,17 @@ def compare_versions(before: VersionCard, after: VersionCard) -> VersionComparis
     )
 
 
-def _on_same_images(before: VersionCard, after: VersionCard) -> tuple[F1Pair, Mapping[str, F1Pair]] | None:
+def _on_same_images(before: VersionCard, after: VersionCard) -> ChampionComparison | None:
     """Return what the comparison at the end of the later training found, if it was with the other version.
 
     It is the fair one: both versions on the same images, which neither has learned from.
     """
     found = after.comparison
-    if found is None or found.champion != before.version:
-        return None
-    return found.f1, found.f1_by_label
+    return None if found is None or found.champion != before.version else found
 
 
-def _of_f1(f1: F1Pair) -> MetricDifference:
-    return MetricDifference(SAME_IMAGES, f1.champion, f1.challenger, f1.challenger - f1.champion)
+def _of_f1(f1: F1Pair, name: str = SAME_IMAGES) -> MetricDifference:
+    return MetricDifference(name, f1.champion, f1.challenger, f1.challenger - f1.champion)
 
 
 def _differences(before: Mapping[str, float], after: Mapping[str, float]) -> list[MetricDifference]:

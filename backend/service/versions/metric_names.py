@@ -13,10 +13,14 @@ _TITLES = {
     "area_iou": "area IoU",
     "choice_map": "choice mAP",
     "point_map": "point mAP",
+    "region_choice_map": "choice mAP of regions",
+    "region_choice_accuracy": "choice accuracy of regions",
+    "region_scale_concordance": "concordance of ratings and numbers of regions",
+    "scale_concordance": "concordance of ratings and numbers",
 }
 
-_WHOLE = ("area_iou", "choice_accuracy", "choice_map", "point_map")
-"""Names without the IoU at which they are counted."""
+_WHOLE = ("area_iou", "choice_accuracy", "choice_map", "scale_concordance", "point_map")
+"""Names without the IoU at which they are counted; none of regions' attributes, which need found regions."""
 
 
 def metric_title(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,7 @@ def to_training_size(
         masks=tuple(mask for mask, kept in zip(masks, keep, strict=True) if kept),
         extras=moved_extras([(CachedImage(image, target), whole(target.size, inner))], heads),
         turned_boxes_px=None if turned is None else turned[keep],
+        attributes=tuple(itertools.compress(target.attributes, keep)),
     )
     return CachedImage(image_box.image_to_net(image), moved)
 

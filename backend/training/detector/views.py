@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch, TrainingTarget
+from backend.core.geometry.instances import (
+    Attributes,
+    FloatArray,
+    ImageSize,
+    MaskPatch,
+    TrainingTarget,
+    attributes_if_any,
+)
 from backend.core.geometry.letterbox import PADDING_GREY
 from backend.core.geometry.masks import patch_box, patch_to_alpha
 from backend.core.geometry.placement import Placement, Rect
@@ -23,12 +30,13 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, eq=False)
 class _Object:
-    """A row of a view's target; its turned box [5] is NOT_TURNED for most."""
+    """A row of a view's target; its turned box [5] is NOT_TURNED for most, and attributes None."""
 
     box: FloatArray
     label: int
     mask: MaskPatch | None
     turned: FloatArray
+    attributes: Attributes | None
 
 
 @dataclass(eq=False)
@@ -76,6 +84,7 @@ def make_view(
         tuple(one.mask for one in shown),
         extras=moved_extras(canvas.parts, heads, is_altered=canvas.is_altered),
         turned_boxes_px=rows_if_any_is_turned([one.turned for one in shown]),
+        attributes=attributes_if_any([one.attributes for one in shown]),
     )
     return CachedImage(image, target)
 
@@ -158,6 +167,7 @@ def _paint(canvas: _Canvas, source: CachedImage, place: Placement, augmentation:
         top - place.top_px : bottom - place.top_px, left - place.left_px : right - place.left_px
     ]
     boxes, turned = _moved_boxes(source.target, place)
+    said = source.target.attributes_by_row
     for k, mask in enumerate(source.target.masks):
         _add_object(
             canvas,
@@ -166,6 +176,7 @@ def _paint(canvas: _Canvas, source: CachedImage, place: Placement, augmentation:
                 int(source.target.label_indices[k]),
                 None if mask is None else _moved_mask(mask, place, visible),
                 turned[k],
+                said[k],
             ),
             mask is not None,
             visible,
@@ -236,6 +247,7 @@ def _paste_objects(
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     visible = place.visible
     boxes, turned = _moved_boxes(source.target, place)
+    said = source.target.attributes_by_row
     for k in rng.permutation(known)[: int(rng.integers(1, 4))]:
         mask = _moved_mask(source.target.masks[k], place, visible)
         # An area that fills the canvas would bury everything else.
@@ -254,7 +266,7 @@ def _paste_objects(
         _occlude(canvas, mask, augmentation.visible_min)
         of_object = source.target.object_of_row == source.target.object_of_row[k]
         for label in source.target.label_indices[of_object].tolist():
-            pasted = _Object(boxes[k], label, mask, turned[k])
+            pasted = _Object(boxes[k], label, mask, turned[k], said[k])
             _add_object(canvas, pasted, True, visible, augmentation.visible_min)
 
 

@@ -81,6 +81,14 @@ class AnswerCount(Answer):
     images: int
 
 
+class AttributeCount(Answer):
+    """Regions of which one thing is said."""
+
+    control: str = Field(description="The control tag that asks.")
+    answer: str = Field(description="A choice, a path, a number of stars, or that there is a number.")
+    regions: int
+
+
 class Statistics(Answer):
     """What the annotations of a project hold."""
 
@@ -90,6 +98,7 @@ class Statistics(Answer):
     total: int
     labels: list[LabelCount]
     answers: list[AnswerCount] = Field([], description="What is said about whole images.")
+    attributes: list[AttributeCount] = Field([], description="What is said about regions.")
 
 
 class ModelStatus(Answer):

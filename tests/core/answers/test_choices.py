@@ -60,7 +60,6 @@ def test_a_choice_that_must_be_made_or_may_be_hidden_does_not_say_none(attribute
 @pytest.mark.parametrize(
     ("written", "why"),
     [
-        (WrittenControl({"perregion": "true"}, (("cat",),)), "perRegion"),
         (WrittenControl({"value": "$names"}), "task's data"),
         (WrittenControl({}), "no <Choice>"),
         (WrittenControl({}, tuple((str(k),) for k in range(2001))), "2001"),

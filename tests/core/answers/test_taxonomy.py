@@ -64,7 +64,7 @@ def test_the_likeliest_path_is_written_as_deep_as_it_is_sure(asked, chances, pat
     assert [answer.value for answer in answers] == ([] if path is None else [{"taxonomy": [path]}])
 
 
-@pytest.mark.parametrize("attributes", [{"perregion": "true"}, {"apiurl": "https://host/tree"}, {}])
+@pytest.mark.parametrize("attributes", [{"apiurl": "https://host/tree"}, {}])
 def test_what_is_not_learned_says_why(attributes):
-    with pytest.raises(NotAsked, match=r"perRegion|apiUrl|no <Choice>"):
-        TAXONOMY.asked(WrittenControl(attributes, TREE if "perregion" in attributes else ()))
+    with pytest.raises(NotAsked, match=r"apiUrl|no <Choice>"):
+        TAXONOMY.asked(WrittenControl(attributes))

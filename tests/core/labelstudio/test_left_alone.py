@@ -48,10 +48,10 @@ def config(*tags):
         ),
         ('<Ellipse name="x" toName="image"/>', "Ellipse", True, "it has no labels: give it some"),
         (
-            '<Choices name="x" toName="image" perRegion="true"><Choice value="good"/></Choices>',
+            '<Choices name="x" toName="image" perRegion="true"><Choice value=""/></Choices>',
             "Choices",
             False,
-            "its choices belong to regions",
+            "it has no <Choice>",
         ),
         ('<TextArea name="x" toName="image"/>', "TextArea", False, "left to people"),
         ('<TextArea name="x" toName="note"/>', "TextArea", False, "it belongs to note, which is no <Image>"),
@@ -159,7 +159,7 @@ def test_the_log_may_name_every_tag_and_a_job_those_that_draw():
     tags = config(
         BOXES,
         '<Ellipse name="x" toName="image"/>',
-        '<Number name="age" toName="image"/>',
+        '<TextArea name="age" toName="image"/>',
     ).left_alone
-    assert "age (Number)" in in_words(tags, only_drawing=False) and "x (Ellipse)" in in_words(tags)
+    assert "age (TextArea)" in in_words(tags, only_drawing=False) and "x (Ellipse)" in in_words(tags)
     assert "age" not in in_words(tags)

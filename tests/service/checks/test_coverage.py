@@ -45,7 +45,7 @@ def card(**changes):
         ("hidden (polygon)", "skipped", "model_skip"),
         ("nose (keypoint)", "warning", "has learned no key points"),
         ("bare (ellipse)", "skipped", "no labels"),
-        ("quality (Choices)", "skipped", "belong to regions"),
+        ("quality (Choices)", "warning", "not learned yet"),
         ("remark (TextArea)", "skipped", "note, which is no <Image>"),
         ("Cat", "ok", "12 objects"),
         ("Fur", "ok", "1 object"),

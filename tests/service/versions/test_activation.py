@@ -10,6 +10,7 @@ from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.service.projects.documents import ProjectSettings
 from backend.service.versions.activation import LEAST_HELD_OUT, decide_activation, held_out_tasks, judge
+from backend.service.versions.counting import Thing
 from backend.training.inputs import TrainingSample
 from backend.training.parameters import TrainingParams
 from tests.fakes import RECTANGLES, FakePredictor, add_version, make_services, picture
@@ -119,17 +120,28 @@ def test_a_difference_within_chance_serves():
     before = np.stack([counts(h, 2, 2, 1)[0] for h in rng.integers(0, 3, 40)])
     after = np.stack([counts(h, 2, 2, 1)[0] for h in rng.integers(0, 3, 40)])
     after[0, 0, 0] = 0
-    assert judge(before, after, ["Cat"], "v1").activate
+    assert judge(before, after, [Thing("objects", "Cat")], "v1").activate
 
 
 def test_a_clear_loss_waits():
-    decision = judge(counts(2, 2, 2), counts(1, 2, 2), ["Cat"], "v1")
+    decision = judge(counts(2, 2, 2), counts(1, 2, 2), [Thing("objects", "Cat")], "v1")
     assert not decision.activate
     assert decision.comparison.share_of_draws_worse == 1.0
 
 
 def test_nothing_drawn_and_nothing_found_is_no_loss():
-    assert judge(counts(0, 0, 0), counts(0, 0, 0), ["Cat"], "v1").activate
+    assert judge(counts(0, 0, 0), counts(0, 0, 0), [Thing("objects", "Cat")], "v1").activate
+
+
+def test_each_kind_of_thing_counts_alike_however_many_of_it_there_are():
+    things = [Thing("objects", "Cat"), Thing("light", "light: dark")]
+    before = np.concatenate([counts(90, 100, 100), counts(1, 1, 1)], axis=1)
+    after = np.concatenate([counts(91, 100, 100), counts(0, 1, 1)], axis=1)
+    decision = judge(before, after, things, "v1")
+    assert not decision.activate
+    assert decision.comparison.f1.champion == 0.95
+    assert decision.comparison.f1_by_kind["light"].challenger == 0
+    assert judge(before[:, :1], after[:, :1], things[:1], "v1").activate
 
 
 def test_areas_and_objects_are_not_compared(services, tmp_path):

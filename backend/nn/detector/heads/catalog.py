@@ -6,6 +6,7 @@ What it learns beside boxes and masks reaches it in `TrainingTarget.extras` and 
 from __future__ import annotations
 
 from backend.nn.detector.heads.areas.head import AREAS
+from backend.nn.detector.heads.attributes.head import ATTRIBUTES
 from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.boxes.turned.head import TURNED_BOXES
 from backend.nn.detector.heads.choices.head import CHOICES
@@ -13,7 +14,7 @@ from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.masks.head import MASKS
 from backend.nn.detector.heads.points.head import POINTS_HEAD
 
-HEADS: tuple[AnyHead, ...] = (BOXES, TURNED_BOXES, MASKS, AREAS, CHOICES, POINTS_HEAD)
+HEADS: tuple[AnyHead, ...] = (BOXES, TURNED_BOXES, MASKS, AREAS, CHOICES, POINTS_HEAD, ATTRIBUTES)
 """In the order in which they decode: a head sees what those before it found."""
 
 

@@ -159,6 +159,10 @@ class Head(ABC, Generic[Targets, Reading]):
     ) -> dict[str, float]:
         """Return how good it is by measures from 0 to 1, on images that it has not learned from."""
 
+    def asked_of(self, asked: Mapping[str, Any], taught: Sequence[TrainingTarget]) -> Mapping[str, Any]:
+        """Return what the labeling config asks of it, completed by what the images teach."""
+        return asked
+
     def as_found(self, target: TrainingTarget) -> TrainingTarget:
         """Return the objects of an image in the form in which it finds them."""
         return target

@@ -45,6 +45,7 @@ class Found:
     has_boxes: bool = True
     extras: Mapping[str, Any] = field(default_factory=dict)
     turned_boxes_px: FloatArray | None = None
+    attributes: tuple[Mapping[str, Any], ...] | None = None
 
     @classmethod
     def nothing(cls, letterbox: Letterbox) -> Found:
@@ -68,6 +69,7 @@ class Found:
             self.has_boxes,
             self.extras,
             self.turned_boxes_px,
+            self.attributes,
         )
 
 

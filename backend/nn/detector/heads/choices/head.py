@@ -1,21 +1,23 @@
-"""Choices: what is chosen for an image as a whole, one of some options, several, or a path through a tree."""
+"""Choices: what is said of an image as a whole: some of given options, a path through a tree, a value."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backend.core.answers.options import HEAD, Chances
+from backend.core.answers.asked import FoundAnswer
+from backend.core.answers.kind import AnswerKind
 from backend.core.geometry.instances import Detections, TrainingTarget
-from backend.nn.detector.heads.choices.calibration import Curve, fit_curve
-from backend.nn.detector.heads.choices.decoding import certainty, chances_of
-from backend.nn.detector.heads.choices.losses import choice_loss
-from backend.nn.detector.heads.choices.measures import choice_measures
+from backend.nn.detector.heads.answer_curves import Curves
+from backend.nn.detector.heads.answer_decoding import certainty, chances_of
+from backend.nn.detector.heads.answer_losses import choice_loss
+from backend.nn.detector.heads.answer_measures import choice_measures
+from backend.nn.detector.heads.answer_scales import shown_answers, with_scales
 from backend.nn.detector.heads.choices.module import ChoicesModule
 from backend.nn.detector.heads.choices.targets import ChoiceTargets, choice_targets, view_extra
 from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece
@@ -24,17 +26,10 @@ from backend.nn.detector.heads.serving import Found, Request, Serving
 READING = "choice_curves"
 
 
-@dataclass(frozen=True)
-class ChoiceReading:
-    """What certainty is worth, by control tag; tags without a curve are read as they are."""
-
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-
-
-class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
+class ChoicesHead(Head[ChoiceTargets, Curves]):
     """Chances of options."""
 
-    name = HEAD
+    name = AnswerKind.head
     module_name = "choices_head"
     asked_parameters = ("out.weight", "out.bias")
     uses_neck = False
@@ -54,8 +49,7 @@ class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
 
     def shown(self, target: TrainingTarget) -> frozenset[Hashable]:
         """Return the options that were chosen, by control tag."""
-        taught = self._taught(target).items()
-        return frozenset((control, option) for control, chosen in taught for option in chosen)
+        return shown_answers(self._taught(target))
 
     def targets(
         self, shown: Sequence[TrainingTarget], label_count: int, rng: np.random.Generator
@@ -69,10 +63,10 @@ class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
         """Return `choice`."""
         assert isinstance(module, ChoicesModule)
         logits = module.logits(outputs, targets.views, targets.areas_xyxy)
-        return {"choice": choice_loss(logits, targets, module.layout)}
+        return {"choice": choice_loss(logits, targets.chosen, targets.weights, module.layout)}
 
     def decode(
-        self, serving: Serving[ChoiceReading], outputs: Outputs, found: Sequence[Found], request: Request
+        self, serving: Serving[Curves], outputs: Outputs, found: Sequence[Found], request: Request
     ) -> list[Found]:
         """Add the chances of every option, by control tag; padding has no say."""
         module = serving.module
@@ -88,35 +82,33 @@ class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
             logits = module.logits(outputs, views, where).float().cpu().numpy()
         answers = []
         for row, one in zip(logits, found, strict=True):
-            chances = chances_of(row, module.layout, serving.reading.curves)
+            chances = chances_of(row, module.layout, serving.reading.by_control)
             score = min(one.image_score, certainty(chances))
             answers.append(replace(one.with_extra(self.name, chances), image_score=score))
         return answers
 
-    def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> ChoiceReading:
+    def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> Curves:
         """Return raw chances: the labels themselves do not tell what they are worth."""
-        return ChoiceReading()
+        return Curves()
+
+    def asked_of(self, asked: Mapping[str, Any], taught: Sequence[TrainingTarget]) -> Mapping[str, Any]:
+        """Return what is asked, with the scales that the numbers given span."""
+        return with_scales(asked, [self._taught(target) for target in taught])
 
     def fitted(
-        self, reading: ChoiceReading, found: Sequence[Detections], targets: Sequence[TrainingTarget]
-    ) -> ChoiceReading:
+        self, reading: Curves, found: Sequence[Detections], targets: Sequence[TrainingTarget]
+    ) -> Curves:
         """Return the reading with a curve for each control tag that the images answer."""
         both = [(self._found(one), self._taught(target)) for one, target in zip(found, targets, strict=True)]
-        curves = dict(reading.curves)
-        for control in dict.fromkeys(control for _, taught in both for control in taught):
-            mine = [(found[control], taught[control]) for found, taught in both if control in taught]
-            curves[control] = fit_curve([chances for chances, _ in mine], [chosen for _, chosen in mine])
-        return ChoiceReading(curves)
+        return reading.fitted_to(both)
 
-    def card_entries(self, reading: ChoiceReading) -> dict[str, Any]:
+    def card_entries(self, reading: Curves) -> dict[str, Any]:
         """Return slope and offset of each control tag."""
-        return {READING: {name: [curve.slope, curve.offset] for name, curve in reading.curves.items()}}
+        return {READING: reading.as_card()}
 
-    def reading_of(self, card: Card, label_count: int) -> ChoiceReading:
+    def reading_of(self, card: Card, label_count: int) -> Curves:
         """Return the curves that the card has."""
-        return ChoiceReading(
-            {str(name): Curve(float(slope), float(offset)) for name, (slope, offset) in card[READING].items()}
-        )
+        return Curves.from_card(card[READING])
 
     def measure(
         self, found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int
@@ -126,13 +118,13 @@ class ChoicesHead(Head[ChoiceTargets, ChoiceReading]):
             [(self._found(one), self._taught(target)) for one, target in zip(found, targets, strict=True)]
         )
 
-    def _found(self, found: Detections) -> Mapping[str, Chances]:
-        chances: Mapping[str, Chances] = found.extras[self.name]
+    def _found(self, found: Detections) -> Mapping[str, FoundAnswer]:
+        chances: Mapping[str, FoundAnswer] = found.extras[self.name]
         return chances
 
-    def _taught(self, target: TrainingTarget) -> Mapping[str, Sequence[int]]:
+    def _taught(self, target: TrainingTarget) -> Mapping[str, Any]:
         shown = target.extras.get(self.name) or [{"chosen": {}}]
-        chosen: Mapping[str, Sequence[int]] = shown[0]["chosen"]
+        chosen: Mapping[str, Any] = shown[0]["chosen"]
         return chosen
 
 

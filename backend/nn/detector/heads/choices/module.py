@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.nn.detector.heads.choices.layout import Layout
+from backend.nn.detector.heads.answer_layout import Layout
 from backend.nn.detector.heads.head import Dimensions, FeatureMaps, Outputs
 from backend.nn.detector.neck import ConvNormAct
 

@@ -5,9 +5,9 @@ import torch
 from backend.core.answers.options import Chances, Form, Question
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.geometry.placement import Placement, whole
-from backend.nn.detector.heads.choices.calibration import Curve, fit_curve
+from backend.nn.detector.heads.answer_curves import Curve, fit_curve
+from backend.nn.detector.heads.answer_measures import choice_measures
 from backend.nn.detector.heads.choices.head import CHOICES
-from backend.nn.detector.heads.choices.measures import choice_measures
 from backend.nn.detector.heads.choices.module import ChoicesModule, coverage
 from backend.nn.detector.heads.head import Dimensions, FeatureMaps, LossContext, Piece
 

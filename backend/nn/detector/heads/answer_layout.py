@@ -1,33 +1,35 @@
-"""The slots of the network's output: one for each option, and one for each place where a path may end.
+"""The slots of the network's output: one for each option or mark of a scale, and one where a path may end.
 
 Siblings of which one is chosen share a group, and their slots are weighed against each other (softmax); where
-several may be chosen every slot stands for itself (sigmoid).
+several may be chosen every slot stands for itself (sigmoid). The marks of a scale are weighed as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backend.core.answers.asked import Asked, read_asked
 from backend.core.answers.options import Form, Question
+from backend.core.answers.scales import Scale
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Slots that belong together: options, their positions in the question, slots, where they lie.
+    """Slots that belong together: options, their positions in what is asked, slots, where they lie.
 
     parent: the option below which they stand, -1 at the top. end_slot: says that the path ends at the parent;
     None where it cannot.
     """
 
     control: str
-    question: Question
+    asked: Asked
     options: tuple[int, ...]
     slots: tuple[int, ...]
     parent: int = -1
@@ -36,21 +38,23 @@ class Group:
     @property
     def is_exclusive(self) -> bool:
         """Whether one of them is chosen."""
-        return self.question.form is not Form.MULTIPLE
+        return isinstance(self.asked, Scale) or self.asked.form is not Form.MULTIPLE
 
     @property
     def all_slots(self) -> tuple[int, ...]:
         """The slots of the options, and that of the end."""
         return self.slots if self.end_slot is None else (*self.slots, self.end_slot)
 
-    def wanted(self, chosen: Sequence[int]) -> Array | None:
-        """Return what the slots should say, float32 [slots], where these options are chosen.
+    def wanted(self, taught: Any) -> Array | None:
+        """Return what the slots should say, float32 [slots], where this is taught: options, or a value.
 
-        Of exclusive ones a distribution; None where the choice says nothing of them.
+        Of exclusive ones a distribution; None where it says nothing of them.
         """
+        if isinstance(self.asked, Scale):
+            return self.asked.wanted(taught).astype(np.float32)
         if not self.is_exclusive:
-            return np.array([option in chosen for option in self.options], dtype=np.float32)
-        ways = [self.question.way_to(position) for position in chosen]
+            return np.array([option in taught for option in self.options], dtype=np.float32)
+        ways = [self.asked.way_to(position) for position in taught]
         if self.parent >= 0:
             ways = [way for way in ways if self.parent in way]
         wanted = np.zeros(len(self.all_slots), dtype=np.float32)
@@ -66,7 +70,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Layout:
-    """All groups of all questions, by control tag."""
+    """All groups of all that is asked, by control tag; scales without marks have none."""
 
     groups: tuple[Group, ...]
     slot_count: int
@@ -77,21 +81,30 @@ class Layout:
         groups: list[Group] = []
         count = 0
         for control, values in asked.items():
-            for group in _groups(control, Question.from_json(values), count):
+            for group in _groups(control, read_asked(values), count):
                 groups.append(group)
                 count += len(group.all_slots)
         return cls(tuple(groups), count)
 
-    def of_control(self) -> Iterator[tuple[str, Question, list[Group]]]:
-        """Yield each control tag with its question and its groups, parents before children."""
+    def of_control(self) -> Iterator[tuple[str, Asked, list[Group]]]:
+        """Yield each control tag with what it asks and its groups, parents before children."""
         by_control: dict[str, list[Group]] = {}
         for group in self.groups:
             by_control.setdefault(group.control, []).append(group)
         for control, groups in by_control.items():
-            yield control, groups[0].question, groups
+            yield control, groups[0].asked, groups
 
 
-def _groups(control: str, question: Question, first_slot: int) -> Iterator[Group]:
+def _groups(control: str, asked: Asked, first_slot: int) -> Iterator[Group]:
+    if isinstance(asked, Scale):
+        positions = tuple(range(asked.size))
+        if positions:
+            yield Group(control, asked, positions, tuple(first_slot + position for position in positions))
+        return
+    yield from _families(control, asked, first_slot)
+
+
+def _families(control: str, question: Question, first_slot: int) -> Iterator[Group]:
     slot = first_slot
     for options in question.families if question.form is not Form.MULTIPLE else [_all_of(question)]:
         parent = question.parents[options[0]] if question.form is Form.PATH else -1

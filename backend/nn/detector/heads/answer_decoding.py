@@ -6,31 +6,35 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backend.core.answers.options import Chances, Form
+from backend.core.answers.asked import FoundAnswer
+from backend.core.answers.options import Form
+from backend.core.answers.scales import Estimate
 from backend.core.geometry.instances import FloatArray
-from backend.nn.detector.heads.choices.calibration import AS_IT_IS, Curve
-from backend.nn.detector.heads.choices.layout import Group, Layout
+from backend.nn.detector.heads.answer_curves import AS_IT_IS, Curve
+from backend.nn.detector.heads.answer_layout import Group, Layout
 
 
-def chances_of(logits: FloatArray, layout: Layout, curves: Mapping[str, Curve]) -> dict[str, Chances]:
-    """Return the chances of each control tag's options in one image; logits float32 [slots]."""
-    found: dict[str, Chances] = {}
-    for control, question, groups in layout.of_control():
+def chances_of(logits: FloatArray, layout: Layout, curves: Mapping[str, Curve]) -> dict[str, FoundAnswer]:
+    """Return what was found of each control tag in one image or region; logits float32 [slots]."""
+    found: dict[str, FoundAnswer] = {}
+    for control, asked, groups in layout.of_control():
         curve = curves.get(control, AS_IT_IS)
-        chances = np.zeros(len(question.options))
+        chances = np.zeros(asked.size)
         for group in groups:
             above = 1.0 if group.parent < 0 else chances[group.parent]
             chances[list(group.options)] = above * _of_group(logits, group, curve)
-        found[control] = Chances(question, tuple(float(chance) for chance in chances))
+        found[control] = asked.found(chances)
     return found
 
 
-def certainty(found: Mapping[str, Chances]) -> float:
+def certainty(found: Mapping[str, FoundAnswer]) -> float:
     """Return how sure the least sure answer of an image is, 0..1."""
     return min((_certainty(chances) for chances in found.values()), default=1.0)
 
 
-def _certainty(chances: Chances) -> float:
+def _certainty(chances: FoundAnswer) -> float:
+    if isinstance(chances, Estimate):
+        return chances.score
     values: Sequence[float] = chances.values
     if chances.question.form is Form.MULTIPLE:
         return float(np.mean([max(value, 1 - value) for value in values]))

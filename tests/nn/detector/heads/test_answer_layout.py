@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from backend.core.answers.options import Form, Question
-from backend.nn.detector.heads.choices.calibration import AS_IT_IS, Curve
-from backend.nn.detector.heads.choices.decoding import chances_of
-from backend.nn.detector.heads.choices.layout import Layout
+from backend.nn.detector.heads.answer_curves import AS_IT_IS, Curve
+from backend.nn.detector.heads.answer_decoding import chances_of
+from backend.nn.detector.heads.answer_layout import Layout
 
 TREE = Question(Form.PATH, (("a",), ("b",), ("b", "x"), ("b", "y")))
 LAYOUT = Layout.of({"tree": TREE.as_json(), "tags": Question(Form.MULTIPLE, (("p",), ("q",))).as_json()})

@@ -1,26 +1,27 @@
-"""How good choices are on images that were not learned from."""
+"""How good choices, ratings and numbers are on images that were not learned from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from backend.core.answers.asked import Answered
 from backend.core.answers.options import Chances, Form
-
-Answered = tuple[Mapping[str, Chances], Mapping[str, Sequence[int]]]
-"""Of one image what was found and what was chosen, by control tag."""
+from backend.core.answers.scales import Estimate
 
 
 def choice_measures(answered: Sequence[Answered]) -> dict[str, float]:
     """Return `choice_accuracy` of single choices and paths, `choice_map` of multiple ones, over all tags.
 
     choice_accuracy: the share of images whose likeliest answer is the one given. choice_map: the mean over
-    options of the average precision by which their chance ranks the images.
+    options of the average precision by which their chance ranks the images. `scale_concordance` is that of
+    ratings and numbers.
     """
     accuracies: list[float] = []
     precisions: list[float] = []
+    concordances: list[float] = []
     for control in dict.fromkeys(control for _, taught in answered for control in taught):
         both = [
             (found[control], taught[control])
@@ -29,17 +30,24 @@ def choice_measures(answered: Sequence[Answered]) -> dict[str, float]:
         ]
         if not both:
             continue
-        question = both[0][0].question
+        estimated = [(found.value, taught) for found, taught in both if isinstance(found, Estimate)]
+        if estimated:
+            concordances.append(concordance(np.array(estimated, dtype=np.float64)))
+            continue
+        chosen = [(found, taught) for found, taught in both if isinstance(found, Chances)]
+        question = chosen[0][0].question
         if question.form is Form.MULTIPLE:
-            precisions += _average_precisions(both)
+            precisions += _average_precisions(chosen)
         else:
-            right = [set(question.chosen(found.values, 0.0)) == set(taught) for found, taught in both]
+            right = [set(question.chosen(found.values, 0.0)) == set(taught) for found, taught in chosen]
             accuracies.append(float(np.mean(right)))
     measures = {}
     if accuracies:
         measures["choice_accuracy"] = float(np.mean(accuracies))
     if precisions:
         measures["choice_map"] = float(np.mean(precisions))
+    if concordances:
+        measures["scale_concordance"] = float(np.mean(concordances))
     return measures
 
 
@@ -47,6 +55,20 @@ def _average_precisions(both: Sequence[tuple[Chances, Sequence[int]]]) -> list[f
     chances = np.array([found.values for found, _ in both])
     hits = np.array([[k in taught for k in range(chances.shape[1])] for _, taught in both])
     return [average_precision(chances[:, k], hits[:, k]) for k in range(chances.shape[1]) if hits[:, k].any()]
+
+
+def concordance(pairs: npt.NDArray[np.float64]) -> float:
+    """Return how well found values agree with given ones, pairs float64 [N, 2]: 1 perfectly, 0 not at all.
+
+    Of whole numbers it is the kappa with quadratic weights. What agrees less than by chance counts as 0.
+    Source: Lin, A concordance correlation coefficient, Biometrics 1989.
+    """
+    (found_mean, given_mean), spread = pairs.mean(axis=0), pairs.var(axis=0).sum()
+    apart = spread + (found_mean - given_mean) ** 2
+    if apart == 0:
+        return 1.0
+    shared = ((pairs[:, 0] - found_mean) * (pairs[:, 1] - given_mean)).mean()
+    return max(0.0, float(2 * shared / apart))
 
 
 def average_precision(scores: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_]) -> float:
