@@ -166,3 +166,22 @@ def test_every_label_of_a_region_is_named(panel, label_studio):
     expect(panel.locator("#regions-summary")).to_have_text("1 region shown", timeout=10_000)
     panel.locator("#regions-summary").click()
     expect(panel.locator("#regions li")).to_contain_text("Cell, Debris, Tissue, rectangle")
+
+
+def test_what_is_said_of_a_region_is_listed_beside_it(panel, label_studio):
+    place = {"x": 10, "y": 20, "width": 20, "height": 20, "rotation": 0}
+    drawn = region("rectangle", "Cell", "r", place)
+    painted = all_shapes()[3]
+    said = [
+        {**drawn, "from_name": "state", "type": "choices", "value": {**place, "choices": ["ripe"]}},
+        {**drawn, "from_name": "grade", "type": "rating", "value": {**place, "rating": 4}},
+        {**painted, "from_name": "state", "type": "choices", "value": {"format": "rle", "choices": ["raw"]}},
+    ]
+    label_studio.create_annotation(2, [said[0], drawn, painted, *said[1:]])
+    panel.locator("#next").click()
+    expect(panel.locator("#regions-summary")).to_have_text("2 regions shown", timeout=10_000)
+    panel.locator("#regions-summary").click()
+    listed = panel.locator("#regions li")
+    expect(listed.filter(has_text="Cell")).to_contain_text("Cell, rectangle; state: ripe; grade: 4")
+    expect(listed.filter(has_text="brush")).to_contain_text("state: raw")
+    expect(panel.locator("#answers")).to_be_hidden()

@@ -576,6 +576,26 @@ def test_points_are_counted_as_regions_and_choices_as_answers(services):
     assert (job.report.counts.regions, job.report.counts.answers) == (2, 1)
 
 
+def test_attributes_are_counted_and_what_cannot_be_used_of_them_by_reason(services):
+    rating = '<Rating name="grade" toName="image" perRegion="true" maxRating="3"/>'
+    drawn = {**rectangle(), "id": "r"}
+    said = {**drawn, "type": "rating", "from_name": "grade"}
+    results = [
+        [drawn, {**said, "value": {**drawn["value"], "rating": 2}}],
+        [drawn, {**said, "value": {**drawn["value"], "rating": 4}}],
+        [drawn, {**said, "id": "gone", "value": {**drawn["value"], "rating": 1}}],
+    ]
+    job = queued(
+        services,
+        [annotated(k, *some) for k, some in enumerate(results, 1)],
+        label_config=RECTANGLES.replace("</View>", f"{rating}</View>"),
+    )
+    services.run(job)
+    assert (job.report.counts.regions, job.report.counts.attributes) == (3, 1)
+    assert job.report.unusable == {"rating_out_of_range": 1, "region_missing": 1}
+    assert services.train.inputs[0].asked["attributes"]["grade"]["marks"] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("asked", "backbone"),
     [

@@ -162,3 +162,20 @@ def test_a_region_of_several_labels_is_one_object_and_counts_for_each():
     counts = count_labels([annotated(1, box("C", "Debris"), box("C", region_id="b"))], CONFIG)
     assert (counts["shapes"], counts["total"]) == (2, 2)
     assert {entry["label"]: entry["shapes"] for entry in counts["labels"]} == {"C": 2, "Debris": 1, "Spot": 0}
+
+
+def test_what_is_said_of_regions_is_counted_by_what_it_says():
+    config = SHAPES_CONFIG.replace(
+        "</View>", '<Rating name="grade" toName="image" perRegion="true" maxRating="2"/></View>'
+    )
+    shapes = all_shapes()[:2]
+    said = [
+        {**shape, "from_name": "grade", "type": "rating", "value": {**shape["value"], "rating": 2}}
+        for shape in shapes
+    ]
+    counts = counts_of([annotated(1, *shapes, *said)], config)
+    assert counts["total"] == 2 and counts["answers"] == []
+    assert counts["attributes"] == [
+        {"control": "grade", "answer": "1", "regions": 0},
+        {"control": "grade", "answer": "2", "regions": 2},
+    ]

@@ -1,11 +1,14 @@
-/* Answers about a whole image: nothing is drawn, they are listed beside the picture. */
+/* Answers about a whole image, or about a region: nothing is drawn, they are listed beside it. */
 
-const FIELDS = ["choices", "taxonomy"];
+const LISTS = ["choices", "taxonomy"];
+const VALUES = ["rating", "number"];
+const FIELDS = [...LISTS, ...VALUES];
 
 /** Return the names of an answer; one below others is a path. */
-function namesOf(value) {
-  const names = FIELDS.map((field) => value[field]).find(Array.isArray) ?? [];
-  return names.map((name) => (Array.isArray(name) ? name.join(" / ") : String(name)));
+export function namesOf(value) {
+  const names = LISTS.map((field) => value[field]).find(Array.isArray) ?? [];
+  const values = VALUES.map((field) => value[field]).filter(Number.isFinite);
+  return [...names.map((name) => (Array.isArray(name) ? name.join(" / ") : String(name))), ...values.map(String)];
 }
 
 export const answer = {
@@ -13,7 +16,7 @@ export const answer = {
   isPainted: false,
   isAboutImage: true,
   fields: FIELDS,
-  fits: (value) => FIELDS.some((field) => Array.isArray(value[field])),
+  fits: (value) => LISTS.some((field) => Array.isArray(value[field])) || VALUES.some((field) => Number.isFinite(value[field])),
   labels: namesOf,
   outline: ({ from_name: control }) => ({ anchor: null, control }),
   draw() {},

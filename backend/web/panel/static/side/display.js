@@ -2,7 +2,7 @@
 
 import { byId, fill, h, swatch } from "../page/dom.js";
 import { plural, score } from "../page/format.js";
-import { isShown, labelText } from "../viewer/regions.js";
+import { attributeText, isShown, labelText } from "../viewer/regions.js";
 import { colorOf, store, subscribe, update } from "../state/store.js";
 import { overlay } from "../viewer/viewer.js";
 
@@ -53,6 +53,12 @@ function drawRegions() {
   fill(byId("regions"), ...shown.slice(0, MOST_LISTED).map((region) =>
     h("li", { onpointerenter: () => overlay.highlight(region.id), onpointerleave: () => overlay.highlight(null) },
       swatch(region.color),
-      h("span", { class: "clip" }, `${labelText(region)}, ${region.kind.describe(region.shape)}`),
+      h("span", { class: "clip", title: attributeText(region) }, describe(region)),
       h("span", { class: "number" }, region.source === "annotation" ? "annotation" : score(region.score)))));
+}
+
+/** A region in words: its labels, its shape, and what is said of it. */
+function describe(region) {
+  const said = attributeText(region);
+  return `${labelText(region)}, ${region.kind.describe(region.shape)}${said && `; ${said}`}`;
 }

@@ -33,16 +33,18 @@ function labelled({ statistics, label_studio: labelStudio }) {
         h("td", {}, h("span", { class: "row" }, swatch(colorOf(entry.label)), h("span", { class: "clip" }, entry.label + (entry.in_config ? "" : " (not in the config)")))),
         h("td", { class: "number" }, count(entry.shapes)),
         h("td", { class: "number" }, count(entry.painted)))))),
-    answered(statistics.answers ?? []));
+    said("answer-counts", "Answer", "Images", (statistics.answers ?? []).map((entry) => [entry, entry.images])),
+    said("attribute-counts", "Of a Region", "Regions", (statistics.attributes ?? []).map((entry) => [entry, entry.regions])));
 }
 
-function answered(answers) {
-  if (!answers.length) return null;
-  return h("table", { id: "answer-counts" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Answer"), h("th", { scope: "col", class: "number" }, "Images"))),
-    h("tbody", {}, ...answers.map((entry) => h("tr", {},
+/** How often each thing is said: of images, or of regions. */
+function said(id, title, of, entries) {
+  if (!entries.length) return null;
+  return h("table", { id },
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, title), h("th", { scope: "col", class: "number" }, of))),
+    h("tbody", {}, ...entries.map(([entry, number]) => h("tr", {},
       h("td", {}, h("span", { class: "clip" }, `${entry.control}: ${entry.answer}`)),
-      h("td", { class: "number" }, count(entry.images))))));
+      h("td", { class: "number" }, count(number))))));
 }
 
 function model({ model: status }) {
