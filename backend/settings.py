@@ -241,12 +241,12 @@ class Settings:
         shown_default="2G",
     )
     image_max_bytes: int = _setting(
-        "IMAGE_MAX_BYTES", parse_size, 100 * MIB, "size", "Largest image file.", shown_default="100M"
+        "IMAGE_MAX_BYTES", parse_size, 400 * MIB, "size", "Largest image file.", shown_default="400M"
     )
     image_max_pixels: int = _setting(
         "IMAGE_MAX_PIXELS",
         whole_number(1, 1_000_000_000),
-        100_000_000,
+        250_000_000,
         "number",
         "Most pixels an image may have.",
     )
@@ -264,6 +264,14 @@ class Settings:
         "size",
         "Disk for fetched images under `DATA_DIR/cache`.",
         shown_default="5G",
+    )
+    decoded_cache_bytes: int = _setting(
+        "DECODED_CACHE_BYTES",
+        parse_size,
+        4 * GIB,
+        "size",
+        "Disk for the pixels of large images, decoded once for all processes, under `DATA_DIR/cache`.",
+        shown_default="4G",
     )
     image_hosts: tuple[str, ...] = _setting(
         "IMAGE_HOSTS",

@@ -20,6 +20,7 @@ from backend.bootstrap.backend import join_backend
 from backend.bootstrap.jobs import JobHandler, build_handlers
 from backend.bootstrap.web import build_housekeeping, build_panel
 from backend.core.geometry.instances import Detections, ImageSize
+from backend.core.geometry.pyramid import Pyramid
 from backend.core.text.lines import LineHabit
 from backend.core.versions.card import VersionCard
 from backend.errors import ImageNotFound, LabelStudioGone
@@ -67,6 +68,7 @@ class FakeImages:
         self.asked: list[tuple[str, ImageAccess]] = []
         self.cached: set[str] = set()
         self.orientations: dict[str, int] = {}
+        self.stretched: dict[str, tuple[int, int]] = {}
         self._use = CacheUse()
 
     def load_rgb(self, reference: str, access: ImageAccess) -> np.ndarray:
@@ -80,6 +82,16 @@ class FakeImages:
             raise found
         self.cached.add(reference)
         return found
+
+    def pyramid(self, reference: str, access: ImageAccess) -> Pyramid:
+        return Pyramid((self.load_rgb(reference, access),))
+
+    def shrunk(self, reference: str, access: ImageAccess, longest_px: int) -> tuple[np.ndarray, ImageSize]:
+        pyramid = self.pyramid(reference, access)
+        return pyramid.shrunk(longest_px), pyramid.size
+
+    def stretched_range(self, reference: str, access: ImageAccess) -> tuple[int, int] | None:
+        return self.stretched.get(reference)
 
     def orientation(self, reference: str, access: ImageAccess) -> int:
         found = self.images.get(reference)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.pyramid import Pyramid
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.text.lines import ReadText, TextLine
 from backend.core.versions.card import VersionCard
@@ -51,6 +53,23 @@ class ImageSource(Protocol):
 
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
         """Return uint8 [H, W, 3], EXIF orientation applied. Raises FetchError."""
+
+    def pyramid(self, reference: str, access: ImageAccess) -> Pyramid:
+        """Return the picture of `load_rgb` at halving sizes, a small one at its own. Raises FetchError."""
+
+    def shrunk(
+        self, reference: str, access: ImageAccess, longest_px: int
+    ) -> tuple[npt.NDArray[np.uint8], ImageSize]:
+        """Return the picture of `load_rgb`, its longer side at most so long, and its true size.
+
+        Raises FetchError.
+        """
+
+    def stretched_range(self, reference: str, access: ImageAccess) -> tuple[int, int] | None:
+        """Return which 16-bit values `load_rgb` shows as 0 and 255; None for the full range, or 8 bits.
+
+        Raises FetchError.
+        """
 
     def orientation(self, reference: str, access: ImageAccess) -> int:
         """Return the EXIF orientation by which `load_rgb` turns an image: 1 to 8. Raises FetchError."""

@@ -6,12 +6,18 @@ import contextlib
 import io
 import threading
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from backend.errors import ImageDecodeError, ImageTooLarge
+from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.pyramid import resized, shrunk_size
+from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -23,6 +29,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTER_TURNS = frozenset(turn for orientation, turn in _TURNS.items() if orientation >= 5)
 # In these, browsers follow an orientation in EXIF; in no other, and nowhere one in XMP. Source: Chromium 156,
 # asked by tests/browser/test_orientation.py. Pillow gives an AVIF container's own turn as if it were EXIF.
 _EXIF_FOLLOWED_IN = frozenset({"JPEG", "MPO", "PNG", "AVIF"})
@@ -40,13 +47,134 @@ _OTHER_FILES = (  # how a file begins, at which byte, what it is
 )
 # Python keeps one list of warning filters for all threads; only one thread at a time may swap it.
 _warning_filters = threading.Lock()
+_ROWS_AT_ONCE = 256
+_MICROSCOPE_MAX = 4095
+"""16-bit pictures whose values stay within 12 bits are a camera's own numbers: a browser shows them black."""
+
+Pixels = npt.NDArray[np.uint8]
+Allocate = Callable[[int, int], Pixels]
+"""Returns uint8 [height, width, 3] to be filled: in memory, or in a file that is mapped."""
 
 
-def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Return uint8 [H, W, 3]: turned as browsers do, first frame, alpha over white, 16 bit scaled to 8.
+def _in_memory(height: int, width: int) -> Pixels:
+    return np.empty((height, width, 3), np.uint8)
 
+
+class DecodeRoom:
+    """Bounds the memory of decoding: pictures wait until those at work leave room for them.
+
+    One picture alone always has room, however large. Threads share it.
+    """
+
+    def __init__(self, most_pixels: int = 48_000_000) -> None:
+        self._most_pixels = most_pixels
+        self._taken_pixels = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Wait for room for a picture, and keep it during the block."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._taken_pixels or self._taken_pixels + pixels <= self._most_pixels
+            )
+            self._taken_pixels += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken_pixels -= pixels
+                self._changed.notify_all()
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """pixels: uint8 [H, W, 3]; stretched: the lowest and highest 16-bit value that became 0 and 255.
+
+    stretched is None for all pictures but those of 16 bits that use 12 of them at most.
+    """
+
+    pixels: Pixels
+    stretched: tuple[int, int] | None = None
+
+
+def decode_rgb(content: bytes, max_pixels: int) -> Pixels:
+    """Return the pixels of `decode`."""
+    return decode(content, max_pixels).pixels
+
+
+def decode(
+    content: bytes, max_pixels: int, *, allocate: Allocate = _in_memory, room: DecodeRoom | None = None
+) -> Decoded:
+    """Return the picture: turned as browsers do, first frame, alpha over white, 16 bit scaled to 8.
+
+    16 bits are scaled by their full range, as browsers do; where 12 of them are used, by the range they use.
     Raises ImageTooLarge, before any pixel is decoded, and ImageDecodeError.
     """
+    with _read(content, max_pixels) as image:
+        turn, is_deep = _turn_of(image), _is_deep(image)
+        with room.taken(image.width * image.height) if room is not None else contextlib.nullcontext():
+            image.load()
+            # Asked after reading: a TIFF is turned by Pillow itself.
+            width, height = image.size
+            pixels = allocate(*((width, height) if turn in _QUARTER_TURNS else (height, width)))
+            return Decoded(pixels, _fill(image, content, _as_stored(pixels, turn), is_deep=is_deep))
+
+
+def decode_shrunk(
+    content: bytes, max_pixels: int, longest_px: int, *, room: DecodeRoom | None = None
+) -> tuple[Pixels, ImageSize]:
+    """Return the picture of `decode` with a longer side of at most `longest_px`, and its true size.
+
+    A JPEG is decoded at an eighth of its size or more, as far as that suffices: it costs a fraction.
+    """
+    with _read(content, max_pixels) as image:
+        size, turn, is_deep = image.size, _turn_of(image), _is_deep(image)
+        longest = max(size)
+        if image.format == "JPEG" and longest > 2 * longest_px:
+            enough = 2 * longest_px / longest
+            image.draft(None, (round(image.width * enough), round(image.height * enough)))
+        with room.taken(image.width * image.height) if room is not None else contextlib.nullcontext():
+            image.load()
+            size = image.size if image.format == "TIFF" else size
+            width, height = image.size
+            pixels = _in_memory(*((width, height) if turn in _QUARTER_TURNS else (height, width)))
+            _fill(image, content, _as_stored(pixels, turn), is_deep=is_deep)
+    size = size[::-1] if turn in _QUARTER_TURNS else size
+    true_size = ImageSize(*size)
+    return resized(pixels, shrunk_size(true_size, longest_px)), true_size
+
+
+def orientation_of(content: bytes) -> int:
+    """Return the EXIF orientation by which `decode_rgb` turns an image: 1 to 8, 1 where it does not."""
+    try:
+        with _quiet_open(content) as image:
+            turn = _turn_of(image)
+    except Exception as exc:  # as in decode_rgb
+        raise ImageDecodeError(_what_came(content, exc)) from exc
+    return next((orientation for orientation, known in _TURNS.items() if known is turn), 1)
+
+
+def size_in_header(content: bytes) -> ImageSize | None:
+    """Return the size that a file says its picture has, not turned; None where it says none that can be."""
+    try:
+        with _quiet_open(content) as image:
+            return ImageSize(*image.size)
+    except Exception:  # as in decode_rgb, which says what is wrong
+        return None
+
+
+def stretched_range_of(content: bytes, max_pixels: int, room: DecodeRoom) -> tuple[int, int] | None:
+    """Return `Decoded.stretched` of a picture; what has no 16 bits is not decoded for it."""
+    with _read(content, max_pixels) as image:
+        if not _is_deep(image):
+            return None
+    return decode(content, max_pixels, room=room).stretched
+
+
+@contextlib.contextmanager
+def _read(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """Lend an opened image within the limit; whatever goes wrong in the block is a FetchError."""
     if not content:
         raise ImageDecodeError("the image file is empty (0 bytes)")
     # Our own limit below is checked on the header; PIL's would warn or raise at another number.
@@ -60,25 +188,13 @@ def decode_rgb(content: bytes, max_pixels: int) -> npt.NDArray[np.uint8]:
                 )
             if width < 1 or height < 1:
                 raise ImageDecodeError(f"the image has {width} x {height} pixels")
-            turn = _turn_of(image)
-            image.load()
-            return np.ascontiguousarray(_to_rgb(image if turn is None else image.transpose(turn)))
-    except (ImageTooLarge, ImageDecodeError):
+            yield image
+    except FetchError:
         raise
     except MemoryError as exc:
         raise ImageTooLarge("the image does not fit into memory") from exc
     except Exception as exc:  # PIL's decoders raise whatever a broken file makes them trip over
         raise ImageDecodeError(_what_came(content, exc)) from exc
-
-
-def orientation_of(content: bytes) -> int:
-    """Return the EXIF orientation by which `decode_rgb` turns an image: 1 to 8, 1 where it does not."""
-    try:
-        with _quiet_open(content) as image:
-            turn = _turn_of(image)
-    except Exception as exc:  # as in decode_rgb
-        raise ImageDecodeError(_what_came(content, exc)) from exc
-    return next((orientation for orientation, known in _TURNS.items() if known is turn), 1)
 
 
 def _quiet_open(content: bytes) -> Image.Image:
@@ -105,28 +221,90 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
     return None
 
 
-def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+def _as_stored(pixels: Pixels, turn: Image.Transpose | None) -> Pixels:
+    """Return a view of an upright picture [H, W, 3] in which the rows lie as the file has them."""
+    transposed = pixels.transpose(1, 0, 2)
+    views = {
+        None: pixels,
+        Image.Transpose.FLIP_LEFT_RIGHT: pixels[:, ::-1],
+        Image.Transpose.FLIP_TOP_BOTTOM: pixels[::-1],
+        Image.Transpose.ROTATE_180: pixels[::-1, ::-1],
+        Image.Transpose.TRANSPOSE: transposed,
+        Image.Transpose.TRANSVERSE: transposed[::-1, ::-1],
+        Image.Transpose.ROTATE_90: transposed[:, ::-1],
+        Image.Transpose.ROTATE_270: transposed[::-1],
+    }
+    return views[turn]
+
+
+def _fill(image: Image.Image, content: bytes, target: Pixels, *, is_deep: bool) -> tuple[int, int] | None:
+    """Write a loaded image's pixels, as the file has them, and return the range that was stretched.
+
+    A few rows at a time, so that the colours are not in memory twice. is_deep: `_is_deep` before loading.
+    """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        grey = _deep_grey_to_uint8(np.asarray(image))
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        image = Image.alpha_composite(white, coloured)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        low, high, stretched = _range_of(image)
+        for rows, part in _strips(image):
+            target[rows] = _scaled(np.asarray(part), low, high)[:, :, None]
+        return stretched
+    if is_deep and image.mode == "RGB" and _largest(image) <= _MICROSCOPE_MAX >> 8:
+        # Pillow reads the upper byte of deep colours alone, and here that is next to nothing.
+        deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if deep is not None and deep.dtype == np.uint16 and deep.shape == (*target.shape[:2], 3):
+            low, high = int(deep.min()), int(deep.max())
+            for first in range(0, len(deep), _ROWS_AT_ONCE):
+                rows = slice(first, first + _ROWS_AT_ONCE)
+                target[rows] = _scaled(deep[rows, :, ::-1], low, high)
+            return low, high
+    for rows, part in _strips(image):
+        if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+            coloured = part.convert("RGBA")
+            part = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+        target[rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    return None
 
 
-def _deep_grey_to_uint8(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Scale 16-bit grey by its full range, as browsers do; wider numbers by the range they use."""
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return np.rint(values.astype(np.float32) / 257.0).astype(np.uint8)
-    wide = np.nan_to_num(values.astype(np.float64))
-    low, high = float(wide.min()), float(wide.max())
-    if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
-        low, high = 0.0, 255.0 if high <= 255 else 65535.0
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    for first in range(0, image.height, _ROWS_AT_ONCE):
+        last = min(first + _ROWS_AT_ONCE, image.height)
+        yield slice(first, last), image.crop((0, first, image.width, last))
+
+
+def _largest(image: Image.Image) -> float:
+    """Return the largest value of any channel."""
+    return float(np.max(np.asarray(image.getextrema(), dtype=np.float64)))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether a picture whose pixels are not read yet has 16 bits a channel or more."""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else ()
+    return image.mode.startswith("I") or any(";16" in str(tile.args) for tile in tiles)
+
+
+def _range_of(image: Image.Image) -> tuple[float, float, tuple[int, int] | None]:
+    """Return which values of deep grey become 0 and 255, and them again where they are a stretched range.
+
+    16-bit grey has its full range, as browsers have it, or within 12 bits its own; wider numbers their own.
+    """
+    low, high, is_whole = np.inf, -np.inf, image.mode != "F"
+    for _, part in _strips(image):
+        values = np.nan_to_num(np.asarray(part))
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if not is_whole or low < 0 or high > 65535:
+        return low, high, None
+    if image.mode == "I" and high <= 255:
+        return 0.0, 255.0, None
+    if high > _MICROSCOPE_MAX or high <= low:
+        return 0.0, 65535.0, None
+    return low, high, (int(low), int(high))
+
+
+def _scaled(values: npt.NDArray[Any], low: float, high: float) -> Pixels:
+    """Return uint8, with `low` as 0 and `high` as 255; all 0 where they are the same."""
     if high <= low:
         return np.zeros(values.shape, np.uint8)
-    return np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8)
+    wide = np.nan_to_num(values.astype(np.float64)) - low
+    return np.rint(wide * (255.0 / (high - low))).astype(np.uint8)
 
 
 def _what_came(content: bytes, error: Exception) -> str:

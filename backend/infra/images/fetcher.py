@@ -6,16 +6,30 @@ import hashlib
 import logging
 import threading
 import time
-from typing import TypeGuard
+from collections.abc import Callable
+from functools import partial
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
+from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.pyramid import Pyramid
 from backend.errors import FetchError, HostAway, ImageDecodeError
 from backend.infra.images.cached_picture import CachedPicture, Validators, picture_id_of
-from backend.infra.images.decode import decode_rgb, orientation_of
+from backend.infra.images.decode import (
+    Allocate,
+    Decoded,
+    DecodeRoom,
+    decode,
+    decode_shrunk,
+    orientation_of,
+    size_in_header,
+    stretched_range_of,
+)
 from backend.infra.images.download import Downloader
+from backend.infra.images.mapped import DecodedPyramid, MappedPictures
 from backend.infra.images.reference import is_text
 from backend.infra.machine.file_cache import FileCache
 from backend.infra.network.addresses import AddressRules
@@ -32,7 +46,12 @@ FETCH_AGAIN_AFTER_S = 600.0
 ASKING_TIMEOUT_S = 4.0
 CACHE_SLACK = 0.05
 LARGEST_SHARE_OF_CACHE = 0.25
+LARGE_PIXELS = 16_000_000
+"""From here up a picture's pixels are kept in a file for all: decoding them is what takes long."""
+SMALL_SIDE_PX = 1600
+"""Up to here a picture is its own pyramid: what would be cut from it is decoded as fast."""
 _IDS_IN_MEMORY = 10_000
+_T = TypeVar("_T")
 
 
 class ImageFetcher:
@@ -43,10 +62,20 @@ class ImageFetcher:
     but the asking: what is here goes on being used.
     """
 
-    def __init__(self, downloader: Downloader, cache: FileCache | None, *, max_pixels: int) -> None:
+    def __init__(
+        self,
+        downloader: Downloader,
+        cache: FileCache | None,
+        *,
+        max_pixels: int,
+        decoded: FileCache | None = None,
+    ) -> None:
+        """Join the collaborators; decoded keeps the pixels of large pictures, None keeps none."""
         self._downloader = downloader
         self._cache = cache
+        self._mapped = None if decoded is None else MappedPictures(decoded)
         self._max_pixels = max_pixels
+        self._room = DecodeRoom()
         self._locks = [threading.Lock() for _ in range(LOCK_STRIPES)]
         self._use = CacheUse()
         self._memory_lock = threading.Lock()
@@ -69,27 +98,98 @@ class ImageFetcher:
             slack=CACHE_SLACK,
             largest=LARGEST_SHARE_OF_CACHE,
         )
-        return cls(downloader, cache, max_pixels=settings.image_max_pixels)
+        # With slack, as files are written without the lock that no slack needs.
+        decoded = FileCache(
+            settings.data_dir / "cache" / "decoded", settings.decoded_cache_bytes, slack=CACHE_SLACK
+        )
+        return cls(downloader, cache, max_pixels=settings.image_max_pixels, decoded=decoded)
 
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
-        """Return uint8 [H, W, 3], turned as browsers turn it. Raises FetchError."""
-        if self._cache is None or not _is_cacheable(reference):
-            return decode_rgb(self._fetch(reference, access).content, self._max_pixels)
-        picture, was_here = self._current(self._cache, reference, access)
-        try:
-            return decode_rgb(picture.content, self._max_pixels)
-        except ImageDecodeError:
-            # An error page or a half file is not worth keeping: the next try may bring the image.
-            self._cache.drop(cache_key(reference, access))
-            if not was_here:
-                raise
-        return decode_rgb(self._fetch(reference, access).content, self._max_pixels)
+        """Return uint8 [H, W, 3], turned as browsers turn it. Raises FetchError.
+
+        A large picture's pixels lie in a file that is mapped into memory: nobody writes to them.
+        """
+        return self._decoded(reference, access, _is_large).pyramid.levels[0]
+
+    def pyramid(self, reference: str, access: ImageAccess) -> Pyramid:
+        """Return the picture of `load_rgb` at halving sizes; at its own alone where it is small."""
+        return self._decoded(reference, access, _is_not_small).pyramid
+
+    def shrunk(
+        self, reference: str, access: ImageAccess, longest_px: int
+    ) -> tuple[npt.NDArray[np.uint8], ImageSize]:
+        """Return the picture of `load_rgb` at most so large, and its true size. Raises FetchError.
+
+        What is decoded already is not decoded again, and a large JPEG is decoded at a part of its size.
+        """
+        kept = self._kept(reference, access)
+        if kept is not None:
+            return kept.pyramid.shrunk(longest_px), kept.pyramid.size
+        return self._read_by(
+            lambda picture: decode_shrunk(picture.content, self._max_pixels, longest_px, room=self._room),
+            reference,
+            access,
+        )
+
+    def stretched_range(self, reference: str, access: ImageAccess) -> tuple[int, int] | None:
+        """Return which 16-bit values `load_rgb` shows as 0 and 255, None where it shows their full range.
+
+        Raises FetchError.
+        """
+        kept = self._kept(reference, access)
+        if kept is not None:
+            return kept.stretched
+        return self._read_by(
+            lambda picture: stretched_range_of(picture.content, self._max_pixels, self._room),
+            reference,
+            access,
+        )
 
     def orientation(self, reference: str, access: ImageAccess) -> int:
         """Return the EXIF orientation by which `load_rgb` turns an image: 1 to 8. Raises FetchError."""
         if self._cache is None or not _is_cacheable(reference):
             return orientation_of(self._fetch(reference, access).content)
         return orientation_of(self._current(self._cache, reference, access)[0].content)
+
+    def _decoded(
+        self, reference: str, access: ImageAccess, is_worth: Callable[[ImageSize], bool]
+    ) -> DecodedPyramid:
+        kept = self._kept(reference, access)
+        if kept is not None:
+            self._count(hits=1, misses=0)
+            return kept
+        return self._read_by(partial(self._decode, is_worth=is_worth), reference, access)
+
+    def _decode(self, picture: CachedPicture, is_worth: Callable[[ImageSize], bool]) -> DecodedPyramid:
+        def into(allocate: Allocate) -> Decoded:
+            return decode(picture.content, self._max_pixels, allocate=allocate, room=self._room)
+
+        size = size_in_header(picture.content) if self._mapped is not None else None
+        if self._mapped is not None and size is not None and is_worth(size):
+            return self._mapped.made(picture.picture_id, into)
+        decoded = decode(picture.content, self._max_pixels, room=self._room)
+        return DecodedPyramid(Pyramid((decoded.pixels,)), decoded.stretched)
+
+    def _kept(self, reference: str, access: ImageAccess) -> DecodedPyramid | None:
+        """Return what is decoded already of the picture that is known to be at an address."""
+        if self._mapped is None or self._cache is None or not _is_cacheable(reference):
+            return None
+        picture_id = self.known_picture_id(reference, access)
+        return None if picture_id is None else self._mapped.open(picture_id)
+
+    def _read_by(self, use: Callable[[CachedPicture], _T], reference: str, access: ImageAccess) -> _T:
+        """Return what is made of the picture at an address; a broken one that was kept is fetched again."""
+        if self._cache is None or not _is_cacheable(reference):
+            return use(self._fetch(reference, access))
+        picture, was_here = self._current(self._cache, reference, access)
+        try:
+            return use(picture)
+        except ImageDecodeError:
+            # An error page or a half file is not worth keeping: the next try may bring the image.
+            self._cache.drop(cache_key(reference, access))
+            if not was_here:
+                raise
+        return use(self._fetch(reference, access))
 
     def picture_id(self, reference: str, access: ImageAccess) -> str:
         """Return what tells a picture from others that stand or stood at its address. Raises FetchError."""
@@ -194,6 +294,14 @@ def cache_key(reference: str, access: ImageAccess) -> str:
         b"-" if part is None else b"%d:%s" % (len(part.encode()), part.encode()) for part in parts
     )
     return hashlib.sha256(framed).hexdigest()
+
+
+def _is_large(size: ImageSize) -> bool:
+    return size.width * size.height >= LARGE_PIXELS
+
+
+def _is_not_small(size: ImageSize) -> bool:
+    return max(size.width, size.height) > SMALL_SIDE_PX
 
 
 def _is_cacheable(reference: object) -> TypeGuard[str]:

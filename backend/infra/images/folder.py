@@ -9,8 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.pyramid import Pyramid
 from backend.errors import FetchError, ImageNotFound, ImageTooLarge
-from backend.infra.images.decode import decode_rgb, orientation_of
+from backend.infra.images.decode import (
+    DecodeRoom,
+    decode,
+    decode_shrunk,
+    orientation_of,
+    stretched_range_of,
+)
 from backend.infra.images.folder_names import FolderNames
 from backend.service.ports import CacheUse, ImageAccess, ImageSource
 
@@ -36,6 +44,7 @@ class FolderImages:
         self._references = tuple(references)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
+        self._room = DecodeRoom()
         self.unfound: dict[str, str] = {}
 
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:
@@ -49,6 +58,34 @@ class FolderImages:
         self.unfound.pop(reference, None)
         return image
 
+    def pyramid(self, reference: str, access: ImageAccess) -> Pyramid:
+        """Return the picture of `load_rgb`, only at its own size if it lies in the folder.
+
+        Raises FetchError.
+        """
+        if self._names.find(reference) is None:
+            return self._others.pyramid(reference, access)
+        return Pyramid((self.load_rgb(reference, access),))
+
+    def shrunk(
+        self, reference: str, access: ImageAccess, longest_px: int
+    ) -> tuple[npt.NDArray[np.uint8], ImageSize]:
+        """Return the picture of `load_rgb` at most so large, and its true size. Raises FetchError."""
+        path = self._names.find(reference)
+        if path is None:
+            return self._others.shrunk(reference, access, longest_px)
+        return decode_shrunk(self._bytes(path), self._max_pixels, longest_px, room=self._room)
+
+    def stretched_range(self, reference: str, access: ImageAccess) -> tuple[int, int] | None:
+        """Return which 16-bit values `load_rgb` shows as 0 and 255, None where it shows their full range.
+
+        Raises FetchError.
+        """
+        path = self._names.find(reference)
+        if path is None:
+            return self._others.stretched_range(reference, access)
+        return stretched_range_of(self._bytes(path), self._max_pixels, self._room)
+
     def orientation(self, reference: str, access: ImageAccess) -> int:
         """Return the EXIF orientation by which `load_rgb` turns an image: 1 to 8. Raises FetchError."""
         path = self._names.find(reference)
@@ -57,7 +94,7 @@ class FolderImages:
         )
 
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:
-        return decode_rgb(self._bytes(path), self._max_pixels)
+        return decode(self._bytes(path), self._max_pixels, room=self._room).pixels
 
     def _bytes(self, path: Path) -> bytes:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -68,7 +69,7 @@ class FileCache:
 
     def read(self, name: str) -> bytes | None:
         """Return a file, or None; marks it as used."""
-        path = self._path(name)
+        path = self.path(name)
         with contextlib.suppress(OSError):
             content = path.read_bytes()
             self.mark_used(name)
@@ -90,9 +91,22 @@ class FileCache:
                 with contextlib.suppress(OSError):
                     self._replace(name, content)
 
+    @contextlib.contextmanager
+    def written(self, name: str, size_bytes: int) -> Iterator[Path]:
+        """Lend a path to write a file of so many bytes to, which is kept once the block has ended well.
+
+        For what is too large to be handed over as bytes. Raises OSError, also where it would be too large.
+        """
+        if size_bytes > self._largest_bytes:
+            raise OSError(errno.EFBIG, f"{size_bytes} bytes are too many for the cache {self._folder}")
+        with self._writing():
+            self._make_room(self._max_bytes - size_bytes)
+        with written_whole(self.path(name)) as part:
+            yield part
+
     def mark_used(self, name: str) -> None:
         """Let a file be among the last to go."""
-        path = self._path(name)
+        path = self.path(name)
         with contextlib.suppress(OSError):
             stat = path.stat()
             if time.time() - stat.st_atime > _TOUCH_AFTER_S:
@@ -101,21 +115,21 @@ class FileCache:
     def confirm(self, name: str) -> None:
         """Note that the content is what it has to be now."""
         with contextlib.suppress(OSError):
-            os.utime(self._path(name))
+            os.utime(self.path(name))
 
     def confirmed_at(self, name: str) -> float | None:
         """Return the unix time at which a file was written or confirmed; None where there is none."""
         with contextlib.suppress(OSError):
-            return self._path(name).stat().st_mtime
+            return self.path(name).stat().st_mtime
         return None
 
     def drop(self, name: str) -> None:
         """Remove a file, such as one that turned out to be damaged."""
         with contextlib.suppress(OSError):
-            self._path(name).unlink()
+            self.path(name).unlink()
 
     def __contains__(self, name: str) -> bool:
-        return self._path(name).is_file()
+        return self.path(name).is_file()
 
     def bytes_held(self) -> int:
         """Return the bytes of all files, those being written included."""
@@ -146,7 +160,8 @@ class FileCache:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Return where a file is, or would be."""
         return self._folder / name[:2] / name
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -188,7 +203,7 @@ class FileCache:
                 one.path.unlink()
 
     def _replace(self, name: str, content: bytes) -> None:
-        with written_whole(self._path(name)) as part, open(part, "wb", opener=_for_nobody_else) as stream:
+        with written_whole(self.path(name)) as part, open(part, "wb", opener=_for_nobody_else) as stream:
             stream.write(content)
 
 

@@ -56,7 +56,7 @@ class Gathered:
     disputed_tasks: ids of those on which annotators disagree. unknown: how often what the config does not
     have was named, by reason and name. other_pictures, turned_tasks: ids of those whose regions were drawn on
     a picture of another shape, and on one turned by a quarter. bare_tasks: ids of those with an image none of
-    whose regions could be used.
+    whose regions could be used. stretched: task and range of each picture so stretched.
     """
 
     samples: list[TrainingSample] = field(default_factory=list)
@@ -67,6 +67,7 @@ class Gathered:
     other_pictures: list[int] = field(default_factory=list)
     turned_tasks: list[int] = field(default_factory=list)
     bare_tasks: list[int] = field(default_factory=list)
+    stretched: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
     _met: dict[str, dict[int, None]] = field(default_factory=dict)
 
     def leave_out(self, task_id: int, reasons: Mapping[str, int]) -> None:
@@ -207,11 +208,15 @@ def _fetch_targets(
 
 @dataclass(frozen=True)
 class _Look:
-    """What is known of a page's image: its size, how its regions fit it, and its orientation in EXIF."""
+    """What is known of a page's image: its size, how its regions fit it, and its orientation in EXIF.
+
+    stretched: the range of a 16-bit picture's values that was stretched, None for most.
+    """
 
     size: ImageSize
     fit: Fit
     orientation: int
+    stretched: tuple[int, int] | None = None
 
 
 def _look_at(images: ImageSource, candidate: _Candidate) -> _Look | FetchError:
@@ -221,7 +226,8 @@ def _look_at(images: ImageSource, candidate: _Candidate) -> _Look | FetchError:
         size = ImageSize(width=image.shape[1], height=image.shape[0])
         fits = {fit_of(labelled.region.recorded_size, size) for labelled in page.regions}
         if Fit.TURNED not in fits or Fit.OTHER in fits:
-            return _Look(size, Fit.OTHER if Fit.OTHER in fits else Fit.SAME, 1)
+            stretched = images.stretched_range(page.page.reference, candidate.access)
+            return _Look(size, Fit.OTHER if Fit.OTHER in fits else Fit.SAME, 1, stretched)
         orientation = images.orientation(page.page.reference, candidate.access)
     except FetchError as exc:
         return exc
@@ -239,6 +245,8 @@ def _target(
         gathered.leave_out(candidate.task_id, {"size_disagrees": 1})
         gathered.other_pictures.append(candidate.task_id)
         return None
+    if look.stretched is not None:
+        gathered.stretched.append((candidate.task_id, look.stretched))
     if look.fit is Fit.TURNED:
         gathered.turned_tasks.append(candidate.task_id)
     regions = candidate.annotated.regions
@@ -279,6 +287,14 @@ def _warn_of_images(job: RunningJob, gathered: Gathered) -> None:
         job.warn(
             f"{len(gathered.turned_tasks)} images lie turned by a quarter to how they were labelled, so "
             f"their regions were turned too (tasks {_named(gathered.turned_tasks)}); look whether they fit"
+        )
+    if gathered.stretched:
+        number, (low, high) = len(gathered.stretched), gathered.stretched[0][1]
+        job.warn(
+            f"{number} 16-bit {'picture uses' if number == 1 else 'pictures use'} no more than 12 bits and "
+            "would be black in a browser, so each is stretched by its own range, such as "
+            f"{low} to {high} (tasks {_named([task_id for task_id, _ in gathered.stretched])}); training, "
+            "predictions, smart tools and the panel all see them so"
         )
 
 

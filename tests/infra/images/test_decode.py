@@ -1,16 +1,20 @@
 import io
 import struct
+import threading
+import tracemalloc
 import warnings
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from backend.core.geometry.instances import ImageSize
 from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
-from backend.infra.images.decode import decode_rgb, orientation_of
+from backend.infra.images.decode import DecodeRoom, decode, decode_rgb, decode_shrunk, orientation_of
 from tests.infra.images.oriented import TURNED_WH, UPRIGHT_WH, files
 
 LIMIT = 10_000
@@ -214,3 +218,127 @@ def test_broken_bytes_end_as_a_fetch_error_without_warnings(kind, data):
 def test_any_bytes_end_as_a_fetch_error(content):
     with pytest.raises(FetchError):
         decode_rgb(content, LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_twelve_bits_in_sixteen_are_stretched_by_their_own_range(kind):
+    deep = np.linspace(100, 3900, 48).astype(np.uint16).reshape(6, 8)
+    decoded = decode(saved(Image.fromarray(deep), kind), LIMIT)
+    assert decoded.stretched == (100, 3900)
+    assert np.array_equal(decoded.pixels[:, :, 1], np.rint((deep - 100.0) * (255 / 3800)).astype(np.uint8))
+    full = decode(saved(Image.fromarray((deep * 16).astype(np.uint16)), kind), LIMIT)
+    assert full.stretched is None
+    assert full.pixels[-1, -1, 0] == round(3900 * 16 / 257)
+
+
+@pytest.mark.parametrize("kind", [".png", ".tif"])
+def test_twelve_bits_of_colour_are_stretched_all_channels_alike(kind):
+    colours = np.zeros((4, 5, 3), np.uint16)
+    colours[..., 0], colours[..., 2] = 500, 2000  # as OpenCV orders them: blue, and red
+    colours[0, 0] = (0, 4000, 0)
+    done, content = cv2.imencode(kind, colours)
+    decoded = decode(content.tobytes(), LIMIT)
+    assert done and decoded.stretched == (0, 4000)
+    assert decoded.pixels[1, 1].tolist() == [128, 0, 32] and decoded.pixels[0, 0].tolist() == [0, 255, 0]
+    colours[0, 0] = (0, 65535, 0)
+    assert decode(cv2.imencode(kind, colours)[1].tobytes(), LIMIT).stretched is None
+
+
+def test_what_is_read_for_a_small_look_is_the_picture_with_its_true_size():
+    upright = np.full((300, 900, 3), 200, np.uint8)
+    upright[:, :450] = (200, 30, 30)
+    for kind, exif in (("JPEG", 1), ("JPEG", 6), ("PNG", 1)):
+        tags = Image.Exif()
+        tags[0x0112] = exif
+        stored = upright if exif == 1 else np.rot90(upright)
+        content = saved(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=tags)
+        small, size = decode_shrunk(content, 1_000_000, 90)
+        assert (size.width, size.height) == (900, 300) and small.shape == (30, 90, 3)
+        assert np.abs(small[15, 20].astype(int) - (200, 30, 30)).max() < 8
+        assert np.abs(small[15, 70].astype(int) - 200).max() < 8
+
+
+@pytest.mark.parametrize(("width", "height"), [(30_000, 1), (1, 30_000), (1, 1)])
+def test_odd_shapes_are_read(width, height):
+    content = saved(Image.new("RGB", (width, height), (7, 8, 9)))
+    assert decode_rgb(content, 100_000).shape == (height, width, 3)
+    small, size = decode_shrunk(content, 100_000, 192)
+    assert max(small.shape[:2]) == min(192, max(width, height)) and size == ImageSize(width, height)
+
+
+def tiled_tiff(lies=None):
+    """Return a TIFF of 64 x 64 pixels in four deflated tiles; lies: other values by number of tag."""
+    tile = zlib.compress(np.full((32, 32, 3), 80, np.uint8).tobytes())
+    tiles_at, arrays_at = 8, 8 + 4 * len(tile)
+    offsets = struct.pack("<4I", *(tiles_at + k * len(tile) for k in range(4)))
+    lengths, depths = struct.pack("<4I", *[len(tile)] * 4), struct.pack("<3H", 8, 8, 8)
+    tags = {
+        256: (4, 1, 64), 257: (4, 1, 64), 258: (3, 3, arrays_at + 32), 259: (3, 1, 8), 262: (3, 1, 2),
+        277: (3, 1, 3), 284: (3, 1, 1), 322: (4, 1, 32), 323: (4, 1, 32),
+        324: (4, 4, arrays_at), 325: (4, 4, arrays_at + 16),
+    }  # fmt: skip
+    tags |= {number: (tags[number][0], tags[number][1], value) for number, value in (lies or {}).items()}
+    entries = b"".join(struct.pack("<HHII", number, *entry) for number, entry in sorted(tags.items()))
+    start = struct.pack("<2sHI", b"II", 42, arrays_at + 40)
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return start + tile * 4 + offsets + lengths + depths + b"\0\0" + directory
+
+
+def test_a_tiled_tiff_is_read():
+    assert np.array_equal(decode_rgb(tiled_tiff(), LIMIT), np.full((64, 64, 3), 80, np.uint8))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {322: 2**31 - 16, 323: 2**31 - 16},  # tiles larger than any memory
+        {322: 2**15, 323: 2**15},
+        {322: 16, 323: 16},  # more tiles than there are
+        {322: 0, 323: 0},
+        {256: 90_000, 257: 90_000},  # more pixels than allowed
+        {256: 5000, 257: 1000},  # more pixels than the tiles hold
+        {324: 2**31},  # where the tiles are is beyond the end of the file
+        {325: 2**31},
+        {277: 200},  # channels
+    ],
+    ids=str,
+)
+def test_a_tiff_that_lies_about_its_tiles_is_refused_or_read_at_its_size(tags):
+    content = tiled_tiff(tags)
+    tracemalloc.start()
+    try:
+        pixels = decode_rgb(content, 10_000_000)
+    except FetchError:
+        pass
+    else:
+        assert pixels.nbytes <= 3 * 10_000_000
+    finally:
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak_bytes < 200_000_000
+
+
+def test_pictures_wait_for_room_and_one_alone_has_it():
+    room, order = DecodeRoom(most_pixels=100), []
+    inside, leave = threading.Event(), threading.Event()
+
+    def large():
+        with room.taken(1000):
+            inside.set()
+            leave.wait(5)
+            order.append("large")
+
+    def small():
+        with room.taken(10):
+            order.append("small")
+
+    first = threading.Thread(target=large)
+    first.start()
+    assert inside.wait(5)
+    second = threading.Thread(target=small)
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    leave.set()
+    first.join(5), second.join(5)
+    assert order == ["large", "small"]

@@ -1,14 +1,18 @@
 import base64
 import contextlib
+import io
 import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, unquote
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from backend.errors import AddressRefused, FetchError, ImageDecodeError, ImageNotFound, ImageTooLarge
+from backend.infra.images.download import Downloader
 from backend.infra.images.fetcher import ASK_AGAIN_AFTER_S, FETCH_AGAIN_AFTER_S, ImageFetcher, cache_key
 from backend.infra.machine.file_cache import FileCache
 from backend.infra.network.addresses import AddressRules
@@ -423,3 +427,57 @@ def test_from_settings_touches_nothing(tmp_path):
     assert not (tmp_path / "data").exists()
     with pytest.raises(AddressRefused):
         images.load_rgb("http://b.example/a.png", OPEN)
+
+
+def saved(image):
+    target = io.BytesIO()
+    image.save(target, "PNG")
+    return target.getvalue()
+
+
+class TestLargePictures:
+    """A side above 1600 px is enough for smart tools and panel to keep a picture's pixels in a file."""
+
+    @pytest.fixture
+    def two_processes(self, tmp_path):
+        def start():
+            decoded = FileCache(tmp_path / "decoded", 10_000_000, slack=0.05)
+            downloader = Downloader(AddressRules(), max_bytes=1_000_000, timeout_s=5.0)
+            cache = FileCache(tmp_path / "cache", 1_000_000, slack=0.05)
+            return ImageFetcher(downloader, cache, max_pixels=100_000, decoded=decoded)
+
+        return start(), start()
+
+    def test_what_one_process_decoded_the_others_map(self, two_processes, web, tmp_path, monkeypatch):
+        pixels = np.random.default_rng(2).integers(0, 256, (12, 1700, 3), np.uint8)
+        web.routes["/wide.png"] = Answer(saved(Image.fromarray(pixels)))
+        first, second = two_processes
+        made = first.pyramid(f"{web.url}/wide.png", OPEN)
+        assert [level.shape[1] for level in made.levels] == [1700, 850, 425]
+
+        def decode(*_, **__):
+            raise AssertionError("decoded again")
+
+        monkeypatch.setattr("backend.infra.images.fetcher.decode", decode)
+        monkeypatch.setattr("backend.infra.images.fetcher.decode_shrunk", decode)
+        for images in (first, second):
+            assert np.array_equal(images.load_rgb(f"{web.url}/wide.png", OPEN), pixels)
+            assert images.shrunk(f"{web.url}/wide.png", OPEN, 170)[0].shape == (1, 170, 3)
+        assert len(web.seen) == 1
+
+    def test_another_picture_at_the_address_is_decoded_anew(self, two_processes, web, monkeypatch):
+        images = two_processes[0]
+        for colour in (20, 200):
+            web.routes["/wide.png"] = Answer(saved(Image.new("RGB", (1700, 4), (colour,) * 3)))
+            assert images.pyramid(f"{web.url}/wide.png", OPEN).levels[0][0, 0, 0] == colour
+            later = time.time() + FETCH_AGAIN_AFTER_S + 1
+            monkeypatch.setattr("backend.infra.images.fetcher.time.time", lambda now=later: now)
+
+    def test_sixteen_bits_are_told_of_whether_they_are_kept_or_not(self, two_processes, web):
+        for name, width in (("small", 8), ("wide", 1700)):
+            deep = np.linspace(50, 3000, width * 4).astype(np.uint16).reshape(4, width)
+            web.routes[f"/{name}.png"] = Answer(saved(Image.fromarray(deep)))
+            address = f"{web.url}/{name}.png"
+            for images in two_processes:
+                assert images.pyramid(address, OPEN).levels[0].max() == 255
+                assert images.stretched_range(address, OPEN) == (50, 3000)

@@ -81,3 +81,21 @@ def test_the_second_look_comes_from_the_cache(source):
     images.load_rgb(fine, ACCESS)
     after = images.cache_use()
     assert (after.hits - before.hits, after.misses - before.misses) == (1, 1)
+
+
+def test_a_picture_comes_at_any_size(source):
+    images, (fine, broken, missing) = source
+    pyramid = images.pyramid(fine, ACCESS)
+    assert (pyramid.size.width, pyramid.size.height) == (4, 3) and tuple(pyramid.levels[0][0, 0]) == COLOUR
+    small, size = images.shrunk(fine, ACCESS, 2)
+    assert small.shape == (2, 2, 3) and (size.width, size.height) == (4, 3) and tuple(small[0, 0]) == COLOUR
+    for read in (images.pyramid, lambda *where: images.shrunk(*where, 2)):
+        with pytest.raises(ImageDecodeError):
+            read(broken, ACCESS)
+        with pytest.raises(ImageNotFound):
+            read(missing, ACCESS)
+
+
+def test_a_picture_of_eight_bits_is_not_stretched(source):
+    images, (fine, _, _) = source
+    assert images.stretched_range(fine, ACCESS) is None

@@ -305,6 +305,14 @@ def test_images_of_another_shape_than_labelled_are_left_out_and_named(services):
     assert turned.startswith("1 images lie turned") and "(tasks 3)" in turned
 
 
+def test_pictures_of_twelve_bits_are_told_of_in_the_card(services):
+    services.images.images |= {"1.png": picture(80, 60), "2.png": picture(80, 60)}
+    services.images.stretched["2.png"] = (101, 3890)
+    outcome = services.run(queued(services, [annotated(number, rectangle()) for number in (1, 2)]))
+    (said,) = services.store.card(KEY, outcome.model_version).warnings
+    assert said.startswith("1 16-bit picture uses no more than 12 bits") and "101 to 3890 (tasks 2)" in said
+
+
 def test_an_image_that_was_labelled_as_it_is_stored_turns_its_regions_with_it(services):
     services.images.images["1.png"] = picture(30, 40)
     services.images.orientations["1.png"] = 6
