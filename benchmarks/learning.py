@@ -33,6 +33,9 @@ SETS = {
 
 
 class PrintingObserver:
+    def on_tiles(self, reason):
+        print(reason, flush=True)
+
     def on_progress(self, progress):
         pass
 

@@ -119,6 +119,7 @@ class FakePredictor:
     """Finds one object per label in every image: a box over its upper left quarter, score 0.9, 0.8, ..."""
 
     most_at_once: int | None = None
+    in_tiles = None
 
     def __init__(self, labels: Sequence[str] = ("Cat", "Dog"), version: str = "v1", seconds: float = 0.0):
         self.labels = tuple(labels)
@@ -131,7 +132,7 @@ class FakePredictor:
     def input_size(self, image):
         return ImageSize(64, 64)
 
-    def predict(self, images, *, confidence_threshold, nms_threshold, with_masks=True, max_regions=100):
+    def predict(self, images, *, confidence_threshold, nms_threshold, with_masks=True, max_regions=None):
         self.batches.append(len(images))
         if self.seconds:
             time.sleep(self.seconds * len(images))

@@ -48,8 +48,11 @@ class Observer:
     """Keeps what it is told; asks to stop as soon as `stop_after` epochs are reported."""
 
     def __init__(self, stop=None, stop_after=1):
-        self.reports, self.warnings, self.progress = [], [], []
+        self.reports, self.warnings, self.progress, self.tiles = [], [], [], []
         self.stop, self.stop_after = stop, stop_after
+
+    def on_tiles(self, reason):
+        self.tiles.append(reason)
 
     def on_progress(self, progress):
         self.progress.append(progress)

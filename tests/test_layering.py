@@ -199,7 +199,7 @@ ROOMS = {
     ),
     "backend.training": Rooms(
         {"judging": set(), "detector": {"judging"}, "prompts": {"detector", "judging"}},
-        below=frozenset({"averaging", "inputs", "parameters", "progress", "recipe"}),
+        below=frozenset({"averaging", "inputs", "parameters", "progress", "recipe", "tiles"}),
         above=frozenset({"card", "launch", "peer", "run", "verdict"}),
     ),
     "backend.service": Rooms(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.core.versions.card import VersionCard
+from backend.nn.detector.tiles import MOST_LABELLED, TILES
 from backend.training.detector.images import LoadedImages, count_labels
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
 from backend.training.detector.start_weights import Start
@@ -30,6 +31,8 @@ def training_card(
     counts = count_labels([*data.learned, *data.held_out], len(inputs.labels))
     facts: dict[str, Any] = {
         "architecture": loop.network.architecture.as_card(),
+        TILES: loaded.tiles.as_card(),
+        MOST_LABELLED: loop.most_labelled,
         **_readings(loop, verdict),
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,

@@ -113,6 +113,9 @@ class LearningObserver(Protocol):
 class TrainingObserver(Protocol):
     """Who is told how a training goes from its first image to its version, and who may end it."""
 
+    def on_tiles(self, reason: str) -> None:
+        """Take a sentence that says whether and how the images are cut into tiles, and why."""
+
     def on_progress(self, progress: TrainingProgress) -> None:
         """Take how far the whole training is; it comes many times a stage."""
 

@@ -36,6 +36,7 @@ from backend.training.detector.images import CachedImage, LoadedImages
 from backend.training.inputs import EpochReport, LearningObserver, TrainingInputs, TrainingPaused
 from backend.training.parameters import TrainingParams
 from backend.training.recipe import Augmentation, Recipe
+from backend.training.tiles import TilesDecision
 from backend.written_whole import written_whole
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
                 "attributes": [
                     None if one is None else (dict(one.taught), list(one.sides)) for one in target.attributes
                 ],
+                "tile_side_px": cached.tile_side_px,
             }
         )
     stored = {
@@ -144,6 +146,7 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
         "images": images,
         "task_ids": list(loaded.task_ids),
         "failures": list(loaded.failures),
+        "tiles": loaded.tiles.as_card(),
     }
     torch.save(stored, folder / "inputs.pt")
 
@@ -164,9 +167,11 @@ def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
         asked=stored["asked"],
     )
     images = [
-        CachedImage(np.load(entry["image"], mmap_mode="r"), _target_of(entry)) for entry in stored["images"]
+        CachedImage(np.load(entry["image"], mmap_mode="r"), _target_of(entry), entry["tile_side_px"])
+        for entry in stored["images"]
     ]
-    return inputs, LoadedImages(images, list(stored["task_ids"]), list(stored["failures"]))
+    tiles = TilesDecision.from_card(stored["tiles"])
+    return inputs, LoadedImages(images, list(stored["task_ids"]), list(stored["failures"]), tiles)
 
 
 def read_messages(folder: Path) -> list[Json]:

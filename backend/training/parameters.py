@@ -36,6 +36,8 @@ Tab = Literal["training", "model", "inference", "images"]
 """The tab of the panel's settings that shows a parameter; those of `inference` count when predicting."""
 ImageSize = Literal[224, 320, 416, 512, 640]
 IMAGE_SIZES: tuple[int, ...] = get_args(ImageSize)
+Tiles = Literal["auto", "off", "1/2", "1/3", "1/4", "1/6", "1/8", "1/12"]
+"""How pictures are cut; a share is that of a tile's side in a picture's longer side."""
 _TAB = "x-panel-tab"
 _SHOWN_CHARS = 80
 _WANTED = {
@@ -106,6 +108,12 @@ class TrainingParams:
         416,
         "Image size",
         "Longer side in pixels that the network sees. Larger finds smaller objects, and is slower.",
+        "training",
+    )
+    tiles: Tiles = parameter(
+        "auto",
+        "Tiles",
+        "Cut pictures into overlapping tiles. auto: where things would be too small in the whole picture.",
         "training",
     )
     enable_detection: bool = parameter(

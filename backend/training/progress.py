@@ -47,6 +47,10 @@ class StagedObserver:
         """Say that only the version's files are left to write."""
         self._tell(Stage.WRITE, 1.0, 0.0)
 
+    def tiles(self, reason: str) -> None:
+        """Say how the images are cut, and why."""
+        self._observer.on_tiles(reason)
+
     def on_warning(self, message: str) -> None:
         """Pass on a warning."""
         self._observer.on_warning(message)

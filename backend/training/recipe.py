@@ -31,6 +31,10 @@ class Augmentation:
     saturation: float = 0.4
     hue_degrees: float = 8.0
     blur: float = 0.1
+    # Of the views of pictures that are cut, this share shows a place with a thing; the rest lies anywhere.
+    tile_on_thing: float = 0.7
+    # Where whole pictures are looked at beside tiles, this share of the views shows one.
+    whole_view: float = 0.25
     # An object cut down to less than this share of itself is not asked for.
     visible_min: float = 0.3
 
@@ -66,6 +70,12 @@ class Recipe:
     # Below this many images smaller batches buy the steps that are missing.
     few_images: int = 24
     few_images_batch: int = 4
+
+    # Pictures that are cut have more to show: a pass has so many times the views, and at
+    # most as many as there are tiles.
+    tile_views: float = 4.0
+    # Looking at the tiles of held-out pictures takes at most about this share of the time of learning.
+    judging_share: float = 0.35
 
     weight_decay: float = 0.05
     # Short trainings: a long memory of the squared gradient would still hold the first steps.
@@ -123,6 +133,19 @@ class Recipe:
         wanted = max(self.pass_images_min, math.ceil(self.pass_repeats * image_count))
         return max(image_count, min(self.pass_images_full, wanted))
 
+    def views_per_epoch(self, image_count: int, tile_count: int) -> int:
+        """Return the views shown in one pass over images that are cut into so many tiles together.
+
+        tile_count: 0 where they are not cut.
+        """
+        views = self.images_per_epoch(image_count)
+        return max(views, min(tile_count, round(self.tile_views * views)))
+
+    def judge_every(self, judged_count: int, views: int) -> int:
+        """Return after how many epochs of so many views so many tiles of held-out pictures are judged."""
+        # Learning from a view takes about three times as long as looking at one.
+        return max(1, math.ceil(judged_count / (3 * views * self.judging_share)))
+
     def final_rate(self, steps: int) -> float:
         """Return the share of the learning rate that is left at the end of so many optimisation steps."""
         at = (self.steps_unaveraged, self.steps_averaged)
@@ -171,13 +194,18 @@ class Plan:
         }
 
 
-def plan_training(params: TrainingParams, image_count: int, recipe: Recipe, *, starts_trained: bool) -> Plan:
-    """Return the plan for so many training images; starts_trained: the backbone has learned already."""
+def plan_training(
+    params: TrainingParams, image_count: int, recipe: Recipe, *, starts_trained: bool, tile_count: int = 0
+) -> Plan:
+    """Return the plan for so many training images; starts_trained: the backbone has learned already.
+
+    tile_count: into how many tiles the images are cut together, 0 where they are not.
+    """
     is_transformer = params.backbone.startswith(TRANSFORMERS)
     batch_size = params.batch_size
     if image_count < recipe.few_images:
         batch_size = min(batch_size, recipe.few_images_batch)
-    views = recipe.images_per_epoch(image_count)
+    views = recipe.views_per_epoch(image_count, tile_count)
     return Plan(
         recipe=recipe,
         epochs=params.epochs,

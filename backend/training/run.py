@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from backend.core.answers.kinds import ANSWER_HEADS
 from backend.core.versions.card import VersionCard
 from backend.errors import NotEnoughData, OutOfMemory, TrainingStopped
 from backend.nn.detector.architecture import Architecture
@@ -50,6 +51,7 @@ from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
 from backend.training.prompts.tuning import train_prompt_head
 from backend.training.recipe import RECIPE, Recipe, plan_training
+from backend.training.tiles import TilesDecision, decide_tiles
 from backend.training.verdict import judge
 
 logger = logging.getLogger(__name__)
@@ -123,7 +125,7 @@ def learn_detector(
     if network.backbone.needs_square:
         architecture = replace(architecture, canvas="square")
         network = InstanceNetwork(architecture)
-    fingerprint = _fingerprint(inputs, architecture, loaded.task_ids)
+    fingerprint = _fingerprint(inputs, architecture, loaded.task_ids, loaded.tiles)
     state = load_state(inputs.workdir, fingerprint)
     start = _start(inputs, network)
     warnings = [start.warning] if start.warning else []
@@ -131,9 +133,17 @@ def learn_detector(
         observer.on_warning(warning)
 
     training, late, held_out = _split(inputs, loaded, architecture.heads)
-    count = len(training) + len(late)
-    plan = plan_training(inputs.params, count, inputs.recipe, starts_trained=start.has_learned)
+    tiling = loaded.tiles.tiling
     data = _learning_data(training, late, held_out, len(inputs.labels), architecture.heads, inputs.recipe)
+    if tiling is not None:
+        data = replace(data, tiling=tiling.when_kept(inputs.params.image_size))
+    plan = plan_training(
+        inputs.params,
+        len(data.learned),
+        inputs.recipe,
+        starts_trained=start.has_learned,
+        tile_count=data.tile_count,
+    )
     use_bf16 = bool(peers.agree(is_bf16_faster(inputs.device)))
     loop = TrainingLoop(
         network,
@@ -172,10 +182,17 @@ def _load(
         raise NotEnoughData("there is no annotated image to learn from; label some and train again")
     if not inputs.labels and not inputs.asked:
         raise NotEnoughData("the labeling config names no label to learn; add one and train again")
+    tiles = decide_tiles(
+        inputs.params,
+        [sample.target for sample in inputs.samples],
+        asked=any(inputs.asked.get(head) for head in ANSWER_HEADS),
+    )
+    observer.tiles(tiles.reason)
     loaded = load_images(
         inputs.samples,
         inputs.params.image_size,
         inputs.workdir / CACHE_FOLDER,
+        tiles=tiles,
         should_stop=lambda: observer.stop_requested() is not None,
         on_image=observer.loading,
         heads=heads,
@@ -297,16 +314,20 @@ def _fits_half(value: torch.Tensor) -> bool:
     return value.is_floating_point() and value.ndim > 1 and bool(value.abs().max() < 6e4)
 
 
-def _fingerprint(inputs: TrainingInputs, architecture: Architecture, task_ids: list[int]) -> str:
+def _fingerprint(
+    inputs: TrainingInputs, architecture: Architecture, task_ids: list[int], tiles: TilesDecision
+) -> str:
     """Return a digest of what makes a checkpoint fit: same images, labels, parameters, network, seed."""
     content = json.dumps(
         [
             architecture.as_first_card(),
-            inputs.params.as_dict(),
+            {name: value for name, value in inputs.params.as_dict().items() if name != "tiles"},
             list(inputs.labels),
             list(task_ids),
             inputs.seed,
             str(inputs.start_folder.name if inputs.start_folder else None),
+            # Releases that cut no pictures did not name it.
+            *([] if tiles.tiling is None else [tiles.as_card()]),
             # The first release had one recipe and did not name it.
             *([] if inputs.recipe == RECIPE else [asdict(inputs.recipe)]),
         ],

@@ -19,6 +19,9 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+MOST_REGIONS = 100
+"""So many regions are found in an image at most where nothing calls for more."""
+
 
 @dataclass(frozen=True)
 class ImageSize:

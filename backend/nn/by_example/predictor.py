@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from backend.core.geometry.boxes import clip_boxes
-from backend.core.geometry.instances import Detections, FloatArray, ImageSize, IntArray, MaskPatch
+from backend.core.geometry.instances import (
+    MOST_REGIONS,
+    Detections,
+    FloatArray,
+    ImageSize,
+    IntArray,
+    MaskPatch,
+)
 from backend.core.prompting.windows import ByteArray
 from backend.core.text.lines import LineHabit
 from backend.nn.by_example.candidates import Candidates
@@ -53,6 +60,10 @@ class ExamplePredictor:
         """As many images as there are."""
         return None
 
+    @property
+    def in_tiles(self) -> None:
+        """Nothing: every image is looked at whole."""
+
     def input_size(self, image: ByteArray) -> ImageSize:
         """Return the image's own size: images are looked at one by one."""
         return ImageSize(image.shape[1], image.shape[0])
@@ -64,13 +75,13 @@ class ExamplePredictor:
         confidence_threshold: float,
         nms_threshold: float,
         with_masks: bool = True,
-        max_regions: int = 100,
+        max_regions: int | None = None,
     ) -> list[Detections]:
         """Return what is like the examples in each image, uint8 [H, W, 3] RGB, in the order of the images."""
 
         def answer(image: ByteArray) -> Detections:
             found = self._candidates(image, confidence_threshold)
-            found = found.suppressed(nms_threshold, max_regions)
+            found = found.suppressed(nms_threshold, max_regions or MOST_REGIONS)
             masks = self._outlined(image, found) if with_masks else (None,) * len(found)
             return Detections(
                 size=self.input_size(image),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
-from backend.core.geometry.instances import Detections, FloatArray, ImageSize, MaskPatch
+from backend.core.geometry.instances import MOST_REGIONS, Detections, FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.mask_maps import MaskMaps
+from backend.core.geometry.tiling import MOST_IN_VIEW, Tiling
 from backend.core.text.lines import LineHabit
 from backend.core.versions.card import VersionCard, parse_card
 from backend.errors import ParameterError, VersionError
@@ -24,6 +28,7 @@ from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.semantic import MASK_STRIDE
 from backend.nn.detector.heads.serving import Found, Request, Serving
 from backend.nn.detector.network import InstanceNetwork
+from backend.nn.detector.tiles import MOST_LABELLED, predict_in_views, read_tiling, regions_bound
 from backend.nn.runtime.precision import in_channels_last, is_bf16_faster
 from backend.nn.runtime.threads import run_side_by_side
 
@@ -39,6 +44,15 @@ LEAST_PEAK_LOGIT = 0.0
 Image = npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, eq=False)
+class InTiles:
+    """How a predictor cuts images: into which views, what predicts one, and how many regions an image has."""
+
+    tiling: Tiling
+    uncut: Predictor
+    most_regions: int
+
+
 class Predictor:
     """A trained network that answers in the orig frame; keeps nothing between calls: threads may share it."""
 
@@ -50,17 +64,22 @@ class Predictor:
         *,
         version: str = "",
         line_habit: LineHabit | None = None,
+        tiling: Tiling | None = None,
+        most_regions: int = MOST_REGIONS,
         device: str = "cpu",
         autocast: bool = False,
     ) -> None:
         """Serve a network that is in eval mode and on `device`; autocast runs it in bfloat16.
 
         readings: how to read the outputs of a head, by its name; heads without one are read as is usual.
-        line_habit: how lines of text were drawn in what was learned from; None for no lines.
+        line_habit: how lines of text were drawn in what was learned from; None for no lines. tiling: how
+        images are cut; None where they are looked at whole. most_regions: the bound for an image where a
+        request gives none.
         """
         self.labels = tuple(labels)
         self.version = version
         self.line_habit = line_habit
+        self.most_regions = most_regions
         self.architecture = network.architecture
         self._network = network
         self._device = torch.device(device)
@@ -77,6 +96,9 @@ class Predictor:
             )
             for head in network.architecture.heads
         }
+        self.in_tiles: InTiles | None = None
+        if tiling is not None:
+            self.in_tiles = InTiles(tiling, copy.copy(self), most_regions)
 
     @property
     def most_at_once(self) -> int | None:
@@ -94,11 +116,26 @@ class Predictor:
         confidence_threshold: float,
         nms_threshold: float,
         with_masks: bool = True,
-        max_regions: int = 100,
+        max_regions: int | None = None,
     ) -> list[Detections]:
-        """Return what is found in each image, uint8 [H, W, 3] RGB, in the order of the images."""
+        """Return what is found in each image, uint8 [H, W, 3] RGB, in the order of the images.
+
+        max_regions: at most so many in each; None for as many as the labels call for.
+        """
         if not images:
             return []
+        max_regions = self.most_regions if max_regions is None else max_regions
+        if self.in_tiles is not None:
+            predict = partial(
+                self.in_tiles.uncut.predict,
+                confidence_threshold=confidence_threshold,
+                nms_threshold=nms_threshold,
+                with_masks=with_masks,
+                max_regions=min(max_regions, MOST_IN_VIEW),
+            )
+            return predict_in_views(
+                predict, self.in_tiles.tiling, images, nms_threshold=nms_threshold, max_regions=max_regions
+            )
         letterboxes = [Letterbox.fit(_size_of(image), self.input_size(image)) for image in images]
         request = Request(confidence_threshold, nms_threshold, max_regions, with_masks)
 
@@ -189,6 +226,7 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
             raise ValueError(f"{len(card.labels)} labels, and a network for {architecture.label_count}")
         readings = {head.name: head.reading_of(card.facts, len(card.labels)) for head in architecture.heads}
         network = InstanceNetwork(architecture)
+        tiling = read_tiling(card.facts)
     except (KeyError, TypeError, ValueError, ParameterError) as exc:
         raise VersionError(f"{CARD_FILE} in {folder.name} does not describe a network: {exc!r}") from exc
     load_weights(network, folder / WEIGHTS_FILE)
@@ -200,7 +238,14 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
         network.mean, network.std = network.mean.float(), network.std.float()
     version = card.version or folder.name
     return Predictor(
-        network, card.labels, readings, version=version, line_habit=card.line_habit, device=device
+        network,
+        card.labels,
+        readings,
+        version=version,
+        line_habit=card.line_habit,
+        tiling=tiling,
+        most_regions=regions_bound(int(card.facts.get(MOST_LABELLED, 0))),
+        device=device,
     )
 
 

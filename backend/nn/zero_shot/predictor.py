@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
+from backend.core.geometry.instances import MOST_REGIONS, Detections, ImageSize, MaskPatch
 from backend.core.prompting.windows import ByteArray
 from backend.core.text.lines import LineHabit
 from backend.nn.prompts.boxes import masks_in_boxes
@@ -43,6 +43,10 @@ class ZeroShotPredictor:
         """One image at a time: on a processor each takes seconds, and whoever waits has a deadline."""
         return 1
 
+    @property
+    def in_tiles(self) -> None:
+        """Nothing: every image is looked at whole."""
+
     def input_size(self, image: ByteArray) -> ImageSize:
         """Return the image's own size: the detector's processor chooses what the network sees."""
         return ImageSize(image.shape[1], image.shape[0])
@@ -54,15 +58,15 @@ class ZeroShotPredictor:
         confidence_threshold: float,
         nms_threshold: float,
         with_masks: bool = True,
-        max_regions: int = 100,
+        max_regions: int | None = None,
     ) -> list[Detections]:
         """Return what is in each RGB image uint8 [H, W, 3], best score first, in the orig frame.
 
         A mask is what the click network makes of the box, None for a box without one.
         """
+        most = max_regions or MOST_REGIONS
         return [
-            self._predict(image, confidence_threshold, nms_threshold, with_masks, max_regions)
-            for image in images
+            self._predict(image, confidence_threshold, nms_threshold, with_masks, most) for image in images
         ]
 
     def _predict(

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from backend.core.geometry.instances import Detections
+from backend.service.engine.cut_images import CutImages, size_of
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.work_items import (
     Batch,
@@ -79,9 +80,21 @@ class BatchingQueue:
     ) -> Future[list[Detections]]:
         """Queue images of one request; the future holds one Detections per image, in order.
 
-        images: at least one; they go together, and the shape of the first stands for all. is_bulk: they
-        belong to a long request, which lets single images pass.
+        images: at least one; they go together, and the shape of the first stands for all. Of large ones that
+        the predictor cuts, each view goes for itself, so that others pass between. is_bulk: they belong to a
+        long request, which lets single images pass.
         """
+        in_tiles = predictor.in_tiles
+        if in_tiles is not None and any(in_tiles.tiling.cuts(size_of(image)) for image in images):
+            cut = CutImages(in_tiles, images, limits)
+            return cut.gathered(
+                [self._submit(in_tiles.uncut, [view], cut.limits_of_views, is_bulk) for view in cut.views()]
+            )
+        return self._submit(predictor, images, limits, is_bulk)
+
+    def _submit(
+        self, predictor: ImagePredictor, images: Sequence[RgbImage], limits: DetectionLimits, is_bulk: bool
+    ) -> Future[list[Detections]]:
         key = BatchKey(predictor, limits, predictor.input_size(images[0]))
         future: Future[list[Detections]] = Future()
         self._add(lambda number: ImagesItem(Place(is_bulk, number), key, images, future))

@@ -35,6 +35,10 @@ class LinesAlone:
         """As many images as there are."""
         return None
 
+    @property
+    def in_tiles(self) -> None:
+        """Nothing: it looks at no image, in tiles or whole."""
+
     def input_size(self, image: RgbImage) -> ImageSize:
         """Return one size for all images: none is looked at."""
         return _ONE_SIZE
@@ -46,7 +50,7 @@ class LinesAlone:
         confidence_threshold: float,
         nms_threshold: float,
         with_masks: bool = True,
-        max_regions: int = 100,
+        max_regions: int | None = None,
     ) -> list[Detections]:
         """Return nothing for each image."""
         nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ()

@@ -22,12 +22,15 @@ RgbImage = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DetectionLimits:
-    """What the network keeps: from which score, up to which overlap, and whether masks are wanted."""
+    """What the network keeps: from which score, up to which overlap, and whether masks are wanted.
+
+    max_regions: None for as many as the version's labels call for.
+    """
 
     confidence_threshold: float
     nms_threshold: float
     with_masks: bool = True
-    max_regions: int = 100
+    max_regions: int | None = None
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,12 @@ class JobReport:
 
     Of every job: warnings and memory. Of a training: params to prediction_job. labels_taken_at: seconds
     since the epoch. left_out_where: by the reasons of unusable. left_alone: control tags that are not
-    learned. disputed_tasks: the first of those on
-    which annotators disagree. stopped_by: who ended it early. activation_reason: why its version serves
-    or waits. prediction_job: the background prediction that followed. Of a background prediction: parts,
-    the jobs that have a shard of its tasks, and the rest. waiting_for: what keeps it from going on, ""
-    once that is over. set_model_version: what Label Studio was told to name.
-    Of a second look: findings, how many places it lists, and images_compared.
+    learned. disputed_tasks: the first of those on which annotators disagree. tiles: how its images are cut,
+    and why. stopped_by: who ended it early. activation_reason: why its version serves or waits.
+    prediction_job: the background prediction that followed. Of a background prediction: parts, the jobs
+    that have a shard of its tasks, and the rest. waiting_for: what keeps it from going on, "" once that is
+    over. set_model_version: what Label Studio was told to name. Of a second look: findings, how many places
+    it lists, and images_compared.
     """
 
     warnings: tuple[str, ...] = ()
@@ -119,6 +119,7 @@ class JobReport:
     left_alone: tuple[LeftAlone, ...] = ()
     disputed_tasks: tuple[int, ...] = ()
     disputed_tasks_count: int | None = None
+    tiles: str | None = None
     curve: tuple[CurvePoint, ...] = ()
     stopped_by: str | None = None
     metrics: Mapping[str, float] | None = None
@@ -184,6 +185,7 @@ class JobReport:
             left_alone=tuple(LeftAlone(**tag) for tag in details.get("left_alone", ())),
             disputed_tasks=tuple(details.get("disputed_tasks", ())),
             disputed_tasks_count=details.get("disputed_tasks_count"),
+            tiles=details.get("tiles"),
             curve=tuple(CurvePoint.from_json(point) for point in details.get("curve", ())),
             stopped_by=details.get("stopped_by"),
             metrics=None if metrics is None else numbers_of(metrics),

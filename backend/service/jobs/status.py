@@ -17,6 +17,7 @@ _SHOWN = (
     "left_alone",
     "disputed_tasks",
     "disputed_tasks_count",
+    "tiles",
     "metrics",
     "curve",
     "activated",

@@ -319,6 +319,10 @@ class _Observer:
         self._job = job
         self._workdir = workdir
 
+    def on_tiles(self, reason: str) -> None:
+        self._job.report = replace(self._job.report, tiles=reason)
+        self._job.show(at_once=True)
+
     def on_progress(self, progress: TrainingProgress) -> None:
         left = progress.seconds_left
         self._job.progress = replace(

@@ -212,6 +212,9 @@ class _FoldObserver:
         self._job = job
         self._fold = fold
 
+    def on_tiles(self, reason: str) -> None:
+        """Take nothing: the training of a version says it."""
+
     def on_progress(self, progress: TrainingProgress) -> None:
         _show(self._job, f"training {self._fold + 1} of {FOLDS}", (self._fold + progress.fraction) / FOLDS)
 

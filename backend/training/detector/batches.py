@@ -173,13 +173,14 @@ def _group_by_shape(
     out: list[int] = []
     for start in range(0, len(order), chunk):
         part = order[start : start + chunk]
-        out += sorted(part, key=lambda i: images[i].size.width / images[i].size.height)
+        out += sorted(part, key=lambda i: images[i].view_size.width / images[i].view_size.height)
     return out
 
 
 def _canvas_hw(group: Sequence[CachedImage], longest_px: int) -> tuple[int, int]:
     """Return the canvas for a batch: the longest side as asked, the other by the group's usual shape."""
-    ratio = float(np.exp(np.median([np.log(image.size.width / image.size.height) for image in group])))
+    sizes = [image.view_size for image in group]
+    ratio = float(np.exp(np.median([np.log(size.width / size.height) for size in sizes])))
     shorter = longest_px / max(ratio, 1 / ratio)
     shorter_px = max(2, int(np.ceil(shorter / SIZE_STEP_PX - 0.25))) * SIZE_STEP_PX
     shorter_px = min(shorter_px, longest_px)

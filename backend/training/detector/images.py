@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, Tra
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.placement import Placement, whole
 from backend.core.geometry.points import points_of
+from backend.core.geometry.tiling import Tiling
 from backend.errors import FetchError
 from backend.nn.detector.heads.head import AnyHead, Piece
 from backend.training.inputs import TrainingSample
+from backend.training.tiles import WHOLE, TilesDecision
 
 logger = logging.getLogger(__name__)
 
@@ -31,25 +33,39 @@ LOADING_THREADS = 4
 class CachedImage:
     """One image at training size with what it teaches, in that image's own pixels.
 
-    image uint8 [h, w, 3], possibly a memory map. target.size is the size of `image`.
+    image uint8 [h, w, 3], possibly a memory map. target.size is the size of `image`. tile_side_px: of the
+    tiles into which the image is cut; None where it is looked at as a whole.
     """
 
     image: npt.NDArray[np.uint8]
     target: TrainingTarget
+    tile_side_px: float | None = None
 
     @property
     def size(self) -> ImageSize:
         """Width and height of `image`."""
         return self.target.size
 
+    @property
+    def view_size(self) -> ImageSize:
+        """The size of what is looked at: the image, or a tile of it."""
+        if self.tile_side_px is None:
+            return self.size
+        side = max(1, round(self.tile_side_px))
+        return ImageSize(min(side, self.size.width), min(side, self.size.height))
+
 
 @dataclass(frozen=True)
 class LoadedImages:
-    """What could be read: images, their task ids in the same order, and a sentence per failure."""
+    """What could be read: images, their task ids in the same order, and a sentence per failure.
+
+    tiles: how they are cut.
+    """
 
     images: list[CachedImage]
     task_ids: list[int]
     failures: list[str]
+    tiles: TilesDecision = WHOLE
 
 
 def load_images(
@@ -57,12 +73,14 @@ def load_images(
     longest_side_px: int,
     folder: Path,
     *,
+    tiles: TilesDecision = WHOLE,
     should_stop: Callable[[], bool] = lambda: False,
     on_image: Callable[[int, int], None] = lambda done, total: None,
     heads: Sequence[AnyHead] = (),
 ) -> LoadedImages:
     """Read every sample, shrink or enlarge it to `longest_side_px`, keep what exceeds memory in `folder`.
 
+    tiles: where images are cut, a tile is brought to `longest_side_px`, and the image by as much.
     on_image: told after each image how many of how many are done. heads: as in `to_training_size`.
     """
 
@@ -70,7 +88,9 @@ def load_images(
         if should_stop():
             return "stopped"
         try:
-            return to_training_size(sample.load_rgb(), sample.target, longest_side_px, heads)
+            if tiles.tiling is None:
+                return to_training_size(sample.load_rgb(), sample.target, longest_side_px, heads)
+            return _to_size_of_tiles(sample, tiles.tiling, longest_side_px, heads)
         except FetchError as exc:
             logger.warning("task %d: image left out of the training: %s", sample.task_id, exc)
             return f"task {sample.task_id}: {exc}"
@@ -91,7 +111,7 @@ def load_images(
                 used_bytes -= loaded.image.nbytes
             images.append(loaded)
             task_ids.append(sample.task_id)
-    return LoadedImages(images, task_ids, failures)
+    return LoadedImages(images, task_ids, failures, tiles)
 
 
 def to_training_size(
@@ -127,6 +147,17 @@ def to_training_size(
     return CachedImage(image_box.image_to_net(image), moved)
 
 
+def _to_size_of_tiles(
+    sample: TrainingSample, tiling: Tiling, longest_side_px: int, heads: Sequence[AnyHead]
+) -> CachedImage:
+    # The labels' frame decides, not the file's: in it the tiles were chosen.
+    size = sample.target.size
+    longest = max(1, round(max(size.width, size.height) * tiling.kept_scale(size, longest_side_px)))
+    kept = to_training_size(sample.load_rgb(), sample.target, longest, heads)
+    tiling = tiling.when_kept(longest_side_px)
+    return replace(kept, tile_side_px=tiling.side_of(kept.size)) if tiling.cuts(kept.size) else kept
+
+
 def count_labels(images: Sequence[CachedImage], label_count: int) -> IntArray:
     """Return how many objects and points each label has, int64 [L]."""
     counts = np.zeros(label_count, dtype=np.int64)
@@ -135,6 +166,11 @@ def count_labels(images: Sequence[CachedImage], label_count: int) -> IntArray:
         points = [point.label_index for point in points_of(image.target)]
         counts += np.bincount(np.array(points, dtype=np.int64), minlength=label_count)
     return counts
+
+
+def most_labelled(targets: Sequence[TrainingTarget]) -> int:
+    """Return how many objects or points the fullest image shows."""
+    return max((max(target.object_count, len(points_of(target))) for target in targets), default=0)
 
 
 def shown_by(image: CachedImage, heads: Sequence[AnyHead]) -> frozenset[Hashable]:
@@ -169,4 +205,4 @@ def moved_extras(
 def _moved_to_disk(cached: CachedImage, path: Path) -> CachedImage:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, cached.image)
-    return CachedImage(np.load(path, mmap_mode="r"), cached.target)
+    return replace(cached, image=np.load(path, mmap_mode="r"))

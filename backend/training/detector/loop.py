@@ -15,18 +15,20 @@ import numpy as np
 import torch
 
 from backend.core.geometry.instances import FloatArray, TrainingTarget
+from backend.core.geometry.tiling import Tiling
 from backend.errors import LossDiverged, OutOfMemory, TrainingStopped
 from backend.nn.detector.heads.head import AnyHead, LossContext
 from backend.nn.detector.heads.score_map import ScoreMap
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
+from backend.nn.detector.tiles import regions_bound
 from backend.nn.runtime.memory import is_out_of_memory
 from backend.nn.runtime.precision import in_channels_last
 from backend.training.averaging import move_average
 from backend.training.detector.batches import Batch, BatchLoader, BatchPlan, plan_epoch
 from backend.training.detector.checkpoint import TrainingState, save_state
 from backend.training.detector.evaluation import measured, predict_images, scored_head, surely_better
-from backend.training.detector.images import CachedImage, count_labels
+from backend.training.detector.images import CachedImage, count_labels, most_labelled
 from backend.training.detector.optimizer import make_optimizer
 from backend.training.detector.peers import ALONE, Peers
 from backend.training.detector.schedule import (
@@ -50,7 +52,8 @@ class LearningData:
     """Images that teach, images that judge, and what balances the labels.
 
     late: images that teach from the recipe's `late_join` on, and tell until then what is new to the network.
-    sampling_weights [N]: how much more often than others each of `learned` is wanted.
+    sampling_weights [N]: how much more often than others each of `learned` is wanted. tiling: how the images
+    are cut at the size that they have here; None where they are looked at whole.
     """
 
     training: Sequence[CachedImage]
@@ -58,11 +61,25 @@ class LearningData:
     label_weights: FloatArray
     sampling_weights: FloatArray
     late: Sequence[CachedImage] = ()
+    tiling: Tiling | None = None
 
     @property
     def learned(self) -> list[CachedImage]:
         """All images that teach in the end."""
         return [*self.training, *self.late]
+
+    @property
+    def tile_count(self) -> int:
+        """Into how many views those are cut; 0 where they are not."""
+        return self._view_count(self.learned) if self.tiling is not None else 0
+
+    @property
+    def judged_tile_count(self) -> int:
+        """Into how many views the held-out images are cut; 0 where they are not."""
+        return self._view_count(self.held_out) if self.tiling is not None else 0
+
+    def _view_count(self, images: Sequence[CachedImage]) -> int:
+        return sum(1 if self.tiling is None else len(self.tiling.views_of(image.size)) for image in images)
 
 
 @dataclass
@@ -128,7 +145,11 @@ class TrainingLoop:
         self._last_save = time.monotonic()
         self._save_seconds = 0.0
         self._history: list[dict[str, float]] = []
+        self.most_labelled = most_labelled(taught)
         self._augmentation = _augmentation(plan, self.heads, taught)
+        if data.tiling is not None and not data.tiling.has_whole_view:
+            self._augmentation = replace(self._augmentation, whole_view=0.0)
+        self._judge_every = plan.recipe.judge_every(data.judged_tile_count, plan.images_per_epoch)
         self._join_epoch = round(plan.recipe.late_join * plan.epochs)
         self._surely_better = surely_better(count_labels(data.held_out, len(labels)))
 
@@ -299,7 +320,8 @@ class TrainingLoop:
             return {}
         is_last = is_last or epoch + 1 == self.plan.epochs
         is_early = epoch + 1 < self.plan.recipe.early_share * self.plan.epochs
-        if is_early and (epoch + 1) % self.plan.recipe.early_every and not is_last:
+        every = self._judge_every * (self.plan.recipe.early_every if is_early else 1)
+        if (epoch + 1) % every and not is_last:
             return {}
         found = predict_images(self.ema_predictor(), self.data.held_out)
         metrics = measured(self.heads, found, self.data.held_out, len(self.labels))
@@ -334,7 +356,15 @@ class TrainingLoop:
 
     def predictor(self, readings: Mapping[str, Any]) -> Predictor:
         """Return a predictor over the averaged weights as they are now, read in this way."""
-        return Predictor(self.ema, self.labels, readings, device=str(self.device), autocast=self.use_bf16)
+        return Predictor(
+            self.ema,
+            self.labels,
+            readings,
+            tiling=self.data.tiling,
+            most_regions=regions_bound(self.most_labelled),
+            device=str(self.device),
+            autocast=self.use_bf16,
+        )
 
     def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
         left = self.plan.epochs - epoch - 1

@@ -23,6 +23,7 @@ from backend.core.geometry.placement import Placement, Rect
 from backend.core.geometry.turned_boxes import NOT_TURNED, rows_if_any_is_turned
 from backend.nn.detector.heads.head import AnyHead
 from backend.training.detector.images import CachedImage, moved_extras
+from backend.training.detector.parts import Part, part_of
 from backend.training.recipe import Augmentation
 
 Rng = np.random.Generator
@@ -41,7 +42,7 @@ class _Object:
 
 @dataclass(eq=False)
 class _Canvas:
-    """A view in the making; parts: the images that were painted on it, and where.
+    """A view in the making; parts: the images of which something was painted on it, and where they lie.
 
     is_altered: objects of others were pasted on it.
     """
@@ -71,8 +72,7 @@ def make_view(
     if allow_mosaic and len(images) > 1 and rng.random() < augmentation.mosaic:
         _paint_mosaic(canvas, images, index, augmentation, rng)
     else:
-        source = images[index]
-        _paint(canvas, source, _place_freely(source, size_hw, augmentation, rng), augmentation)
+        _paint(canvas, *_place_freely(images[index], size_hw, augmentation, rng), augmentation)
     if rng.random() < augmentation.copy_paste:
         _paste_objects(canvas, images, augmentation, rng)
     image = _recolour(canvas.image, augmentation, rng)
@@ -91,16 +91,19 @@ def make_view(
 
 def _place_freely(
     source: CachedImage, size_hw: tuple[int, int], augmentation: Augmentation, rng: Rng
-) -> Placement:
+) -> tuple[Part, Placement]:
     height, width = size_hw
     # A prediction shows the longest side at the canvas's longest: zoom is relative to that.
-    base = max(size_hw) / max(source.size.width, source.size.height)
+    base = max(size_hw) / _looked_at_px(source, augmentation, rng)
     zoom = np.exp(rng.uniform(np.log(augmentation.zoom_min), np.log(augmentation.zoom_max)))
     stretch = np.exp(rng.uniform(-augmentation.stretch, augmentation.stretch))
-    scaled_w = max(1, round(source.size.width * base * zoom * stretch))
-    scaled_h = max(1, round(source.size.height * base * zoom / stretch))
-    return Placement(
-        source.size,
+    window_w, window_h = width / (base * zoom * stretch), height / (base * zoom / stretch)
+    part = part_of(source, window_w, window_h, augmentation.tile_on_thing, rng)
+    size = part.shown.size
+    scaled_w = max(1, round(size.width * base * zoom * stretch))
+    scaled_h = max(1, round(size.height * base * zoom / stretch))
+    place = Placement(
+        size,
         scaled_w,
         scaled_h,
         _random_offset(width, scaled_w, rng),
@@ -109,6 +112,14 @@ def _place_freely(
         rng.random() < augmentation.flip_vertical,
         (0, 0, width, height),
     )
+    return part, place
+
+
+def _looked_at_px(source: CachedImage, augmentation: Augmentation, rng: Rng) -> int:
+    """Return the longer side of what a view is of: the whole image, or a tile of it."""
+    is_tile = source.tile_side_px is not None and rng.random() >= augmentation.whole_view
+    size = source.view_size if is_tile else source.size
+    return max(size.width, size.height)
 
 
 def _random_offset(room_px: int, length_px: int, rng: Rng) -> int:
@@ -134,17 +145,17 @@ def _paint_mosaic(
     for cell, which in zip(cells, chosen, strict=True):
         source = images[which]
         cell_w, cell_h = cell[2] - cell[0], cell[3] - cell[1]
-        base = max(height, width) / max(source.size.width, source.size.height)
+        view = source.view_size
+        base = max(height, width) / max(view.width, view.height)
         # Small enough to show much of the image, large enough to keep objects recognisable.
         zoom = np.exp(rng.uniform(np.log(augmentation.zoom_min), np.log(1.2)))
-        fill = max(cell_w / source.size.width, cell_h / source.size.height)
+        fill = max(cell_w / view.width, cell_h / view.height)
         scale = max(base * zoom, min(fill, base))
-        scaled_w, scaled_h = (
-            max(1, round(source.size.width * scale)),
-            max(1, round(source.size.height * scale)),
-        )
+        part = part_of(source, cell_w / scale, cell_h / scale, augmentation.tile_on_thing, rng)
+        size = part.shown.size
+        scaled_w, scaled_h = max(1, round(size.width * scale)), max(1, round(size.height * scale))
         placement = Placement(
-            source.size,
+            size,
             scaled_w,
             scaled_h,
             cell[0] + _random_offset(cell_w, scaled_w, rng),
@@ -153,14 +164,15 @@ def _paint_mosaic(
             rng.random() < augmentation.flip_vertical,
             cell,
         )
-        _paint(canvas, source, placement, augmentation)
+        _paint(canvas, part, placement, augmentation)
 
 
-def _paint(canvas: _Canvas, source: CachedImage, place: Placement, augmentation: Augmentation) -> None:
+def _paint(canvas: _Canvas, part: Part, place: Placement, augmentation: Augmentation) -> None:
     left, top, right, bottom = visible = place.visible
     if right <= left or bottom <= top:
         return
-    canvas.parts.append((source, place))
+    source = part.shown
+    canvas.parts.append((part.image, part.placement_of_image(place)))
     scaled = _resized(source.image, place.width_px, place.height_px)
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     canvas.image[top:bottom, left:right] = scaled[
@@ -237,12 +249,14 @@ def _paste_objects(
     canvas: _Canvas, images: Sequence[CachedImage], augmentation: Augmentation, rng: Rng
 ) -> None:
     """Copy a few objects with known masks from another image; needs all masks of the canvas known."""
-    source = images[int(rng.integers(len(images)))]
-    known = [k for k in source.target.first_rows.tolist() if source.target.masks[k] is not None]
-    if not known or any(one.mask is None for one in canvas.objects):
+    image = images[int(rng.integers(len(images)))]
+    is_any_known = any(mask is not None for mask in image.target.masks)
+    if not is_any_known or any(one.mask is None for one in canvas.objects):
         return
     height, width = canvas.image.shape[:2]
-    place = _place_freely(source, (height, width), augmentation, rng)
+    part, place = _place_freely(image, (height, width), augmentation, rng)
+    source = part.shown
+    known = [k for k in source.target.first_rows.tolist() if source.target.masks[k] is not None]
     scaled = _resized(source.image, place.width_px, place.height_px)
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     visible = place.visible

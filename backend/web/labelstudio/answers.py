@@ -84,6 +84,7 @@ class JobState(Answer):
     left_out: list[LeftOut] = Field([], description="The same in words, with the next move.")
     disputed_tasks: list[int] = Field([], description="The first tasks on which annotators disagree.")
     disputed_tasks_count: int = 0
+    tiles: str = Field("", description="How the images are cut into tiles, and why.")
     metrics: Json = Field({}, description="Scores on held-out images.")
     curve: list[Json] = Field([], description="Loss and scores by epoch.")
     activated: bool = False

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.tile_joining import joined
+from backend.core.geometry.tiling import Tiling
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.boxes.head import BOXES, BoxReading
 from backend.nn.detector.heads.head import AnyHead
@@ -18,13 +22,15 @@ SIZE = ImageSize(90, 60)
 IMAGE = np.random.default_rng(0).integers(0, 255, (SIZE.height, SIZE.width, 3), dtype=np.uint8)
 
 
-def predictor(heads: tuple[AnyHead, ...] = (BOXES, MASKS), semantic_bias: float = 1.0) -> Predictor:
+def predictor(
+    heads: tuple[AnyHead, ...] = (BOXES, MASKS), semantic_bias: float = 1.0, **more: Any
+) -> Predictor:
     """Return an untrained network that takes every place for both labels, or for none."""
     torch.manual_seed(0)
     network = InstanceNetwork(Architecture("test_resnet", 96, 2, heads)).eval().requires_grad_(False)
     if MASKS in heads:
         torch.nn.init.constant_(network.segmentation_head.semantic_logits.bias, semantic_bias)
-    return Predictor(network, ("a", "b"), {"boxes": BoxReading(expected_score_map())})
+    return Predictor(network, ("a", "b"), {"boxes": BoxReading(expected_score_map())}, **more)
 
 
 def test_images_of_all_proportions_in_one_call_get_what_each_gets_alone():
@@ -91,3 +97,41 @@ def test_beside_the_image_there_is_no_mask(box):
 
 def test_a_detector_of_boxes_keeps_no_maps():
     assert predictor((BOXES,)).detect_with_maps(IMAGE, **LIMITS)[1] is None
+
+
+TILING = Tiling(side_px=90, overlap=0.2, has_whole_view=True)
+
+
+def test_a_large_image_is_what_its_views_show_put_together():
+    image = np.random.default_rng(2).integers(0, 255, (100, 160, 3), dtype=np.uint8)
+    whole, cut = predictor(), predictor(tiling=TILING)
+    (found,) = cut.predict([image], **LIMITS)
+    views = [image[y1:y2, x1:x2] for x1, y1, x2, y2 in TILING.views_of(ImageSize(160, 100))]
+    parts = whole.predict(views, **LIMITS)
+    wanted = joined(ImageSize(160, 100), TILING, parts, nms_threshold=0.5, max_regions=5)
+    assert len(views) == 5 and len(found) == 5
+    assert np.allclose(found.boxes_xyxy_px, wanted.boxes_xyxy_px, atol=0.01)
+    for mask, box in zip(found.masks, found.boxes_xyxy_px, strict=True):
+        assert mask.full(found.size).any() and (box <= (160, 100, 160, 100)).all()
+
+
+def test_an_image_that_is_not_cut_is_predicted_as_without_tiles():
+    (with_tiles,), (without) = (
+        there.predict([IMAGE], **LIMITS) for there in (predictor(tiling=TILING), predictor())
+    )
+    assert np.array_equal(with_tiles.boxes_xyxy_px, without[0].boxes_xyxy_px)
+    assert np.array_equal(with_tiles.scores, without[0].scores)
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (1, 1), (2, 91)])
+def test_images_of_any_shape_are_predicted(size):
+    image = np.full((*size, 3), 90, dtype=np.uint8)
+    (found,) = predictor(tiling=TILING).predict([image], **LIMITS)
+    assert (found.size.height, found.size.width) == size
+
+
+def test_an_image_has_as_many_regions_as_the_labels_call_for():
+    limits = {"confidence_threshold": 0.001, "nms_threshold": 1.0, "with_masks": False}
+    there = predictor((BOXES,))
+    assert len(there.predict([IMAGE], **limits)[0]) == 100
+    assert len(predictor((BOXES,), most_regions=150).predict([IMAGE], **limits)[0]) == 150

@@ -10,8 +10,8 @@ import numpy as np
 from backend.core.geometry.instances import BoolArray, FloatArray, IntArray
 from backend.nn.detector.heads.score_map import ScoreMap
 
-# Candidates per image that enter suppression; more only cost time.
-MAX_CANDIDATES = 400
+# Candidates per image that enter suppression, and for each region that may be left; more only cost time.
+MAX_CANDIDATES, CANDIDATES_A_REGION = 400, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +43,20 @@ class Candidates:
 
 
 def best_candidates(
-    class_logits: FloatArray, boxes_xyxy_px: FloatArray, score_map: ScoreMap, *, score_floor: float
+    class_logits: FloatArray,
+    boxes_xyxy_px: FloatArray,
+    score_map: ScoreMap,
+    *,
+    score_floor: float,
+    max_regions: int = 100,
 ) -> Candidates:
-    """Return the best of class_logits [P, L] and boxes [P, 4] that reach the floor, nothing suppressed."""
+    """Return the best of class_logits [P, L] and boxes [P, 4] that reach the floor, nothing suppressed.
+
+    max_regions: how many may be left when the others are.
+    """
     cells, labels = np.nonzero(class_logits >= score_map.score_to_logit(score_floor))
     logits = class_logits[cells, labels]
-    order = np.argsort(-logits, kind="stable")[:MAX_CANDIDATES]
+    order = np.argsort(-logits, kind="stable")[: max(MAX_CANDIDATES, CANDIDATES_A_REGION * max_regions)]
     cells, labels = cells[order], labels[order]
     boxes = boxes_xyxy_px[cells]
     is_proper = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)

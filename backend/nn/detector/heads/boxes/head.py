@@ -79,6 +79,7 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
                 boxes[row],
                 serving.reading.score_map,
                 score_floor=min(SCORE_FLOOR, request.confidence_threshold),
+                max_regions=request.max_regions,
             )
             kept = candidates.take(suppress_per_label(candidates, request.nms_threshold))
             in_images.append(found_in_image(kept, serving.reading, before, request))

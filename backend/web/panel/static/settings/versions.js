@@ -44,6 +44,7 @@ export function versionsPart() {
         h("span", {}, card.params?.backbone ?? ""),
         images ? h("span", {}, plural(images, "image")) : null,
         ...metrics.map(([metric, value]) => h("span", { "data-tip": metricTip(metric) }, `${metricName(metric)} ${figure(value)}`))),
+      card.tiles?.tiling ? h("p", { class: "reason" }, card.tiles.reason) : null,
       card.activation_reason && !isCurrent ? h("p", { class: "reason" }, card.activation_reason) : null,
       h("div", { class: "tool-row" },
         isCurrent ? null : button("Activate", () => api.activate(store.key, name), "It serves from now on."),

@@ -74,6 +74,7 @@ function trainingParts(job) {
     );
   } else parts.push(h("p", {}, job.summary ?? `Training ${job.status}.`));
   if (curve.length) parts.push(trainingChart(curve, epochs || curve.length));
+  if (job.details.tiles) parts.push(h("p", { dataset: { part: "tiles" } }, `${capital(job.details.tiles)}.`));
   for (const warning of job.details.warnings ?? []) parts.push(h("p", { class: "warning" }, warning));
   parts.push(leftOut(job.left_out ?? []), disputed(job.details), leftAlone(job.details.left_alone ?? []));
   if (job.is_active) parts.push(stopRow(job, true));

@@ -75,6 +75,7 @@ class TurnedBoxesHead(Head[TurnedTargets, TurnedReading]):
                 boxes[row],
                 reading.score_map,
                 score_floor=min(SCORE_FLOOR, request.confidence_threshold),
+                max_regions=request.max_regions,
             )
             candidates = with_turned_boxes(candidates, codes[row], reading.turned_shares)
             kept = candidates.take(suppress_turned_per_label(candidates, request.nms_threshold))
