@@ -184,6 +184,7 @@ ROOMS = {
             "labelstudio": {"answers", "geometry", "regions"},
             "prompting": {"geometry", "labelstudio"},
             "second_look": {"geometry"},
+            "acceptance": {"geometry"},
             "text": {"geometry"},
             "versions": {"text"},
         }
@@ -215,6 +216,7 @@ ROOMS = {
             "upkeep": {"engine", "jobs", "predicting", "projects"},
             "learning": {"engine", "jobs", "predicting", "projects", "text", "upkeep", "versions"},
             "second_look": {"engine", "jobs", "learning", "projects", "versions"},
+            "acceptance": {"engine", "jobs", "learning", "projects", "second_look", "versions"},
             "checks": {"engine", "projects", "smart_tools", "text", "versions"},
             # What only the panel needs: no other room may import it.
             "panel": {"checks", "engine", "jobs", "predicting", "projects", "versions"},

@@ -27,6 +27,9 @@ from backend.infra.queue.serving_stamps import RedisServingStamps
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
 from backend.infra.store.versions import StoredVersions
+from backend.service.acceptance.desk import AcceptanceDesk
+from backend.service.acceptance.requests import AcceptRequests
+from backend.service.acceptance.survey import KeptSurveys
 from backend.service.backend import Backend, InteractiveAnswers
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue, Streams
 from backend.service.engine.engine import Engine
@@ -187,6 +190,7 @@ def join_backend(
         smart_tools=smart_tools,
         retirement=Retirement(projects, connections, models.loaded, jobs),
         second_look=second_look(jobs, connections, models),
+        acceptance=acceptance(jobs, models),
         now=now,
     )
 
@@ -195,6 +199,12 @@ def second_look(jobs: JobRequests, connections: Connections, models: Models) -> 
     """Return the web's half of second looks."""
     kept = KeptFindings(jobs.documents)
     return SecondLookDesk(LookRequests(jobs, models.loaded), kept, Repairs(kept, connections), jobs)
+
+
+def acceptance(jobs: JobRequests, models: Models) -> AcceptanceDesk:
+    """Return the web's half of accepting by precision."""
+    kept = KeptSurveys(jobs.documents)
+    return AcceptanceDesk(AcceptRequests(jobs, models.loaded, kept), kept, jobs, models.loaded)
 
 
 def with_image_folder(

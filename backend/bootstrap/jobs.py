@@ -10,8 +10,10 @@ from pathlib import Path
 from backend.bootstrap.backend import resolve_device
 from backend.infra.store.checkpoint_copies import CheckpointCopies
 from backend.infra.store.objects import open_object_store
+from backend.service.acceptance.survey import KeptSurveys
+from backend.service.acceptance.work import Acceptances
 from backend.service.backend import Backend
-from backend.service.jobs.jobs import LOOK, PREDICT, TRAIN, JobOutcome, RunningJob
+from backend.service.jobs.jobs import ACCEPT, LOOK, PREDICT, TRAIN, JobOutcome, RunningJob
 from backend.service.learning.train import Learning, Train, Trainings
 from backend.service.ports import CheckpointStore
 from backend.service.predicting.background import BackgroundPredictions
@@ -58,7 +60,18 @@ def build_handlers(
         kept=KeptFindings(backend.jobs.documents),
         now=backend.now,
     )
-    return {TRAIN: trainings.run, LOOK: looks.run, PREDICT: predictions.run}
+    acceptances = Acceptances(
+        projects=backend.projects,
+        connections=backend.connections,
+        models=backend.models,
+        jobs=backend.jobs,
+        images=backend.engine.images,
+        batching=backend.engine.batching,
+        pipeline=backend.engine.pipeline,
+        kept=KeptSurveys(backend.jobs.documents),
+        now=backend.now,
+    )
+    return {TRAIN: trainings.run, LOOK: looks.run, PREDICT: predictions.run, ACCEPT: acceptances.run}
 
 
 def build_trainings(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.service.acceptance.desk import AcceptanceDesk
 from backend.service.engine.engine import Engine
 from backend.service.engine.named_network import NetworkState
 from backend.service.jobs.requests import JobRequests
@@ -68,4 +69,5 @@ class Backend:
     smart_tools: InteractiveAnswers
     retirement: Retirement
     second_look: SecondLookDesk
+    acceptance: AcceptanceDesk
     now: Callable[[], float] = time.time

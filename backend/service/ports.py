@@ -377,7 +377,7 @@ class JobQueue(Protocol):
     """Jobs that workers run. Every call raises QueueError while Redis is away."""
 
     def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
-        """Queue a job of a kind (train, look, predict) whose request document stands at payload_path."""
+        """Queue a job of a kind, whose request document stands at payload_path."""
 
     def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
         """Queue a training unless one is queued or running for the project, atomically.

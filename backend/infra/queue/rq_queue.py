@@ -32,7 +32,7 @@ from backend.service.ports import ENDED, JobRecord, WorkerState
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("train", "look", "predict")
+KINDS = ("train", "look", "predict", "accept")
 RECORD_TTL_S = 30 * 86_400
 LEASE_S = 30.0
 MAX_PICKUPS = 2
@@ -64,7 +64,7 @@ class RqJobQueue:
         self.lease_s = lease_s
 
     def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
-        """Queue a job of a kind (train, look, predict) whose request document stands at payload_path."""
+        """Queue a job of a kind, whose request document stands at payload_path."""
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
         with talking_to_redis(), self._redis.pipeline(transaction=True) as pipe:

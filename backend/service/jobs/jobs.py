@@ -19,7 +19,9 @@ TRAIN = "train"
 PREDICT = "predict"
 LOOK = "look"
 """A second look at what is annotated."""
-KINDS_OF_WORKERS = {TRAIN: (TRAIN, LOOK), PREDICT: (PREDICT,)}
+ACCEPT = "accept"
+"""Counting, accepting or undoing what is right often enough."""
+KINDS_OF_WORKERS = {TRAIN: (TRAIN, LOOK), PREDICT: (PREDICT, ACCEPT)}
 """What each kind of worker runs, by the name it is started with."""
 FINISHED, FAILED, STOPPED, REQUEUE = "finished", "failed", "stopped", "requeue"
 _ASK_STOP_EVERY_S = 1.0

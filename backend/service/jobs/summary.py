@@ -24,6 +24,8 @@ def summarize_job(record: JobRecord) -> str | None:
     report = JobReport.from_json(record.details)
     if record.kind == "look":
         return f"{report.findings or 0} places listed in {report.images_compared or 0} images."
+    if record.kind == "accept":
+        return "Done."
     if record.kind != "train":
         return _predicted(record, "Done")
     parts = (_quality(report), _learned_from(report), _serves(report, record.model_version))

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backend.core.geometry.instances import Detections, FloatArray
 from backend.core.labelstudio.annotators import choose_annotation
 from backend.core.labelstudio.corrections import (
@@ -31,9 +29,8 @@ from backend.core.second_look.folds import FOLDS, folds_of
 from backend.core.second_look.kinds import SuspicionKind
 from backend.core.second_look.suspicions import Compared, Suspicion, suspect
 from backend.core.versions.card import VersionCard
-from backend.errors import FetchError, NotEnoughData, RequestError, TrainingStopped
+from backend.errors import NotEnoughData, RequestError, TrainingStopped
 from backend.service.engine.batching_queue import BatchingQueue
-from backend.service.engine.loaded_versions import Predictor
 from backend.service.engine.work_items import DetectionLimits
 from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
@@ -44,6 +41,7 @@ from backend.service.ports import ImageSource, Json, LabelStudio
 from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import training_params
 from backend.service.projects.projects import Projects, project_id
+from backend.service.second_look.asked import found_in
 from backend.service.second_look.findings import (
     MOST_FINDINGS,
     Finding,
@@ -68,12 +66,10 @@ logger = logging.getLogger(__name__)
 
 SECOND_LOOK_VERSION = "second-look"
 """Under this model version findings are stored as predictions."""
-LEAST_SCORE = 0.01
-"""Detections from this score up tell something of an annotation."""
+LIMITS = DetectionLimits(0.01, 0.4, with_masks=True, max_regions=300)
+"""Detections from a low score up tell something of an annotation."""
 PUSHED_FROM = 0.5
 """Findings from this probability up are stored as predictions."""
-_LOOK_REGIONS = 300
-_IMAGES_AT_ONCE = 8
 _TASKS_PER_PUSH = 100
 
 
@@ -126,7 +122,7 @@ class SecondLooks:
                 gathered = gather_samples(self.images, self.connections, job, key, config, tasks, chosen)
                 predictor = self.models.loaded.predictor(key, version)
                 assert predictor is not None
-                seen = list(self._found(predictor, gathered.samples, config))
+                seen = list(found_in(self.batching, predictor, gathered.samples, config, LIMITS))
         except TrainingPaused:
             return JobOutcome(jobs.REQUEUE, job.report)
         except TrainingStopped:
@@ -182,27 +178,8 @@ class SecondLooks:
                 recipe=replace(RECIPE, tuning_share=0.0, tuning_seconds_min=0.0),
             )
             outcome = self.learning.train(inputs, _FoldObserver(job, fold))
-            yield from self._found(self.models.loaded.load_folder(outcome.folder), asked, config)
-
-    def _found(
-        self, predictor: Predictor, samples: Sequence[TrainingSample], config: LabelConfig
-    ) -> Iterator[tuple[TrainingSample, Detections]]:
-        """Yield each image and what a version finds in it; images that are gone by now are left out."""
-        limits = DetectionLimits(LEAST_SCORE, 0.4, with_masks=True, max_regions=_LOOK_REGIONS)
-        for start in range(0, len(samples), _IMAGES_AT_ONCE):
-            asked, images = [], []
-            for sample in samples[start : start + _IMAGES_AT_ONCE]:
-                try:
-                    images.append(sample.load_rgb())
-                    asked.append(sample)
-                except FetchError as exc:
-                    logger.warning("task %s is left out of the second look: %s", sample.task_id, exc)
-            if not images:
-                continue
-            found = self.batching.submit(predictor, images, limits, is_bulk=True).result()
-            for sample, detections in zip(asked, found, strict=True):
-                if detections.has_boxes:
-                    yield sample, _with_labels_of(config, detections, predictor.labels)
+            predictor = self.models.loaded.load_folder(outcome.folder)
+            yield from found_in(self.batching, predictor, asked, config, LIMITS)
 
 
 class _FoldObserver:
@@ -238,23 +215,6 @@ def _all_learned(card: VersionCard) -> str:
     return (
         f"version {card.version} learned from every annotated image, so it would only repeat what it was "
         "told; look at all images with versions trained for it, or annotate more"
-    )
-
-
-def _with_labels_of(config: LabelConfig, found: Detections, own: Sequence[str]) -> Detections:
-    """Return detections with labels numbered as the config has them; those of other labels are left out."""
-    number = {label: index for index, label in enumerate(config.labels)}
-    order = np.array([number.get(label, -1) for label in own], dtype=np.int64)
-    indices = order[found.label_indices]
-    kept = np.flatnonzero(indices >= 0)
-    return replace(
-        found,
-        boxes_xyxy_px=found.boxes_xyxy_px[kept],
-        scores=found.scores[kept],
-        label_indices=indices[kept],
-        masks=tuple(found.masks[k] for k in kept.tolist()),
-        extras={},
-        turned_boxes_px=None if found.turned_boxes_px is None else found.turned_boxes_px[kept],
     )
 
 

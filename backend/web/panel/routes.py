@@ -7,6 +7,7 @@ from collections.abc import Callable
 from backend.service.backend import Backend
 from backend.service.panel.panel import Panel
 from backend.service.ports import Json
+from backend.web.panel.acceptance import acceptance_routes
 from backend.web.panel.jobs import jobs_routes
 from backend.web.panel.models import models_routes
 from backend.web.panel.pages import pages_routes
@@ -22,5 +23,6 @@ def panel_routes(backend: Backend, panel: Panel, describe: Callable[[str], Json]
         jobs_routes(backend),
         models_routes(backend, panel),
         second_look_routes(backend, panel),
+        acceptance_routes(backend),
         pages_routes(describe),
     ]
