@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import cv2
@@ -12,24 +13,29 @@ from backend.core.geometry.masks import patch_box, tight_patch
 from backend.training.inputs import TrainingSample
 
 LABELS = ("bar", "disc", "ring")
-SMALLEST_PX, LARGEST_PX = 12, 40
-CROWDS_OF = 12
+LENGTHS_PX = (12.0, 40.0)
+CROWDS_OF, CROWD_LENGTHS = 12, 2.3
 TRIES = 40
 
 
-def draw_samples(count: int, side_px: int, things: int, *, seed: int) -> list[TrainingSample]:
+def draw_samples(
+    count: int, side_px: int, things: int, *, seed: int, lengths_px: tuple[float, float] = LENGTHS_PX
+) -> list[TrainingSample]:
     """Return samples of drawn pictures; each picture is drawn anew when it is loaded."""
     samples = []
     for number in range(count):
-        _, target = draw_picture(side_px, things, seed=seed + number)
-        samples.append(TrainingSample(number, partial(_image, side_px, things, seed + number), target))
+        draw = partial(draw_picture, side_px, things, seed=seed + number, lengths_px=lengths_px)
+        samples.append(TrainingSample(number, partial(_image, draw), draw()[1]))
     return samples
 
 
-def draw_picture(side_px: int, things: int, *, seed: int) -> tuple[np.ndarray, TrainingTarget]:
+def draw_picture(
+    side_px: int, things: int, *, seed: int, lengths_px: tuple[float, float] = LENGTHS_PX
+) -> tuple[np.ndarray, TrainingTarget]:
     """Return an image, uint8 [side, side, 3], with this number of things, and what it teaches.
 
-    Half of the things lie in crowds, touching each other; none hides another.
+    Half of the things lie in crowds, touching each other; none hides another. lengths_px: of the shortest and
+    of the longest.
     """
     rng = np.random.default_rng(seed)
     image = _ground(side_px, rng)
@@ -40,9 +46,13 @@ def draw_picture(side_px: int, things: int, *, seed: int) -> tuple[np.ndarray, T
         if number % CROWDS_OF == 0:
             centre = rng.uniform(0, side_px, 2)
         for _ in range(TRIES):
-            place = rng.normal(centre, 60) if number % 2 else rng.uniform(0, side_px, 2)
+            place = (
+                rng.normal(centre, CROWD_LENGTHS * sum(lengths_px) / 2)
+                if number % 2
+                else rng.uniform(0, side_px, 2)
+            )
             label = int(rng.integers(len(LABELS)))
-            patch = _thing(label, rng.uniform(SMALLEST_PX, LARGEST_PX), place, side_px, rng)
+            patch = _thing(label, rng.uniform(*lengths_px), place, side_px, rng)
             if patch is not None and not (_window(taken, patch) & patch.bits).any():
                 _window(taken, patch)[patch.bits] = True
                 _paint(image, patch, rng)
@@ -58,8 +68,8 @@ def draw_picture(side_px: int, things: int, *, seed: int) -> tuple[np.ndarray, T
     return image, target
 
 
-def _image(side_px: int, things: int, seed: int) -> np.ndarray:
-    return draw_picture(side_px, things, seed=seed)[0]
+def _image(draw: Callable[[], tuple[np.ndarray, TrainingTarget]]) -> np.ndarray:
+    return draw()[0]
 
 
 def _ground(side_px: int, rng: np.random.Generator) -> np.ndarray:
@@ -78,10 +88,10 @@ def _thing(
         return None
     canvas, middle = np.zeros((2 * half, 2 * half), np.uint8), (float(half), float(half))
     if LABELS[label] == "bar":
-        corners = cv2.boxPoints((middle, (length_px, max(5.0, length_px / 3)), rng.uniform(0, 180)))
+        corners = cv2.boxPoints((middle, (length_px, max(2.0, length_px / 3)), rng.uniform(0, 180)))
         cv2.fillPoly(canvas, [np.round(corners).astype(np.int32)], 1)
     else:
-        radius = max(5, round(length_px / 2))
+        radius = max(2, round(length_px / 2))
         cv2.circle(canvas, (half, half), radius, 1, -1)
         if LABELS[label] == "ring":
             cv2.circle(canvas, (half, half), radius // 2, 0, -1)

@@ -2,13 +2,15 @@
 
     python -m benchmarks.tiles --set airbus --data DATA [--tiles auto] [--param epochs=20]
     python -m benchmarks.tiles --set drawn [--side 4000] [--things 250] [--pictures 8,3] [--tiles auto]
+    python -m benchmarks.tiles --lengths 6,8,12,16,24,32 --param image_size=224 [--param epochs=25]
     python -m benchmarks.tiles --decide DATA
 
 DATA/SET holds `tasks.json`, `label_config.xml`, `splits.json` (train, val) and `images/`; `drawn` makes its
 own pictures: bars, discs and rings of 12 to 40 px in three labels, in crowds, with exact masks. Appends to
 benchmarks/results/tiles.jsonl what was decided, average precision on the validation pictures, how many things
-are found through which a border of tiles runs and how many of the others, and seconds. `--decide` trains
-nothing: it prints what `auto` makes of every data set in DATA.
+are found through which a border of tiles runs and how many of the others, and seconds. `--lengths` learns
+from drawn pictures that are not shrunk, with things of one length in each training: how small may they be?
+`--decide` trains nothing: it prints what `auto` makes of every data set in DATA.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ from backend.nn.detector.heads.average_precision import box_average_precision, m
 from backend.nn.detector.predictor import load_predictor
 from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.parameters import TrainingParams, parse_parameter
+from backend.training.recipe import RECIPE
 from backend.training.run import train_version
 from backend.training.tiles import decide_tiles
 from benchmarks.image_choices import load_split
@@ -40,6 +44,8 @@ from benchmarks.live_service import append_result
 from benchmarks.tile_pictures import LABELS, draw_samples
 
 FLOOR, NMS = 0.01, 0.40
+UNTUNED = replace(RECIPE, tuning_share=0.0, tuning_seconds_min=0.0)
+"""The smart tools, which learn last, are not what is measured."""
 SHOWN_FROM, HIT_IOU = 0.30, 0.50
 
 
@@ -102,6 +108,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--set", default="drawn")
     parser.add_argument("--decide", type=Path)
+    parser.add_argument("--lengths", help="of the things in pictures that are not shrunk, in pixels")
     parser.add_argument("--tiles", default="auto")
     parser.add_argument("--side", type=int, default=4000)
     parser.add_argument("--things", type=int, default=250)
@@ -116,6 +123,9 @@ def main() -> None:
     chosen = dict(given.split("=", 1) for given in args.param)
     values = {name: parse_parameter(name, json.loads(value)) for name, value in chosen.items()}
     params = TrainingParams(**{"pretrained": False, "tiles": args.tiles, **values})
+    if args.lengths:
+        learn_lengths([float(length) for length in args.lengths.split(",")], params, args.seed)
+        return
     said: dict[str, object] = {"set": args.set, "tiles": args.tiles, "seed": args.seed, "params": values}
     if args.set == "drawn":
         learned, judged = (int(count) for count in args.pictures.split(","))
@@ -130,10 +140,29 @@ def main() -> None:
     workdir = args.keep or Path(tempfile.mkdtemp())
     started = time.monotonic()
     outcome = train_version(
-        TrainingInputs(train, labels, params, workdir, seed=args.seed), PrintingObserver()
+        TrainingInputs(train, labels, params, workdir, seed=args.seed, recipe=UNTUNED), PrintingObserver()
     )
     said["train_seconds"] = round(time.monotonic() - started, 1)
     append_result("tiles", {**said, **judge(outcome.folder, val, labels), **_facts(outcome.card.facts)})
+
+
+def learn_lengths(lengths_px: Sequence[float], params: TrainingParams, seed: int) -> None:
+    """Learn from pictures as large as the network sees them, with things of each length."""
+    for length in lengths_px:
+        around = (0.8 * length, 1.2 * length)
+        train, val = (
+            draw_samples(count, params.image_size, 12, seed=seed + start, lengths_px=around)
+            for count, start in ((12, 0), (12, 1000))
+        )
+        rows = [sample.target.boxes_xyxy_px for sample in val]
+        sides = np.concatenate([np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)) for boxes in rows])
+        inputs = TrainingInputs(
+            train, LABELS, replace(params, tiles="off"), Path(tempfile.mkdtemp()), seed=seed, recipe=UNTUNED
+        )
+        outcome = train_version(inputs, PrintingObserver())
+        said = {"set": "lengths", "seed": seed, "image_size": params.image_size, "epochs": params.epochs}
+        said |= {"length_px": length, "side_px": round(float(np.median(sides)), 1)}
+        append_result("tiles", {**said, **judge(outcome.folder, val, LABELS)})
 
 
 def judge(folder: Path, val: Sequence[TrainingSample], labels: tuple[str, ...]) -> dict[str, float]:

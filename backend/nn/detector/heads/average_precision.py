@@ -18,6 +18,8 @@ from backend.core.geometry.instances import (
 from backend.core.geometry.matching import HIT_IOU, turned_ious
 from backend.core.geometry.turned_boxes import upright_as_turned
 
+COCO_MOST_GUESSES = 100
+
 
 def box_average_precision(
     found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int
@@ -98,6 +100,8 @@ def _average_precision(
     )
     kind = {"box": "bbox", "mask": "segm"}[name]
     scored = COCOeval_faster(coco, coco.loadRes(guesses), kind, print_function=lambda *_: None)
+    # COCO counts the best hundred guesses of an image, too few where more things are drawn or found.
+    scored.params.maxDets = [1, 10, max(COCO_MOST_GUESSES, *(len(one) for one in (*found, *targets)))]
     scored.evaluate()
     scored.accumulate()
     scored.summarize()

@@ -20,6 +20,12 @@ def test_perfect_detections_score_one():
     )
 
 
+def test_all_of_many_things_count():
+    boxes = [[12 * k, 12 * row, 12 * k + 9, 12 * row + 9] for k in range(8) for row in range(25)]
+    found = detections(boxes, [0.9] * len(boxes))
+    assert box_average_precision([found], [target(boxes)], 1)["box_map50"] == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("found", "truth"),
     [(detections([], []), target([[0, 0, 9, 9]])), (detections([], []), target([]))],
