@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, TrainingTarget
+from backend.core.geometry.tile_joining import BORDER_SHARE
 from backend.core.geometry.tiling import Tiling
 from backend.training.parameters import AUTO, TrainingParams
 
@@ -26,7 +27,7 @@ LEAST_SHRUNK = 2.0
 """Pictures are cut only if the network would see them smaller than by this."""
 LONG_PERCENTILE = 98
 """Tiles overlap by more than so many of a hundred things are long."""
-OVERLAP_MARGIN = 1.2
+OVERLAP_MARGIN = 1.1
 OVERLAP_MIN, OVERLAP_MAX = 0.1, 0.45
 LARGE = 1.5
 """The whole picture is looked at too if a thing is longer than so many overlaps."""
@@ -134,7 +135,7 @@ def _why_whole(things: _Things, view_px: int) -> str:
 def _overlap(things: _Things, side_px: float, is_asked: bool) -> dict[str, Any]:
     """Return how much tiles overlap, as a share of their side, and whether the whole is looked at too."""
     long = float(np.percentile(things.longest_px, LONG_PERCENTILE)) if len(things.longest_px) else 0.0
-    overlap = float(np.clip(OVERLAP_MARGIN * long / side_px, OVERLAP_MIN, OVERLAP_MAX))
+    overlap = float(np.clip(OVERLAP_MARGIN * long / side_px + 2 * BORDER_SHARE, OVERLAP_MIN, OVERLAP_MAX))
     largest = float(things.longest_px.max(initial=0))
     return {"overlap": round(overlap, 4), "has_whole_view": is_asked or largest > LARGE * overlap * side_px}
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.core.geometry.boxes import box_iou
+from backend.core.geometry.boxes import box_area, box_iou
 from backend.core.geometry.instances import BoolArray, Detections, FloatArray, ImageSize, IntArray, MaskPatch
 from backend.core.geometry.masks import join_patches, patch_box
 from backend.core.geometry.placement import Rect
@@ -29,6 +29,8 @@ SAME_IOU = 0.5
 """Two tiles see the same thing where what both can see of it overlaps so much."""
 INSIDE_SHARE = 0.6
 """A cut thing is part of a larger one of its label that covers so much of it."""
+WHOLE_SHARE = 0.85
+"""A part that is so much of the whole is all of it, seen near a border; else parts are put together."""
 SAME_POINT_SHARE = 0.02
 """Two points of one label that are nearer than this share of a tile's side are the same."""
 
@@ -205,6 +207,10 @@ class _Pool:
             )
         boxes = self.boxes[list(rows)]
         box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        share = box_area(boxes) / max(float(box_area(box[None])[0]), 1e-6)
+        whole = [row for row, part in zip(rows, share.tolist(), strict=True) if part >= WHOLE_SHARE]
+        if whole and self.has_boxes:
+            return self.joined([max(whole, key=lambda row: float(self.scores[row]))])
         patches = [mask for row in rows if (mask := self.masks[row]) is not None]
         mask = join_patches(patches) if patches else None
         turned = patch_to_turned(mask) if mask is not None else upright_as_turned(box[None])[0]

@@ -77,6 +77,14 @@ def test_a_thing_that_both_tiles_cut_is_put_together():
     assert mask.bits.all()
 
 
+def test_a_thing_near_the_borders_of_both_tiles_is_as_large_as_the_surer_one_saw_it():
+    whole = join(
+        found((48.5, 20, 59.5, 30), scores=[0.6], with_masks=False),
+        found((0.4, 20, 11.6, 30.2), scores=[0.8], with_masks=False),
+    )
+    np.testing.assert_allclose(whole.boxes_xyxy_px, [[48.4, 20, 59.6, 30.2]], rtol=1e-6)
+
+
 def test_parts_of_different_labels_or_places_stay_apart():
     assert len(join(found((20, 20, 60, 30)), found((0, 20, 42, 30), labels=[1]))) == 2
     assert len(join(found((20, 5, 60, 15)), found((0, 40, 42, 50)))) == 2
