@@ -179,6 +179,7 @@ ROOMS = {
     "backend.core": Rooms(
         {
             "geometry": set(),
+            "evaluation": {"geometry"},
             "regions": {"geometry"},
             "answers": {"regions"},
             "labelstudio": {"answers", "geometry", "regions"},
@@ -186,7 +187,7 @@ ROOMS = {
             "second_look": {"geometry"},
             "acceptance": {"geometry"},
             "text": {"geometry"},
-            "versions": {"text"},
+            "versions": {"evaluation", "text"},
         }
     ),
     "backend.nn": Rooms(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -202,8 +202,9 @@ class ListedVersion:
     is_current: bool
 
     def as_json(self) -> Json:
-        """Return its card with `pinned` and `is_current`, as the API shows it."""
-        return {**self.card.as_json(), "pinned": self.is_pinned, "is_current": self.is_current}
+        """Return its card with `pinned` and `is_current`, as the API shows it; its report has a route."""
+        card = replace(self.card, evaluation=None).as_json()
+        return {**card, "pinned": self.is_pinned, "is_current": self.is_current}
 
 
 class VersionStore(Protocol):

@@ -57,6 +57,7 @@ def training_card(
         params=inputs.params.as_dict(),
         metrics=verdict.metrics,
         per_class=verdict.by_label,
+        evaluation=verdict.evaluation,
         warnings=(
             *([start.warning] if start.warning else []),
             *notes_of(data, result, verdict.fitted_to),

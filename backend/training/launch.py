@@ -30,6 +30,7 @@ import torch
 
 from backend import errors
 from backend.child_processes import end_with_parent
+from backend.core.evaluation.judged import PageSource
 from backend.core.geometry.instances import Attributes, FloatArray, ImageSize, MaskPatch, TrainingTarget
 from backend.core.versions.card import VersionCard
 from backend.training.detector.images import CachedImage, LoadedImages
@@ -132,6 +133,7 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
                     None if one is None else (dict(one.taught), list(one.sides)) for one in target.attributes
                 ],
                 "tile_side_px": cached.tile_side_px,
+                "source": _source_entry(cached),
             }
         )
     stored = {
@@ -167,7 +169,12 @@ def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
         asked=stored["asked"],
     )
     images = [
-        CachedImage(np.load(entry["image"], mmap_mode="r"), _target_of(entry), entry["tile_side_px"])
+        CachedImage(
+            np.load(entry["image"], mmap_mode="r"),
+            _target_of(entry),
+            entry["tile_side_px"],
+            _source_of(entry["source"]),
+        )
         for entry in stored["images"]
     ]
     tiles = TilesDecision.from_card(stored["tiles"])
@@ -219,6 +226,15 @@ def _target_of(entry: Json) -> TrainingTarget:
 
 def _tensor(values: FloatArray | None) -> torch.Tensor | None:
     return None if values is None else torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _source_entry(cached: CachedImage) -> tuple[int, int, int, int] | None:
+    source = cached.source
+    return source and (source.task_id, source.page, source.size.width, source.size.height)
+
+
+def _source_of(entry: tuple[int, int, int, int] | None) -> PageSource | None:
+    return None if entry is None else PageSource(entry[0], entry[1], ImageSize(*entry[2:]))
 
 
 def _recipe_of(values: Json) -> Recipe:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.core.geometry.instances import TrainingTarget
+from backend.core.evaluation.evaluation import LOWEST_SCORE, Evaluation, evaluate
+from backend.core.evaluation.judged import judge_image
+from backend.core.geometry.instances import Detections, TrainingTarget
 from backend.core.geometry.matching import scored_hits
 from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.score_map import ScoreMap
@@ -29,13 +31,15 @@ class Verdict:
     """readings: how to read the network, by the name of the head. fitted_to: which images taught the scores
     of objects; None where no head finds any.
 
-    metrics and by_label: on the held-out images; empty where none is held out.
+    metrics and by_label: on the held-out images; empty where none is held out. evaluation: what the report
+    counts on them; None where none is held out, and where no head finds objects with scores.
     """
 
     readings: dict[str, Any]
     fitted_to: FittedTo | None
     metrics: dict[str, float]
     by_label: dict[str, dict[str, float]]
+    evaluation: Evaluation | None = None
 
 
 def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -> Verdict:
@@ -60,6 +64,7 @@ def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -
     found = predict_images(loop.predictor(readings), held_out)
     metrics = measured(loop.heads, found, held_out, len(loop.labels))
     by_label: dict[str, dict[str, float]] = {}
+    evaluation: Evaluation | None = None
     if scored is not None:
         targets = _targets(scored, held_out)
         precision, recall = precision_recall(found, targets, confidence_threshold)
@@ -68,7 +73,25 @@ def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -
         error = expected_calibration_error(scores[kept], hits[kept])
         metrics.update(precision=precision, recall=recall, calibration_error=error)
         by_label = scores_by_label(found, targets, loop.labels, confidence_threshold)
-    return Verdict(readings, fitted_to, {name: round(v, 4) for name, v in metrics.items()}, by_label)
+        evaluation = _evaluate(held_out, found, targets, loop.labels, confidence_threshold)
+    rounded = {name: round(v, 4) for name, v in metrics.items()}
+    return Verdict(readings, fitted_to, rounded, by_label, evaluation)
+
+
+def _evaluate(
+    images: Sequence[CachedImage],
+    found: Sequence[Detections],
+    targets: Sequence[TrainingTarget],
+    labels: Sequence[str],
+    threshold: float,
+) -> Evaluation:
+    lowest = min(threshold, LOWEST_SCORE)
+    judged = [
+        judge_image(image.source, one, target, labels, lowest)
+        for image, one, target in zip(images, found, targets, strict=True)
+        if image.source is not None
+    ]
+    return evaluate(judged, threshold)
 
 
 def _fit_scores(loop: TrainingLoop, result: LoopResult, scored: AnyHead) -> tuple[ScoreMap, FittedTo]:

@@ -68,6 +68,7 @@ def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
     for one, other in zip(images.images, loaded.images, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
         assert one.target.size == other.target.size
+        assert one.source is not None and one.source == other.source
         assert one.target.extras == {"choice": 1}
         np.testing.assert_array_equal(one.target.boxes_xyxy_px, other.target.boxes_xyxy_px)
         for mask, wanted in zip(one.target.masks, other.target.masks, strict=True):

@@ -81,6 +81,9 @@ def test_where_no_label_has_a_shape_no_time_is_foreseen_for_tuning(tmp_path):
 def test_with_enough_images_some_are_held_out_and_scores_are_judged(tmp_path):
     outcome = train_version(inputs_for(tmp_path, [sample(i) for i in range(22)]), Observer())
     assert outcome.card.facts["held_out_images"] == 2
+    assert outcome.card.evaluation.images == 2
+    shown = {image.task_id for image in outcome.card.evaluation.worst}
+    assert shown and shown <= set(range(22))
     assert outcome.card.facts["training_images"] == 20
     assert {"box_map50", "mask_map50", "precision", "recall"} <= set(outcome.metrics)
 

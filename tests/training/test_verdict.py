@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.core.geometry.instances import Detections
+from backend.core.evaluation.evaluation import Tally
+from backend.core.evaluation.judged import PageSource
+from backend.core.geometry.instances import Detections, ImageSize
 from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.masks.decoding import MASK_THRESHOLD_LOGIT
 from backend.nn.detector.heads.masks.head import MASKS
@@ -18,10 +20,13 @@ from tests.learning_heads import ChoiceHead
 from tests.learning_scenes import scene
 
 ONES = np.ones(2, np.float32)
+FULL = ImageSize(1024, 1024)
 
 
 def images(count, first=0):
-    return [CachedImage(*scene(first + i)) for i in range(count)]
+    return [
+        replace(CachedImage(*scene(first + i)), source=PageSource(first + i, 0, FULL)) for i in range(count)
+    ]
 
 
 @dataclass
@@ -85,6 +90,8 @@ def test_held_out_images_fit_the_scores_and_measure_them():
     assert (verdict.metrics["precision"], verdict.metrics["recall"]) == (1.0, 1.0)
     assert verdict.metrics["box_map50"] == pytest.approx(1.0, abs=1e-3)
     assert verdict.by_label["red"]["objects"] == 6
+    assert verdict.evaluation.of_label("red") == Tally(6, 6, 6)
+    assert (verdict.evaluation.images, verdict.evaluation.worst) == (6, ())
     scores = verdict.readings["boxes"].score_map.logits_to_scores(np.log(np.array([0.8 / 0.2, 0.2 / 0.8])))
     assert scores[0] > 0.8 and scores[1] < 0.2
 
@@ -101,7 +108,7 @@ def test_images_that_joined_late_say_what_is_new():
     targets = [image.target for image in loop.data.learned]
     verdict = judge(loop, replace(result, new_map=fit_new_map(found, targets, found, targets)), 0.3)
     assert verdict.fitted_to is FittedTo.LEARNED_AND_LATE
-    assert (verdict.metrics, verdict.by_label) == ({}, {})
+    assert (verdict.metrics, verdict.by_label, verdict.evaluation) == ({}, {}, None)
 
 
 def test_without_new_images_the_learned_ones_must_do():

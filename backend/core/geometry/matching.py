@@ -30,18 +30,26 @@ def match_at_half_iou(detections: Detections, target: TrainingTarget) -> tuple[B
 def matched_rows(detections: Detections, target: TrainingTarget) -> IntArray:
     """Return for each detection (best first) the row of the object of its label that it hits, int64 [N].
 
-    NO_ROW for none. By the IoU of boxes, turned ones where such were learned (`turned_ious`), and by that of
-    masks where no box was learned: target is then as `areas_of` gives it.
+    NO_ROW for none. By `ious_with`; no object is hit twice.
     """
     rows = np.full(len(detections), NO_ROW, dtype=np.int64)
     taken = np.zeros(len(target), dtype=np.bool_)
-    iou = _box_ious(detections, target) if detections.has_boxes else _mask_ious(detections, target)
+    iou = ious_with(detections, target)
     for i in range(len(detections)):
         usable = (target.label_indices == detections.label_indices[i]) & ~taken & (iou[i] >= HIT_IOU)
         if usable.any():
             best = int(np.argmax(np.where(usable, iou[i], -1)))
             taken[best], rows[i] = True, best
     return rows
+
+
+def ious_with(detections: Detections, target: TrainingTarget) -> FloatArray:
+    """Return the IoU [N, M] of what was found with the objects of an image, whatever their labels.
+
+    Of boxes, turned ones where such were learned (`turned_ious`); of masks where no box was learned: target
+    is then as `areas_of` gives it.
+    """
+    return _box_ious(detections, target) if detections.has_boxes else _mask_ious(detections, target)
 
 
 def scored_hits(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from backend.core.evaluation.evaluation import Evaluation
 from backend.core.text.lines import LineHabit
 from backend.errors import VersionError
 
@@ -119,9 +120,11 @@ class VersionCard:
 
     params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that is
     kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that were
-    held back. unusable: regions and tasks that taught nothing, counted by reason. line_habit: how
-    lines of text are drawn in the labelled images; None where no label's objects are lines. created_at and
-    imported_at: seconds since the epoch. facts: everything else, which the program shows and never reads.
+    held back. evaluation: what the report counts on them; None where none was held back, where no head finds
+    objects with scores, and of versions of earlier releases. unusable: regions and tasks that taught nothing,
+    counted by reason. line_habit: how lines of text are drawn in the labelled images; None where no label's
+    objects are lines. created_at and imported_at: seconds since the epoch. facts: everything else, which the
+    program shows and never reads.
     """
 
     version: str = ""
@@ -144,6 +147,7 @@ class VersionCard:
     activation_reason: str | None = None
     comparison: ChampionComparison | None = None
     line_habit: LineHabit | None = None
+    evaluation: Evaluation | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -207,6 +211,7 @@ class VersionCard:
             "activation_reason": self.activation_reason,
             "comparison": None if self.comparison is None else self.comparison.as_json(),
             "line_habit": None if self.line_habit is None else self.line_habit.as_json(),
+            "evaluation": None if self.evaluation is None else self.evaluation.as_json(),
         }
         return {name: value for name, value in content.items() if value is not None or name in self.facts}
 
@@ -248,6 +253,7 @@ def upgrade_card(content: Mapping[str, Any]) -> Json:
 def _read(card: Mapping[str, Any]) -> VersionCard:
     typed = set(VersionCard.__dataclass_fields__) - {"facts"}
     counts, comparison, habit = card.get("counts"), card.get("comparison"), card.get("line_habit")
+    evaluation = card.get("evaluation")
     return VersionCard(
         version=str(card.get("version", "")),
         labels=tuple(str(label) for label in card.get("labels", ())),
@@ -269,6 +275,7 @@ def _read(card: Mapping[str, Any]) -> VersionCard:
         activation_reason=_text(card, "activation_reason"),
         comparison=ChampionComparison.from_json(comparison) if comparison else None,
         line_habit=LineHabit.from_json(habit) if habit else None,
+        evaluation=Evaluation.from_json(evaluation) if evaluation else None,
         facts={name: value for name, value in card.items() if name not in typed},
     )
 

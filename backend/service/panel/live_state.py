@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from backend.errors import BackendError
@@ -214,7 +214,7 @@ class LiveState:
             return {
                 "is_trained": True,
                 "version": version,
-                "card": self._models.store.card(key, version).as_json(),
+                "card": replace(self._models.store.card(key, version), evaluation=None).as_json(),
             }
         except BackendError as exc:
             return {"is_trained": True, "version": version, "card": None, "problem": str(exc)}

@@ -20,6 +20,7 @@ from backend.service.projects.connections import Connections
 from backend.service.projects.task_index import TaskIndex
 
 THUMBNAIL_PX = 192
+REPORT_PX = 800
 LONGEST_SIDE_PX = 4096
 _DECODES_AT_ONCE = 2
 _IMAGE_QUALITY = 92
@@ -51,7 +52,7 @@ class PageImages:
         self._connections = connections
         # The image that somebody looks at never waits behind a strip of thumbnails.
         self._decoding = {
-            size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, LONGEST_SIDE_PX)
+            size: threading.Semaphore(_DECODES_AT_ONCE) for size in (THUMBNAIL_PX, REPORT_PX, LONGEST_SIDE_PX)
         }
         self._lock = threading.Lock()
         self._kept: LRUCache[tuple[str, int, int, int, str], JpegImage] = LRUCache(
@@ -65,6 +66,10 @@ class PageImages:
     def thumbnail(self, key: str, task_id: int, page: int) -> JpegImage:
         """Return a small picture of one image of a task. Raises NotFoundError, FetchError."""
         return self._encoded(key, task_id, page, THUMBNAIL_PX)
+
+    def for_report(self, key: str, task_id: int, page: int) -> JpegImage:
+        """Return one image of a task at the size of a report. Raises NotFoundError, FetchError."""
+        return self._encoded(key, task_id, page, REPORT_PX)
 
     def _encoded(self, key: str, task_id: int, page: int, longest_px: int) -> JpegImage:
         pages = self._index.row(key, task_id).pages
@@ -91,7 +96,7 @@ def _encode(pixels: npt.NDArray[np.uint8], longest_px: int) -> JpegImage:
     if scale < 1.0:
         target_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = np.asarray(cv2.resize(pixels, target_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    quality = _THUMBNAIL_QUALITY if longest_px == THUMBNAIL_PX else _IMAGE_QUALITY
+    quality = _IMAGE_QUALITY if longest_px == LONGEST_SIDE_PX else _THUMBNAIL_QUALITY
     done, data = cv2.imencode(
         ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backend.core.evaluation.judged import PageSource
 from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.placement import Placement, whole
@@ -34,12 +35,14 @@ class CachedImage:
     """One image at training size with what it teaches, in that image's own pixels.
 
     image uint8 [h, w, 3], possibly a memory map. target.size is the size of `image`. tile_side_px: of the
-    tiles into which the image is cut; None where it is looked at as a whole.
+    tiles into which the image is cut; None where it is looked at as a whole. source: None of views, which no
+    task shows.
     """
 
     image: npt.NDArray[np.uint8]
     target: TrainingTarget
     tile_side_px: float | None = None
+    source: PageSource | None = None
 
     @property
     def size(self) -> ImageSize:
@@ -88,9 +91,13 @@ def load_images(
         if should_stop():
             return "stopped"
         try:
+            rgb = sample.load_rgb()
+            source = PageSource(sample.task_id, sample.page, ImageSize(rgb.shape[1], rgb.shape[0]))
             if tiles.tiling is None:
-                return to_training_size(sample.load_rgb(), sample.target, longest_side_px, heads)
-            return _to_size_of_tiles(sample, tiles.tiling, longest_side_px, heads)
+                cached = to_training_size(rgb, sample.target, longest_side_px, heads)
+            else:
+                cached = _to_size_of_tiles(rgb, sample.target, tiles.tiling, longest_side_px, heads)
+            return replace(cached, source=source)
         except FetchError as exc:
             logger.warning("task %d: image left out of the training: %s", sample.task_id, exc)
             return f"task {sample.task_id}: {exc}"
@@ -148,12 +155,16 @@ def to_training_size(
 
 
 def _to_size_of_tiles(
-    sample: TrainingSample, tiling: Tiling, longest_side_px: int, heads: Sequence[AnyHead]
+    image: npt.NDArray[np.uint8],
+    target: TrainingTarget,
+    tiling: Tiling,
+    longest_side_px: int,
+    heads: Sequence[AnyHead],
 ) -> CachedImage:
     # The labels' frame decides, not the file's: in it the tiles were chosen.
-    size = sample.target.size
+    size = target.size
     longest = max(1, round(max(size.width, size.height) * tiling.kept_scale(size, longest_side_px)))
-    kept = to_training_size(sample.load_rgb(), sample.target, longest, heads)
+    kept = to_training_size(image, target, longest, heads)
     tiling = tiling.when_kept(longest_side_px)
     return replace(kept, tile_side_px=tiling.side_of(kept.size)) if tiling.cuts(kept.size) else kept
 

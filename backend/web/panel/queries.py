@@ -57,3 +57,9 @@ class CompareQuery(Query):
 
     before: Name
     after: Name
+
+
+class ReportQuery(Query):
+    """How to get a report; download: as a file to keep, not as a page."""
+
+    download: bool = False

@@ -11,6 +11,7 @@ from backend.web.panel.acceptance import acceptance_routes
 from backend.web.panel.jobs import jobs_routes
 from backend.web.panel.models import models_routes
 from backend.web.panel.pages import pages_routes
+from backend.web.panel.reports import reports_routes
 from backend.web.panel.second_look import second_look_routes
 from backend.web.panel.tasks import tasks_routes
 from backend.web.routing import Routes
@@ -22,6 +23,7 @@ def panel_routes(backend: Backend, panel: Panel, describe: Callable[[str], Json]
         tasks_routes(backend, panel),
         jobs_routes(backend),
         models_routes(backend, panel),
+        reports_routes(backend, panel),
         second_look_routes(backend, panel),
         acceptance_routes(backend),
         pages_routes(describe),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.core.evaluation.evaluation import Evaluation, Size, Tally
 from backend.core.versions.card import ChampionComparison, F1Pair, LearnedCounts, VersionCard, parse_card
 from backend.errors import VersionError
 
@@ -30,6 +31,7 @@ WHOLE = VersionCard(
     per_class={"Cat": {"f1": 0.9}},
     warnings=("few images",),
     activation_reason="it is not worse",
+    evaluation=Evaluation(0.3, 2, {("Cat", Size.SMALL): Tally(3, 2, 1)}, {("Cat", "Dog"): 1}),
     comparison=ChampionComparison("v1", 20, F1Pair(0.5, 0.6), 0.1, {"Cat": F1Pair(0.5, 0.7)}),
     facts={"architecture": {"backbone": "resnet18"}, "stopped_early_by": None, "seed": 0},
 )

@@ -55,6 +55,7 @@ export function versionsPart() {
   function fileButtons(card, isCurrent) {
     const name = card.version;
     return [
+      h("a", { class: "button", href: api.reportUrl(store.key, name), target: "_blank", rel: "noopener", "data-tip": "How good it is on images that it has not learned from, on one page to keep or send" }, "Report"),
       h("a", { class: "button", href: api.versionFileUrl(store.key, name), download: "", "data-tip": "Download this model as one file" }, "Save Trained Model"),
       button(card.pinned ? "Unpin" : "Pin", () => api.pin(store.key, name, !card.pinned), card.pinned ? "No longer pinned." : "Kept however old it gets."),
       isCurrent ? null : deleteButton(name),
