@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from backend.core.answers.kind import WrittenControl
+from backend.core.answers.number import NUMBER
 from backend.core.answers.options import Form, Question
+from backend.core.answers.rating import RATING
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.nn.detector.predictor import load_predictor
 from backend.training.inputs import TrainingInputs, TrainingSample
@@ -17,7 +20,9 @@ from tests.learning_scenes import QUICK, Observer, sample
 PARAMS = TrainingParams(epochs=8, image_size=224, pretrained=False, backbone="test_resnet", batch_size=4)
 SINGLE = Question(Form.SINGLE, (("dark",), ("bright",))).as_json()
 MULTIPLE = Question(Form.MULTIPLE, (("red",), ("blue",)), is_open=True).as_json()
-ASKED = {"choices": {"light": SINGLE, "colors": MULTIPLE}}
+STARS = RATING.asked(WrittenControl({"maxrating": "3"}))
+PATCHES = NUMBER.asked(WrittenControl({}))
+ASKED = {"choices": {"light": SINGLE, "colors": MULTIPLE, "stars": STARS, "patches": PATCHES}}
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +31,14 @@ def _one_thread():
 
 
 def picture(number):
-    """Return a picture and its choices: light or dark, with or without red and blue."""
+    """Return a picture and what is said of it: how light, how many stars, which patches, how many."""
     rng = np.random.default_rng(number)
     is_bright, colors = number % 2, [k for k in (0, 1) if (number >> (k + 1)) % 2]
     image = rng.integers(0, 40, size=(48, 64, 3)) + 150 * is_bright
     for k in colors:
         image[8:40, 8 + 28 * k : 28 + 28 * k] = (220, 30, 30) if k == 0 else (30, 30, 220)
-    return image.astype(np.uint8), {"light": [is_bright], "colors": colors}
+    said = {"light": [is_bright], "colors": colors, "stars": 1.0 + 2 * is_bright, "patches": len(colors)}
+    return image.astype(np.uint8), said
 
 
 def choice_sample(number):
@@ -53,13 +59,19 @@ def test_a_config_of_choices_alone_is_learned_and_judged_by_its_own_measure(tmp_
     outcome = train_version(inputs, Observer())
     assert outcome.card.facts["architecture"]["heads"] == ["choices"]
     assert "choice_accuracy" in outcome.metrics and "box_map" not in outcome.metrics
+    assert "scale_concordance" in outcome.metrics
+    assert outcome.card.facts["architecture"]["asked"]["choices"]["patches"]["marks"] == [0, 1, 2]
     predictor = load_predictor(outcome.folder)
     found = predictor.predict([picture(k)[0] for k in range(8)], confidence_threshold=0.3, nms_threshold=0.4)
     right = [
-        one.extras["choices"]["light"].values[k % 2] > 0.5 and 0 < one.image_score <= 1 and len(one) == 0
+        one.extras["choices"]["light"].values[k % 2] > 0.5
+        and one.extras["choices"]["stars"].value == 1 + 2 * (k % 2)
+        and 0 < one.image_score <= 1
+        and len(one) == 0
         for k, one in enumerate(found)
     ]
     assert sum(right) >= 6
+    assert all(0 <= one.extras["choices"]["patches"].value <= 2 for one in found)
 
 
 def test_choices_are_learned_beside_boxes(tmp_path):

@@ -27,9 +27,10 @@ def region_features(features: Tensor, views: Tensor, boxes: Tensor, cells: int) 
         .sub(1)
     )
     sampled = features.new_zeros((len(boxes), features.shape[1], count, count), dtype=torch.float32)
+    images = features.split(1)  # whose gradients are joined once, those of slices one by one
     for view in views.unique().tolist():
         mine = views == view
         of_view = grid[mine].reshape(1, -1, count, 2)
-        rows = F.grid_sample(features[view : view + 1].float(), of_view, align_corners=False)
+        rows = F.grid_sample(images[view].float(), of_view, align_corners=False)
         sampled[mine] = rows[0].unflatten(1, (-1, count)).transpose(0, 1)
     return F.avg_pool2d(sampled, SAMPLES_PER_CELL)

@@ -50,7 +50,7 @@ def test_numbers_span_the_scale_that_is_learned():
 def test_a_batch_without_attributes_costs_nothing_and_breaks_nothing():
     torch.manual_seed(0)
     module = AttributesModule(Dimensions(8, 8, 8, 1, asked=SEEN))
-    outputs = {f"attribute_features_{s}": torch.rand(1, 8, 64 // s, 64 // s) for s in (4, 16, 32)}
+    outputs = {f"attribute_features_{s}": torch.rand(1, 8, 64 // s, 64 // s) for s in (4, 8, 16, 32)}
     loss = ATTRIBUTES.losses(
         module, outputs, targets_of(0, controls=()), LossContext((64, 64), torch.ones(1), 1.0)
     )
