@@ -26,8 +26,8 @@ from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import normalisation_of
+from backend.nn.detector.heads.answer_measures import average_precision
 from backend.nn.detector.heads.catalog import HEADS
-from backend.nn.detector.heads.choices.measures import average_precision
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import load_predictor
 from backend.training.detector.images import to_training_size

@@ -74,3 +74,21 @@ def test_the_smart_tools_are_tuned_for_a_fifth_of_the_time_within_bounds(learnin
 
 def test_the_smart_tools_may_be_left_as_they_are() -> None:
     assert Recipe(tuning_share=0, tuning_seconds_min=0).tuning_seconds(1000) == 0
+
+
+def test_pictures_that_are_cut_show_up_to_four_times_the_views_in_a_pass() -> None:
+    def views(images: int, tiles: int) -> int:
+        plan = plan_training(TrainingParams(), images, RECIPE, starts_trained=False, tile_count=tiles)
+        return plan.images_per_epoch
+
+    assert views(14, 0) == RECIPE.images_per_epoch(14)
+    assert views(14, 14 * 36) == 4 * views(14, 0)
+    assert views(14, 14 * 4) == 56
+    assert views(1000, 1000 * 36) == 4000
+
+
+def test_held_out_tiles_are_judged_in_a_third_of_the_time_of_learning() -> None:
+    assert RECIPE.judge_every(0, 100) == 1
+    assert RECIPE.judge_every(2 * 36, 100) == 1
+    assert RECIPE.judge_every(20 * 36, 400) == 2
+    assert RECIPE.judge_every(200 * 36, 400) == 18

@@ -81,23 +81,32 @@ class BatchingQueue:
         """Queue images of one request; the future holds one Detections per image, in order.
 
         images: at least one; they go together, and the shape of the first stands for all. Of large ones that
-        the predictor cuts, each view goes for itself, so that others pass between. is_bulk: they belong to a
+        the predictor cuts, each view goes for itself, so that others pass. is_bulk: they belong to a
         long request, which lets single images pass.
         """
         in_tiles = predictor.in_tiles
         if in_tiles is not None and any(in_tiles.tiling.cuts(size_of(image)) for image in images):
             cut = CutImages(in_tiles, images, limits)
             return cut.gathered(
-                [self._submit(in_tiles.uncut, [view], cut.limits_of_views, is_bulk) for view in cut.views()]
+                [
+                    self._submit(in_tiles.uncut, [view], cut.limits_of_views, is_bulk=is_bulk, is_view=True)
+                    for view in cut.views()
+                ]
             )
-        return self._submit(predictor, images, limits, is_bulk)
+        return self._submit(predictor, images, limits, is_bulk=is_bulk)
 
     def _submit(
-        self, predictor: ImagePredictor, images: Sequence[RgbImage], limits: DetectionLimits, is_bulk: bool
+        self,
+        predictor: ImagePredictor,
+        images: Sequence[RgbImage],
+        limits: DetectionLimits,
+        *,
+        is_bulk: bool,
+        is_view: bool = False,
     ) -> Future[list[Detections]]:
         key = BatchKey(predictor, limits, predictor.input_size(images[0]))
         future: Future[list[Detections]] = Future()
-        self._add(lambda number: ImagesItem(Place(is_bulk, number), key, images, future))
+        self._add(lambda number: ImagesItem(Place(is_bulk, number, is_view), key, images, future))
         return future
 
     def call(self, work: Callable[[], _Result], *, is_bulk: bool = False) -> Future[_Result]:

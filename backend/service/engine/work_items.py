@@ -35,15 +35,19 @@ class DetectionLimits:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an item stands: single images before those of long requests, then first come, first served."""
+    """Where an item stands: single images before those of long requests, then first come, first served.
+
+    is_view: of a large image, whose many views let single images and calls pass.
+    """
 
     is_bulk: bool
     number: int
+    is_view: bool = False
 
     @property
-    def order(self) -> tuple[bool, int]:
+    def order(self) -> tuple[bool, bool, int]:
         """Return what to sort by."""
-        return self.is_bulk, self.number
+        return self.is_bulk, self.is_view and not self.is_bulk, self.number
 
 
 @dataclass(frozen=True)

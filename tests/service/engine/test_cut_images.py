@@ -100,6 +100,16 @@ def test_single_pictures_pass_between_the_views_of_a_long_request():
     assert len(long.result(5)) == 9
 
 
+def test_smart_tools_pass_before_the_views_of_a_single_large_picture():
+    batching, views = BatchingQueue(), Bright()
+    large_one = batching.submit(cutting(views), [large()] * 9, LIMITS)
+    assert views.entered.wait(5)
+    done_before = batching.call(lambda: large_one.done() or sum(views.batches))
+    views.opened.set()
+    assert done_before.result(5) <= 8  # the batch that was running
+    assert len(large_one.result(5)) == 9
+
+
 def test_a_request_that_ends_early_takes_its_views_along():
     batching, views = BatchingQueue(), Bright()
     future = batching.submit(cutting(views), [large()] * 40, LIMITS)
