@@ -81,8 +81,8 @@ def _answer_item(tag: AnswerTag, card: VersionCard | None) -> Item:
     learned = None if card is None else card.asked.get(tag.head, {}).get(tag.name)
     if card is not None and not tag.kind.is_same(tag.asked, learned):
         return Item(name, WARNING, "it came or was changed after the last training, so it is not learned yet")
-    of_regions = " of each region" if tag.is_of_regions else ""
-    return Item(name, OK, tag.kind.check_text + of_regions + tail)
+    of_regions = "of each region: " if tag.is_of_regions else ""
+    return Item(name, OK, of_regions + tag.kind.check_text + tail)
 
 
 def _text_item(tag: TextTag, text: TextState) -> Item:

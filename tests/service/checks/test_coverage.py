@@ -223,3 +223,15 @@ def test_key_points_that_are_no_prompts_are_predicted():
     _, _, items = items_of(card(**heads))
     nose = items["nose (keypoint)"]
     assert (nose.state, nose.why) == ("ok", "key points are predicted")
+
+
+def test_a_tag_about_regions_is_predicted_once_it_was_learned_though_numbers_have_spanned_its_scale():
+    config = """<View><Image name="photo" value="$image"/>
+      <RectangleLabels name="box" toName="photo"><Label value="Cat"/></RectangleLabels>
+      <Number name="age" toName="photo" perRegion="true"/></View>"""
+    asked = parse_label_config(config).asked["attributes"]["age"]
+    learned = {"attributes": {"age": {**asked, "marks": [1, 2, 3], "step": 1}}}
+    _, _, items = items_of(card(architecture={"asked": learned}), config)
+    assert items["age (Number)"].state == "ok" and "of each region" in items["age (Number)"].why
+    _, _, items = items_of(card(), config)
+    assert items["age (Number)"].state == "warning"
