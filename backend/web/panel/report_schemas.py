@@ -1,4 +1,4 @@
-"""What the routes of evaluation reports answer."""
+"""What the routes of evaluation reports and of the learning curve answer."""
 
 from __future__ import annotations
 
@@ -88,3 +88,33 @@ class VersionReport(Answer):
     warnings: list[str]
     missing: list[str] = Field(description="A sentence for each part that the training did not keep.")
     before: Comparison | None = Field(description="What changed since the version before.")
+
+
+class CurvePoint(Answer):
+    """A version on the curve."""
+
+    version: str
+    images: int
+    measure: float
+    standard_error: float
+
+
+class Forecast(Answer):
+    """What a version of so many images would measure: from low to high in 80 of 100 cases."""
+
+    images: int
+    middle: float
+    low: float
+    high: float
+
+
+class LearningCurve(Answer):
+    """What the versions of a project measured, and what more labelled images would bring."""
+
+    measure: str = Field(description="What is measured, in words; empty where nothing is.")
+    images: int = Field(description="That the newest version learned from.")
+    versions: list[CurvePoint]
+    now: Forecast | None
+    ahead: list[Forecast] = Field(description="After 25, 50 and 100 more images.")
+    drawn: list[Forecast] = Field(description="The curve, from the fewest images on.")
+    missing: str = Field(description="Why there is no curve; empty where there is one.")

@@ -1,4 +1,4 @@
-"""Routes of evaluation reports."""
+"""Routes of evaluation reports and of the learning curve."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from backend.service.panel.panel import Panel
 from backend.service.ports import Json
 from backend.service.projects.projects import parse_project_key, project_id
 from backend.service.versions.catalog import VersionCatalog
+from backend.service.versions.learning_curve import project_curve
 from backend.service.versions.report import VersionReport, version_before, version_report
 from backend.web.panel import queries, report_schemas
 from backend.web.panel.report_page import report_page
@@ -19,7 +20,7 @@ from backend.web.routing import NAMES_PROJECT, Routes
 
 
 def reports_routes(backend: Backend, panel: Panel) -> Routes:
-    """Return the routes of the report of a version, as JSON and as one HTML file."""
+    """Return the routes of a version's report, as JSON and as one HTML file, and of the learning curve."""
     routes = Routes("panel_reports", __name__, tag="versions", template_folder="templates")
     catalog = VersionCatalog(backend.projects, backend.models)
 
@@ -56,5 +57,13 @@ def reports_routes(backend: Backend, panel: Panel) -> Routes:
         if query.download:
             page.headers["Content-Disposition"] = f'attachment; filename="report-{version}.html"'
         return page
+
+    @routes.get(
+        "/api/projects/<key>/learning-curve", answer=report_schemas.LearningCurve, refuses=NAMES_PROJECT
+    )
+    def show_learning_curve(key: str) -> Json:
+        """Show what versions measured by how many images they learned from, and what more would bring."""
+        trained = backend.models.store.list(canonical(key))
+        return project_curve([version.card for version in trained]).as_json()
 
     return routes

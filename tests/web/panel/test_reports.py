@@ -72,3 +72,12 @@ def test_the_list_of_versions_leaves_what_only_the_report_shows_out(reported):
 def test_the_report_of_an_unknown_version_is_404(client):
     assert client.get(f"{BASE}/versions/nothing/report").status_code == 404
     assert client.get(f"{BASE}/versions/nothing/report.html").status_code == 404
+
+
+def test_the_learning_curve_is_as_described_with_and_without_versions(services, client):
+    assert client.get(f"{BASE}/learning-curve").json["missing"]
+    for number, images in enumerate((20, 40, 80)):
+        metrics = {"box_map50": 0.5 + number / 10}
+        publish_version(services, f"v{number}", training_images=images, metrics=metrics)
+    curve = client.get(f"{BASE}/learning-curve").json
+    assert [one["images"] for one in curve["ahead"]] == [105, 130, 180] and curve["missing"] == ""

@@ -69,6 +69,7 @@ export const api = {
   versions: (key) => request("GET", `${project(key)}/versions`),
   importVersion: (key, file, activate) => request("POST", `${project(key)}/versions?activate=${activate}`, { file }),
   versionFileUrl: (key, name) => `${version(key, name)}/file`,
+  learningCurve: (key) => request("GET", `${project(key)}/learning-curve`),
   reportUrl: (key, name) => `${version(key, name)}/report.html`,
   activate: (key, name) => request("POST", `${version(key, name)}/activate`),
   pin: (key, name, pinned) => request("PUT", `${version(key, name)}/pin`, { body: { pinned } }),
