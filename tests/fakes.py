@@ -84,7 +84,7 @@ class FakeImages:
         return found
 
     def pyramid(self, reference: str, access: ImageAccess) -> Pyramid:
-        return Pyramid((self.load_rgb(reference, access),))
+        return Pyramid.of(self.load_rgb(reference, access))
 
     def shrunk(self, reference: str, access: ImageAccess, longest_px: int) -> tuple[np.ndarray, ImageSize]:
         pyramid = self.pyramid(reference, access)

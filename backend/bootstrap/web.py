@@ -8,6 +8,7 @@ from functools import partial
 
 from backend.bootstrap.backend import redis_url_of
 from backend.bootstrap.jobs import checkpoint_copies, work_dir
+from backend.infra.machine.file_cache import FileCache
 from backend.infra.queue.changes import RedisChanges
 from backend.service.backend import Backend
 from backend.service.checks.device import probe_device
@@ -34,6 +35,8 @@ from backend.service.upkeep.sweep import Sweep
 RESUME_EVERY_S = 15.0
 SWEEP_EVERY_S = 3600.0
 SHARE_OF_THREADS = 3
+THUMBNAIL_BYTES, THUMBNAIL_SLACK = 256 * 1024**2, 0.05
+"""Disk for thumbnails, of some 8 KiB each."""
 
 
 def build_housekeeping(
@@ -93,9 +96,12 @@ def build_panel(backend: Backend) -> Panel:
     held = HeldPredictions(documents)
     index = TaskIndex(connections.label_studio, versions.serving, held.of_project)
     totals = LabelTotals(connections.label_studio)
+    thumbnails = FileCache(
+        backend.settings.data_dir / "cache" / "thumbnails", THUMBNAIL_BYTES, slack=THUMBNAIL_SLACK
+    )
     panel = Panel(
         index=index,
-        images=PageImages(images, index, connections),
+        images=PageImages(images, index, connections, thumbnails),
         review=Review(
             held=held,
             documents=documents,

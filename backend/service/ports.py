@@ -123,6 +123,16 @@ class EncodingFiles(Protocol):
         """Tell whether there is one."""
 
 
+class SmallFiles(Protocol):
+    """What the processes of a machine keep together, by hexadecimal name. Nothing is raised."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was written, or None; marks it as used."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep the bytes for as long as there is room for them."""
+
+
 class WaitingRoom(Protocol):
     """Those who wait for an answer of any web process of this machine."""
 

@@ -17,23 +17,24 @@ _ROWS_AT_ONCE = 512
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """levels: RGB uint8 [H_k, W_k, 3], the first is the picture (frame `orig`), each next one half as large.
+    """levels: RGB uint8 [H_k, W_k, 3], the largest first; size: of the picture (frame `orig`) they all show.
 
-    A pixel of level k is the mean of the 2^k x 2^k orig pixels that it covers; the last ones may stick out.
-    The levels may lie in a file that is mapped into memory, so nobody writes to them.
+    Usually the first level is the picture and each next one is half as large. The levels may lie in a file
+    that is mapped into memory, so nobody writes to them.
     """
 
     levels: tuple[ByteArray, ...]
+    size: ImageSize
 
-    @property
-    def size(self) -> ImageSize:
-        """The size of the picture."""
-        return size_of(self.levels[0])
+    @classmethod
+    def of(cls, *levels: ByteArray) -> Pyramid:
+        """Return the pyramid whose first level is the picture."""
+        return cls(levels, size_of(levels[0]))
 
     def level_for(self, scale: float) -> int:
         """Return the smallest level that has at least `scale` pixels per orig pixel; the largest there is."""
         for k in range(len(self.levels) - 1, 0, -1):
-            if 0.5**k >= scale:
+            if self.levels[k].shape[1] >= scale * self.size.width:
                 return k
         return 0
 
@@ -51,10 +52,10 @@ class Pyramid:
         k = self.level_for(max(size.width / (right_px - left_px), size.height / (bottom_px - top_px)))
         level = self.levels[k]
         height, width = level.shape[:2]
-        # Rounded to whole pixels of the level, which are smaller than those of the result.
-        left, top = (min(round(at * 0.5**k), most - 1) for at, most in ((left_px, width), (top_px, height)))
-        right = width if right_px == whole.width else max(left + 1, round(right_px * 0.5**k))
-        bottom = height if bottom_px == whole.height else max(top + 1, round(bottom_px * 0.5**k))
+        step_x, step_y = width / whole.width, height / whole.height
+        # Rounded to whole pixels of the level, which are hardly larger than those of the result.
+        left, top = min(round(left_px * step_x), width - 1), min(round(top_px * step_y), height - 1)
+        right, bottom = max(left + 1, round(right_px * step_x)), max(top + 1, round(bottom_px * step_y))
         return resized(level[top:bottom, left:right], size)
 
     def shrunk(self, longest_px: int) -> ByteArray:

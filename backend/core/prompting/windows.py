@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.geometry.instances import FloatArray, ImageSize
+from backend.core.geometry.pyramid import Pyramid
 
 ByteArray = npt.NDArray[np.uint8]
 OUTSIDE_RGB = (124, 116, 104)
@@ -52,12 +53,12 @@ def whole_image_window(size: ImageSize) -> Window:
     return Window(-((side - size.width) // 2), -((side - size.height) // 2), side)
 
 
-def cut_window(image: ByteArray, window: Window, net_side: int) -> ByteArray:
+def cut_window(image: ByteArray | Pyramid, window: Window, net_side: int) -> ByteArray:
     """Return the window of an RGB image uint8 [H, W, 3], resized to uint8 [net_side, net_side, 3]."""
-    height, width = image.shape[:2]
+    picture = image if isinstance(image, Pyramid) else Pyramid.of(image)
     left, top = max(window.left_px, 0), max(window.top_px, 0)
-    right = min(window.left_px + window.side_px, width)
-    bottom = min(window.top_px + window.side_px, height)
+    right = min(window.left_px + window.side_px, picture.size.width)
+    bottom = min(window.top_px + window.side_px, picture.size.height)
     scale = net_side / window.side_px
     out = np.empty((net_side, net_side, 3), dtype=np.uint8)
     out[:] = OUTSIDE_RGB
@@ -68,11 +69,8 @@ def cut_window(image: ByteArray, window: Window, net_side: int) -> ByteArray:
     net_top, net_bottom = round((top - window.top_px) * scale), round((bottom - window.top_px) * scale)
     if net_right <= net_left or net_bottom <= net_top:
         return out
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    size_wh = (net_right - net_left, net_bottom - net_top)
-    out[net_top:net_bottom, net_left:net_right] = cv2.resize(
-        image[top:bottom, left:right], size_wh, interpolation=method
-    )
+    size = ImageSize(net_right - net_left, net_bottom - net_top)
+    out[net_top:net_bottom, net_left:net_right] = picture.part(left, top, right, bottom, size)
     return out
 
 

@@ -168,7 +168,7 @@ class ImageFetcher:
         if self._mapped is not None and size is not None and is_worth(size):
             return self._mapped.made(picture.picture_id, into)
         decoded = decode(picture.content, self._max_pixels, room=self._room)
-        return DecodedPyramid(Pyramid((decoded.pixels,)), decoded.stretched)
+        return DecodedPyramid(Pyramid.of(decoded.pixels), decoded.stretched)
 
     def _kept(self, reference: str, access: ImageAccess) -> DecodedPyramid | None:
         """Return what is decoded already of the picture that is known to be at an address."""

@@ -65,7 +65,7 @@ class FolderImages:
         """
         if self._names.find(reference) is None:
             return self._others.pyramid(reference, access)
-        return Pyramid((self.load_rgb(reference, access),))
+        return Pyramid.of(self.load_rgb(reference, access))
 
     def shrunk(
         self, reference: str, access: ImageAccess, longest_px: int

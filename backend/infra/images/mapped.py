@@ -57,7 +57,7 @@ class MappedPictures:
                 None if header["stretched"] is None else (header["stretched"][0], header["stretched"][1])
             )
             self._cache.mark_used(name)
-            return DecodedPyramid(Pyramid(_levels(mapped, sizes)), stretched)
+            return DecodedPyramid(Pyramid.of(*_levels(mapped, sizes)), stretched)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, IndexError, TypeError) as exc:
@@ -97,7 +97,7 @@ class MappedPictures:
             decoded = decode(allocate)
             if part is not None:
                 return _completed(part, decoded)
-        return DecodedPyramid(Pyramid((decoded.pixels,)), decoded.stretched)
+        return DecodedPyramid(Pyramid.of(decoded.pixels), decoded.stretched)
 
 
 def _completed(part: Path, decoded: Decoded) -> DecodedPyramid:
@@ -112,7 +112,7 @@ def _completed(part: Path, decoded: Decoded) -> DecodedPyramid:
     header = json.dumps({"sizes_wh": sizes_wh, "stretched": decoded.stretched}).encode()
     mapped[: len(header)] = np.frombuffer(header, np.uint8)
     mapped.flags.writeable = False
-    return DecodedPyramid(Pyramid(_levels(mapped, sizes)), decoded.stretched)
+    return DecodedPyramid(Pyramid.of(*_levels(mapped, sizes)), decoded.stretched)
 
 
 def _name_of(picture_id: str) -> str:

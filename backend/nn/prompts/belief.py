@@ -113,7 +113,7 @@ def cut_away(belief: Belief, other: Belief) -> Belief:
 
 
 def holds(belief: Belief, points_xy: FloatArray) -> BoolArray:
-    """Tell which points [N, 2] of the work frame a belief holds likely, bool [N]; beyond its window none."""
+    """Tell which points [N, 2] of the orig frame a belief holds likely, bool [N]; beyond its window none."""
     side = belief.field.shape[0]
     cells = np.floor(belief.window.to_net(points_xy, side)).astype(np.int64)
     inside = ((cells >= 0) & (cells < side)).all(axis=1)
@@ -124,7 +124,7 @@ def holds(belief: Belief, points_xy: FloatArray) -> BoolArray:
 def steadied(belief: Belief, before: Belief, click_xy: FloatArray, freedom: Freedom) -> Belief:
     """Return a belief that changes freely around the newest click and reluctantly far from it.
 
-    click_xy [2] in the work frame. A click says something of its surroundings; what was settled elsewhere
+    click_xy [2] in the orig frame. A click says something of its surroundings; what was settled elsewhere
     should not come undone by it.
     """
     side = belief.field.shape[0]
@@ -139,7 +139,7 @@ def steadied(belief: Belief, before: Belief, click_xy: FloatArray, freedom: Free
 def pressed(belief: Belief, before: Belief, prompts: Prompts, picture: ByteArray, freedom: Freedom) -> Belief:
     """Return a belief moved towards the newest click, if it contradicted the mask before it; else the same.
 
-    prompts in the work frame; picture uint8 [S, S, 3], what the belief's window shows. The click presses on
+    prompts in the orig frame; picture uint8 [S, S, 3], what the belief's window shows. The click presses on
     what is around it and, by freedom.spread_log_odds, on what is connected to it and of its colour.
     """
     side = belief.field.shape[0]

@@ -1,6 +1,6 @@
-"""The prompts of one object in the frames of an encoding: scaled, bounded, and drawn for the network.
+"""The prompts of one object as the network sees them: bounded, and drawn into a window.
 
-Frames: `orig` is the decoded image, `work` the encoding's image, `net` a window of it at side S.
+Frames: `orig` is the decoded image, `net` a window of it at side S.
 """
 
 from __future__ import annotations
@@ -24,37 +24,7 @@ from backend.nn.prompts.belief import Belief
 from backend.nn.prompts.encoding import Encoding
 from backend.nn.prompts.hints import detector_view
 
-
-def scaled_prompts(prompts: Prompts, scale: float) -> Prompts:
-    """Return prompts in a frame `scale` times as large."""
-    if scale == 1.0:
-        return prompts
-    outline = None if prompts.outline_px is None else (prompts.outline_px * scale).astype(np.float32)
-    return Prompts(
-        (prompts.clicks_xy_px * scale).astype(np.float32),
-        prompts.is_positive,
-        outline,
-        _scaled_patch(prompts.painted, scale),
-        _scaled_patch(prompts.erased, scale),
-    )
-
-
-def _scaled_patch(patch: MaskPatch | None, scale: float) -> MaskPatch | None:
-    if patch is None:
-        return None
-    height, width = patch.bits.shape
-    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    bits = cv2.resize(patch.bits.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0.25
-    return MaskPatch(round(patch.left_px * scale), round(patch.top_px * scale), np.asarray(bits))
-
-
-def window_to_orig(window: Window, scale: float) -> Window:
-    """Return a window of the work frame in the orig frame; scale: work pixels per orig pixel."""
-    if scale == 1.0:
-        return window
-    return Window(
-        round(window.left_px / scale), round(window.top_px / scale), max(1, round(window.side_px / scale))
-    )
+STROKE_SIDE_MAX = 1600
 
 
 def marked_box(prompts: Prompts) -> FloatArray:
@@ -75,16 +45,12 @@ def draw_prompts(
     label_index: int | None,
     side: int,
 ) -> ByteArray:
-    """Return the prompts (work frame) drawn for the network in a window, uint8 [5, S, S]; S is `side`."""
+    """Return the prompts (orig frame) drawn for the network in a window, uint8 [5, S, S]; S is `side`."""
     positive = draw_clicks(window.to_net(prompts.positive_px, side), side)
     negative = draw_clicks(window.to_net(prompts.negative_px, side), side)
     for patch, channel in ((prompts.painted, positive), (prompts.erased, negative)):
         if patch is not None:
-            height, width = patch.bits.shape
-            source = Window(patch.left_px, patch.top_px, max(height, width))
-            square = np.zeros((source.side_px, source.side_px), dtype=np.float32)
-            square[:height, :width] = patch.bits
-            channel[move_field(square, source, window, side) > 0.5] = 255
+            channel[move_field(*_stroke_field(patch), window, side) > 0.5] = 255
     shape = None
     if prompts.outline_px is not None:
         shape = draw_outline(window.to_net(prompts.outline_px, side), side)
@@ -93,5 +59,20 @@ def draw_prompts(
         so_far = move_field(start.field.astype(np.float32), start.window, window, side)
     view = None
     if encoding.detections is not None:
-        view = detector_view(encoding.detections, window, encoding.scale, side, label_index=label_index)
+        view = detector_view(encoding.detections, window, side, label_index=label_index)
     return stack_prompts(positive=positive, negative=negative, shape=shape, so_far=so_far, detector=view)
+
+
+def _stroke_field(patch: MaskPatch) -> tuple[FloatArray, Window]:
+    """Return strokes as a field of at most STROKE_SIDE_MAX cells a side, and the window that it fills.
+
+    The thinnest stroke survives the shrinking.
+    """
+    height, width = patch.bits.shape
+    window = Window(patch.left_px, patch.top_px, max(height, width))
+    square = np.zeros((window.side_px, window.side_px), dtype=np.uint8)
+    square[:height, :width] = patch.bits
+    if window.side_px <= STROKE_SIDE_MAX:
+        return square.astype(np.float32), window
+    shares = cv2.resize(square * 255, (STROKE_SIDE_MAX, STROKE_SIDE_MAX), interpolation=cv2.INTER_AREA)
+    return (np.asarray(shares) > 64).astype(np.float32), window

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import cv2
-import numpy as np
 from cachetools import LRUCache
 
 from backend.core.geometry.instances import Detections, FloatArray, ImageSize
 from backend.core.geometry.mask_maps import MaskMaps
-from backend.core.prompting.windows import ByteArray
+from backend.core.geometry.pyramid import Pyramid
+from backend.core.prompting.windows import ByteArray, Window, cut_window
 from backend.nn.prompts.belief import Belief
 from backend.nn.prompts.network import NET_SIDE
 
 WORK_SIDE_MAX_PX = 1600
-"""Images are kept at most this large: a window shows no more than NET_SIDE pixels of its side anyway."""
+"""Images are kept at most this large; windows of larger ones are cut from the picture itself."""
 REMEMBERED_STEPS = 24
 
 
@@ -24,9 +23,11 @@ REMEMBERED_STEPS = 24
 class Encoding:
     """One image, ready for prompts; shared by threads.
 
-    image uint8 [h, w, 3] in the work frame (orig times `scale`); detections in the orig frame, None before
-    any training; maps: what the detector kept of the image, None before any training and without masks;
-    features: what another network's image encoder made of it, maps float16 [C, h, w]; none without one.
+    image uint8 [h, w, 3]: the picture, at most WORK_SIDE_MAX_PX large; size: of the orig frame; detections in
+    the orig frame, None before any training; maps: what the detector kept of the image, None before any
+    training and without masks; features: what another network's image encoder made of it, maps float16
+    [C, h, w]; none without one; larger: the picture itself where `image` is a shrunk one, None where it is
+    not at hand: then things small in it are seen less sharply.
     """
 
     image: ByteArray
@@ -34,13 +35,18 @@ class Encoding:
     detections: Detections | None
     maps: MaskMaps | None = None
     features: tuple[FloatArray, ...] = ()
+    larger: Pyramid | None = None
     _beliefs: LRUCache[bytes, Belief] = field(default_factory=lambda: LRUCache(REMEMBERED_STEPS), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
-    def scale(self) -> float:
-        """Work pixels per orig pixel, at most 1."""
-        return self.image.shape[1] / self.size.width
+    def is_shrunk(self) -> bool:
+        """Tell whether `image` is smaller than the picture."""
+        return self.image.shape[:2] != (self.size.height, self.size.width)
+
+    def window(self, window: Window, net_side: int) -> ByteArray:
+        """Return a window (orig frame) of the picture as it is, resized to uint8 [net_side, net_side, 3]."""
+        return cut_window(self.larger or Pyramid((self.image,), self.size), window, net_side)
 
     @property
     def bytes_held(self) -> int:
@@ -70,10 +76,16 @@ def encode_image(
     features: tuple[FloatArray, ...] = (),
 ) -> Encoding:
     """Return the encoding of an RGB image uint8 [H, W, 3], what the detector found and kept, and features."""
-    height, width = image.shape[:2]
-    shrink = WORK_SIDE_MAX_PX / max(height, width)
-    work = image
-    if shrink < 1.0:
-        size_wh = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        work = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return Encoding(np.ascontiguousarray(work), ImageSize(width, height), detections, maps, features)
+    return encode_picture(Pyramid.of(image), detections, maps, features)
+
+
+def encode_picture(
+    picture: Pyramid,
+    detections: Detections | None,
+    maps: MaskMaps | None = None,
+    features: tuple[FloatArray, ...] = (),
+) -> Encoding:
+    """Return the encoding of a picture at several sizes; see `encode_image`."""
+    image = picture.shrunk(WORK_SIDE_MAX_PX)
+    encoding = Encoding(image, picture.size, detections, maps, features)
+    return replace(encoding, larger=picture) if encoding.is_shrunk else encoding

@@ -64,14 +64,13 @@ def likely_label(detections: Detections | None, prompts: Prompts, mask: MaskPatc
 def detector_view(
     detections: Detections,
     window: Window,
-    scale: float,
     net_side: int,
     *,
     label_index: int | None = None,
 ) -> FloatArray:
-    """Return how likely an instance covers each place of a window (work frame), float [S, S] in 0..1.
+    """Return how likely an instance covers each place of a window (orig frame), float [S, S] in 0..1.
 
-    scale: work pixels per orig pixel. Each instance counts with its score. Instances without a mask are drawn
+    Each instance counts with its score. Instances without a mask are drawn
     nowhere: a box's corners are not object.
     """
     view = np.zeros((net_side, net_side), dtype=np.float32)
@@ -79,23 +78,22 @@ def detector_view(
         mask, score = detections.masks[k], float(detections.scores[k])
         is_wanted = label_index is None or int(detections.label_indices[k]) == label_index
         if mask is not None and score >= LEAST_SCORE and is_wanted:
-            _paste(view, mask, window, scale, score)
+            _paste(view, mask, window, score)
     return view
 
 
-def mask_view(mask: MaskPatch, window: Window, scale: float, net_side: int) -> FloatArray:
-    """Return how much of each place of a window (work frame) a mask (orig frame) covers, float [S, S]."""
+def mask_view(mask: MaskPatch, window: Window, net_side: int) -> FloatArray:
+    """Return how much of each place of a window a mask covers, both in the orig frame, float [S, S]."""
     view = np.zeros((net_side, net_side), dtype=np.float32)
-    _paste(view, mask, window, scale, 1.0)
+    _paste(view, mask, window, 1.0)
     return view
 
 
-def _paste(view: FloatArray, mask: MaskPatch, window: Window, scale: float, score: float) -> None:
+def _paste(view: FloatArray, mask: MaskPatch, window: Window, score: float) -> None:
     """Lift the view of a window to `score` where the mask lies."""
     net_side = view.shape[0]
-    net_per_px = scale * net_side / window.side_px
-    left = mask.left_px * net_per_px - window.left_px * net_side / window.side_px
-    top = mask.top_px * net_per_px - window.top_px * net_side / window.side_px
+    net_per_px = net_side / window.side_px
+    left, top = (mask.left_px - window.left_px) * net_per_px, (mask.top_px - window.top_px) * net_per_px
     height, width = mask.bits.shape
     x1, y1 = max(0, math.floor(left)), max(0, math.floor(top))
     x2 = min(view.shape[1], math.ceil(left + width * net_per_px))

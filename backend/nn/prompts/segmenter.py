@@ -1,6 +1,6 @@
 """Prompts in, one object's mask out: encode an image once, then answer prompt after prompt.
 
-An encoding is the image at working size and what the trained detector saw and kept of it. Each answer costs
+An encoding is the picture and what the trained detector saw and kept of it. Each answer costs
 a few passes of a small network over a window of NET_SIDE x NET_SIDE pixels. A mask grows click by click:
 the mask after the first click is the second one's starting point. The steps before the newest prompt are
 remembered with the encoding and computed again where they were forgotten, so answers never depend on which
@@ -27,7 +27,6 @@ from backend.core.prompting.masks import field_to_mask
 from backend.core.prompting.windows import (
     Window,
     box_around,
-    cut_window,
     likely_box,
     whole_image_window,
     window_around,
@@ -43,7 +42,7 @@ from backend.nn.prompts.belief import (
     steadied,
     weighed_with_hint,
 )
-from backend.nn.prompts.drawing import draw_prompts, marked_box, scaled_prompts, window_to_orig
+from backend.nn.prompts.drawing import draw_prompts, marked_box
 from backend.nn.prompts.encoding import Encoding, encode_image
 from backend.nn.prompts.hints import likely_label, mask_view, matching_instance
 from backend.nn.prompts.network import NET_SIDE, SEARCH_SIDE, PromptNetwork
@@ -109,10 +108,8 @@ class PromptSegmenter:
         """
         if not prompts.is_clear:
             return None
-        belief = self._belief(encoding, scaled_prompts(prompts, encoding.scale), label_index, detector)
-        window = window_to_orig(belief.window, encoding.scale)
-        field_orig = belief.field.astype(np.float32)
-        mask = field_to_mask(field_orig, window, prompts, encoding.size)
+        belief = self._belief(encoding, prompts, label_index, detector)
+        mask = field_to_mask(belief.field.astype(np.float32), belief.window, prompts, encoding.size)
         if mask is None:
             return None
         if label_index is None:
@@ -150,7 +147,7 @@ class PromptSegmenter:
         label_index: int | None,
         detector: BoxMasks | None,
     ) -> Belief:
-        """Return the belief after one more prompt (prompts in the work frame)."""
+        """Return the belief after one more prompt."""
         hint = None
         if before is None:
             hint, prompts = self._hint(encoding, prompts, label_index, detector)
@@ -165,7 +162,7 @@ class PromptSegmenter:
             freedom = freedom_of(len(prompts.is_positive), is_trained=encoding.detections is not None)
             changed = steadied(first, before, prompts.clicks_xy_px[-1], freedom)
             if freedom.press_log_odds > 0:
-                picture = cut_window(encoding.image, changed.window, NET_SIDE)
+                picture = encoding.window(changed.window, NET_SIDE)
                 changed = pressed(changed, before, prompts, picture, freedom)
             if freedom is FIRST_FREEDOM:
                 changed = self._asked_again(encoding, prompts, changed, label_index, detector)
@@ -183,21 +180,21 @@ class PromptSegmenter:
         detections = encoding.detections
         if detections is None:
             return None, prompts
-        instance = matching_instance(detections, scaled_prompts(prompts, 1 / encoding.scale), label_index)
+        instance = matching_instance(detections, prompts, label_index)
         label = label_index if instance is None else int(detections.label_indices[instance])
         if prompts.outline_px is not None and encoding.maps is not None and detector is not None:
-            box = box_around(prompts.outline_px) / encoding.scale
+            box = box_around(prompts.outline_px)
             with one_thread():
                 mask = detector.mask_in_box(encoding.maps, encoding.size, box, label)
             if mask is not None:
-                return _drawn(mask, encoding.scale), prompts
+                return _drawn(mask), prompts
         if instance is None:
             return None, prompts
         mask = detections.masks[instance]
         if mask is not None:
-            return _drawn(mask, encoding.scale), prompts
+            return _drawn(mask), prompts
         if prompts.outline_px is None:
-            left, top, right, bottom = detections.boxes_xyxy_px[instance] * encoding.scale
+            left, top, right, bottom = detections.boxes_xyxy_px[instance]
             corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
             prompts = replace(prompts, outline_px=corners)
         return None, prompts
@@ -218,19 +215,19 @@ class PromptSegmenter:
         assert encoding.detections is not None
         if not prompts.is_positive[-1] and prompts.is_positive.any():
             points = np.concatenate([prompts.clicks_xy_px[-1:], prompts.positive_px])
-            other = Prompts(points / np.float32(encoding.scale), np.arange(len(points)) == 0)
+            other = Prompts(points, np.arange(len(points)) == 0)
             instance = matching_instance(encoding.detections, other, None)
             mask = None if instance is None else encoding.detections.masks[instance]
             if mask is not None:
-                belief = cut_away(belief, _drawn(mask, encoding.scale))
+                belief = cut_away(belief, _drawn(mask))
         held = likely_box(belief.field, belief.window)
         if held is None or encoding.maps is None or detector is None:
             return belief
         with one_thread():
-            mask = detector.mask_in_box(encoding.maps, encoding.size, held / encoding.scale, label_index)
+            mask = detector.mask_in_box(encoding.maps, encoding.size, held, label_index)
         if mask is None:
             return belief
-        drawn = _drawn(mask, encoding.scale)
+        drawn = _drawn(mask)
         if holds(drawn, prompts.positive_px).all() and not holds(drawn, prompts.negative_px).any():
             return weighed_with_hint(belief, drawn)
         return belief
@@ -239,9 +236,9 @@ class PromptSegmenter:
         """Return the best belief from windows of several sizes around clicks of unknown extent."""
         marks = marked_box(prompts)
         centre = (marks[:2] + marks[2:]) / 2
-        height, width = encoding.image.shape[:2]
+        height, width = encoding.size.height, encoding.size.width
         spread = float((marks[2:] - marks[:2]).max())
-        windows = [whole_image_window(ImageSize(width, height))]
+        windows = [whole_image_window(encoding.size)]
         for zoom_in in SEARCH_ZOOMS:
             side = round(max(height, width) / zoom_in)
             if side >= max(2, 1.5 * spread):
@@ -282,7 +279,7 @@ class PromptSegmenter:
         side: int = NET_SIDE,
     ) -> list[Belief]:
         """Return one belief per window from one batch."""
-        pixels = np.stack([cut_window(encoding.image, window, side) for window in windows])
+        pixels = np.stack([encoding.window(window, side) for window in windows])
         drawn = np.stack(
             [
                 draw_prompts(encoding, prompts, window, start, label_index, side)
@@ -336,10 +333,10 @@ def segmenter_of(weights: Path) -> PromptSegmenter:
     return PromptSegmenter(load_network(weights), half_precision=is_bf16_faster("cpu"))
 
 
-def _drawn(mask: MaskPatch, scale: float) -> Belief:
-    """Return a mask (orig frame) as a belief in the window around it; scale: work pixels per orig pixel."""
-    window = window_around(patch_box(mask) * scale, ZOOM_OUT)
-    return Belief(window, mask_view(mask, window, scale, NET_SIDE).astype(np.float16), 1.0)
+def _drawn(mask: MaskPatch) -> Belief:
+    """Return a mask as a belief in the window around it."""
+    window = window_around(patch_box(mask), ZOOM_OUT)
+    return Belief(window, mask_view(mask, window, NET_SIDE).astype(np.float16), 1.0)
 
 
 def _step_counts(prompts: Prompts) -> list[int]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -100,11 +100,12 @@ class EncodedImages:
             encoding = begin()
         else:
             encoding = self._pool().submit(begin).result(timeout=_left(deadline))
-        return Promptable(
-            cast("Encoding", encoding.result(timeout=_left(deadline))),
-            segmenter.result(timeout=_left(deadline)),
-            predictor,
-        )
+        ready = cast("Encoding", encoding.result(timeout=_left(deadline)))
+        if ready.is_shrunk:
+            # Looked for each time: what an encoding held on to would keep its file from making room.
+            picture = self._pool().submit(self._images.pyramid, reference, access)
+            ready = replace(ready, larger=picture.result(timeout=_left(deadline)))
+        return Promptable(ready, segmenter.result(timeout=_left(deadline)), predictor)
 
     def encode(self, reference: str, project_key: str, access: ImageAccess) -> None:
         """Encode an image that is likely to be asked for, in this thread. Raises FetchError."""
@@ -154,17 +155,19 @@ class EncodedImages:
         """Return the encoding of the picture that stands at an address now. Raises FetchError."""
 
         def make() -> Encoding:
-            from backend.nn.prompts.encoding import encode_image
+            from backend.nn.prompts.encoding import encode_picture
 
-            image = self._images.load_rgb(reference, access)
+            picture = self._images.pyramid(reference, access)
+            image = picture.levels[0]
             detections = maps = None
             if predictor is not None:
                 detect = partial(predictor.detect_with_maps, image, **HINT_LIMITS)
                 detections, maps = self._batching.call(detect, is_bulk=is_bulk).result()
             if other is None:
-                return encode_image(image, detections, maps)
+                return replace(encode_picture(picture, detections, maps), larger=None)
             embed = partial(other.embed, image)
-            return encode_image(image, detections, maps, self._batching.call(embed, is_bulk=is_bulk).result())
+            features = self._batching.call(embed, is_bulk=is_bulk).result()
+            return replace(encode_picture(picture, detections, maps, features), larger=None)
 
         version = NOT_TRAINED if predictor is None else predictor.version
         key = _key(project_key, version, self._images.picture_id(reference, access), other)

@@ -120,8 +120,20 @@ def tasks_routes(backend: Backend, panel: Panel) -> Routes:
         refuses=SHOWS_IMAGE,
     )
     def show_image(key: str, task_id: int, page: int) -> Response:
-        """Send one image of a task, upright."""
+        """Send one image of a task, upright, shrunk to 2048 px where it is larger.
+
+        The header X-Image-Size has its own size.
+        """
         return _jpeg(panel.images.image(canonical(key), task_id, page))
+
+    @routes.get(
+        "/api/projects/<key>/tasks/<int:task_id>/images/<int:page>/tiles/<int:level>/<int:column>/<int:row>",
+        content_type=_JPEG,
+        refuses=SHOWS_IMAGE,
+    )
+    def show_tile(key: str, task_id: int, page: int, level: int, column: int, row: int) -> Response:
+        """Send 512 x 512 px of an image that is shrunk to 1 / 2^level, counted from its left upper corner."""
+        return _jpeg(panel.images.tile(canonical(key), task_id, page, level, column, row))
 
     @routes.get(
         "/api/projects/<key>/tasks/<int:task_id>/thumbnails/<int:page>",

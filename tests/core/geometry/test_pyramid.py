@@ -14,7 +14,7 @@ def pyramid_of(image, smallest_side_px=8):
         for first, rows in halved_rows(levels[-1]):
             level[first : first + len(rows)] = rows
         levels.append(level)
-    return Pyramid(tuple(levels))
+    return Pyramid.of(*levels)
 
 
 def ramp(height, width):
@@ -61,4 +61,4 @@ def test_a_picture_one_pixel_high_is_shrunk():
 
 def test_what_sticks_out_is_refused():
     with pytest.raises(ValueError, match="not within 20 x 10"):
-        Pyramid((ramp(10, 20),)).part(0, 0, 21, 5, ImageSize(4, 4))
+        Pyramid.of(ramp(10, 20)).part(0, 0, 21, 5, ImageSize(4, 4))

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from backend.core.geometry.instances import MaskPatch
 from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.windows import Window
 from backend.nn.prompts.belief import Belief
-from backend.nn.prompts.drawing import draw_prompts, marked_box, scaled_prompts, window_to_orig
+from backend.nn.prompts.drawing import draw_prompts, marked_box
 from backend.nn.prompts.encoding import encode_image
 
 IMAGE = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -24,26 +23,13 @@ def drawn(prompts, start=None):
     return draw_prompts(encode_image(IMAGE, None), prompts, Window(0, 0, 64), start, None, 64)
 
 
-def test_clicks_outline_and_strokes_move_together():
-    half = scaled_prompts(ALL, 0.5)
-    np.testing.assert_allclose(half.clicks_xy_px, [[5, 10], [25, 10]])
-    np.testing.assert_allclose(half.outline_px, [[2, 2], [20, 2], [20, 15], [2, 15]])
-    assert (half.painted.left_px, half.painted.top_px, half.painted.bits.shape) == (4, 8, (4, 2))
-    assert scaled_prompts(ALL, 1.0) is ALL
-
-
-def test_the_thinnest_stroke_survives_a_small_scale():
-    thin = Prompts(
-        np.zeros((0, 2), np.float32), np.zeros(0, bool), None, MaskPatch(5, 5, np.ones((1, 1), bool))
-    )
-    assert scaled_prompts(thin, 0.1).painted.bits.all()
-
-
-@pytest.mark.parametrize(
-    ("scale", "window"), [(1.0, Window(-4, 8, 32)), (0.5, Window(-8, 16, 64)), (2.0, Window(-2, 4, 16))]
-)
-def test_a_window_of_the_work_frame_goes_back_to_the_image(scale, window):
-    assert window_to_orig(Window(-4, 8, 32), scale) == window
+def test_the_thinnest_stroke_of_a_large_picture_survives():
+    bits = np.zeros((10, 4000), dtype=bool)
+    bits[4:8] = True
+    large = encode_image(np.zeros((20, 4000, 3), dtype=np.uint8), None)
+    stroke = Prompts(np.zeros((0, 2), np.float32), np.zeros(0, bool), None, MaskPatch(0, 5, bits))
+    positive = draw_prompts(large, stroke, Window(1000, 0, 20), None, None, 64)[0]
+    assert positive[34, 20:40].all() and not positive[:20].any()
 
 
 def test_the_marked_box_holds_all_that_was_pointed_at():

@@ -187,11 +187,9 @@ def test_a_box_finds_the_instance_that_fits_it():
     assert matching_instance(detections, Prompts(outline_px=outline + 45), None) is None
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_the_detectors_view_lies_where_its_masks_lie(scale):
+def test_the_detectors_view_lies_where_its_masks_lie():
     detections = found(((20, 16, 60, 48), 0.8))
-    window = Window(0, 0, round(100 * scale))
-    view = detector_view(detections, window, scale, 50)
+    view = detector_view(detections, Window(0, 0, 100), 50)
     assert view[16, 20] == pytest.approx(0.8, abs=0.02) and view[4, 4] == 0
     assert (view > 0.4).sum() == pytest.approx(20 * 16, rel=0.15)
 

@@ -11,12 +11,25 @@ from tests.fakes import FakeImages, connections_to
 from tests.panel_fakes import KEY, FakePanelLabelStudio
 
 
-def make(pixels, **options):
+class Files:
+    """Thumbnails of all processes, in memory."""
+
+    def __init__(self):
+        self.held = {}
+
+    def read(self, name):
+        return self.held.get(name)
+
+    def write(self, name, content):
+        self.held[name] = content
+
+
+def make(pixels, files=None, **options):
     label_studio = FakePanelLabelStudio(2)
     reference = label_studio.known_tasks[0]["data"]["image"]
     index = TaskIndex(lambda key: label_studio, lambda key: None, lambda key: {})
     images = FakeImages({reference: pixels})
-    return PageImages(images, index, connections_to(label_studio), **options), images
+    return PageImages(images, index, connections_to(label_studio), files or Files(), **options), images
 
 
 def decode(encoded):
@@ -59,8 +72,52 @@ def test_memory_is_bounded():
     pages, images = make(np.zeros((10, 10, 3), np.uint8), most_bytes=1)
     for _ in range(2):
         pages.image(KEY, 1, 0)
-        pages.thumbnail(KEY, 1, 0)
+        pages.tile(KEY, 1, 0, 0, 0, 0)
     assert len(images.asked) == 4
+
+
+def test_a_thumbnail_is_made_once_for_all_processes_and_as_often_as_the_picture_changes():
+    files = Files()
+    first = make(np.full((300, 900, 3), 90, np.uint8), files)[0].thumbnail(KEY, 1, 0)
+    pages, images = make(np.full((300, 900, 3), 90, np.uint8), files)
+    assert pages.thumbnail(KEY, 1, 0) == first and not images.asked
+    files.held = {name: b"damaged" for name in files.held}
+    pages, images = make(np.full((300, 900, 3), 90, np.uint8), files)
+    assert pages.thumbnail(KEY, 1, 0) == first and len(images.asked) == 1
+    assert make(np.full((300, 300, 3), 90, np.uint8), files)[0].thumbnail(KEY, 1, 0).width == 300
+
+
+def ramp(height, width):
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, :, 0] = np.arange(width)[None] * 255 // width
+    picture[:, :, 1] = np.arange(height)[:, None] * 255 // height
+    return picture
+
+
+def test_a_large_picture_comes_as_a_preview_with_its_true_size():
+    encoded = make(ramp(1000, 4000))[0].image(KEY, 1, 0)
+    assert decode(encoded).shape == (512, 2048, 3) and (encoded.width, encoded.height) == (4000, 1000)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_tiles_of_a_level_are_the_picture(level):
+    picture = ramp(1000, 1301)
+    pages, _ = make(picture)
+    side = 512 << level
+    rows = [
+        [decode(pages.tile(KEY, 1, 0, level, column, row)) for column in range(-(-1301 // side))]
+        for row in range(-(-1000 // side))
+    ]
+    joined = np.vstack([np.hstack(row) for row in rows])
+    assert joined.shape[:2] == (-(-1000 >> level), -(-1301 >> level))
+    wanted = cv2.resize(picture, joined.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(joined.astype(int) - wanted)[:, :, :2].max() <= 8
+
+
+@pytest.mark.parametrize("place", [(0, 3, 0), (0, 0, 2), (3, 0, 0), (4000, 0, 0), (0, 10**9, 0)])
+def test_a_tile_that_is_not_there_is_said(place):
+    with pytest.raises(NotFoundError, match="1301 x 1000 px has no tile"):
+        make(ramp(1000, 1301))[0].tile(KEY, 1, 0, *place)
 
 
 def test_what_is_not_there_is_said():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.core.prompting.windows import Window
 from backend.core.versions.card import VersionCard
 from backend.nn.prompts.encoding import encode_image
 from backend.service.engine.batching_queue import BatchingQueue
@@ -248,3 +249,24 @@ def test_the_memory_stays_under_its_bound_through_two_thousand_images(tmp_path):
         prepared.encode(f"{k}.png", KEY, ACCESS)
         most = max(most, prepared.encodings.bytes_held)
     assert 39 * one <= most <= 40 * one and len(prepared.encodings) == 40
+
+
+class Chequered(FakeImages):
+    """A large picture of lines one pixel wide, which shrinking makes grey."""
+
+    def load_rgb(self, reference, access):
+        picture = np.zeros((40, 3000, 3), np.uint8)
+        picture[:, ::2] = 255
+        return picture
+
+
+def test_windows_of_a_large_picture_are_cut_from_the_picture_itself_in_every_process(tmp_path):
+    files = FakeEncodingFiles()
+    for _ in range(2):
+        prepared = make(tmp_path, images=Chequered(), files=files)
+        for _ in range(2):
+            encoding = get(prepared).encoding
+            assert encoding.size.width == 3000 and encoding.image.shape[1] < 3000
+            window = encoding.window(Window(1000, 0, 40), 40)
+            assert window[:, ::2].min() == 255 and window[:, 1::2].max() == 0
+        assert prepared.encodings.bytes_held < 8_000_000

@@ -91,6 +91,11 @@ def test_images_are_those_of_the_projects_tasks_only(client):
     assert client.get(f"{BASE}/tasks/999/images/0").status_code == 404
     small = client.get(f"{BASE}/tasks/1/thumbnails/0")
     assert len(small.data) < len(answer.data) / 3
+    tile = client.get(f"{BASE}/tasks/1/images/0/tiles/1/0/0")
+    assert tile.data[:2] == b"\xff\xd8" and tile.headers["X-Image-Size"] == "640x480"
+    assert client.get(f"{BASE}/tasks/1/images/0/tiles/0/1/0").status_code == 200
+    for outside in ("0/2/0", "0/0/1", "9/0/0", "0/0/-1"):
+        assert client.get(f"{BASE}/tasks/1/images/0/tiles/{outside}").status_code == 404
 
 
 def test_training_images_carry_their_state(client, services, label_studio):

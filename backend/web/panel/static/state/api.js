@@ -53,6 +53,7 @@ export const api = {
   taskIds: (key, show) => request("GET", `${project(key)}/task-ids?show=${show}`),
   task: (key, id, signal) => request("GET", task(key, id), { signal }),
   imageUrl: (key, id, page) => `${task(key, id)}/images/${page}`,
+  tileUrl: (key, id, page, level, column, row) => `${task(key, id)}/images/${page}/tiles/${level}/${column}/${row}`,
   thumbnailUrl: (key, id, page = 0) => `${task(key, id)}/thumbnails/${page}`,
   predict: (key, id) => request("POST", `${task(key, id)}/predict`),
   accept: (key, id, body) => request("POST", `${task(key, id)}/accept`, { body }),

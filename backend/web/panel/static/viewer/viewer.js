@@ -4,15 +4,19 @@ import { api } from "../state/api.js";
 import { byId, fill, h } from "../page/dom.js";
 import { Overlay } from "./overlay.js";
 import { resultsOfPage, toRegions } from "./regions.js";
+import { TileLayer } from "./tiles.js";
 import { store, subscribe, update } from "../state/store.js";
 
 const MOST_ZOOM = 40;
+const PREVIEW_PX = 2048; // larger pictures come shrunk to it, and their own pixels as tiles
 const PAN_STEP_PX = 60;
 
 const stage = byId("stage");
 const image = byId("image");
 export const overlay = new Overlay(byId("overlay"));
+const tiles = new TileLayer(byId("tiles"));
 const view = { scale: 1, x: 0, y: 0 };
+const picture = { width: 0, height: 0 }; // as large as it is, whatever the preview's size
 let shownUrl = null;
 let fitted = true;
 
@@ -51,7 +55,7 @@ function showTask() {
   byId("page-number").textContent = pages > 1 ? `${page + 1} of ${pages}` : "";
   if (!task || pages === 0) {
     shownUrl = null;
-    image.hidden = true;
+    hideImage();
     overlay.setRegions([]);
     if (task) stageMessage(h("strong", {}, "This task has no image"), h("p", {}, "The labeling config names none of its data as an image."));
     return;
@@ -60,7 +64,7 @@ function showTask() {
   if (url !== shownUrl) {
     shownUrl = url;
     fitted = true;
-    image.hidden = true;
+    hideImage();
     overlay.setRegions([]);
     stageMessage(h("p", {}, "Loading the image…"));
     image.alt = task.name;
@@ -70,15 +74,42 @@ function showTask() {
   }
 }
 
-function onLoad() {
+function hideImage() {
+  image.hidden = true;
+  picture.width = 0;
+  tiles.setPicture(null);
+}
+
+async function onLoad() {
+  const url = shownUrl;
+  const [width, height] = [image.naturalWidth, image.naturalHeight];
+  const size = Math.max(width, height) < PREVIEW_PX ? [width, height] : await trueSize(url, width, height);
+  if (url !== shownUrl) return;
+  [picture.width, picture.height] = size;
+  if (picture.width > width) {
+    const { key, task, page } = store;
+    const tileUrl = (level, column, row) => api.tileUrl(key, task.task_id, page, level, column, row);
+    tiles.setPicture({ ...picture, previewWidth: width, url: tileUrl });
+  }
   stageMessage();
   image.hidden = false;
   if (fitted) fit();
   setRegions();
 }
 
+/** The size of the picture that a preview shows, from the head of the answer that the browser has just kept. */
+async function trueSize(url, width, height) {
+  try {
+    const response = await fetch(url, { cache: "force-cache", credentials: "same-origin" });
+    const [, trueWidth, trueHeight] = /^(\d+)x(\d+)$/.exec(response.headers.get("X-Image-Size"));
+    return [Number(trueWidth), Number(trueHeight)];
+  } catch {
+    return [width, height];
+  }
+}
+
 async function onError() {
-  image.hidden = true;
+  hideImage();
   overlay.setRegions([]);
   let reason = "The image cannot be loaded.";
   try {
@@ -92,9 +123,9 @@ async function onError() {
 
 function setRegions() {
   const { task, page } = store;
-  if (!task || image.hidden || !image.naturalWidth) return;
+  if (!task || image.hidden || !picture.width) return;
   const where = task.pages[page];
-  const [width, height] = [image.naturalWidth, image.naturalHeight];
+  const { width, height } = picture;
   const annotations = task.annotations
     .filter((annotation) => !annotation.was_cancelled)
     .flatMap((annotation) => toRegions(resultsOfPage(annotation.result, where), "annotation", width, height));
@@ -105,25 +136,30 @@ function setRegions() {
 }
 
 function fit() {
-  if (!image.naturalWidth) return;
-  const scale = Math.min(stage.clientWidth / image.naturalWidth, stage.clientHeight / image.naturalHeight);
+  if (!picture.width) return;
+  const scale = fitScale();
   view.scale = scale;
-  view.x = (stage.clientWidth - image.naturalWidth * scale) / 2;
-  view.y = (stage.clientHeight - image.naturalHeight * scale) / 2;
+  view.x = (stage.clientWidth - picture.width * scale) / 2;
+  view.y = (stage.clientHeight - picture.height * scale) / 2;
   fitted = true;
   apply();
 }
 
+function fitScale() {
+  return Math.min(stage.clientWidth / picture.width, stage.clientHeight / picture.height);
+}
+
 function apply() {
-  image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  const stretch = picture.width ? picture.width / image.naturalWidth : 1;
+  image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale * stretch})`;
   image.style.imageRendering = view.scale > 4 ? "pixelated" : "auto";
+  tiles.setView({ ...view });
   overlay.setView({ ...view });
 }
 
 function zoomBy(factor, centerX = stage.clientWidth / 2, centerY = stage.clientHeight / 2) {
-  if (!image.naturalWidth) return;
-  const fitScale = Math.min(stage.clientWidth / image.naturalWidth, stage.clientHeight / image.naturalHeight);
-  const scale = Math.min(MOST_ZOOM, Math.max(fitScale / 2, view.scale * factor));
+  if (!picture.width) return;
+  const scale = Math.min(MOST_ZOOM, Math.max(fitScale() / 2, view.scale * factor));
   const ratio = scale / view.scale;
   view.x = centerX - (centerX - view.x) * ratio;
   view.y = centerY - (centerY - view.y) * ratio;
