@@ -44,6 +44,27 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def named_seconds(*names: str) -> Callable[[str], tuple[tuple[str, float], ...]]:
+    """Return a parser of seconds by name, `name=seconds` separated by commas; each name at most once."""
+    parse_seconds = seconds(0, 3600)
+
+    def parse(raw: str) -> tuple[tuple[str, float], ...]:
+        found: dict[str, float] = {}
+        for part in raw.split(","):
+            name, _, value = (text.strip() for text in part.partition("="))
+            try:
+                if name not in names or name in found:
+                    raise ValueRefused("")
+                found[name] = parse_seconds(value)
+            except ValueRefused as exc:
+                known = ", ".join(names)
+                wanted = f"name=seconds separated by commas, from 0 to 3600; names: {known}"
+                raise ValueRefused(wanted) from exc
+        return tuple(found.items())
+
+    return parse
+
+
 def parse_size(raw: str) -> int:
     """Return a number of bytes."""
     match = _SIZE.fullmatch(raw)

@@ -17,6 +17,7 @@ from typing import Any
 from backend.errors import SettingsError
 from backend.setting_parsers import (
     ValueRefused,
+    named_seconds,
     one_of,
     parse_device,
     parse_existing_path,
@@ -221,6 +222,15 @@ class Settings:
         True,
         "flag",
         "Whether a project without a trained version is predicted by its first labelled objects.",
+    )
+    annotation_seconds: tuple[tuple[str, float], ...] = _setting(
+        "ANNOTATION_SECONDS",
+        named_seconds("box", "mask", "click", "adjust", "delete", "relabel", "look"),
+        (),
+        "names",
+        "Seconds of annotators' acts in the ledger of what predictions save, such as `box=7,mask=60`: `box` "
+        "and `mask` by hand, a `click`, to `adjust`, `delete`, `relabel`, `look` at a region.",
+        shown_default="`box=7,mask=79,click=3,adjust=4,delete=1.5,relabel=2,look=0.5`",
     )
     predict_deadline_s: float = _setting(
         "PREDICT_DEADLINE_S",

@@ -186,6 +186,7 @@ ROOMS = {
             "prompting": {"geometry", "labelstudio"},
             "second_look": {"geometry"},
             "acceptance": {"geometry"},
+            "ledger": {"geometry", "labelstudio", "regions"},
             "text": {"geometry"},
             "versions": {"evaluation", "text"},
         }
@@ -217,6 +218,7 @@ ROOMS = {
             "upkeep": {"engine", "jobs", "predicting", "projects"},
             "learning": {"engine", "jobs", "predicting", "projects", "text", "upkeep", "versions"},
             "second_look": {"engine", "jobs", "learning", "projects", "versions"},
+            "ledger": {"projects"},
             "acceptance": {"engine", "jobs", "learning", "projects", "second_look", "versions"},
             "checks": {"engine", "projects", "smart_tools", "text", "versions"},
             # What only the panel needs: no other room may import it.

@@ -1,7 +1,9 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from backend.core.ledger.costs import Costs
 from backend.errors import SettingsError
 from backend.settings import SETTINGS_TABLE, Settings
 
@@ -121,3 +123,14 @@ def test_secrets_never_show():
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({"REDIS_URL": "reddis://:hush-3@redis"})
     assert "hush" not in str(caught.value)
+
+
+def test_seconds_of_acts_are_named_and_every_cost_has_its_name():
+    settings = Settings.from_env({"ANNOTATION_SECONDS": "box=5, mask=40.5"})
+    assert settings.annotation_seconds == (("box", 5.0), ("mask", 40.5))
+    every = ",".join(f"{entry.name}=1" for entry in fields(Costs))
+    given = Settings.from_env({"ANNOTATION_SECONDS": every}).annotation_seconds
+    assert set(vars(Costs(**dict(given))).values()) == {1.0}
+    for wrong in ("box", "box=-1", "nothing=3", "box=1,box=2"):
+        with pytest.raises(SettingsError, match="name=seconds"):
+            Settings.from_env({"ANNOTATION_SECONDS": wrong})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from backend.bootstrap.by_example import by_example
 from backend.bootstrap.named_networks import sam_network, zero_shot
 from backend.bootstrap.text import text_reading
+from backend.core.ledger.costs import Costs
 from backend.errors import QueueError
 from backend.infra.images.fetcher import ImageFetcher
 from backend.infra.images.folder import FolderImages
@@ -38,6 +39,8 @@ from backend.service.engine.stand_in import StandIn
 from backend.service.engine.text_lines import TextLines
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.requests import TrainingRequests
+from backend.service.ledger.desk import LedgerDesk
+from backend.service.ledger.entries import KeptLedgers
 from backend.service.ports import AfterTask, LabelStudio, WaitingRoom
 from backend.service.predicting.answer import TaskPredictions
 from backend.service.predicting.requests import BackgroundRequests
@@ -191,6 +194,9 @@ def join_backend(
         retirement=Retirement(projects, connections, models.loaded, jobs),
         second_look=second_look(jobs, connections, models),
         acceptance=acceptance(jobs, models),
+        ledger=LedgerDesk(
+            KeptLedgers(jobs.documents), connections, Costs(**dict(settings.annotation_seconds)), now
+        ),
         now=now,
     )
 

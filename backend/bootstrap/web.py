@@ -95,7 +95,7 @@ def build_panel(backend: Backend) -> Panel:
     last_events = LastEvents(backend.projects, backend.now)
     held = HeldPredictions(documents)
     index = TaskIndex(connections.label_studio, versions.serving, held.of_project)
-    totals = LabelTotals(connections.label_studio)
+    totals = LabelTotals(connections.label_studio, on_tasks=backend.ledger.note)
     thumbnails = FileCache(
         backend.settings.data_dir / "cache" / "thumbnails", THUMBNAIL_BYTES, slack=THUMBNAIL_SLACK
     )

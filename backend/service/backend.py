@@ -16,6 +16,7 @@ from backend.service.engine.engine import Engine
 from backend.service.engine.named_network import NetworkState
 from backend.service.jobs.requests import JobRequests
 from backend.service.learning.requests import TrainingRequests
+from backend.service.ledger.desk import LedgerDesk
 from backend.service.ports import ImageAccess, Json
 from backend.service.predicting.answer import TaskPredictions
 from backend.service.predicting.requests import BackgroundRequests
@@ -70,4 +71,5 @@ class Backend:
     retirement: Retirement
     second_look: SecondLookDesk
     acceptance: AcceptanceDesk
+    ledger: LedgerDesk
     now: Callable[[], float] = time.time

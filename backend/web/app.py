@@ -35,7 +35,7 @@ def create_app(
     loader = app.extensions["model_class"] = ModelClassLoader(load_model_class, housekeeping.start)
     register_problems(app)
     register_request_log(app)
-    metrics = count_requests(app, backend.engine, backend.jobs.queue)
+    metrics = count_requests(app, backend.engine, backend.jobs.queue, backend.ledger.all_told)
     register_security(app, backend.settings.basic_auth)
     declared: list[Route] = []
     app.extensions["routes"] = declared

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from flask import Flask, Response, g, request
 from prometheus_client import (
@@ -31,7 +31,7 @@ from backend.service.engine.engine import Engine
 from backend.service.jobs.jobs import TRAIN
 from backend.service.jobs.memory import memory_use
 from backend.service.jobs.report import JobReport, TrainingJobProgress
-from backend.service.ports import JobQueue, JobRecord
+from backend.service.ports import JobQueue, JobRecord, Json
 from backend.web.routing import Routes
 
 PREFIX = "lsb"
@@ -85,8 +85,13 @@ class WebMetrics:
         )
 
 
-def count_requests(app: Flask, engine: Engine, queue: JobQueue) -> Routes:
-    """Count every request of the app, and return the route that shows the numbers."""
+def count_requests(
+    app: Flask, engine: Engine, queue: JobQueue, ledgers: Callable[[], Mapping[str, Json]]
+) -> Routes:
+    """Count every request of the app, and return the route that shows the numbers.
+
+    ledgers: reads what predictions saved each project, by its key.
+    """
     metrics = WebMetrics()
     growing = [
         _Growing(metrics.images, lambda: engine.batching.images_done),
@@ -126,10 +131,43 @@ def count_requests(app: Flask, engine: Engine, queue: JobQueue) -> Routes:
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        text = generate_latest(registry) + generate_latest(_Shared(queue))
+        text = (
+            generate_latest(registry) + generate_latest(_Shared(queue)) + generate_latest(_Ledgers(ledgers))
+        )
         return Response(text, mimetype=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+class _Ledgers(Collector):
+    """What predictions saved, as it was counted last; read when it is asked for."""
+
+    def __init__(self, read: Callable[[], Mapping[str, Json]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the current values; none while the store is away."""
+        try:
+            ledgers = self._read()
+        except BackendError:
+            return
+        regions = GaugeMetricFamily(
+            f"{PREFIX}_ledger_regions",
+            "Regions by what annotators did with them, in annotations that began with a prediction.",
+            labels=["project", "version", "act"],
+        )
+        saved = GaugeMetricFamily(
+            f"{PREFIX}_ledger_saved_seconds",
+            "Seconds of labelling that predictions saved.",
+            labels=["project"],
+        )
+        for key, ledger in ledgers.items():
+            saved.add_metric([key], ledger["hours_saved"] * 3600)
+            for version in ledger["by_version"]:
+                for act, count in version["acts"].items():
+                    regions.add_metric([key, version["version"], act], count)
+        yield regions
+        yield saved
 
 
 class _Growing:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backend.core.labelstudio.label_config import parse_label_config
+from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.errors import BackendError
 from backend.service.panel.label_statistics import count_labels
 from backend.service.ports import Json, LabelStudio
 from backend.service.projects.projects import project_id
 
 logger = logging.getLogger(__name__)
+
+OnTasks = Callable[[str, Sequence[Json], LabelConfig], None]
+"""Takes a project's key, its annotated tasks, and its labeling config."""
 
 _COUNTERS = (
     "task_number",
@@ -45,8 +48,11 @@ class LabelTotals:
         self,
         label_studio_for: Callable[[str], LabelStudio],
         *,
+        on_tasks: OnTasks | None = None,
         start_thread: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
+        """Take what is told of the annotated tasks whenever they were read."""
+        self._on_tasks = on_tasks
         self._label_studio_for = label_studio_for
         self._start_thread = start_thread or _start_daemon
         self._lock = threading.Lock()
@@ -95,7 +101,10 @@ class LabelTotals:
         statistics = None
         try:
             tasks = self._label_studio_for(key).export_annotated(project_id(key))
-            statistics = count_labels(tasks, parse_label_config(config_xml))
+            config = parse_label_config(config_xml)
+            statistics = count_labels(tasks, config)
+            if self._on_tasks is not None:
+                self._on_tasks(key, tasks, config)
         except BackendError as exc:
             logger.warning("project %s: labels were not counted: %s", key, exc)
         finally:

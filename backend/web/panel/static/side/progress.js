@@ -2,6 +2,7 @@
 
 import { byId, fill, h, svg } from "../page/dom.js";
 import { count } from "../page/format.js";
+import { ledgerParts } from "./ledger.js";
 import { api } from "../state/api.js";
 import { store, subscribe } from "../state/store.js";
 
@@ -19,26 +20,24 @@ export function startProgress() {
 
 async function refresh() {
   const { key, live } = store;
-  const state = key && live ? `${key} ${live.model?.version ?? ""} ${live.model?.card?.created_at ?? ""}` : null;
+  const state = key && live
+    ? JSON.stringify([key, live.model?.version, live.model?.card?.created_at, live.statistics?.annotated_images, live.statistics?.total])
+    : null;
   if (state === drawnFor) return;
   drawnFor = state;
-  if (!state) {
-    byId("progress-card").hidden = true;
-    return;
-  }
-  try {
-    const curve = await api.learningCurve(key);
-    if (drawnFor === state) draw(curve);
-  } catch (error) {
-    fill(byId("learning-curve"), h("p", { class: "reason" }, error.message));
-  }
+  byId("progress-card").hidden = !state;
+  if (!state) return;
+  const [curve, ledger] = await Promise.allSettled([api.learningCurve(key), api.ledger(key)]);
+  if (drawnFor !== state) return;
+  fill(byId("learning-curve"), ...(curve.status === "fulfilled" ? curveParts(curve.value) : [refusal(curve.reason)]));
+  fill(byId("ledger"), ...(ledger.status === "fulfilled" ? ledgerParts(ledger.value) : [refusal(ledger.reason)]));
 }
 
-function draw(curve) {
-  byId("progress-card").hidden = !curve.versions.length && !curve.missing;
-  fill(byId("learning-curve"), ...(curve.missing
-    ? [h("p", { class: "reason" }, curve.missing)]
-    : [curveChart(curve), h("p", { class: "reason" }, `${curve.measure} by images learned from; the band holds 80 of 100 versions.`), aheadTable(curve)]));
+const refusal = (error) => h("p", { class: "reason" }, error.message);
+
+function curveParts(curve) {
+  if (curve.missing) return [h("p", { class: "reason" }, curve.missing)];
+  return [curveChart(curve), h("p", { class: "reason" }, `${curve.measure} by images learned from; the band holds 80 of 100 versions.`), aheadTable(curve)];
 }
 
 function aheadTable({ images, now, ahead }) {

@@ -71,6 +71,7 @@ export const api = {
   importVersion: (key, file, activate) => request("POST", `${project(key)}/versions?activate=${activate}`, { file }),
   versionFileUrl: (key, name) => `${version(key, name)}/file`,
   learningCurve: (key) => request("GET", `${project(key)}/learning-curve`),
+  ledger: (key) => request("GET", `${project(key)}/ledger`),
   reportUrl: (key, name) => `${version(key, name)}/report.html`,
   activate: (key, name) => request("POST", `${version(key, name)}/activate`),
   pin: (key, name, pinned) => request("PUT", `${version(key, name)}/pin`, { body: { pinned } }),

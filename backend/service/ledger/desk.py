@@ -1,0 +1,186 @@
+"""What predictions saved a project: counted from the annotations that they became, and told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from backend.core.labelstudio.annotators import moment_of
+from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.core.ledger.acts import Act, acts_of, comes_from_prediction
+from backend.core.ledger.costs import Costs, Work, work_of
+from backend.service.ledger.entries import Counted, Entry, KeptLedgers
+from backend.service.ports import Json, LabelStudio
+from backend.service.projects.connections import Connections
+from backend.service.projects.projects import project_id
+
+logger = logging.getLogger(__name__)
+
+TASKS_ASKED = 500
+"""Of so many tasks at most the predictions are fetched in one count; the rest waits for the next one."""
+DAY_S = 86_400
+PERIODS = 14
+
+
+@dataclass(frozen=True)
+class LedgerDesk:
+    """Counts and tells; costs: of the acts in seconds."""
+
+    kept: KeptLedgers
+    connections: Connections
+    costs: Costs = field(default_factory=Costs)
+    now: Callable[[], float] = time.time
+
+    def count(self, key: str) -> Json:
+        """Count anew and return `told`. Raises LabelStudioError, LabelConfigError, StoreError."""
+        label_studio = self.connections.label_studio(key)
+        config = parse_label_config(str(label_studio.project(project_id(key)).get("label_config") or ""))
+        self.note(key, label_studio.export_annotated(project_id(key)), config)
+        return self.told(key)
+
+    def note(self, key: str, tasks: Iterable[Json], config: LabelConfig) -> None:
+        """Count the annotations of all annotated tasks that are new or changed; forget those that are gone.
+
+        Raises LabelStudioError, StoreError.
+        """
+        before = self.kept.read(key).entries
+        entries: dict[int, Entry] = {}
+        asked = 0
+        for task in tasks:
+            found = [one for one in task.get("annotations") or () if _counts(one)]
+            stale = [one for one in found if _is_stale(one, before.get(int(one["id"])))]
+            entries.update(
+                {int(one["id"]): before[int(one["id"])] for one in found if int(one["id"]) in before}
+            )
+            if stale and asked < TASKS_ASKED:
+                asked += 1
+                predictions = _predictions(self.connections.label_studio(key), int(task["id"]))
+                for one in stale:
+                    number = int(one["id"])
+                    entries[number] = _entry(one, predictions, config, before.get(number))
+        self.kept.write(key, Counted(self.now(), entries))
+
+    def told(self, key: str) -> Json:
+        """Return acts and hours by label, by version, and over time."""
+        counted = self.kept.read(key)
+        entries = list(counted.entries.values())
+        acts = _acts(entries)
+        work = work_of(_joined(entries), self.costs)
+        by_version: dict[str, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            by_version[entry.version].append(entry)
+        labels = sorted({label for entry in entries for label, _, _ in entry.acts})
+        return {
+            "counted_at": counted.counted_at,
+            "annotations": len(entries),
+            "incomplete": sum(not entry.is_whole for entry in entries),
+            "acts": acts,
+            **_hours(work),
+            "by_label": [{"label": label, "acts": _acts(entries, label)} for label in labels],
+            "by_version": [
+                {
+                    "version": version,
+                    "annotations": len(mine),
+                    "acts": _acts(mine),
+                    **_hours(work_of(_joined(mine), self.costs)),
+                }
+                for version, mine in sorted(by_version.items(), reverse=True)
+            ],
+            "over_time": self._over_time(entries),
+            "costs_s": dict(vars(self.costs)),
+        }
+
+    def all_told(self) -> dict[str, Json]:
+        """Return `told` of each project of which something was counted. Raises StoreError."""
+        return {key: self.told(key) for key in self.kept.projects()}
+
+    def _over_time(self, entries: Sequence[Entry]) -> list[Json]:
+        """Return hours saved in each of the last days, or weeks where the work took more days."""
+        if not entries:
+            return []
+        days = [int(entry.made_at // DAY_S) for entry in entries]
+        length = 1 if max(days) - min(days) < PERIODS else 7
+        last = max(days) // length
+        by_period: dict[int, list[Entry]] = defaultdict(list)
+        for day, entry in zip(days, entries, strict=True):
+            by_period[day // length].append(entry)
+        first = max(min(by_period), last - PERIODS + 1)
+        return [
+            {
+                "starts_at": period * length * DAY_S,
+                "days": length,
+                "annotations": len(by_period.get(period, ())),
+                **_hours(work_of(_joined(by_period.get(period, ())), self.costs)),
+            }
+            for period in range(first, last + 1)
+        ]
+
+
+def _counts(annotation: Any) -> bool:
+    return (
+        isinstance(annotation, Mapping)
+        and isinstance(annotation.get("id"), int)
+        and isinstance(annotation.get("result"), list)
+        and not annotation.get("was_cancelled")
+        and comes_from_prediction(annotation)
+    )
+
+
+def _is_stale(annotation: Mapping[str, Any], entry: Entry | None) -> bool:
+    return entry is None or entry.state != _state(annotation)
+
+
+def _state(annotation: Mapping[str, Any]) -> str:
+    return f"{annotation.get('updated_at') or annotation.get('created_at')} {len(annotation['result'])}"
+
+
+def _predictions(label_studio: LabelStudio, task_id: int) -> dict[int, Json]:
+    return {int(one["id"]): one for one in label_studio.predictions(task_id)}
+
+
+def _entry(
+    annotation: Mapping[str, Any],
+    predictions: Mapping[int, Json],
+    config: LabelConfig,
+    before: Entry | None,
+) -> Entry:
+    """Return the entry of an annotation; what was known of a prediction that is gone since is not lost."""
+    parent = predictions.get(annotation.get("parent_prediction") or -1)
+    state = _state(annotation)
+    if parent is None and before is not None and before.is_whole:
+        return replace(before, state=state)
+    made = moment_of(annotation.get("updated_at") or annotation.get("created_at"))
+    return Entry(
+        version=str((parent or {}).get("model_version") or (before.version if before else "")),
+        made_at=0.0 if made is None else made.timestamp(),
+        state=state,
+        is_whole=parent is not None,
+        acts=acts_of(annotation["result"], None if parent is None else parent.get("result") or (), config),
+    )
+
+
+def _joined(entries: Iterable[Entry]) -> Counter[Any]:
+    total: Counter[Any] = Counter()
+    for entry in entries:
+        total.update(entry.acts)
+    return total
+
+
+def _acts(entries: Iterable[Entry], label: str | None = None) -> dict[str, int]:
+    counts = dict.fromkeys((act.value for act in Act), 0)
+    for entry in entries:
+        for (one, _, act), count in entry.acts.items():
+            if label is None or one == label:
+                counts[act.value] += count
+    return counts
+
+
+def _hours(work: Work) -> Json:
+    return {
+        "hours_by_hand": round(work.by_hand_s / 3600, 4),
+        "hours_saved": round(work.saved_s / 3600, 4),
+    }

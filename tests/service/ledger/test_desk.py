@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.panel_fakes import KEY, FakePanelLabelStudio, all_shapes, make_panel_services
+
+
+@pytest.fixture
+def label_studio():
+    return FakePanelLabelStudio()
+
+
+@pytest.fixture
+def desk(tmp_path, label_studio):
+    return make_panel_services(tmp_path, label_studio).backend.ledger
+
+
+def predict(label_studio, task_id, version="v1"):
+    label_studio.import_predictions(
+        7, [{"task": task_id, "result": all_shapes(), "score": 0.6, "model_version": version}]
+    )
+    return label_studio.predictions(task_id)[-1]
+
+
+def annotate(label_studio, task_id, result, parent, **fields):
+    return label_studio.create_annotation(task_id, result, parent_prediction=parent["id"], **fields)
+
+
+def accepted(prediction, leave_out=0):
+    results = [{**one, "origin": "prediction"} for one in prediction["result"]]
+    return results[leave_out:]
+
+
+def test_before_any_count_nothing_is_known(desk):
+    told = desk.told(KEY)
+    assert (told["counted_at"], told["annotations"], told["over_time"]) == (None, 0, [])
+
+
+def test_acts_are_told_by_label_and_version_and_over_time(desk, label_studio):
+    first, second = predict(label_studio, 1), predict(label_studio, 2, "v2")
+    annotate(label_studio, 1, accepted(first), first)
+    annotate(label_studio, 2, accepted(second, leave_out=1), second)
+    label_studio.create_annotation(3, all_shapes())
+    told = desk.count(KEY)
+    assert told["annotations"] == 2 and told["incomplete"] == 0
+    assert told["acts"]["deleted"] == 1 and told["acts"]["kept"] > 4
+    assert [one["version"] for one in told["by_version"]] == ["v2", "v1"]
+    assert sum(one["acts"]["kept"] for one in told["by_label"]) == told["acts"]["kept"]
+    assert 0 < told["hours_saved"] < told["hours_by_hand"]
+    assert [one["annotations"] for one in told["over_time"]] == [2]
+
+
+def test_what_was_counted_stays_when_the_prediction_goes_and_goes_with_its_annotation(desk, label_studio):
+    prediction = predict(label_studio, 1)
+    annotation = annotate(label_studio, 1, accepted(prediction, leave_out=1), prediction)
+    before = desk.count(KEY)
+    label_studio.pushed.clear()
+    label_studio.annotations_by_task[1][0]["parent_prediction"] = None
+    label_studio.annotations_by_task[1][0]["updated_at"] = "2026-01-01T00:00:00Z"
+    assert desk.count(KEY)["by_version"] == before["by_version"]
+    label_studio.delete_annotation(annotation["id"])
+    assert desk.count(KEY)["annotations"] == 0
+
+
+def test_a_prediction_that_was_gone_before_is_said_to_be_incomplete(desk, label_studio):
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    label_studio.pushed.clear()
+    told = desk.count(KEY)
+    assert (told["incomplete"], told["by_version"][0]["version"]) == (1, "")
+    assert told["acts"]["kept"] > 0
+
+
+def test_cancelled_annotations_and_unchanged_ones_cost_nothing(desk, label_studio):
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction, was_cancelled=True)
+    assert desk.count(KEY)["annotations"] == 0
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    told = desk.count(KEY)
+    asked = []
+    label_studio.predictions = lambda task_id: asked.append(task_id) or []
+    again = desk.count(KEY)
+    assert asked == [] and again["acts"] == told["acts"]
