@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 COMMA := ,
 .DEFAULT_GOAL := help
-.PHONY: help setup serve worker test test-fast check fix docs e2e demo bench bench-load bench-queue bench-soak lock \
+.PHONY: help setup serve worker test test-fast check fix docs e2e demo templates bench bench-load bench-queue bench-soak lock \
         compose-check audit clean
 
 PYTHON ?= python3
@@ -79,6 +79,9 @@ worker: setup ## run one more worker (needs REDIS_URL, and DATA_DIR or STORE_URL
 
 demo: setup $(LABEL_STUDIO_BIN) ## start a Label Studio with a generated project and see the whole loop
 	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m demo
+
+templates: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## take all image templates of Label Studio through the whole loop, with screenshots
+	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m demo.templates
 
 # -- tests -----------------------------------------------------------------------------------------------------
 
