@@ -30,7 +30,12 @@ EVALUATION = Evaluation(
 def reported(services, client):
     publish_version(services, "v1", metrics={"box_map50": 0.5}, created_at=1000.0)
     publish_version(
-        services, "v2", evaluation=EVALUATION.as_json(), created_at=2000.0, labels=["Cell", MARK_UP]
+        services,
+        "v2",
+        evaluation=EVALUATION.as_json(),
+        per_class={"Cell": {"objects": 60, "f1": 0.5}},
+        created_at=2000.0,
+        labels=["Cell", MARK_UP],
     )
     return client
 
@@ -54,6 +59,7 @@ def test_the_page_needs_nothing_else_and_shows_texts_as_texts(reported):
     page = answer.get_data(as_text=True)
     assert page.count("data:image/jpeg;base64,") == 1
     assert "Task 999" in page and "The picture cannot be shown" in page
+    assert ">60</td>" in page and "60.000" not in page
     assert "<script" not in page and "&lt;script&gt;Cell" in page
     assert "src=" not in page and "http:" not in page.replace('http-equiv="Content', "")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
