@@ -16,7 +16,7 @@ from backend.service.ports import JobRecord, WorkerState
 Json = dict[str, Any]
 
 
-KINDS = ("train", "look", "predict", "accept")
+KINDS = ("train", "look", "predict", "accept", "rank")
 UPDATABLE = {"progress", "details", "model_version", "error"}
 ENDED = ("finished", "failed", "stopped")
 

@@ -171,6 +171,8 @@ class FakeLabelStudio:
         self.label_config = label_config
         self.pushed: list[Json] = []
         self.model_version: str | None = None
+        self.sampling = "Sequential sampling"
+        self.views: dict[int, Json] = {}
         self.failures: list[Exception] = []
         self.is_gone = False
         self.rows_read = 0
@@ -178,7 +180,12 @@ class FakeLabelStudio:
 
     def project(self, project_id: int) -> Json:
         self._check()
-        return {"id": project_id, "label_config": self.label_config, "model_version": self.model_version}
+        return {
+            "id": project_id,
+            "label_config": self.label_config,
+            "model_version": self.model_version,
+            "sampling": self.sampling,
+        }
 
     def projects(self) -> list[Json]:
         self._check()
@@ -223,6 +230,28 @@ class FakeLabelStudio:
     def set_model_version(self, project_id: int, model_version: str) -> None:
         self._check()
         self.model_version = model_version
+
+    def set_sampling(self, project_id: int, sampling: str) -> None:
+        self._check()
+        self.sampling = sampling
+
+    def create_view(self, project_id: int, data: Mapping[str, Any]) -> int:
+        self._check()
+        view_id = next(self._ids)
+        self.views[view_id] = dict(data)
+        return view_id
+
+    def delete_view(self, view_id: int) -> None:
+        self._check()
+        self.views.pop(view_id, None)
+
+    def set_prediction_score(self, prediction_id: int, score: float) -> None:
+        self._check()
+        for item in self.pushed:
+            if item["id"] == prediction_id:
+                item["score"] = score
+                return
+        raise LabelStudioGone(f"there is no prediction {prediction_id}")
 
     def _check(self) -> None:
         if self.is_gone:
@@ -275,6 +304,21 @@ class FakeInteractive:
 
     def network_state(self) -> NetworkState:
         return NetworkState()
+
+
+class FakeEmbedder:
+    """The PictureEmbedder port: the mean colours of a picture's quarters."""
+
+    name = "quarters"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def embed(self, picture: np.ndarray) -> np.ndarray:
+        self.asked += 1
+        height, width = picture.shape[0] // 2, picture.shape[1] // 2
+        quarters = [picture[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]
+        return np.concatenate([part.mean(axis=(0, 1)) for part in quarters]).astype(np.float32)
 
 
 class FakeEncodingFiles:
@@ -384,6 +428,7 @@ class FakeServices:
     text: TextReading
     changes: Any = field(default_factory=ChangesHere)
     checkpoints: Any = None
+    embedder: Any = field(default_factory=FakeEmbedder)
     pace: Pace = field(default_factory=Pace)
     now: Callable[[], float] = time.time
 
@@ -438,7 +483,13 @@ class FakeServices:
     @cached_property
     def handlers(self) -> dict[str, JobHandler]:
         """What a worker runs, by kind of job."""
-        return build_handlers(self.backend, train=self.train, checkpoints=self.checkpoints, pace=self.pace)
+        return build_handlers(
+            self.backend,
+            train=self.train,
+            checkpoints=self.checkpoints,
+            embedder=self.embedder,
+            pace=self.pace,
+        )
 
     def run(self, job: RunningJob) -> JobOutcome:
         """Run a job as a worker does."""

@@ -67,6 +67,7 @@ class FakePanelLabelStudio(FakeLabelStudio):
             "label_config": self.label_config,
             "created_at": CREATED_AT,
             "model_version": self.model_version,
+            "sampling": self.sampling,
             "task_number": len(self.known_tasks),
             "total_annotations_number": len(annotations),
             "total_predictions_number": len(self.pushed),

@@ -38,6 +38,12 @@ from backend.service.engine.loaded_versions import LoadedVersions, Predictor
 from backend.service.engine.stand_in import StandIn
 from backend.service.engine.text_lines import TextLines
 from backend.service.jobs.requests import JobRequests
+from backend.service.label_next.desk import LabelNextDesk
+from backend.service.label_next.ranking import KeptRankings
+from backend.service.label_next.requests import RankRequests
+from backend.service.label_next.scores import PredictionScores
+from backend.service.label_next.switch import Switch
+from backend.service.label_next.switched import KeptSwitches
 from backend.service.learning.requests import TrainingRequests
 from backend.service.ledger.desk import LedgerDesk
 from backend.service.ledger.entries import KeptLedgers
@@ -168,6 +174,7 @@ def join_backend(
 ) -> Backend:
     """Give each use case what it needs of these."""
     background = BackgroundRequests(jobs, models.loaded)
+    order = label_next(jobs, connections, models, background)
     events = EventHints(projects, now)
     events.listen(lambda key, action: models.loaded.labels_changed(key))
     return Backend(
@@ -186,6 +193,7 @@ def join_backend(
             background=background,
             waiting_room=waiting_room,
             after_task=after_task,
+            rescored=order.scores.rescored,
             deadline_s=settings.predict_deadline_s,
         ),
         background=background,
@@ -197,6 +205,7 @@ def join_backend(
         ledger=LedgerDesk(
             KeptLedgers(jobs.documents), connections, Costs(**dict(settings.annotation_seconds)), now
         ),
+        label_next=order,
         now=now,
     )
 
@@ -211,6 +220,25 @@ def acceptance(jobs: JobRequests, models: Models) -> AcceptanceDesk:
     """Return the web's half of accepting by precision."""
     kept = KeptSurveys(jobs.documents)
     return AcceptanceDesk(AcceptRequests(jobs, models.loaded, kept), kept, jobs, models.loaded)
+
+
+def label_next(
+    jobs: JobRequests, connections: Connections, models: Models, background: BackgroundRequests
+) -> LabelNextDesk:
+    """Return the web's half of the order in which pictures are best labelled."""
+    rankings, switches, requests = (
+        KeptRankings(jobs.documents),
+        KeptSwitches(jobs.documents),
+        RankRequests(jobs),
+    )
+    return LabelNextDesk(
+        requests,
+        rankings,
+        switches,
+        PredictionScores(rankings, switches),
+        Switch(switches, requests, background, models.loaded, connections),
+        jobs,
+    )
 
 
 def with_image_folder(

@@ -1,4 +1,4 @@
-"""Predictions by example, joined from the labels of Label Studio and the encoder that is shipped."""
+"""What the encoder that is shipped serves: predictions by example, and how alike whole pictures are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from backend.core.geometry.instances import FloatArray
 from backend.service.by_example.examples import LabelledPicture
 from backend.service.by_example.known_examples import KnownExamples
 from backend.service.by_example.predictions import ByExample
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.shared_cache import run_in_thread
+from backend.service.label_next.pictures import PictureEmbedder
 from backend.service.ports import ImageSource
 from backend.service.projects.connections import Connections
 
@@ -53,3 +58,28 @@ def _learner() -> Callable[[Sequence[LabelledPicture], Sequence[str], str, bool]
         return ExamplePredictor(likeness, encoder(), labels, version=version, segmenter=segmenter)
 
     return learn_from
+
+
+def picture_embedder() -> PictureEmbedder:
+    """Return what says what pictures look like; loads nothing yet."""
+    return _ShippedEmbedder()
+
+
+class _ShippedEmbedder:
+    """Pools the features of the shipped encoder, which it loads for the first picture."""
+
+    name = "promptable-2-pooled-256"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._encoder: PictureEncoder | None = None
+
+    def embed(self, picture: npt.NDArray[np.uint8]) -> FloatArray:
+        """Return one row of numbers for a picture."""
+        from backend.nn.by_example.features import load_picture_encoder
+        from backend.nn.by_example.pooled import pooled_features
+
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = load_picture_encoder()
+        return pooled_features(self._encoder, picture)

@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from backend.bootstrap.backend import resolve_device
+from backend.bootstrap.by_example import picture_embedder
 from backend.infra.store.checkpoint_copies import CheckpointCopies
 from backend.infra.store.objects import open_object_store
 from backend.service.acceptance.survey import KeptSurveys
 from backend.service.acceptance.work import Acceptances
 from backend.service.backend import Backend
-from backend.service.jobs.jobs import ACCEPT, LOOK, PREDICT, TRAIN, JobOutcome, RunningJob
+from backend.service.jobs.jobs import ACCEPT, LOOK, PREDICT, RANK, TRAIN, JobOutcome, RunningJob
+from backend.service.label_next.pictures import KeptPictures, PictureEmbedder
+from backend.service.label_next.rank import Rankings
 from backend.service.learning.train import Learning, Train, Trainings
 from backend.service.ports import CheckpointStore
 from backend.service.predicting.background import BackgroundPredictions
@@ -32,11 +35,12 @@ def build_handlers(
     *,
     train: Train | None = None,
     checkpoints: CheckpointStore | None = None,
+    embedder: PictureEmbedder | None = None,
     pace: Pace = Pace(),  # noqa: B008 (frozen)
 ) -> dict[str, JobHandler]:
     """Return what a worker runs, by kind of job.
 
-    train, checkpoints: in place of the real ones. pace: of background predictions.
+    train, checkpoints, embedder: in place of the real ones. pace: of background predictions.
     """
     predictions = BackgroundPredictions(
         projects=backend.projects,
@@ -44,6 +48,7 @@ def build_handlers(
         versions=backend.models.loaded,
         pipeline=backend.engine.pipeline,
         jobs=backend.jobs,
+        rescored=backend.label_next.scores.rescored,
         sets_model_version=backend.settings.set_model_version,
         now=backend.now,
         pace=pace,
@@ -71,7 +76,26 @@ def build_handlers(
         kept=KeptSurveys(backend.jobs.documents),
         now=backend.now,
     )
-    return {TRAIN: trainings.run, LOOK: looks.run, PREDICT: predictions.run, ACCEPT: acceptances.run}
+    rankings = Rankings(
+        connections=backend.connections,
+        versions=backend.models.loaded,
+        store=backend.models.store,
+        jobs=backend.jobs,
+        images=backend.engine.images,
+        batching=backend.engine.batching,
+        embedder=embedder or picture_embedder(),
+        pictures=KeptPictures(backend.jobs.documents),
+        rankings=backend.label_next.rankings,
+        scores=backend.label_next.scores,
+        now=backend.now,
+    )
+    return {
+        TRAIN: trainings.run,
+        LOOK: looks.run,
+        PREDICT: predictions.run,
+        ACCEPT: acceptances.run,
+        RANK: rankings.run,
+    }
 
 
 def build_trainings(
@@ -95,6 +119,7 @@ def build_trainings(
         batching=backend.engine.batching,
         learning=learning,
         background=BackgroundRequests(backend.jobs, backend.models.loaded),
+        rankings=backend.label_next.requests,
         text=backend.engine.text,
         now=backend.now,
     )

@@ -94,7 +94,12 @@ def build_panel(backend: Backend) -> Panel:
     versions, images = backend.models.loaded, backend.engine.images
     last_events = LastEvents(backend.projects, backend.now)
     held = HeldPredictions(documents)
-    index = TaskIndex(connections.label_studio, versions.serving, held.of_project)
+    index = TaskIndex(
+        connections.label_studio,
+        versions.serving,
+        held.of_project,
+        useful=backend.label_next.rankings.useful,
+    )
     totals = LabelTotals(connections.label_studio, on_tasks=backend.ledger.note)
     thumbnails = FileCache(
         backend.settings.data_dir / "cache" / "thumbnails", THUMBNAIL_BYTES, slack=THUMBNAIL_SLACK

@@ -15,6 +15,7 @@ from backend.service.acceptance.desk import AcceptanceDesk
 from backend.service.engine.engine import Engine
 from backend.service.engine.named_network import NetworkState
 from backend.service.jobs.requests import JobRequests
+from backend.service.label_next.desk import LabelNextDesk
 from backend.service.learning.requests import TrainingRequests
 from backend.service.ledger.desk import LedgerDesk
 from backend.service.ports import ImageAccess, Json
@@ -72,4 +73,5 @@ class Backend:
     second_look: SecondLookDesk
     acceptance: AcceptanceDesk
     ledger: LedgerDesk
+    label_next: LabelNextDesk
     now: Callable[[], float] = time.time

@@ -190,11 +190,23 @@ class LabelStudio(Protocol):
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Store predictions `{task, result, score, model_version}`; return how many were created."""
 
+    def set_prediction_score(self, prediction_id: int, score: float) -> None:
+        """Change the score of a stored prediction, by which tasks are sorted; its regions keep theirs."""
+
     def delete_predictions(self, prediction_ids: Iterable[int]) -> None:
         """Delete predictions."""
 
     def set_model_version(self, project_id: int, model_version: str) -> None:
         """Set the project's `model_version`, which makes scores and sampling use that version."""
+
+    def set_sampling(self, project_id: int, sampling: str) -> None:
+        """Set the project's `sampling`: in which order annotators get tasks."""
+
+    def create_view(self, project_id: int, data: Mapping[str, Any]) -> int:
+        """Make a tab of the Data Manager (title, filters, ordering, ...) and return its id."""
+
+    def delete_view(self, view_id: int) -> None:
+        """Remove a tab of the Data Manager; one that is gone already is fine."""
 
     def ml_backends(self, project_id: int) -> list[Json]:
         """Return the models connected to the project (url, state, error_message, model_version, ...)."""

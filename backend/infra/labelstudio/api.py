@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,10 @@ class LabelStudioApi:
         """
         return sum(self._push(project_id, chunk) for chunk in _chunks(predictions))
 
+    def set_prediction_score(self, prediction_id: int, score: float) -> None:
+        """Change the score of a stored prediction; its regions keep theirs."""
+        self._http.call("PATCH", f"/api/predictions/{int(prediction_id)}/", body={"score": float(score)})
+
     def delete_predictions(self, prediction_ids: Iterable[int]) -> None:
         """Delete predictions; those that are gone already are fine."""
         for prediction_id in prediction_ids:
@@ -173,6 +177,22 @@ class LabelStudioApi:
     def set_model_version(self, project_id: int, model_version: str) -> None:
         """Set the project's `model_version`, which makes scores and sampling use that version."""
         self._http.call("PATCH", f"/api/projects/{int(project_id)}/", body={"model_version": model_version})
+
+    def set_sampling(self, project_id: int, sampling: str) -> None:
+        """Set the project's `sampling`: in which order annotators get tasks."""
+        self._http.call("PATCH", f"/api/projects/{int(project_id)}/", body={"sampling": sampling})
+
+    def create_view(self, project_id: int, data: Mapping[str, Any]) -> int:
+        """Make a tab of the Data Manager (title, filters, ordering, ...) and return its id."""
+        body = {"project": int(project_id), "data": dict(data)}
+        return int(self._object("POST", "/api/dm/views/", body=body)["id"])
+
+    def delete_view(self, view_id: int) -> None:
+        """Remove a tab of the Data Manager; one that is gone already is fine."""
+        try:
+            self._http.call("DELETE", f"/api/dm/views/{int(view_id)}/")
+        except LabelStudioGone:
+            logger.info("view %s was gone already", view_id)
 
     def ml_backends(self, project_id: int) -> list[Json]:
         """Return the models connected to the project (url, state, error_message, model_version, ...)."""

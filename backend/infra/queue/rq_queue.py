@@ -32,7 +32,7 @@ from backend.service.ports import ENDED, JobRecord, WorkerState
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("train", "look", "predict", "accept")
+KINDS = ("train", "look", "predict", "accept", "rank")
 RECORD_TTL_S = 30 * 86_400
 LEASE_S = 30.0
 MAX_PICKUPS = 2

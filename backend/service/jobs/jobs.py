@@ -21,7 +21,9 @@ LOOK = "look"
 """A second look at what is annotated."""
 ACCEPT = "accept"
 """Counting, accepting or undoing what is right often enough."""
-KINDS_OF_WORKERS = {TRAIN: (TRAIN, LOOK), PREDICT: (PREDICT, ACCEPT)}
+RANK = "rank"
+"""Which unlabelled pictures are worth labelling first."""
+KINDS_OF_WORKERS = {TRAIN: (TRAIN, LOOK), PREDICT: (PREDICT, ACCEPT, RANK)}
 """What each kind of worker runs, by the name it is started with."""
 FINISHED, FAILED, STOPPED, REQUEUE = "finished", "failed", "stopped", "requeue"
 _ASK_STOP_EVERY_S = 1.0

@@ -106,7 +106,7 @@ class JobReport:
     prediction_job: the background prediction that followed. Of a background prediction: parts, the jobs
     that have a shard of its tasks, and the rest. waiting_for: what keeps it from going on, "" once that is
     over. set_model_version: what Label Studio was told to name. Of a second look: findings, how many places
-    it lists, and images_compared.
+    it lists, and images_compared. Of a ranking: pictures_ranked.
     """
 
     warnings: tuple[str, ...] = ()
@@ -134,6 +134,7 @@ class JobReport:
     set_model_version: str | None = None
     findings: int | None = None
     images_compared: int | None = None
+    pictures_ranked: int | None = None
 
     def as_json(self) -> Json:
         """Return what the job has come to, as its record holds it and the API shows it."""
@@ -200,4 +201,5 @@ class JobReport:
             set_model_version=details.get("set_model_version"),
             findings=details.get("findings"),
             images_compared=details.get("images_compared"),
+            pictures_ranked=details.get("pictures_ranked"),
         )

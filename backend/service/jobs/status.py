@@ -40,6 +40,7 @@ _EMPTY_PROGRESS: dict[str, Json] = {
         "seconds_left": None,
     },
     jobs.LOOK: {"step": None, "fraction": 0.0, "seconds_left": None},
+    jobs.RANK: {"step": None, "fraction": 0.0, "seconds_left": None},
     jobs.PREDICT: {"done": 0, "total": None, "pushed": 0},
     jobs.ACCEPT: {"done": 0, "total": None, "pushed": 0},
 }

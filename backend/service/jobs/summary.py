@@ -26,6 +26,8 @@ def summarize_job(record: JobRecord) -> str | None:
         return f"{report.findings or 0} places listed in {report.images_compared or 0} images."
     if record.kind == "accept":
         return "Done."
+    if record.kind == "rank":
+        return f"{report.pictures_ranked or 0} unlabelled pictures are ordered by their usefulness."
     if record.kind != "train":
         return _predicted(record, "Done")
     parts = (_quality(report), _learned_from(report), _serves(report, record.model_version))

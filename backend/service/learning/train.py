@@ -33,6 +33,7 @@ from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.left_out import locate_left_out, nothing_to_learn
 from backend.service.jobs.report import CurvePoint, UsedParameter
 from backend.service.jobs.requests import JobRequests
+from backend.service.label_next.requests import RankRequests
 from backend.service.learning.heads import check_teaches, without_boxes
 from backend.service.learning.line_habit import learn_line_habit
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
@@ -94,6 +95,7 @@ class Trainings:
     batching: BatchingQueue
     learning: Learning
     background: BackgroundRequests
+    rankings: RankRequests
     text: TextReading
     now: Callable[[], float] = time.time
 
@@ -277,6 +279,7 @@ class Trainings:
         logger.info("project %s: version %s is published; %s", key, version, decision.reason)
         if decision.activate:
             self._predict_everything(job, key)
+            self._rank_the_rest(job, key)
         job.show(at_once=True)
         return version
 
@@ -295,6 +298,15 @@ class Trainings:
             job.report = replace(job.report, prediction_job=self.background.predict_project(key))
         except (LabelStudioError, VersionError, QueueError, StoreError) as exc:
             job.warn(f"the project could not be predicted in the background: {exc}")
+
+    def _rank_the_rest(self, job: RunningJob, key: str) -> None:
+        """Have the unlabelled pictures ranked anew, by what the version doubts now."""
+        if not self.connections.is_complete(key):
+            return
+        try:
+            self.rankings.request(key)
+        except (QueueError, StoreError) as exc:
+            job.warn(f"what is best labelled next could not be worked out anew: {exc}")
 
 
 def _published_by(store: VersionStore, key: str, job: RunningJob) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from backend.service.projects.projects import Projects
 logger = logging.getLogger(__name__)
 
 Entry = Json | list[Json]
+Rescored = Callable[[str, int | None, Json], Json]
+"""Gives a prediction the score that its project chose: project key, id of the task, prediction."""
 NOTHING: list[Json] = []
 
 
@@ -57,8 +59,9 @@ class PredictRequest:
 class TaskPredictions:
     """Predicts the tasks of requests; every thread may call it.
 
-    after_task: told of each task that was predicted alone. deadline_s: what is not done by then goes on in
-    the background. deadline_without_api_s: used instead if longer, where Label Studio takes no pushes.
+    after_task: told of each task that was predicted alone. rescored: for what Label Studio stores.
+    deadline_s: what is not done by then goes on in the background. deadline_without_api_s: used instead
+    if longer, where Label Studio takes no pushes.
     """
 
     projects: Projects
@@ -68,6 +71,7 @@ class TaskPredictions:
     background: BackgroundRequests
     waiting_room: WaitingRoom
     after_task: AfterTask
+    rescored: Rescored
     deadline_s: float
     deadline_without_api_s: float = 90.0
     overlapping: OverlappingCalls = field(default_factory=OverlappingCalls, init=False)
@@ -157,6 +161,9 @@ class TaskPredictions:
             left.discard(position)
             if answered.prediction is not None:
                 entries[position] = answered.prediction
+                if request.is_label_studio:
+                    task_id = task_id_of(work.tasks[position])
+                    entries[position] = self.rescored(work.project_key, task_id, answered.prediction)
         logger.info(
             "project %s: predicted %d of %d tasks with %s in %.0f ms",
             work.project_key,

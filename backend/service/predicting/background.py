@@ -15,6 +15,7 @@ from backend.service.jobs import jobs
 from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.ports import Json, LabelStudio
+from backend.service.predicting.answer import Rescored
 from backend.service.predicting.pace import Pace
 from backend.service.predicting.pushing import Pushing
 from backend.service.predicting.requests import BackgroundRequest, with_credentials_of_earlier_releases
@@ -32,7 +33,8 @@ TASKS_AT_ONCE = 64
 class BackgroundPredictions:
     """Runs the jobs that `backend.service.predicting.requests` queues; the worker's half.
 
-    sets_model_version: let Label Studio name the version, once every task of a project has its prediction.
+    rescored: for what is pushed. sets_model_version: let Label Studio name the version, once every task of a
+    project has its prediction.
     """
 
     projects: Projects
@@ -40,6 +42,7 @@ class BackgroundPredictions:
     versions: LoadedVersions
     pipeline: Pipeline
     jobs: JobRequests
+    rescored: Rescored
     sets_model_version: bool
     now: Callable[[], float]
     pace: Pace
@@ -106,7 +109,10 @@ class BackgroundPredictions:
             for start in range(0, len(tasks), TASKS_AT_ONCE):
                 chunk = tasks[start : start + TASKS_AT_ONCE]
                 for answered in self.pipeline.run(replace(work, tasks=chunk), predictor):
-                    pushing.take(chunk[answered.position]["id"], answered.prediction)
+                    task_id, prediction = chunk[answered.position]["id"], answered.prediction
+                    if prediction is not None:
+                        prediction = self.rescored(key, task_id, prediction)
+                    pushing.take(task_id, prediction)
                     if job.stop_or_pause() is not None:
                         break
                 if job.stop_or_pause() is not None:

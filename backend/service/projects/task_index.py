@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from cachetools import LRUCache
 
+from backend.core.label_next.usefulness import Useful
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, NotFoundError, RequestError
@@ -31,8 +32,9 @@ MOST_PROJECTS = 16
 LARGEST_WINDOW = 1000
 Filter = Literal["all", "annotated", "predicted", "neither"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
-Sort = Literal["id", "-id", "score", "-score"]
+Sort = Literal["id", "-id", "score", "-score", "usefulness"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
+USEFULNESS = "usefulness"
 _REST_FACTOR = 4.0
 _LEAST_REST_S = 2.0
 _PATIENCE_S = 8.0
@@ -44,6 +46,7 @@ class TaskRow:
 
     data: as Label Studio keeps it; pages: each image of the task. predicted_by: "current" (the version that
     serves), "older", or "" without prediction. score: of the newest known prediction, None where unknown.
+    usefulness: what labelling it next is worth, 0..1, and why; None where that was not worked out.
     """
 
     task_id: int
@@ -54,6 +57,8 @@ class TaskRow:
     predictions: int
     predicted_by: str = ""
     score: float | None = None
+    usefulness: float | None = None
+    why: str = ""
 
     @property
     def is_annotated(self) -> bool:
@@ -92,8 +97,11 @@ class TaskIndex:
         current_version: Callable[[str], str | None],
         local_predictions: Callable[[str], Mapping[int, LocalPrediction]],
         start_thread: Callable[[Callable[[], None]], None] | None = None,
+        *,
+        useful: Callable[[str], Mapping[int, Useful]] = lambda key: {},
     ) -> None:
         self._label_studio_for = label_studio_for
+        self._useful = useful
         self._current_version = current_version
         self._local_predictions = local_predictions
         self._start_thread = start_thread or _start_daemon
@@ -106,9 +114,12 @@ class TaskIndex:
         """Return a part of the list. Raises LabelStudioError where the first page cannot be read."""
         _check_window(show, sort, offset, limit)
         project = self._opened(key)
-        rows = project.ordered(show, sort)
+        useful = self._useful(key)
+        rows = project.ordered(show, "id" if sort == USEFULNESS else sort)
+        if sort == USEFULNESS:
+            rows = sorted(rows, key=lambda row: _by_usefulness(row, useful))
         return TaskWindow(
-            rows=tuple(rows[offset : offset + limit]),
+            rows=tuple(_with_usefulness(row, useful) for row in rows[offset : offset + limit]),
             total=max(len(rows), project.total) if show == "all" else len(rows),
             counts=project.counts(),
             is_complete=project.is_complete,
@@ -338,6 +349,17 @@ def _sort_key(sort: str) -> Callable[[TaskRow], tuple[float, float]]:
         return lambda row: (0.0, sign * row.task_id)
     # Tasks without a score stand last in both directions.
     return lambda row: (float("inf") if row.score is None else sign * row.score, row.task_id)
+
+
+def _by_usefulness(row: TaskRow, useful: Mapping[int, Useful]) -> tuple[float, int]:
+    """Sort the most useful first; what is annotated by now, or was not ranked, stands last."""
+    known = None if row.is_annotated else useful.get(row.task_id)
+    return (float("inf") if known is None else -known.usefulness, row.task_id)
+
+
+def _with_usefulness(row: TaskRow, useful: Mapping[int, Useful]) -> TaskRow:
+    known = None if row.is_annotated else useful.get(row.task_id)
+    return row if known is None else replace(row, usefulness=known.usefulness, why=known.why)
 
 
 def _check_window(show: str, sort: str, offset: int, limit: int) -> None:

@@ -67,7 +67,7 @@ class JobState(Answer):
     """A job; times in UTC, ISO 8601. What is not known yet is absent."""
 
     job: str
-    kind: Literal["train", "look", "predict", "accept"]
+    kind: Literal["train", "look", "predict", "accept", "rank"]
     project: str
     job_status: JobStatus
     progress: Json

@@ -9,6 +9,7 @@ from backend.service.panel.panel import Panel
 from backend.service.ports import Json
 from backend.web.panel.acceptance import acceptance_routes
 from backend.web.panel.jobs import jobs_routes
+from backend.web.panel.label_next import label_next_routes
 from backend.web.panel.ledger import ledger_routes
 from backend.web.panel.models import models_routes
 from backend.web.panel.pages import pages_routes
@@ -28,5 +29,6 @@ def panel_routes(backend: Backend, panel: Panel, describe: Callable[[str], Json]
         second_look_routes(backend, panel),
         acceptance_routes(backend),
         ledger_routes(backend),
+        label_next_routes(backend, panel),
         pages_routes(describe),
     ]

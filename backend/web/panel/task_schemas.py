@@ -74,6 +74,8 @@ class TaskEntry(Answer):
     predictions: int = Field(description="Predictions that Label Studio stores.")
     predicted_by: Literal["", "current", "older"] = Field(description="Which model version predicted it.")
     score: float | None
+    usefulness: float | None = Field(description="What labelling it next is worth; null where it is unknown.")
+    why: str = Field(description="Why it is as useful as that; empty where it is unknown.")
 
 
 class TaskWindowView(Answer):

@@ -19,9 +19,14 @@ class LabelStudioWire:
     """Answers for one project; give it to a WebServer as its `routes`."""
 
     def __init__(self, project_id, tasks, label_config):
-        self.project = {"id": project_id, "label_config": label_config, "model_version": None}
+        self.project = {
+            "id": project_id,
+            "label_config": label_config,
+            "model_version": None,
+            "sampling": "Sequential sampling",
+        }
         self.tasks = {task["id"]: dict(task) for task in tasks}
-        self.annotations, self.predictions = {}, {}
+        self.annotations, self.predictions, self.views = {}, {}, {}
         self._ids = itertools.count(1)
 
     def get(self, path, default=None):
@@ -42,7 +47,9 @@ class LabelStudioWire:
             (r"/api/tasks/(\d+)/annotations/", self._annotations),
             (r"/api/annotations/(\d+)/", self._annotation),
             (r"/api/predictions/", self._predictions),
-            (r"/api/predictions/(\d+)/", lambda seen, number: self._delete(self.predictions, number)),
+            (r"/api/predictions/(\d+)/", self._prediction),
+            (r"/api/dm/views/", self._new_view),
+            (r"/api/dm/views/(\d+)/", lambda seen, number: self._delete(self.views, number)),
             (r"/api/(?:ml|webhooks)/", lambda seen: _reply([])),
         )
 
@@ -110,6 +117,17 @@ class LabelStudioWire:
             return GONE
         self.annotations[number].update(json.loads(seen.body))
         return _reply(self.annotations[number])
+
+    def _prediction(self, seen, number):
+        if seen.method != "PATCH":
+            return self._delete(self.predictions, number)
+        if number not in self.predictions:
+            return GONE
+        self.predictions[number].update(json.loads(seen.body))
+        return _reply(self.predictions[number])
+
+    def _new_view(self, seen):
+        return _reply(self._add(self.views, json.loads(seen.body)), 201)
 
     def _predictions(self, seen):
         return _reply(self._of(self.predictions, int(parse_qs(seen.query)["task"][0])))

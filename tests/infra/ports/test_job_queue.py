@@ -206,14 +206,14 @@ class TestResuming:
 
 
 def test_only_jobs_that_a_worker_could_take_are_waiting(queue, worker):
-    assert queue.queue_lengths() == {"train": 0, "look": 0, "predict": 0, "accept": 0}
+    assert queue.queue_lengths() == {"train": 0, "look": 0, "predict": 0, "accept": 0, "rank": 0}
     first = press(queue)
     queue.enqueue("predict", "7", "p")
-    assert queue.queue_lengths() == {"train": 1, "look": 0, "predict": 1, "accept": 0}
+    assert queue.queue_lengths() == {"train": 1, "look": 0, "predict": 1, "accept": 0, "rank": 0}
     worker.take("train")
     queue.labels_taken(first)
     press(queue)
-    assert queue.queue_lengths() == {"train": 0, "look": 0, "predict": 1, "accept": 0}, (
+    assert queue.queue_lengths() == {"train": 0, "look": 0, "predict": 1, "accept": 0, "rank": 0}, (
         "a follow-up waits for its project, not a worker"
     )
     assert isinstance(queue.worker_state(), WorkerState)

@@ -118,3 +118,26 @@ def test_a_task_has_the_mean_score_of_its_predictions(whole):
 
 def test_nothing_is_connected(whole):
     assert whole.ml_backends(PROJECT) == [] and whole.webhooks(PROJECT) == []
+
+
+def test_the_order_in_which_tasks_are_handed_out(label_studio):
+    assert label_studio.project(PROJECT)["sampling"] == "Sequential sampling"
+    label_studio.set_sampling(PROJECT, "Uncertainty sampling")
+    assert label_studio.project(PROJECT)["sampling"] == "Uncertainty sampling"
+
+
+def test_tabs_of_the_data_manager_are_made_and_removed_also_when_they_are_gone(label_studio):
+    first, second = (label_studio.create_view(PROJECT, {"title": title}) for title in ("a", "b"))
+    assert first != second
+    label_studio.delete_view(first)
+    label_studio.delete_view(first)
+
+
+def test_a_prediction_gets_another_score_and_keeps_its_results(label_studio):
+    label_studio.import_predictions(PROJECT, [{**prediction(1), "result": [{"id": "r", "score": 0.5}]}])
+    (stored,) = label_studio.predictions(1)
+    label_studio.set_prediction_score(stored["id"], 0.125)
+    (changed,) = label_studio.predictions(1)
+    assert (changed["score"], changed["result"]) == (0.125, [{"id": "r", "score": 0.5}])
+    with pytest.raises(LabelStudioGone):
+        label_studio.set_prediction_score(stored["id"] + 1, 0.5)

@@ -208,7 +208,7 @@ function makeTile(index, row) {
     return tile;
   }
   tile.setAttribute("aria-label", `Task ${row.task_id}, ${row.name}, ${describe(row)}`);
-  tile.title = `${row.name} (task ${row.task_id})`;
+  tile.title = `${row.name} (task ${row.task_id})${row.why ? `: ${row.why}` : ""}`;
   tile.addEventListener("click", () => select(index));
   const picture = h("img", { alt: "", loading: "lazy", decoding: "async", width: 120, height: 72 });
   if (row.pages) picture.src = api.thumbnailUrl(store.key, row.task_id);
@@ -233,5 +233,6 @@ function describe(row) {
   if (row.predicted_by === "current") parts.push("predicted");
   if (row.predicted_by === "older") parts.push("predicted by an older version");
   if (row.score !== null) parts.push(`score ${score(row.score)}`);
+  if (row.why) parts.push(row.why);
   return parts.join(", ");
 }
