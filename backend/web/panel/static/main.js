@@ -2,6 +2,7 @@
 
 import { startActions } from "./side/actions.js";
 import { api } from "./state/api.js";
+import { startAcceptance } from "./review/acceptance.js";
 import { startCheck } from "./check.js";
 import { setThreshold, startDisplay } from "./side/display.js";
 import { byId, fill, h } from "./page/dom.js";
@@ -9,6 +10,7 @@ import { startJobs } from "./side/jobs.js";
 import { startProgress } from "./side/progress.js";
 import { startLive } from "./state/live.js";
 import { startSettings } from "./settings/dialog.js";
+import { startSecondLook } from "./review/second_look.js";
 import { startStatistics } from "./side/statistics.js";
 import { store, subscribe, update } from "./state/store.js";
 import { loadTask, startStrip } from "./lists/task_strip.js";
@@ -26,6 +28,8 @@ startStatistics();
 startProgress();
 startSettings();
 startCheck();
+startSecondLook();
+startAcceptance();
 startLive();
 startTooltips();
 subscribe(["live", "labelStudio", "project"], drawConnection);

@@ -76,6 +76,14 @@ export const api = {
   activate: (key, name) => request("POST", `${version(key, name)}/activate`),
   pin: (key, name, pinned) => request("PUT", `${version(key, name)}/pin`, { body: { pinned } }),
   deleteVersion: (key, name) => request("DELETE", version(key, name)),
+  secondLook: (key, { kind, show, offset, limit }) =>
+    request("GET", `${project(key)}/second-look?show=${show}&offset=${offset}&limit=${limit}${kind ? `&kind=${kind}` : ""}`),
+  takeSecondLook: (key, images, pushes) => request("POST", `${project(key)}/second-look`, { body: { images, pushes } }),
+  decideFinding: (key, finding, action) => request("POST", `${project(key)}/second-look/${encodeURIComponent(finding)}/${action}`),
+  acceptance: (key, precision) => request("GET", `${project(key)}/acceptance?precision=${precision}`),
+  countAcceptance: (key) => request("POST", `${project(key)}/acceptance/count`),
+  acceptAtPrecision: (key, precision) => request("POST", `${project(key)}/acceptance/accept`, { body: { precision } }),
+  undoBatch: (key, batch) => request("POST", `${project(key)}/acceptance/batches/${encodeURIComponent(batch)}/undo`),
   compare: (key, before, after) =>
     request("GET", `${project(key)}/versions/compare?before=${encodeURIComponent(before)}&after=${encodeURIComponent(after)}`),
 };
