@@ -121,8 +121,8 @@ class NotReadyError(VersionError):
     version: the name that its predictions will carry.
     """
 
-    def __init__(self, version: str) -> None:
-        super().__init__(f"{version} is not ready yet; ask again in a minute")
+    def __init__(self, message: str, *, version: str = "") -> None:
+        super().__init__(message)
         self.version = version
 
 

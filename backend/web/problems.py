@@ -30,6 +30,7 @@ STATUS_BY_ERROR: dict[type[errors.BackendError], int] = {
     errors.LabelStudioAuthError: 502,
     errors.LabelStudioGone: 404,
     errors.VersionError: 409,
+    errors.NotReadyError: 503,
     errors.TextReadingError: 503,
     errors.StoreError: 507,
     errors.QueueError: 503,

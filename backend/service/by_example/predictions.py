@@ -90,7 +90,10 @@ class ByExample(StandIn):
             return self._asked(project_key, config, examples, self._start).result(timeout=self._wait_s)
         except FutureTimeout:
             logger.warning("project %s: still learning from its examples", project_key)
-            raise NotReadyError(examples.version) from None
+            raise NotReadyError(
+                f"project {project_key} is still being learned from its examples; ask again in a minute",
+                version=examples.version,
+            ) from None
         except VersionError as exc:
             logger.warning("project %s: no predictions by example: %s", project_key, exc)
         return None

@@ -94,7 +94,9 @@ class ZeroShot(StandIn):
         """
         loaded = None if self._network is None else self._network.loaded()
         if loaded is None and self.name is not None and config.labels:
-            raise NotReadyError(self.name)
+            raise NotReadyError(
+                f"the network of {self.name} is still being loaded; ask again in a minute", version=self.name
+            )
         return self._predictor(project_key, config, loaded)
 
     def awaited_predictor(self, project_key: str, version: str, config: LabelConfig) -> ImagePredictor:

@@ -75,6 +75,7 @@ def test_every_reading_call_is_answered_as_described(client, services, label_stu
     push(label_studio, 1)
     job = client.post(f"{BASE}/train").json["job"]
     values = {"key": KEY, "task_id": "1", "page": "0", "version": "v1", "job_id": job}
+    values |= {"level": "0", "column": "0", "row": "0"}
     reading = [
         route for route in declared_routes() if route.method == "GET" and route.path.startswith("/api/")
     ]
