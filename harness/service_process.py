@@ -112,6 +112,10 @@ class ServiceProcess:
         """POST JSON to a route."""
         return self.session.post(self.url + path, json=body, timeout=options.pop("timeout", 100), **options)
 
+    def put(self, path: str, body: Any, **options: Any) -> requests.Response:
+        """PUT JSON to a route."""
+        return self.session.put(self.url + path, json=body, timeout=options.pop("timeout", 100), **options)
+
     def job(self, job_id: str) -> dict[str, Any]:
         """Return /job_status of a job."""
         answer = self.post("/job_status", {"job": job_id})
