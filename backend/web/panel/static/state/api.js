@@ -84,6 +84,8 @@ export const api = {
   countAcceptance: (key) => request("POST", `${project(key)}/acceptance/count`),
   acceptAtPrecision: (key, precision) => request("POST", `${project(key)}/acceptance/accept`, { body: { precision } }),
   undoBatch: (key, batch) => request("POST", `${project(key)}/acceptance/batches/${encodeURIComponent(batch)}/undo`),
+  labelNext: (key) => request("GET", `${project(key)}/label-next?limit=1`),
+  switchLabelNext: (key, isOn, score) => request("PUT", `${project(key)}/label-next/switch`, { body: { is_on: isOn, score } }),
   compare: (key, before, after) =>
     request("GET", `${project(key)}/versions/compare?before=${encodeURIComponent(before)}&after=${encodeURIComponent(after)}`),
 };
