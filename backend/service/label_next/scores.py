@@ -41,7 +41,7 @@ class PredictionScores:
     def rescored(self, key: str, task_id: int | None, prediction: Json) -> Json:
         """Return a prediction with 1 - usefulness as its score, where the project wants that."""
         try:
-            if task_id is None or not self.switches.read(key).writes_usefulness:
+            if task_id is None or not self.switches.read_recent(key).writes_usefulness:
                 return prediction
             useful = self.rankings.useful(key).get(task_id)
         except StoreError as exc:
@@ -76,8 +76,9 @@ class PredictionScores:
             return 0
         qualities = {i: useful.quality for i, useful in ranking.tasks.items() if useful.quality is not None}
         changed = _change_scores(label_studio, project_id(key), version, qualities, goes_on)
-        if goes_on():
-            self.switches.write(key, replace(switched, has_written=False))
+        now = self.switches.read(key)  # changing scores takes minutes, and somebody may have turned it
+        if goes_on() and not now.writes_usefulness:
+            self.switches.write(key, replace(now, has_written=False))
         return changed
 
     def _mark(
@@ -111,7 +112,8 @@ class PredictionScores:
             )
         if label_studio.project(number).get("model_version") == MARKS_VERSION:
             label_studio.set_model_version(number, switched.model_version_before or "")
-        self.switches.write(key, replace(switched, marks=False, model_version_before=None))
+        now = self.switches.read(key)  # removing takes minutes, and somebody may have turned it
+        self.switches.write(key, replace(now, marks=False, model_version_before=None))
 
 
 def _change_scores(

@@ -48,15 +48,22 @@ class Switched:
 
 
 class KeptSwitches:
-    """The switches of all projects as documents; both methods may raise StoreError."""
+    """The switches of all projects as documents; every method may raise StoreError."""
 
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
         self._recent: Recent[Switched] = Recent()
 
     def read(self, key: str) -> Switched:
-        """Return a project's switch, off where it was never touched."""
-        return self._recent.get(key, lambda: Switched.from_json(self._documents.read(_path(key)) or {}))
+        """Return a project's switch as it stands now, off where it was never touched.
+
+        Who changes it reads it so: what another process wrote a moment ago must not be overwritten.
+        """
+        return Switched.from_json(self._documents.read(_path(key)) or {})
+
+    def read_recent(self, key: str) -> Switched:
+        """Return a project's switch as it stood within the last seconds, for every prediction to ask."""
+        return self._recent.get(key, lambda: self.read(key))
 
     def write(self, key: str, switched: Switched) -> None:
         """Replace a project's switch."""

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.service.label_next.scores import MARKS_VERSION
 from backend.service.label_next.switch import TAB
+from backend.service.label_next.switched import KeptSwitches
 from tests.panel_fakes import KEY
 
 UNCERTAINTY = "Uncertainty sampling"
@@ -95,3 +98,46 @@ def test_what_is_predicted_later_carries_the_order_too(trained):
     assert trained.desk.scores.rescored(KEY, 999, prediction) == prediction
     turn(trained, False)
     assert trained.desk.scores.rescored(KEY, task_id, prediction) == prediction
+
+
+def bring_in_line(project, version, meanwhile):
+    """Bring the stored scores in line while something happens between two of them."""
+    ranking = project.desk.rankings.last(KEY)
+
+    def goes_on():
+        meanwhile()
+        return True
+
+    project.desk.scores.bring_in_line(KEY, project.label_studio, ranking, version, goes_on)
+
+
+def test_switched_on_while_scores_are_still_given_back_it_stays_on(trained):
+    turn(trained, True)
+    trained.desk.switch.turn(KEY, False, "usefulness")
+    bring_in_line(trained, "v1", lambda: trained.desk.switch.turn(KEY, True, "usefulness"))
+    assert trained.listed()["is_on"] and len(trained.label_studio.views) == 1
+    turn(trained, False)
+    assert trained.stored()[7] == 0.25 and trained.label_studio.views == {}
+
+
+def test_switched_on_while_empty_predictions_are_still_removed_it_stays_on(project, monkeypatch):
+    turn(project, True)
+    project.desk.switch.turn(KEY, False, "usefulness")
+    remove = project.label_studio.delete_predictions
+
+    def remove_while_switched_on(prediction_ids):
+        project.desk.switch.turn(KEY, True, "usefulness")
+        remove(prediction_ids)
+
+    monkeypatch.setattr(project.label_studio, "delete_predictions", remove_while_switched_on)
+    bring_in_line(project, None, lambda: None)
+    assert project.listed()["is_on"] and len(project.label_studio.views) == 1
+
+
+def test_what_another_process_switched_a_moment_ago_is_known(trained):
+    assert not trained.listed()["is_on"]
+    switches = KeptSwitches(trained.services.documents)
+    switches.write(KEY, replace(switches.read(KEY), is_on=True, sampling_before="Uniform sampling"))
+    trained.label_studio.sampling = UNCERTAINTY
+    turn(trained, False)
+    assert trained.label_studio.sampling == "Uniform sampling"
