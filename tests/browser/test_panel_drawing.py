@@ -175,6 +175,7 @@ def test_what_is_said_of_a_region_is_listed_beside_it(panel, label_studio):
     said = [
         {**drawn, "from_name": "state", "type": "choices", "value": {**place, "choices": ["ripe"]}},
         {**drawn, "from_name": "grade", "type": "rating", "value": {**place, "rating": 4}},
+        {**drawn, "from_name": "words", "type": "textarea", "value": {**place, "text": ["No. 7" + "x" * 90]}},
         {**painted, "from_name": "state", "type": "choices", "value": {"format": "rle", "choices": ["raw"]}},
     ]
     label_studio.create_annotation(2, [said[0], drawn, painted, *said[1:]])
@@ -182,6 +183,9 @@ def test_what_is_said_of_a_region_is_listed_beside_it(panel, label_studio):
     expect(panel.locator("#regions-summary")).to_have_text("2 regions shown", timeout=10_000)
     panel.locator("#regions-summary").click()
     listed = panel.locator("#regions li")
-    expect(listed.filter(has_text="Cell")).to_contain_text("Cell, rectangle; state: ripe; grade: 4")
+    expect(listed.filter(has_text="Cell")).to_contain_text(
+        "Cell, rectangle; state: ripe; grade: 4; words: No. 7xxx"
+    )
+    expect(listed.filter(has_text="Cell")).to_contain_text("x…")
     expect(listed.filter(has_text="brush")).to_contain_text("state: raw")
     expect(panel.locator("#answers")).to_be_hidden()

@@ -1,6 +1,7 @@
 /* Answers about a whole image, or about a region: nothing is drawn, they are listed beside it. */
 
-const LISTS = ["choices", "taxonomy"];
+const LISTS = ["choices", "taxonomy", "text"];
+const LONGEST = 80; // of a text, in characters: the list is no page to read
 const VALUES = ["rating", "number"];
 const FIELDS = [...LISTS, ...VALUES];
 
@@ -8,7 +9,11 @@ const FIELDS = [...LISTS, ...VALUES];
 export function namesOf(value) {
   const names = LISTS.map((field) => value[field]).find(Array.isArray) ?? [];
   const values = VALUES.map((field) => value[field]).filter(Number.isFinite);
-  return [...names.map((name) => (Array.isArray(name) ? name.join(" / ") : String(name))), ...values.map(String)];
+  return [...names.map((name) => (Array.isArray(name) ? name.join(" / ") : shortened(String(name)))), ...values.map(String)];
+}
+
+function shortened(text) {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }
 
 export const answer = {
