@@ -51,12 +51,14 @@ class KeptRankings:
         self._recent: Recent[Ranking | None] = Recent()
 
     def last(self, key: str) -> Ranking | None:
-        """Return the last ranking, None where there is none yet."""
-        return self._recent.get(key, lambda: self._read(key))
+        """Return the last ranking as it is kept now, None where there is none yet; `useful` then knows it."""
+        ranking = self._read(key)
+        self._recent.put(key, ranking)
+        return ranking
 
     def useful(self, key: str) -> Mapping[int, Useful]:
-        """Return the usefulness of tasks by id, nothing before any ranking."""
-        ranking = self.last(key)
+        """Return the usefulness of tasks by id as of the last seconds, nothing before any ranking."""
+        ranking = self._recent.get(key, lambda: self._read(key))
         return {} if ranking is None else ranking.tasks
 
     def keep(self, key: str, ranking: Ranking) -> None:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from backend.core.label_next.usefulness import Useful
+from backend.service.label_next.ranking import KeptRankings, Ranking
+from tests.panel_fakes import KEY
 from tests.ranked import RankedProject
 from tests.web.panel.conftest import BASE, client_of
 
@@ -36,6 +39,15 @@ def test_the_strip_is_sorted_by_it(project):
     assert [one["task_id"] for one in tasks][:20] == project.order()
     assert tasks[0]["why"] and tasks[0]["usefulness"] == 1.0
     assert {one["task_id"] for one in tasks[20:]} == {1, 2, 3, 4} and tasks[-1]["usefulness"] is None
+
+
+def test_the_strip_knows_a_ranking_as_soon_as_the_list_shows_it(project):
+    client = client_of(project.services)
+    assert client.get(f"{BASE}/tasks?sort=usefulness").json["tasks"][0]["usefulness"] is None
+    in_the_worker = KeptRankings(project.services.documents)
+    in_the_worker.keep(KEY, Ranking(1.0, "v1", 4, {9: Useful(1.0, "unlike anything labelled")}))
+    assert client.get(f"{BASE}/label-next").json["total"] == 1
+    assert client.get(f"{BASE}/tasks?sort=usefulness").json["tasks"][0]["task_id"] == 9
 
 
 def test_the_switch_is_turned_and_wrong_values_are_refused(project):
