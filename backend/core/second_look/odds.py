@@ -19,7 +19,8 @@ _CLOSE = 1e-6
 class Odds:
     """A multinomial logistic regression: weights [F + 1, K - 1] for K classes, of which class 0 is the base.
 
-    shares [K]: how frequent each class was among the rows it was learned from.
+    shares [K]: how frequent each class was among the rows it was learned from. A class that no row had was
+    not learned, and its chance is 0. Its tiny share would else make it likelier in every step of `adapted`.
     """
 
     weights: Array
@@ -67,12 +68,15 @@ class Odds:
             weights, gain, reached = weights - step, reached - now, now
             if gain < _CLOSE * (1 + abs(reached)):
                 break
-        shares = hits.sum(axis=0) + 1e-3  # a class without rows stays possible
+        shares = hits.sum(axis=0)
+        shares[0] += 1e-3  # without any row everything is of the base class
         return cls(weights, shares / shares.sum())
 
     def chances(self, rows: Array) -> Array:
         """Return the probability of each class for rows [N, F], float [N, K]."""
-        return _chances(np.column_stack([rows, np.ones(len(rows))]), self.weights)
+        chances = _chances(np.column_stack([rows, np.ones(len(rows))]), self.weights) * (self.shares > 0)
+        known: Array = chances / chances.sum(axis=1, keepdims=True)
+        return known
 
     def adapted(self, rows: Array, expected: Array, strength: float) -> tuple[Odds, Array]:
         """Return the odds where classes are as frequent as they are among these rows, and those shares [K].
@@ -81,10 +85,11 @@ class Odds:
         By expectation and maximisation. Source: Saerens, Latinne and Decaestecker, Neural Computation 14,
         2002.
         """
-        chances = self.chances(rows)
-        shares = expected / expected.sum()
+        chances, learned = self.chances(rows), self.shares > 0
+        expected = np.where(learned, expected, 0.0) / expected[learned].sum()
+        shares, learned_shares = expected, np.where(learned, self.shares, 1.0)
         for _ in range(200):
-            likely = chances * (shares / self.shares)
+            likely = chances * (shares / learned_shares)
             likely /= likely.sum(axis=1, keepdims=True)
             wanted = (likely.sum(axis=0) + strength * expected) / (len(rows) + strength)
             wanted /= wanted.sum()
@@ -92,7 +97,7 @@ class Odds:
                 break
             shares = wanted
         weights = self.weights.copy()
-        shift = np.log(shares / self.shares)
+        shift = np.log(np.where(learned, shares / learned_shares, 1.0))
         weights[-1] += shift[1:] - shift[0]
         return replace(self, weights=weights, shares=shares), shares
 

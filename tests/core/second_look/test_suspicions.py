@@ -113,6 +113,42 @@ def test_probabilities_fall_along_the_list_and_sound_pictures_have_hardly_any() 
     assert sum(one.probability > 0.5 for one in sound) <= 3
 
 
+def one_label_pictures(count: int, missing: int, seed: int) -> list[Compared]:
+    """Return pictures of two objects of the only label, found roughly, among many weak detections of nothing.
+
+    In the first `missing` ones the first object is not drawn.
+    """
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for number in range(count):
+        corners = np.array([[20, 20], [210, 120]]) + rng.uniform(0, 60, (2, 2))
+        boxes = np.float32(np.concatenate([corners, corners + rng.uniform(70, 110, (2, 2))], axis=1))
+        corners = rng.uniform(0, (320, 220), (12, 2))
+        weak = np.concatenate([corners, corners + rng.uniform(30, 80, (12, 2))], axis=1)
+        found = np.float32(np.concatenate([boxes + rng.normal(0, 8, (2, 4)), weak]))
+        scores = np.float32(np.concatenate([rng.uniform(0.3, 0.8, 2), rng.uniform(0.02, 0.25, 12)]))
+        order = np.argsort(-scores)
+        seen_there = Detections(SIZE, found[order], scores[order], np.zeros(14, np.int64), (None,) * 14)
+        drawn = boxes[number < missing :]
+        pictures.append(Compared(target(drawn, np.zeros(len(drawn))), seen_there))
+    return pictures
+
+
+def test_one_label_few_objects_and_many_weak_detections_are_suspected_as_much_as_they_are_wrong() -> None:
+    suspicions = suspect(one_label_pictures(50, missing=6, seed=11), 1)
+    of_missing = [one for one in suspicions if one.kind is SuspicionKind.MISSING_OBJECT]
+    assert {one.picture for one in of_missing[:6]} == set(range(6))
+    # Probabilities add up to the number of errors, six, within a factor of three; no drawn object is wrong.
+    assert 2 <= sum(one.probability for one in of_missing) <= 18
+    assert sum(one.probability for one in suspicions if one not in of_missing) < 2
+
+
+def test_no_object_is_suspected_of_another_label_where_there_is_only_one() -> None:
+    suspicions = suspect(one_label_pictures(30, missing=2, seed=12), 1)
+    assert suspicions
+    assert all(one.kind is not SuspicionKind.OTHER_LABEL for one in suspicions)
+
+
 def test_what_is_proposed_is_the_detection_that_fits() -> None:
     for one in looked_at()[:8]:
         if one.kind in (SuspicionKind.OBJECT_TOO_MANY, SuspicionKind.DRAWN_TWICE):
