@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.errors import QueueError
 from backend.service.acceptance.requests import AcceptRequests
 from backend.service.acceptance.survey import Batch, KeptSurveys, plan
 from backend.service.engine.loaded_versions import LoadedVersions
@@ -30,7 +29,7 @@ class AcceptanceDesk:
             "precision": precision,
             "survey": None,
             "batches": [_batch_view(batch) for batch in batches],
-            "job": self._job(key),
+            "job": self.jobs.newest(key, jobs.ACCEPT, "done", "total"),
         }
         if survey is None:
             return content
@@ -59,23 +58,6 @@ class AcceptanceDesk:
             ],
         }
         return content
-
-    def _job(self, key: str) -> Json | None:
-        try:
-            records = self.jobs.queue.records(key)
-        except QueueError:
-            return None
-        newest = next((one for one in records if one.kind == jobs.ACCEPT), None)
-        if newest is None:
-            return None
-        return {
-            "job_id": newest.job_id,
-            "status": newest.status,
-            "is_active": newest.is_active,
-            "done": newest.progress.get("done"),
-            "total": newest.progress.get("total"),
-            "error": newest.error,
-        }
 
 
 def _batch_view(batch: Batch) -> Json:

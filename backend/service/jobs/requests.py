@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from backend.errors import NotFoundError, StoreError
+from backend.errors import NotFoundError, QueueError, StoreError
 from backend.service.ports import DocumentStore, JobQueue, JobRecord, Json
 
 _Request = TypeVar("_Request")
@@ -60,6 +60,26 @@ class JobRequests:
         except Exception:
             self.documents.delete(path)
             raise
+
+    def newest(self, key: str, kind: str, *progress: str) -> Json | None:
+        """Return a project's newest job of a kind in short, with these of its progress.
+
+        None where there is none, and while Redis is away.
+        """
+        try:
+            records = self.queue.records(key)
+        except QueueError:
+            return None
+        newest = next((one for one in records if one.kind == kind), None)
+        if newest is None:
+            return None
+        return {
+            "job_id": newest.job_id,
+            "status": newest.status,
+            "is_active": newest.is_active,
+            **{name: newest.progress.get(name) for name in progress},
+            "error": newest.error,
+        }
 
 
 def write_request(documents: DocumentStore, request: Mapping[str, Any]) -> str:

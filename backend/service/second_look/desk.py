@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from backend.errors import QueueError
 from backend.service.jobs import jobs
 from backend.service.jobs.requests import JobRequests
-from backend.service.ports import JobRecord, Json
+from backend.service.ports import Json
 from backend.service.second_look.findings import Finding, KeptFindings
 from backend.service.second_look.repairs import Repairs
 from backend.service.second_look.requests import LookRequests
@@ -42,7 +41,7 @@ class SecondLookDesk:
             "version": None if look is None else look.version,
             "images": 0 if look is None else look.images,
             "left_out": 0 if look is None else look.left_out,
-            "job": self._job(key),
+            "job": self.jobs.newest(key, jobs.LOOK, "step", "fraction"),
             "counts": dict(counts),
             "dismissed": sum(one.finding_id in dismissed for one in findings),
             "total": len(wanted),
@@ -51,24 +50,6 @@ class SecondLookDesk:
                 _view(one, TAKEN if one.finding_id in taken else show)
                 for one in wanted[offset : offset + limit]
             ],
-        }
-
-    def _job(self, key: str) -> Json | None:
-        """Return the newest second look that was asked for, in short; None while Redis is away."""
-        try:
-            records = self.jobs.queue.records(key)
-        except QueueError:
-            return None
-        newest: JobRecord | None = next((one for one in records if one.kind == jobs.LOOK), None)
-        if newest is None:
-            return None
-        return {
-            "job_id": newest.job_id,
-            "status": newest.status,
-            "is_active": newest.is_active,
-            "step": newest.progress.get("step"),
-            "fraction": newest.progress.get("fraction"),
-            "error": newest.error,
         }
 
 
