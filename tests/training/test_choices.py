@@ -74,6 +74,36 @@ def test_a_config_of_choices_alone_is_learned_and_judged_by_its_own_measure(tmp_
     assert all(0 <= one.extras["choices"]["patches"].value <= 2 for one in found)
 
 
+def ramps(side):
+    """Return a picture of ramps, brighter towards one side."""
+    row = np.tile(np.arange(16) * 15, 4)
+    row = row if side == "right" else row[::-1]
+    return np.repeat(np.tile(row, (48, 1))[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_sides_are_told_apart_although_views_are_mirrored(tmp_path):
+    def ramp_sample(number):
+        extras = {"choices": {"brighter": [number % 2]}}
+        return replace(
+            choice_sample(number),
+            load_rgb=lambda: ramps(("left", "right")[number % 2]),
+            target=replace(choice_sample(number).target, extras=extras),
+        )
+
+    question = Question(Form.SINGLE, (("Left",), ("Right",))).as_json()
+    inputs = TrainingInputs(
+        [ramp_sample(k) for k in range(12)],
+        (),
+        PARAMS,
+        tmp_path,
+        recipe=QUICK,
+        asked={"choices": {"brighter": question}},
+    )
+    predictor = load_predictor(train_version(inputs, Observer()).folder)
+    found = predictor.predict([ramps("left"), ramps("right")], confidence_threshold=0.3, nms_threshold=0.4)
+    assert [np.argmax(one.extras["choices"]["brighter"].values) for one in found] == [0, 1]
+
+
 def test_choices_are_learned_beside_boxes(tmp_path):
     samples = []
     for number in range(6):

@@ -81,11 +81,12 @@ class Attributes:
     """What is said of an object: plain values that JSON could hold, by the name of the control tag.
 
     sides: width and height of the object's box as shares of its image's longer side, wherever the object was
-    moved since.
+    moved since. is_mirrored: the object is shown mirrored, and `taught` is of the object as it is.
     """
 
     taught: Mapping[str, Any]
     sides: tuple[float, float]
+    is_mirrored: bool = False
 
 
 @dataclass(frozen=True, eq=False)

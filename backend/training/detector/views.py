@@ -179,7 +179,7 @@ def _paint(canvas: _Canvas, part: Part, place: Placement, augmentation: Augmenta
         top - place.top_px : bottom - place.top_px, left - place.left_px : right - place.left_px
     ]
     boxes, turned = _moved_boxes(source.target, place)
-    said = source.target.attributes_by_row
+    said = _moved_attributes(source.target, place)
     for k, mask in enumerate(source.target.masks):
         _add_object(
             canvas,
@@ -202,6 +202,14 @@ def _moved_boxes(target: TrainingTarget, place: Placement) -> tuple[FloatArray, 
     if target.turned_boxes_px is None:
         return boxes, np.tile(NOT_TURNED, (len(target), 1))
     return boxes, place.turned_to_canvas(target.turned_boxes_px)
+
+
+def _moved_attributes(target: TrainingTarget, place: Placement) -> list[Attributes | None]:
+    """Return what is said of each row of an image, where it is placed."""
+    return [
+        one if one is None else replace(one, is_mirrored=place.is_mirrored)
+        for one in target.attributes_by_row
+    ]
 
 
 def _add_object(
@@ -261,7 +269,7 @@ def _paste_objects(
     scaled = scaled[:: -1 if place.flip_y else 1, :: -1 if place.flip_x else 1]
     visible = place.visible
     boxes, turned = _moved_boxes(source.target, place)
-    said = source.target.attributes_by_row
+    said = _moved_attributes(source.target, place)
     for k in rng.permutation(known)[: int(rng.integers(1, 4))]:
         mask = _moved_mask(source.target.masks[k], place, visible)
         # An area that fills the canvas would bury everything else.

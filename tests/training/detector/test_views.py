@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.core.geometry.instances import TrainingTarget
+from backend.core.geometry.instances import Attributes, TrainingTarget
 from backend.training.detector.images import CachedImage
 from backend.training.detector.views import make_view
 from backend.training.recipe import Augmentation
@@ -22,6 +22,17 @@ UNCHANGED = Augmentation(
 def plain_view(image, target):
     rng = np.random.default_rng(0)
     return make_view([CachedImage(image, target)], 0, (64, 96), UNCHANGED, rng, allow_mosaic=False)
+
+
+def test_what_is_said_of_an_object_notes_that_a_view_mirrors_it():
+    image, target = scene(0)
+    said = Attributes({"facing": [0]}, (0.2, 0.2))
+    one = CachedImage(image, replace(target, attributes=(said,) * len(target)))
+    for share in (0, 1):
+        augmentation = replace(UNCHANGED, flip_horizontal=share)
+        view = make_view([one], 0, (64, 96), augmentation, np.random.default_rng(0), allow_mosaic=False)
+        assert view.target.attributes
+        assert {of_row.is_mirrored for of_row in view.target.attributes} == {bool(share)}
 
 
 @pytest.mark.parametrize("seed", range(12))

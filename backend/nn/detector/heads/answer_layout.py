@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from backend.core.answers.asked import Asked, read_asked
 from backend.core.answers.options import Form, Question
 from backend.core.answers.scales import Scale
+from backend.core.geometry.mirroring import mirrored_indices
 
 Array = npt.NDArray[np.float32]
 
@@ -85,6 +87,24 @@ class Layout:
                 groups.append(group)
                 count += len(group.all_slots)
         return cls(tuple(groups), count)
+
+    def in_mirror(self, taught: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what would be said of the mirrored image or region: left and right are exchanged."""
+        return {
+            control: [self._mirrored[control][position] for position in said]
+            if control in self._mirrored
+            else said
+            for control, said in taught.items()
+        }
+
+    @cached_property
+    def _mirrored(self) -> dict[str, tuple[int, ...]]:
+        """Return for each option of a question the one that it is in a mirror, by control tag."""
+        return {
+            group.control: mirrored_indices(group.asked.names)
+            for group in self.groups
+            if isinstance(group.asked, Question)
+        }
 
     def of_control(self) -> Iterator[tuple[str, Asked, list[Group]]]:
         """Yield each control tag with what it asks and its groups, parents before children."""

@@ -69,7 +69,11 @@ class AttributesHead(Head[AttributeTargets, Curves]):
             return {"attribute": 0.0 * logits.sum()}
         logits = module.logits(outputs, targets.views, targets.boxes, targets.sides)
         weights = torch.ones(len(logits), device=logits.device)
-        return {"attribute": choice_loss(logits, targets.taught, weights, module.layout)}
+        taught = [
+            module.layout.in_mirror(one) if is_mirrored else one
+            for one, is_mirrored in zip(targets.taught, targets.mirrored, strict=True)
+        ]
+        return {"attribute": choice_loss(logits, taught, weights, module.layout)}
 
     def decode(
         self, serving: Serving[Curves], outputs: Outputs, found: Sequence[Found], request: Request

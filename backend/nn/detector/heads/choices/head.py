@@ -63,7 +63,11 @@ class ChoicesHead(Head[ChoiceTargets, Curves]):
         """Return `choice`."""
         assert isinstance(module, ChoicesModule)
         logits = module.logits(outputs, targets.views, targets.areas_xyxy)
-        return {"choice": choice_loss(logits, targets.chosen, targets.weights, module.layout)}
+        chosen = [
+            module.layout.in_mirror(one) if is_mirrored else one
+            for one, is_mirrored in zip(targets.chosen, targets.mirrored, strict=True)
+        ]
+        return {"choice": choice_loss(logits, chosen, targets.weights, module.layout)}
 
     def decode(
         self, serving: Serving[Curves], outputs: Outputs, found: Sequence[Found], request: Request

@@ -20,23 +20,30 @@ VISIBLE_MIN = 0.4
 class ChoiceTargets:
     """views int64 [M]: which view shows the image; areas_xyxy float32 [M, 4]: where, as shares of the view.
 
-    weights float32 [M]; chosen: for each image the positions of the options, by control tag.
+    weights float32 [M]; chosen: for each image the positions of the options, by control tag; mirrored: which
+    images the views show mirrored.
     """
 
     views: Tensor
     areas_xyxy: Tensor
     weights: Tensor
     chosen: tuple[Mapping[str, Sequence[int]], ...]
+    mirrored: tuple[bool, ...]
 
     def to(self, device: torch.device) -> ChoiceTargets:
         """Return the same on another device."""
         return ChoiceTargets(
-            self.views.to(device), self.areas_xyxy.to(device), self.weights.to(device), self.chosen
+            self.views.to(device),
+            self.areas_xyxy.to(device),
+            self.weights.to(device),
+            self.chosen,
+            self.mirrored,
         )
 
 
 def view_extra(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
-    """Return the images that a view shows: what was chosen, where it lies in pixels, how much of it is seen.
+    """Return the images that a view shows: what was chosen, where it lies in pixels, how much of it is seen,
+    and whether it is mirrored.
 
     What a pasted object would change is not known, so such views teach no choice.
     """
@@ -47,7 +54,14 @@ def view_extra(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
         chosen = piece.value[0]["chosen"] if isinstance(piece.value, list) else piece.value
         place = piece.placement
         visible = place.visible_px / max(place.width_px * place.height_px, 1)
-        shown.append({"chosen": chosen, "area_xyxy_px": list(place.visible), "visible": visible})
+        shown.append(
+            {
+                "chosen": chosen,
+                "area_xyxy_px": list(place.visible),
+                "visible": visible,
+                "mirrored": place.is_mirrored,
+            }
+        )
     return shown
 
 
@@ -64,4 +78,5 @@ def choice_targets(shown: Sequence[Any]) -> ChoiceTargets:
         torch.tensor(np.array([area for _, area, _ in rows]).reshape(-1, 4), dtype=torch.float32),
         torch.tensor([one["visible"] for _, _, one in rows], dtype=torch.float32),
         tuple(one["chosen"] for _, _, one in rows),
+        tuple(one["mirrored"] for _, _, one in rows),
     )

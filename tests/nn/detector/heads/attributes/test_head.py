@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from backend.core.geometry.instances import Detections
+from backend.core.answers.options import Form, Question
+from backend.core.geometry.instances import Attributes, Detections
 from backend.nn.detector.heads.answer_curves import AS_IT_IS, Curves
 from backend.nn.detector.heads.answer_decoding import chances_of
 from backend.nn.detector.heads.attributes.head import ATTRIBUTES
@@ -57,6 +58,26 @@ def test_a_batch_without_attributes_costs_nothing_and_breaks_nothing():
     assert float(loss["attribute"].detach()) == 0
     loss["attribute"].backward()
     assert module.out.weight.grad is not None
+
+
+def test_of_a_mirrored_object_the_other_side_is_true():
+    torch.manual_seed(0)
+    asked = {"facing": Question(Form.SINGLE, (("facing left",), ("facing right",))).as_json()}
+    module = AttributesModule(Dimensions(8, 8, 8, 1, asked=asked))
+    outputs = {f"attribute_features_{s}": torch.rand(1, 8, 64 // s, 64 // s) for s in (4, 8, 16, 32)}
+    with torch.no_grad():
+        module.out.bias.copy_(torch.tensor((0.0, 9.0)))
+
+    def loss(position, *, is_mirrored):
+        target = sample(0).target
+        said = Attributes({"facing": [position]}, (0.2, 0.2), is_mirrored)
+        shown = [replace(target, attributes=(said,) * len(target))]
+        targets = ATTRIBUTES.targets(shown, 1, np.random.default_rng(0))
+        context = LossContext((64, 64), torch.ones(1), 1.0)
+        return float(ATTRIBUTES.losses(module, outputs, targets, context)["attribute"].detach())
+
+    assert loss(0, is_mirrored=True) < loss(1, is_mirrored=True)
+    assert loss(1, is_mirrored=False) < loss(0, is_mirrored=False)
 
 
 def found_like(target, wrong=()):

@@ -86,6 +86,25 @@ def test_the_loss_falls_towards_what_was_chosen():
     assert loss(-1.0, 1.0, 1.0, -1.0) < loss(0.0, 0.0, 0.0, 0.0) < loss(1.0, -1.0, -1.0, 1.0)
 
 
+def test_a_mirrored_view_teaches_the_other_side():
+    sides = Question(Form.SINGLE, (("left",), ("right",), ("middle",)))
+    module = module_of({"side": sides.as_json()})
+    assert isinstance(module, ChoicesModule)
+    mirrored = Placement(SIZE, 40, 40, 0, 0, True, False, (0, 0, 80, 80))
+    context = LossContext((80, 80), torch.ones(0), 1.0)
+    with torch.no_grad():
+        module.out.bias.copy_(torch.tensor((0.0, 3.0, 0.0)))
+
+    def loss(place, position):
+        shown = CHOICES.view_extra([Piece({"side": [position]}, place)])
+        targets = CHOICES.targets([target(shown)], 0, np.random.default_rng(0))
+        return CHOICES.losses(module, module(maps((1.0, 2.0))), targets, context)["choice"].item()
+
+    as_it_is = whole(SIZE, CANVAS)
+    assert loss(mirrored, 0) < loss(mirrored, 1)
+    assert loss(as_it_is, 1) < loss(as_it_is, 0)
+
+
 @pytest.mark.parametrize(("right_in_ten", "is_flatter"), [(6, True), (10, False)])
 def test_certainty_is_lowered_as_far_as_new_images_prove_it_wrong(right_in_ten, is_flatter):
     found = [Chances(SINGLE, (0.95, 0.05))] * 40
