@@ -109,7 +109,7 @@ def test_clicks_bring_refine_and_leave_one_region_in_the_control_that_is_needed(
         [(middle_of(mask), False), (on, False), (beside, True)], start=1
     ):
         editor.choose("key-point-tool", POINTS, label)
-        editor.click(point, negative=is_negative)
+        (editor.click_beside if is_negative else editor.click)(point)
         [region] = editor.answered(number)
         assert region["type"] == f"{kind}labels"
         assert region["value"][f"{kind}labels"] == [label]
