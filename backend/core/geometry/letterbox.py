@@ -102,12 +102,17 @@ class Letterbox:
         linearly between cell centres, and not thresholded. window_xyxy_px: whole pixels of orig.
         """
         left, top, right, bottom = window_xyxy_px or (0, 0, self.size.width, self.size.height)
+        columns, rows = (np.arange(*ends, dtype=np.float64) for ends in ((left, right), (top, bottom)))
+        return self.map_at(grid, rows, columns)
+
+    def map_at(
+        self, grid: FloatArray, rows_px: npt.NDArray[np.float64], columns_px: npt.NDArray[np.float64]
+    ) -> FloatArray:
+        """Return a map, as in `map_to_orig`, at every pair of a row [K] and a column [L] of the image."""
         scale_x, scale_y = self.scale_xy
         step_x = scale_x * grid.shape[1] / self.net_size.width
         step_y = scale_y * grid.shape[0] / self.net_size.height
-        rows = np.arange(top, bottom, dtype=np.float64) * step_y + (step_y - 1) / 2
-        columns = np.arange(left, right, dtype=np.float64) * step_x + (step_x - 1) / 2
-        return linear_at(grid, rows, columns)
+        return linear_at(grid, rows_px * step_y + (step_y - 1) / 2, columns_px * step_x + (step_x - 1) / 2)
 
 
 def linear_at(

@@ -110,10 +110,12 @@ def _run_edges(patch: MaskPatch, size: ImageSize) -> npt.NDArray[np.int64]:
             f"a window of {width}x{height} at ({patch.left_px}, {patch.top_px}) "
             f"sticks out of {size.width}x{size.height}"
         )
-    padded = np.zeros((height, width + 2), dtype=np.bool_)
-    padded[:, 1:-1] = patch.bits
-    rows, columns = np.nonzero(padded[:, 1:] != padded[:, :-1])
-    edges = (rows + patch.top_px) * size.width + columns + patch.left_px
+    # One flat search for changes between neighbours: several times faster than one in two dimensions.
+    changes = np.empty((height, width + 1), dtype=np.bool_)
+    changes[:, 0], changes[:, -1] = patch.bits[:, 0], patch.bits[:, -1]
+    np.not_equal(patch.bits[:, 1:], patch.bits[:, :-1], out=changes[:, 1:-1])
+    rows, columns = np.divmod(np.flatnonzero(changes), width + 1)
+    edges: npt.NDArray[np.int64] = (rows + patch.top_px) * size.width + columns + patch.left_px
     # A run that ends with a row and goes on in the next leaves the same index twice.
     is_joint = edges[1:] == edges[:-1]
     if is_joint.any():

@@ -15,6 +15,10 @@ from backend.core.prompting.windows import Window, box_around
 
 LEAST_SCORE = 0.10
 """Instances less likely than this are no hint."""
+ENOUGH_PX_A_CELL = 4
+"""A mask of which more pixels than so many fall on a cell's width is read at some of them."""
+MANY_PX = 2**20
+"""A mask with more pixels is cut to what a window shows of it."""
 LEAST_BOX_IOU = 0.5
 LEAST_MASK_IOU = 0.3
 
@@ -91,6 +95,8 @@ def mask_view(mask: MaskPatch, window: Window, net_side: int) -> FloatArray:
 
 def _paste(view: FloatArray, mask: MaskPatch, window: Window, score: float) -> None:
     """Lift the view of a window to `score` where the mask lies."""
+    if mask.bits.size > MANY_PX:
+        mask = _seen(mask, window)
     net_side = view.shape[0]
     net_per_px = net_side / window.side_px
     left, top = (mask.left_px - window.left_px) * net_per_px, (mask.top_px - window.top_px) * net_per_px
@@ -100,7 +106,8 @@ def _paste(view: FloatArray, mask: MaskPatch, window: Window, score: float) -> N
     y2 = min(view.shape[0], math.ceil(top + height * net_per_px))
     if x2 <= x1 or y2 <= y1:
         return
-    bits = mask.bits.astype(np.float32)
+    stride = max(1, int(1 / (ENOUGH_PX_A_CELL * net_per_px)))
+    bits = mask.bits[::stride, ::stride].astype(np.float32)
     if net_per_px < 0.5:
         size_wh = (max(1, round(width * net_per_px)), max(1, round(height * net_per_px)))
         bits = np.asarray(cv2.resize(bits, size_wh, interpolation=cv2.INTER_AREA), dtype=np.float32)
@@ -112,6 +119,17 @@ def _paste(view: FloatArray, mask: MaskPatch, window: Window, score: float) -> N
     drawn = cv2.warpAffine(bits, matrix, (x2 - x1, y2 - y1), flags=flags)
     part = view[y1:y2, x1:x2]
     np.maximum(part, drawn * score, out=part)
+
+
+def _seen(mask: MaskPatch, window: Window) -> MaskPatch:
+    """Return what a window shows of a mask, and a pixel around it; the mask where it shows nothing."""
+    height, width = mask.bits.shape
+    x1, y1 = window.left_px - 1 - mask.left_px, window.top_px - 1 - mask.top_px
+    rows = slice(max(0, y1), min(height, y1 + window.side_px + 2))
+    columns = slice(max(0, x1), min(width, x1 + window.side_px + 2))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return mask
+    return MaskPatch(mask.left_px + columns.start, mask.top_px + rows.start, mask.bits[rows, columns])
 
 
 def _outline_box(prompts: Prompts) -> FloatArray:

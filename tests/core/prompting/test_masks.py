@@ -79,3 +79,55 @@ def test_small_strays_are_dropped_but_clicked_ones_stay():
     field[1:4, 1:4] = 0.9
     assert not field_to_mask(field, WINDOW, clicks((40, 40, True)), SIZE).full(SIZE)[14, 14]
     assert field_to_mask(field, WINDOW, clicks((40, 40, True), (14, 14, True)), SIZE).full(SIZE)[14, 14]
+
+
+class TestMasksOfLargePictures:
+    """A mask with a box of more than 1024 pixels is decided on a grid and then enlarged."""
+
+    SIZE = ImageSize(6000, 4000)
+    WINDOW = Window(500, -300, 5000)
+
+    def field(self) -> np.ndarray:
+        y, x = np.mgrid[:256, :256] + 0.5
+        ellipse = ((x - 120) / 70) ** 2 + ((y - 130) / 60) ** 2
+        return (1 / (1 + np.exp(8 * (ellipse - 1)))).astype(np.float32)
+
+    def true_mask(self) -> np.ndarray:
+        per_cell = self.WINDOW.side_px / 256
+        x = (np.arange(self.SIZE.width)[None, :] + 0.5 - self.WINDOW.left_px) / per_cell
+        y = (np.arange(self.SIZE.height)[:, None] + 0.5 - self.WINDOW.top_px) / per_cell
+        return ((x - 120) / 70) ** 2 + ((y - 130) / 60) ** 2 <= 1
+
+    def test_the_outline_is_as_fine_as_the_fields(self):
+        mask = field_to_mask(self.field(), self.WINDOW, clicks((2800, 2200, True)), self.SIZE)
+        full, wanted = mask.full(self.SIZE), self.true_mask()
+        assert (full & wanted).sum() / (full | wanted).sum() > 0.995
+
+    def test_clicks_are_obeyed_to_the_pixel(self):
+        # Two clicks three pixels apart, within one cell of the grid.
+        points = [
+            (2800.5, 2200.5, True),
+            (2803.5, 2200.5, False),
+            (600.5, 3900.5, True),
+            (605.5, 3900.5, False),
+        ]
+        mask = field_to_mask(self.field(), self.WINDOW, clicks(*points), self.SIZE).full(self.SIZE)
+        for x, y, is_positive in points:
+            assert mask[int(y), int(x)] == is_positive
+
+    def test_what_was_painted_is_there_and_what_was_erased_is_not(self):
+        painted = MaskPatch(5000, 100, np.ones((30, 800), np.bool_))
+        erased = MaskPatch(2000, 2000, np.ones((600, 600), np.bool_))
+        prompts = Prompts(painted=painted, erased=erased)
+        mask = field_to_mask(self.field(), Window(0, 0, 6000), prompts, self.SIZE).full(self.SIZE)
+        assert mask[110:120, 5010:5790].all()
+        assert not mask[2020:2580, 2020:2580].any()
+
+    def test_what_a_shape_allows_bounds_a_large_mask(self):
+        outline = np.array([[1500, 1000], [4000, 1000], [4000, 3000], [1500, 3000]], np.float32)
+        ones = np.ones((256, 256), np.float32)
+        mask = field_to_mask(ones, self.WINDOW, Prompts(outline_px=outline), self.SIZE)
+        left, top, right, bottom = surroundings(outline).tolist()
+        height, width = mask.bits.shape
+        assert (mask.left_px, mask.top_px) == (np.floor(left), np.floor(top))
+        assert (mask.left_px + width, mask.top_px + height) == (np.ceil(right), np.ceil(bottom))

@@ -9,7 +9,8 @@ import numpy as np
 
 from backend.core.geometry.instances import BoolArray, FloatArray, MaskPatch, TrainingTarget
 from backend.core.geometry.letterbox import Letterbox, linear_at
-from backend.core.geometry.masks import count_parts
+from backend.core.geometry.mask_grid import MaskGrid
+from backend.core.geometry.masks import count_parts, tight_patch
 from backend.nn.detector.heads.masks.module import OBJECT_MASK_SIDE
 
 # A part of an object smaller than this share of its largest part is a speck, unless the label's regions
@@ -43,19 +44,20 @@ def object_mask(
     bottom = min(int(np.ceil(window_xyxy_px[3] / scale_y)), letterbox.size.height)
     if right <= left or bottom <= top:
         return None
-    logits = letterbox.map_to_orig(semantic_logits, (left, top, right, bottom))
+    grid = MaskGrid.over((left, top, right, bottom))
+    columns_px, rows_px = grid.centres_xy_px
+    logits = letterbox.map_at(semantic_logits, rows_px, columns_px)
     per_px_x = OBJECT_MASK_SIDE / (window_xyxy_px[2] - window_xyxy_px[0])
     per_px_y = OBJECT_MASK_SIDE / (window_xyxy_px[3] - window_xyxy_px[1])
-    columns = ((np.arange(left, right) + 0.5) * scale_x - window_xyxy_px[0]) * per_px_x - 0.5
-    rows = ((np.arange(top, bottom) + 0.5) * scale_y - window_xyxy_px[1]) * per_px_y - 0.5
+    columns = ((columns_px + 0.5) * scale_x - window_xyxy_px[0]) * per_px_x - 0.5
+    rows = ((rows_px + 0.5) * scale_y - window_xyxy_px[1]) * per_px_y - 0.5
     logits += linear_at(residual.astype(np.float32), rows, columns)
     # An unsure object still gets its best guess rather than nothing.
     threshold = min(threshold_logit, float(logits.max()) - 1.0)
     bits = without_specks(logits > threshold, speck_share)
-    patch = MaskPatch.from_full(bits)
-    if patch is None:
-        return None
-    return MaskPatch(left_px=left + patch.left_px, top_px=top + patch.top_px, bits=patch.bits)
+    if grid.is_coarse:
+        bits = grid.decided(1 / (1 + np.exp(np.clip(threshold - logits, -30, 30))), bits)
+    return tight_patch(bits, left, top)
 
 
 def without_specks(mask: BoolArray, speck_share: float = SPECK_SHARE) -> BoolArray:

@@ -41,3 +41,16 @@ def test_specks_go_and_parts_stay():
     cleaned = without_specks(mask)
     assert cleaned[15, 15]
     assert not cleaned[19, 0]
+
+
+def test_a_mask_of_thousands_of_pixels_a_side_lies_where_its_logits_do():
+    letterbox = Letterbox.fit(ImageSize(8000, 4000), ImageSize(640, 320))
+    semantic = np.full((80, 160), -5, dtype=np.float32)
+    semantic[20:60, 40:100] = 5  # net x 160..400, y 80..240: orig x 2000..5000, y 1000..3000
+    window = np.float32([130, 60, 430, 260])
+    patch = object_mask(semantic, np.zeros((28, 28), np.float32), window, letterbox)
+    assert abs(patch.left_px - 2000) <= 50
+    assert abs(patch.top_px - 1000) <= 50
+    assert abs(patch.bits.shape[1] - 3000) <= 100
+    assert abs(patch.bits.shape[0] - 2000) <= 100
+    assert patch.bits[100:-100, 100:-100].all()
