@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.core.label_next.doubt import Doubt
-from backend.core.label_next.order import Order
+from backend.core.geometry.instances import Detections, FloatArray
+from backend.core.label_next.doubt import Doubt, LabelWeights, doubt_of
+from backend.core.label_next.order import Order, order_pictures
 
 UNLIKE_FROM = 0.45
 """A picture whose novelty is at least that resembles nothing that is labelled."""
@@ -24,6 +25,30 @@ class Useful:
     usefulness: float
     why: str
     quality: float | None = None
+
+
+def rank_pictures(
+    unlabelled: FloatArray,
+    labelled: FloatArray,
+    found: Sequence[Detections | None] | None,
+    weights: LabelWeights | None,
+) -> list[Useful]:
+    """Return the usefulness of each unlabelled picture [N].
+
+    unlabelled [N, D], labelled [M, D]: what pictures look like, rows of any scale. found: what a version
+    found in each unlabelled one from LEAST_SCORE up, None for those that it was not asked about; None with
+    weights None where there is no version.
+    """
+    count = len(unlabelled)
+    asked: Sequence[Detections | None] = [None] * count if found is None else found
+    doubts = [
+        None if one is None or weights is None else doubt_of(one.scores, one.label_indices, weights)
+        for one in asked
+    ]
+    amounts = np.array([0.0 if one is None else one.amount for one in doubts], np.float32)
+    order = order_pictures(unlabelled, labelled, None if found is None else amounts)
+    qualities = [None if one is None else round(float(one.image_score), 4) for one in asked]
+    return usefulness_of(order, doubts, qualities, len(labelled))
 
 
 def usefulness_of(

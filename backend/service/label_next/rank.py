@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.core.geometry.instances import Detections, FloatArray
-from backend.core.label_next.doubt import LEAST_SCORE, Doubt, LabelWeights, doubt_of
-from backend.core.label_next.order import order_pictures
-from backend.core.label_next.usefulness import usefulness_of
+from backend.core.label_next.doubt import LEAST_SCORE, LabelWeights
+from backend.core.label_next.usefulness import rank_pictures
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.task_pages import task_pages
 from backend.errors import (
@@ -138,17 +137,12 @@ class Rankings:
         _show(job, "ordering", 1.0)
         pool = [one.task_id for one in listed if one.task_id in seen and not one.is_labelled]
         done_ids = [one.task_id for one in listed if one.task_id in seen and one.is_labelled]
-        doubts = self._doubts([seen[i].found for i in pool], key, version, predictor)
-        order = order_pictures(
+        useful = rank_pictures(
             _rows([seen[i].row for i in pool]),
             _rows([seen[i].row for i in done_ids]),
-            None
-            if predictor is None
-            else np.array([0.0 if d is None else d.amount for d in doubts], np.float32),
+            None if predictor is None else [seen[i].found for i in pool],
+            None if predictor is None else self._weights(key, version, predictor),
         )
-        found = [seen[i].found for i in pool]
-        qualities = [None if one is None else round(float(one.image_score), 4) for one in found]
-        useful = usefulness_of(order, doubts, qualities, len(done_ids))
         return Ranking(
             self.now(),
             None if predictor is None else predictor.version,
@@ -163,21 +157,12 @@ class Rankings:
             job.warn(f"no version was asked what it doubts: {exc}")
             return None
 
-    def _doubts(
-        self,
-        found: Sequence[Detections | None],
-        key: str,
-        version: str | None,
-        predictor: ImagePredictor | None,
-    ) -> list[Doubt | None]:
-        if predictor is None:
-            return [None] * len(found)
+    def _weights(self, key: str, version: str | None, predictor: ImagePredictor) -> LabelWeights:
         counts: Mapping[str, int] = {}
         if version is not None and version == self.versions.current(key):
             learned = self.store.card(key, version).counts
             counts = {} if learned is None else learned.regions_by_label
-        weights = LabelWeights(counts, predictor.labels)
-        return [None if one is None else doubt_of(one.scores, one.label_indices, weights) for one in found]
+        return LabelWeights(counts, predictor.labels)
 
     def _look_at(
         self, key: str, listed: Sequence[_Picture], predictor: ImagePredictor | None
