@@ -121,6 +121,7 @@ def build_trainings(
         background=BackgroundRequests(backend.jobs, backend.models.loaded),
         rankings=backend.label_next.requests,
         text=backend.engine.text,
+        note_in_ledger=backend.ledger.note,
         now=backend.now,
     )
 

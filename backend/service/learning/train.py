@@ -6,7 +6,7 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +63,8 @@ MOST_DISPUTED_NAMED = 50
 COPY_WITHIN_S = 8.0  # of the 20 s in which a worker that is told to leave has to be gone
 
 Train = Callable[[TrainingInputs, TrainingObserver], TrainingOutcome]
+NoteAnnotations = Callable[[str, Sequence[Json], LabelConfig], None]
+"""Takes a project's key, all its annotated tasks and its labeling config; may raise BackendError."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Learning:
 class Trainings:
     """Runs the jobs that `backend.service.learning.requests` queues; the worker's half.
 
-    text: finds lines of text in labelled images. now: seconds since the epoch.
+    text: finds lines of text in labelled images. note_in_ledger: what annotators did with the predictions so
+    far. now: seconds since the epoch.
     """
 
     projects: Projects
@@ -97,6 +100,7 @@ class Trainings:
     background: BackgroundRequests
     rankings: RankRequests
     text: TextReading
+    note_in_ledger: NoteAnnotations
     now: Callable[[], float] = time.time
 
     def run(self, job: RunningJob) -> JobOutcome:
@@ -163,6 +167,8 @@ class Trainings:
         )
         try:
             outcome = self.learning.train(inputs, _Observer(self.learning.checkpoints, job, workdir))
+            if request.tasks is None:
+                self._count_what_was_saved(key, tasks, config)
             version = self._publish(job, key, outcome, inputs, gathered, xml, digest, origins)
         except TrainingPaused:
             logger.info("job %s: paused, to be taken up again", job.job_id)
@@ -288,6 +294,13 @@ class Trainings:
         if not config.wants_text or self.text.state.engine is None:
             return None
         return learn_line_habit(self.text, inputs.samples, inputs.labels)
+
+    def _count_what_was_saved(self, key: str, tasks: Sequence[Json], config: LabelConfig) -> None:
+        """Note what became of predictions, before those of the new version take their place."""
+        try:
+            self.note_in_ledger(key, tasks, config)
+        except BackendError as exc:
+            logger.warning("project %s: what predictions saved is not counted: %s", key, exc)
 
     def _predict_everything(self, job: RunningJob, key: str) -> None:
         """Have the whole project predicted if that is switched on, or was done with an older version."""

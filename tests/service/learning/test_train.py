@@ -131,6 +131,34 @@ def test_labels_are_fetched_when_the_training_starts(tmp_path):
     assert images.asked[0][1].token == "k"
 
 
+def from_prediction(task_id, proposed, **fields):
+    """Return a task whose annotation began with a prediction of one region that nobody touched."""
+    task = annotated(task_id, {**proposed, "origin": "prediction"})
+    task["annotations"][0].update(parent_prediction=1, updated_at="2026-01-01T00:00:00Z", **fields)
+    return task
+
+
+def test_what_became_of_predictions_is_in_the_ledger_when_a_training_ends(tmp_path):
+    proposed = rectangle()
+    label_studio = FakeLabelStudio([from_prediction(1, proposed)])
+    label_studio.import_predictions(7, [{"task": 1, "result": [proposed], "model_version": "v1"}])
+    services = make_services(
+        tmp_path,
+        images=FakeImages({"1.png": picture()}),
+        label_studio=label_studio,
+        settings={"label_studio_url": "http://ls", "label_studio_api_key": "k"},
+    )
+    services.run(queued(services, follow_up=True))
+    told = services.backend.ledger.told(KEY)
+    assert told["acts"]["kept"] == 1
+    assert [one["version"] for one in told["by_version"]] == ["v1"]
+
+
+def test_tasks_that_came_with_the_request_leave_the_ledger_as_it_was(services):
+    services.run(queued(services, [from_prediction(1, rectangle())]))
+    assert services.backend.ledger.told(KEY)["counted_at"] is None
+
+
 def test_without_credentials_the_reason_names_the_settings(services):
     job = queued(services)
     with pytest.raises(LabelStudioAuthError, match="LABEL_STUDIO_URL"):
