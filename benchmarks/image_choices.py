@@ -4,7 +4,8 @@
 
 DATA/SET holds `tasks.json`, `label_config.xml`, `splits.json` (train, val) and `images/`. Appends a line for
 each seed to benchmarks/results/image_choices.jsonl: on the validation images accuracy (single choices) or
-mean average precision (multiple ones), and the error of the scores over ten bins. The peer is a logistic
+mean average precision (multiple ones), and the error of the scores over ten bins beside what that would be by
+chance if every score were right: ninety images leave some. The peer is a logistic
 regression on the mean features of the start weights' backbone; five folds of the training images choose its
 strength. YOLO11n-cls trains in an environment of its own: `benchmarks/peers/yolo_choices.py`.
 """
@@ -41,6 +42,7 @@ from benchmarks.live_service import append_result
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FOLDS = 5
+DRAWS = 1000
 
 
 def load_split(folder: Path, split: str) -> tuple[list[TrainingSample], LabelConfig]:
@@ -73,12 +75,21 @@ def score(chances: np.ndarray, wanted: np.ndarray, is_multiple: bool) -> dict[st
     """Return how good chances [images, options] are."""
     if is_multiple:
         found = [average_precision(chances[:, k], wanted[:, k]) for k in range(wanted.shape[1])]
-        error = expected_calibration_error(chances.ravel(), wanted.ravel())
-        return {"choice_map": round(float(np.mean(found)), 4), "calibration_error": round(error, 4)}
+        return {"choice_map": round(float(np.mean(found)), 4), **calibration(chances.ravel(), wanted.ravel())}
     best = chances.argmax(axis=1)
     right = wanted[np.arange(len(best)), best]
-    error = expected_calibration_error(chances.max(axis=1), right)
-    return {"choice_accuracy": round(float(right.mean()), 4), "calibration_error": round(error, 4)}
+    return {"choice_accuracy": round(float(right.mean()), 4), **calibration(chances.max(axis=1), right)}
+
+
+def calibration(scores: np.ndarray, hits: np.ndarray) -> dict[str, float]:
+    """Return the error of scores [N], its mean if hits came by these chances, and how far scores flatter."""
+    rng = np.random.default_rng(0)
+    by_chance = [expected_calibration_error(scores, rng.random(len(scores)) < scores) for _ in range(DRAWS)]
+    return {
+        "calibration_error": round(expected_calibration_error(scores, hits), 4),
+        "calibration_error_by_chance": round(float(np.mean(by_chance)), 4),
+        "score_above_hits": round(float(scores.mean() - hits.mean()), 4),
+    }
 
 
 def start_features(samples: list[TrainingSample], params: TrainingParams) -> torch.Tensor:

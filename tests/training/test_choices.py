@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from backend.core.answers.kind import WrittenControl
 from backend.core.answers.number import NUMBER
 from backend.core.answers.options import Form, Question
 from backend.core.answers.rating import RATING
 from backend.core.geometry.instances import ImageSize, TrainingTarget
-from backend.nn.detector.predictor import load_predictor
+from backend.nn.detector.predictor import WEIGHTS_FILE, load_predictor
 from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
@@ -58,6 +59,8 @@ def test_a_config_of_choices_alone_is_learned_and_judged_by_its_own_measure(tmp_
     inputs = TrainingInputs(samples, (), PARAMS, tmp_path, recipe=QUICK, asked=ASKED)
     outcome = train_version(inputs, Observer())
     assert outcome.card.facts["architecture"]["heads"] == ["choices"]
+    stored = load_file(outcome.folder / WEIGHTS_FILE)
+    assert {name.split(".")[0] for name in stored} == {"backbone", "choices_head"}
     assert "choice_accuracy" in outcome.metrics and "box_map" not in outcome.metrics
     assert "scale_concordance" in outcome.metrics
     assert outcome.card.facts["architecture"]["asked"]["choices"]["patches"]["marks"] == [0, 1, 2]
