@@ -34,7 +34,7 @@ def training_rates(root, name, steps):
 
     samples, config, _ = load_samples(root, name, "train100")
     images = load_images(samples, 416, Path(tempfile.mkdtemp())).images
-    plan = plan_training(TrainingParams(), len(images), RECIPE, starts_trained=False)
+    plan = plan_training(TrainingParams(), len(images), RECIPE, goes_on=False)
     labels = tuple(config.labels)
     taught = [image.target for image in images]
     heads = tuple(head for head in HEADS if head.is_wanted(TrainingParams().as_dict(), taught))

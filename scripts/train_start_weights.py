@@ -195,9 +195,7 @@ def main() -> None:
         pretrained=False,
     )
     recipe = Recipe(patience_share=1.0)
-    course = replace(
-        plan_training(params, len(training), recipe, starts_trained=False), final_rate=FINAL_RATE
-    )
+    course = replace(plan_training(params, len(training), recipe, goes_on=False), final_rate=FINAL_RATE)
     mean, std = normalisation_of(start.backbone)
     network = InstanceNetwork(
         Architecture(start.backbone, plan.image_size_px, len(labels), (BOXES, MASKS), mean=mean, std=std)

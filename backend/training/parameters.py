@@ -135,9 +135,9 @@ class TrainingParams:
         "model",
     )
     backbone: Name = parameter(
-        "resnet18",
+        AUTO,
         "Backbone architecture",
-        "The timm network that looks at the image. Larger ones take longer. auto: one that saw photographs.",
+        "The timm network that looks at the image. auto: the start version's, else a small one.",
         "model",
     )
     confidence_threshold: float = parameter(

@@ -91,7 +91,9 @@ class Recipe:
     steps_unaveraged: int = 100
     # Windows and attention diverge at the rate that suits convolutions from scratch.
     transformer_rate: float = 0.3
-    pretrained_backbone_rate: float = 0.15
+    # The backbone of an earlier version knows the project already; one of ImageNet has to learn as fast as
+    # the rest, or it stays behind where pictures are unlike photographs.
+    version_backbone_rate: float = 0.15
     gradient_norm_max: float = 10.0
     # Weights are averaged over about this share of the training.
     ema_share: float = 0.06
@@ -195,9 +197,9 @@ class Plan:
 
 
 def plan_training(
-    params: TrainingParams, image_count: int, recipe: Recipe, *, starts_trained: bool, tile_count: int = 0
+    params: TrainingParams, image_count: int, recipe: Recipe, *, goes_on: bool, tile_count: int = 0
 ) -> Plan:
-    """Return the plan for so many training images; starts_trained: the backbone has learned already.
+    """Return the plan for so many training images; goes_on: from an earlier version of a project.
 
     tile_count: into how many tiles the images are cut together, 0 where they are not.
     """
@@ -213,7 +215,7 @@ def plan_training(
         images_per_epoch=views,
         learning_rate=params.learning_rate,
         backbone_rate=(recipe.transformer_rate if is_transformer else 1.0)
-        * (recipe.pretrained_backbone_rate if starts_trained else 1.0),
+        * (recipe.version_backbone_rate if goes_on else 1.0),
         image_size_px=params.image_size,
         final_rate=recipe.final_rate(params.epochs * math.ceil(views / batch_size)),
     )

@@ -141,7 +141,7 @@ def learn_detector(
         inputs.params,
         len(data.learned),
         inputs.recipe,
-        starts_trained=start.has_learned,
+        goes_on=start.is_version,
         tile_count=data.tile_count,
     )
     use_bf16 = bool(peers.agree(is_bf16_faster(inputs.device)))

@@ -23,7 +23,7 @@ def test_few_images_are_repeated_and_a_hundred_are_not(images: int, views: int) 
 def test_very_few_images_get_smaller_batches_but_never_larger_ones_than_asked_for() -> None:
     def steps(images: int, batch_size: int) -> tuple[int, int]:
         params = TrainingParams(batch_size=batch_size)
-        plan = plan_training(params, images, RECIPE, starts_trained=False)
+        plan = plan_training(params, images, RECIPE, goes_on=False)
         return plan.batch_size, plan.steps_per_epoch
 
     assert steps(10, 8) == (4, 5)
@@ -39,7 +39,7 @@ def test_the_rate_falls_to_nothing_only_where_there_is_hardly_an_average(
     images: int, epochs: int, left: float
 ) -> None:
     params = TrainingParams(epochs=epochs)
-    plan = plan_training(params, images, RECIPE, starts_trained=False)
+    plan = plan_training(params, images, RECIPE, goes_on=False)
     steps = plan.epochs * plan.steps_per_epoch
     assert learning_rate_factor(steps - 1, steps, plan) == pytest.approx(left, abs=0.02)
 
@@ -51,17 +51,17 @@ def test_the_end_of_the_rate_changes_gradually_with_the_steps() -> None:
 
 
 @pytest.mark.parametrize(("backbone", "rate"), [("resnet18", 1.0), ("swin_tiny_patch4_window7_224", 0.3)])
-def test_a_backbone_that_has_learned_already_moves_more_slowly(backbone: str, rate: float) -> None:
-    def backbone_rate(starts_trained: bool) -> float:
+def test_the_backbone_of_an_earlier_version_moves_more_slowly(backbone: str, rate: float) -> None:
+    def backbone_rate(goes_on: bool) -> float:
         params = TrainingParams(backbone=backbone)
-        return plan_training(params, 100, RECIPE, starts_trained=starts_trained).backbone_rate
+        return plan_training(params, 100, RECIPE, goes_on=goes_on).backbone_rate
 
     assert backbone_rate(False) == pytest.approx(rate)
     assert backbone_rate(True) == pytest.approx(0.15 * rate)
 
 
 def test_the_card_names_every_number_of_a_training() -> None:
-    plan = plan_training(TrainingParams(), 30, Recipe(label_weight_max=2.0), starts_trained=False)
+    plan = plan_training(TrainingParams(), 30, Recipe(label_weight_max=2.0), goes_on=False)
     card = json.loads(json.dumps(plan.as_card()))
     assert (card["epochs"], card["label_weight_max"], card["loss_weights"]) == (50, 2.0, {"box": 2.0})
     assert card["augmentation"]["mosaic"] == 0.5
@@ -78,7 +78,7 @@ def test_the_smart_tools_may_be_left_as_they_are() -> None:
 
 def test_pictures_that_are_cut_show_up_to_four_times_the_views_in_a_pass() -> None:
     def views(images: int, tiles: int) -> int:
-        plan = plan_training(TrainingParams(), images, RECIPE, starts_trained=False, tile_count=tiles)
+        plan = plan_training(TrainingParams(), images, RECIPE, goes_on=False, tile_count=tiles)
         return plan.images_per_epoch
 
     assert views(14, 0) == RECIPE.images_per_epoch(14)

@@ -174,12 +174,10 @@ def start_from_imagenet(
             failures.append(str(exc).splitlines()[0][:200] if str(exc) else type(exc).__name__)
         else:
             take_over_neck_and_heads(network, shipped[0])
-            return Start(
-                origin=f"ImageNet weights from {origin}, neck and heads as shipped", has_learned=True
-            )
-    own = [one for one in shipped if one.backbone == name]
-    instead = start_from_shipped(network, own[0]) if own else Start(origin=RANDOM)
-    if instead.has_learned:
+            return Start(origin=f"ImageNet weights from {origin}, neck and heads as shipped")
+    own = next((one for one in shipped if one.backbone == name), None)
+    instead = start_from_shipped(network, own) if own else Start(origin=RANDOM)
+    if own and own.has_seen_imagenet:
         return instead
     kind = "RANDOM WEIGHTS" if instead.origin == RANDOM else "NO PRETRAINED WEIGHTS"
     return Start(

@@ -49,10 +49,13 @@ PHOTOGRAPH_START = ShippedStart(
 
 @dataclass(frozen=True)
 class Start:
-    """Where the weights came from: origin for the card, has_learned, and what the user must be told."""
+    """Where the weights came from: origin for the card, and what the user must be told.
+
+    is_version: a version of a project, whose backbone knows such pictures.
+    """
 
     origin: str
-    has_learned: bool = False
+    is_version: bool = False
     warning: str | None = None
 
 
@@ -88,20 +91,18 @@ def start_from_version(network: InstanceNetwork, labels: tuple[str, ...], folder
     network.load_state_dict(own)
     fresh = [label for label in labels if label not in known]
     logger.info("weights start from version %s; new labels: %s", folder.name, ", ".join(fresh) or "none")
-    return Start(origin=f"version {card.version or folder.name}", has_learned=True)
+    return Start(origin=f"version {card.version or folder.name}", is_version=True)
 
 
 def start_from_shipped(network: InstanceNetwork, shipped: ShippedStart = DRAWN_START) -> Start:
     """Fill a network with what the shipped one of its backbone learned; other backbones stay random.
 
-    Every label starts as what all things have in common. `has_learned` is False after drawn scenes:
-    drawings are no photographs, and the backbone has to learn as fast as the rest.
-    Raises VersionError for a damaged file.
+    Every label starts as what all things have in common. Raises VersionError for a damaged file.
     """
     if network.architecture.backbone != shipped.backbone:
         return Start(origin=RANDOM)
     _take_over(network, load_packed(shipped.path))
-    return Start(origin=shipped.origin, has_learned=shipped.has_seen_imagenet)
+    return Start(origin=shipped.origin)
 
 
 def take_over_neck_and_heads(network: InstanceNetwork, shipped: ShippedStart = PHOTOGRAPH_START) -> None:

@@ -12,7 +12,7 @@ from backend.training.recipe import RECIPE, plan_training
 
 
 def test_learning_rate_warms_up_and_falls():
-    plan = plan_training(TrainingParams(), 100, RECIPE, starts_trained=False)
+    plan = plan_training(TrainingParams(), 100, RECIPE, goes_on=False)
     factors = [learning_rate_factor(step, 600, plan) for step in range(600)]
     peak = int(np.argmax(factors))
     assert factors[peak] == pytest.approx(1)
@@ -23,7 +23,7 @@ def test_learning_rate_warms_up_and_falls():
 
 
 def test_sizes_and_trust_rise_to_their_full_value():
-    plan = plan_training(TrainingParams(), 100, RECIPE, starts_trained=False)
+    plan = plan_training(TrainingParams(), 100, RECIPE, goes_on=False)
     sizes = [longest_side_px(p, plan) for p in np.linspace(0, 1, 21)]
     assert sizes == sorted(sizes)
     assert sizes[-1] == 416

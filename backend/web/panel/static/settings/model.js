@@ -69,7 +69,7 @@ async function fillBackbones(control, now, ownRow) {
       h("option", { value: backbone.name, selected: backbone.name === now },
         `${backbone.name} — ${backbone.size}, ${speedOf(backbone.relative_cost)}`)))),
     h("optgroup", { label: "Other" },
-      h("option", { value: AUTO, selected: isAuto }, "auto — that of the start version, or one that has seen photographs"),
+      h("option", { value: AUTO, selected: isAuto }, "auto — that of the start version, else a small one that comes along"),
       h("option", { value: OTHER, selected: !listed && !isAuto }, "another timm network…")),
   );
   ownRow.hidden = listed || isAuto;
