@@ -138,12 +138,14 @@ def box_around(*boxes_or_points: Sequence[float] | npt.NDArray[np.floating]) -> 
     return np.concatenate([stacked.min(axis=0), stacked.max(axis=0)])
 
 
-def likely_box(field: npt.NDArray[np.floating], window: Window) -> FloatArray | None:
+def likely_box(
+    field: npt.NDArray[np.floating], window: Window, likely_from: float = 0.5
+) -> FloatArray | None:
     """Return the box [4] xyxy around what a field [S, S] holds likely, in the frame that the window lies in.
 
-    None where it holds nothing.
+    likely_from: the probability above which a cell is likely. None where the field holds nothing.
     """
-    likely = field > 0.5
+    likely = field > likely_from
     if not likely.any():
         return None
     rows, columns = np.flatnonzero(likely.any(axis=1)), np.flatnonzero(likely.any(axis=0))

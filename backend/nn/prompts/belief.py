@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from backend.core.geometry.boxes import box_iou
 from backend.core.geometry.instances import BoolArray, FloatArray
 from backend.core.labelstudio.prompts import Prompts
-from backend.core.prompting.windows import ByteArray, Window, move_field
+from backend.core.prompting.masks import surroundings
+from backend.core.prompting.windows import ByteArray, Window, box_around, likely_box, move_field
 
 HINT_LOG_ODDS = 2.0
 """How much the detector's instance counts beside the network's own log-odds."""
@@ -31,6 +34,11 @@ LEAST_ALIKE = 0.4
 """What is less alike does not connect a place to the click."""
 CUT_AWAY_LOG_ODDS = 4.0
 """How firmly an object that a click cut away is left out."""
+
+DRAWN_BOX_IOU = 0.78
+"""Rough boxes overlap the object's own by about so much at least, if each side is off by 5 % or so."""
+FILLING_LOG_ODDS = (0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.0, -2.0, 2.5, -2.5, 3.0, -3.0, 3.5, -3.5, 4.0, -4.0)
+"""How far a mask is grown or shrunk until it fills a rough shape: the least that does it is taken."""
 
 _AGREEMENT_SIDE = 256
 _ESTIMATE_WEIGHT = 0.3
@@ -104,6 +112,31 @@ def weighed_with_hint(belief: Belief, hint: Belief) -> Belief:
     drawn = move_field(hint.field.astype(np.float32), hint.window, belief.window, belief.field.shape[0])
     drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 1.0), dtype=np.float32)
     return _shifted(belief, HINT_LOG_ODDS * (2.0 * drawn - 1.0))
+
+
+def filling(belief: Belief, outline_px: FloatArray) -> Belief:
+    """Return a belief that fills an annotator's rough shape as well as such shapes are drawn.
+
+    outline_px [N, 2] in the orig frame. A belief whose box overlaps the shape's by less than DRAWN_BOX_IOU
+    is grown or shrunk as a whole: the network takes a nucleus for the cell that was boxed.
+    """
+    wanted = box_around(outline_px)
+    side = belief.field.shape[0]
+    corners = belief.window.to_net(surroundings(outline_px).reshape(2, 2), side)
+    (left, top), (right, bottom) = np.clip([np.floor(corners[0]), np.ceil(corners[1])], 0, side).astype(int)
+    near = np.zeros((side, side), dtype=np.float32)
+    near[top:bottom, left:right] = belief.field[top:bottom, left:right]
+    best_iou, best_log_odds = -1.0, 0.0
+    for log_odds in (0.0, *FILLING_LOG_ODDS):
+        held = likely_box(near, belief.window, 1 / (1 + math.exp(log_odds)))
+        iou = 0.0 if held is None else float(box_iou(held[None], wanted[None])[0, 0])
+        if iou > best_iou:
+            best_iou, best_log_odds = iou, log_odds
+        if iou >= DRAWN_BOX_IOU:
+            break
+    if best_log_odds == 0:
+        return belief
+    return _shifted(belief, np.full((side, side), best_log_odds))
 
 
 def cut_away(belief: Belief, other: Belief) -> Belief:

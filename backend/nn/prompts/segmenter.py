@@ -35,6 +35,7 @@ from backend.nn.prompts.belief import (
     FIRST_FREEDOM,
     Belief,
     cut_away,
+    filling,
     freedom_of,
     holds,
     most_agreed,
@@ -167,7 +168,8 @@ class PromptSegmenter:
             if freedom is FIRST_FREEDOM:
                 changed = self._asked_again(encoding, prompts, changed, label_index, detector)
             return changed
-        return self._pass(encoding, prompts, first, label_index)
+        second = self._pass(encoding, prompts, first, label_index)
+        return second if prompts.outline_px is None else filling(second, prompts.outline_px)
 
     def _hint(
         self, encoding: Encoding, prompts: Prompts, label_index: int | None, detector: BoxMasks | None

@@ -18,6 +18,7 @@ from backend.nn.prompts.belief import (
     Belief,
     Freedom,
     cut_away,
+    filling,
     holds,
     most_agreed,
     pressed,
@@ -370,6 +371,46 @@ def test_what_is_cut_away_is_no_longer_held_and_the_rest_stays():
     both = square_belief(Window(0, 0, 200), 40, 40, 160, 100, 0.5)
     left = cut_away(both, square_belief(Window(80, 20, 100), 100, 40, 160, 100, 0.5))
     assert holds(left, np.array([[70, 70], [130, 70]], np.float32)).tolist() == [True, False]
+
+
+def nucleus_in_cell() -> Belief:
+    """Return a belief that is sure of a nucleus of 40 px, and unsure of the cell of 100 px around it."""
+    field = np.full((100, 100), 0.02, np.float16)
+    field[25:75, 25:75], field[40:60, 40:60] = 0.3, 0.9
+    return Belief(Window(0, 0, 200), field, 0.5)
+
+
+def test_a_rough_box_is_filled_by_what_the_network_is_less_sure_of():
+    cell = np.array([[48, 52], [153, 52], [153, 149], [48, 149]], np.float32)
+    field = filling(nucleus_in_cell(), cell).field
+    assert likely_box(field, Window(0, 0, 200)).tolist() == [50, 50, 150, 150]
+
+
+def test_a_mask_that_spills_over_a_rough_box_shrinks_to_what_is_sure():
+    nucleus = np.array([[82, 80], [119, 80], [119, 122], [82, 122]], np.float32)
+    spilled = Belief(Window(0, 0, 200), nucleus_in_cell().field + np.float16(0.3), 0.5)
+    assert likely_box(spilled.field, spilled.window).tolist() == [50, 50, 150, 150]
+    assert likely_box(filling(spilled, nucleus).field, spilled.window).tolist() == [80, 80, 120, 120]
+
+
+@pytest.mark.parametrize("off_px", [0, 4])
+def test_a_mask_that_a_rough_box_fits_as_boxes_do_stays(off_px):
+    belief = square_belief(Window(0, 0, 200), 60, 40, 140, 160, 0.5)
+    drawn = np.array([[60 + off_px, 40 + off_px], [140 - off_px, 160 - off_px]], np.float32)
+    assert filling(belief, drawn) is belief
+
+
+def test_a_rough_box_over_nothing_changes_nothing():
+    belief = Belief(Window(0, 0, 200), np.zeros((100, 100), np.float16), 0.5)
+    assert filling(belief, np.array([[60, 40], [140, 160]], np.float32)) is belief
+
+
+def test_what_lies_beyond_a_rough_box_does_not_count_as_filling_it():
+    field = nucleus_in_cell().field.copy()
+    field[25:75, 95:] = 0.9  # another cell, which the answer will not hold
+    cell = np.array([[48, 52], [153, 149]], np.float32)
+    filled = filling(Belief(Window(0, 0, 200), field, 0.5), cell).field
+    assert filled[30, 30] > 0.5
 
 
 def test_a_negative_click_inside_the_mask_cuts():
