@@ -125,6 +125,7 @@ class FakePredictor:
         self.labels = tuple(labels)
         self.version = version
         self.line_habit: LineHabit | None = None
+        self.turned_labels: frozenset[str] = frozenset()
         self.seconds = seconds
         self.batches: list[int] = []
         self.failure: Callable[[Sequence[np.ndarray]], Exception | None] = lambda images: None

@@ -240,3 +240,19 @@ def real_services(folder):
         answer_within_s=60.0,
     )
     return make_services(folder, images=images, interactive=interactive)
+
+
+@pytest.mark.parametrize(
+    ("tool", "is_turned"), [("interactive_rectangle_rotated", True), ("interactive_rectangle", False)]
+)
+def test_a_rough_rectangle_is_answered_turned_if_it_was_drawn_turned(ask, monkeypatch, tool, is_turned):
+    def leaning(self, encoding, prompts, label_index=None, detector=None):
+        rows, columns = np.mgrid[: encoding.size.height, : encoding.size.width]
+        bar = (np.abs(2 * rows - columns) < 40) & (np.abs(columns - encoding.size.width / 2) < 70)
+        return SegmentedObject(MaskPatch.from_full(bar), 0.8, None)
+
+    monkeypatch.setattr(Disc, "segment", leaning)
+    body, _, _ = pairing(tool, None)
+    [region], *_ = ask(body)
+    assert region["type"] == "rectanglelabels"
+    assert (region["value"]["rotation"] != 0) is is_turned

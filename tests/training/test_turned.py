@@ -52,6 +52,7 @@ def test_one_head_finds_boxes_and_how_they_are_turned(outcome):
 
 def test_the_card_says_which_share_of_each_label_was_drawn_turned(outcome):
     assert outcome.card.facts["turned_shares"] == [1.0, 0.0]
+    assert load_predictor(outcome.folder).turned_labels == {LABELS[0]}
 
 
 def test_angle_and_sides_are_found_on_new_pictures(seen):

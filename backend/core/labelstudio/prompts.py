@@ -77,7 +77,8 @@ class Prompts:
     """What is known about one object, in the orig frame.
 
     clicks_xy_px float32 [N, 2], oldest first; is_positive bool [N]; outline_px float32 [K, 2] of a rough
-    shape around the object, or None; painted and erased: rough dabs on and off the object.
+    shape around the object, or None; painted and erased: rough dabs on and off the object. is_turned: the
+    rough shape is a rectangle that was drawn turned.
     """
 
     clicks_xy_px: FloatArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
@@ -85,6 +86,7 @@ class Prompts:
     outline_px: FloatArray | None = None
     painted: MaskPatch | None = None
     erased: MaskPatch | None = None
+    is_turned: bool = False
 
     def __post_init__(self) -> None:
         if self.clicks_xy_px.shape != (len(self.is_positive), 2):
@@ -139,14 +141,14 @@ def parse_prompts(context: Any, task: Mapping[str, Any], config: LabelConfig) ->
 
 def place_prompts(page: PagePrompts, size: ImageSize) -> list[Prompts]:
     """Return what is asked of each object on a page of the given size; [] where nothing is clear."""
-    outlines: list[FloatArray] = []
+    outlines: list[Outline] = []
     clicks: list[tuple[float, float, bool]] = []
     painted: list[MaskPatch] = []
     erased: list[MaskPatch] = []
     for raw in page.prompts:
         match raw.shape.prompt_mark(size):
-            case Outline(corners_px):
-                outlines.append(corners_px)
+            case Outline() as outline:
+                outlines.append(outline)
             case Click(x_px, y_px):
                 clicks.append((x_px, y_px, raw.is_positive))
             case Dab(mask):
@@ -253,7 +255,7 @@ def _item_index(result: Mapping[str, Any]) -> int:
 
 
 def _join(
-    outlines: Sequence[FloatArray],
+    outlines: Sequence[Outline],
     clicks: Sequence[tuple[float, float, bool]],
     painted: Sequence[MaskPatch],
     erased: Sequence[MaskPatch],
@@ -262,12 +264,12 @@ def _join(
     strokes = join_patches(painted) if painted else None
     cuts = join_patches(erased) if erased else None
     if len(outlines) <= 1:
-        outline = outlines[0] if outlines else None
-        return [_with_clicks(Prompts(outline_px=outline, painted=strokes, erased=cuts), clicks)]
+        prompts = _drawn_around(outlines[0]) if outlines else Prompts()
+        return [_with_clicks(replace(prompts, painted=strokes, erased=cuts), clicks)]
     owners = [_owner(outlines, x, y) for x, y, _ in clicks]
     objects = [
         _with_clicks(
-            Prompts(outline_px=outline), [c for c, owner in zip(clicks, owners, strict=True) if owner == k]
+            _drawn_around(outline), [c for c, owner in zip(clicks, owners, strict=True) if owner == k]
         )
         for k, outline in enumerate(outlines)
     ]
@@ -277,6 +279,10 @@ def _join(
     return objects
 
 
+def _drawn_around(outline: Outline) -> Prompts:
+    return Prompts(outline_px=outline.corners_px, is_turned=outline.is_turned)
+
+
 def _with_clicks(prompts: Prompts, clicks: Sequence[tuple[float, float, bool]]) -> Prompts:
     points = np.array([(x, y) for x, y, _ in clicks], dtype=np.float32).reshape(-1, 2)
     return replace(
@@ -284,11 +290,12 @@ def _with_clicks(prompts: Prompts, clicks: Sequence[tuple[float, float, bool]]) 
     )
 
 
-def _owner(outlines: Sequence[FloatArray], x: float, y: float) -> int | None:
+def _owner(outlines: Sequence[Outline], x: float, y: float) -> int | None:
     """Return the smallest shape whose bounding box holds the point, the newest of equals, or None."""
     holding = []
     for k, outline in enumerate(outlines):
-        low, high = outline.min(axis=0), outline.max(axis=0)
+        corners = outline.corners_px
+        low, high = corners.min(axis=0), corners.max(axis=0)
         if low[0] <= x <= high[0] and low[1] <= y <= high[1]:
-            holding.append((outline_area_px(outline), -k))
+            holding.append((outline_area_px(corners), -k))
     return -min(holding)[1] if holding else None

@@ -70,9 +70,13 @@ class Click:
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A prompt drawn roughly around an object: corners_px float32 [K, 2], in the orig frame."""
+    """A prompt drawn roughly around an object: corners_px float32 [K, 2], in the orig frame.
+
+    is_turned: it is a rectangle that was drawn turned by other than quarter turns.
+    """
 
     corners_px: FloatArray
+    is_turned: bool = False
 
 
 @dataclass(frozen=True, eq=False)

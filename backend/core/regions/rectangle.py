@@ -56,7 +56,7 @@ class RectangleShape:
         """
         bounds = self.bounds_px(size)
         box: FloatArray = clip_boxes(bounds[None], size)[0]
-        if abs(math.remainder(self.rotation_deg, 90)) >= QUARTER_TURN_TOLERANCE_DEG:
+        if self._is_turned:
             corners = self._corners_px(size)
             return replace(
                 draw_outline(corners, size),
@@ -68,8 +68,13 @@ class RectangleShape:
         return Drawn(box, None)
 
     def prompt_mark(self, size: ImageSize) -> Outline | None:
-        """Return its corners."""
-        return outline_mark(self._corners_px(size), size)
+        """Return its corners, and whether it is turned."""
+        mark = outline_mark(self._corners_px(size), size)
+        return None if mark is None else replace(mark, is_turned=self._is_turned)
+
+    @property
+    def _is_turned(self) -> bool:
+        return not _is_upright(self.rotation_deg)
 
     def _corners_px(self, size: ImageSize) -> npt.NDArray[np.float64]:
         return rect_pct_to_corners_px(
@@ -103,13 +108,16 @@ def _write(found: FoundObject) -> dict[str, Any] | None:
 def _write_turned(turned_box_px: FloatArray, size: ImageSize) -> dict[str, Any] | None:
     """Return a rectangle that is turned; None for an upright one, and for one that the SDK would refuse."""
     x, y, width, height, degrees = turned_to_rect_pct(turned_box_px, size)
-    is_upright = abs(math.remainder(degrees, 90)) < QUARTER_TURN_TOLERANCE_DEG
     # label_studio_sdk takes a corner left of the image or above it, but none beyond 100 %.
-    if is_upright or max(x, y, width, height) > 100 or min(width, height) < MIN_SIDE_PCT:
+    if _is_upright(degrees) or max(x, y, width, height) > 100 or min(width, height) < MIN_SIDE_PCT:
         return None
     numbers = {"x": x, "y": y, "width": width, "height": height}
     rounded = {name: round(number, DECIMALS_PCT) for name, number in numbers.items()}
     return {**rounded, "rotation": round(degrees, DECIMALS_DEG)}
+
+
+def _is_upright(degrees: float) -> bool:
+    return abs(math.remainder(degrees, 90)) < QUARTER_TURN_TOLERANCE_DEG
 
 
 RECTANGLE = RegionKind(

@@ -96,6 +96,8 @@ class Predictor:
             )
             for head in network.architecture.heads
         }
+        turned = {index for head, one in self.serving.items() for index in head.turned_labels(one.reading)}
+        self.turned_labels = frozenset(self.labels[index] for index in turned)
         self.in_tiles: InTiles | None = None
         if tiling is not None:
             self.in_tiles = InTiles(tiling, copy.copy(self), most_regions)

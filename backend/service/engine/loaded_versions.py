@@ -37,6 +37,10 @@ _DAMAGED_FOR_S = 60.0
 class Predictor(ImagePredictor, Protocol):
     """A loaded version; `backend.nn.detector.predictor` has the real one."""
 
+    @property
+    def turned_labels(self) -> frozenset[str]:
+        """The labels whose rectangles are drawn turned."""
+
     def detect_with_maps(
         self,
         image: npt.NDArray[np.uint8],

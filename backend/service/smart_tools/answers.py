@@ -19,6 +19,7 @@ import numpy as np
 
 from backend.core.geometry.instances import ImageSize
 from backend.core.geometry.masks import patch_box
+from backend.core.geometry.turned_boxes import patch_to_turned
 from backend.core.labelstudio.control_tags import ControlTag
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import make_prediction, region_for_object
@@ -200,7 +201,8 @@ class Interactive:
             if form is None:
                 logger.info("no tag of the labeling config that draws has the label %r", request.label)
                 continue
-            region, score = self._region(found, written, *form, size, page)
+            is_turned = prompts.is_turned or not ready.turned_labels.isdisjoint(form[1])
+            region, score = self._region(found, written, *form, size, page, is_turned=is_turned)
             if region:
                 tags = config.texts_for_image(page.page.image_tag)
                 text = None if written is None else written.text
@@ -255,8 +257,13 @@ class Interactive:
         labels: tuple[str, ...],
         size: ImageSize,
         page: PagePrompts,
+        *,
+        is_turned: bool,
     ) -> tuple[list[Json], float]:
-        """Return the region of the lines that were read in a shape, else of the object, and its score."""
+        """Return the region of the lines that were read in a shape, else of the object, and its score.
+
+        is_turned: a rectangle is to be the smallest around the mask, and not the smallest upright one.
+        """
         if written is not None and written.area is not None:
             mask, score = written.area, written.score
         else:
@@ -264,7 +271,11 @@ class Interactive:
             mask, score = found.mask, found.score
         with self._lock:
             rng = np.random.default_rng(self._rng.integers(2**63))
-        return region_for_object(control, labels, size, None, mask, score, page.page, rng=rng), score
+        turned = patch_to_turned(mask) if is_turned else None
+        region = region_for_object(
+            control, labels, size, None, mask, score, page.page, rng=rng, turned_box_px=turned
+        )
+        return region, score
 
 
 def task_references(task: Mapping[str, Any], config: LabelConfig) -> list[str]:

@@ -55,6 +55,11 @@ class Promptable:
         """Return the labels that the detector knows."""
         return () if self.detector is None else self.detector.labels
 
+    @property
+    def turned_labels(self) -> frozenset[str]:
+        """Return the labels whose rectangles are drawn turned, as far as the detector knows."""
+        return frozenset() if self.detector is None else self.detector.turned_labels
+
 
 class EncodedImages:
     """Encodings and prompt networks of one process; threads may share it."""

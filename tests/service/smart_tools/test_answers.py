@@ -5,13 +5,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
+from backend.core.geometry.turned_boxes import turned_corners, turned_iou
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.prompts import answer_form, parse_prompts
 from backend.core.regions.brush_rle import decode_brush_rle
+from backend.core.regions.rectangle import RECTANGLE
 from backend.errors import VersionError
 from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
 from backend.service.engine.batching_queue import BatchingQueue
@@ -366,3 +369,54 @@ def test_somebody_waits_while_an_answer_is_on_its_way_and_then_the_task_is_follo
     assert room.inside == 0 and followed == [(KEY, TASK, config, ACCESS)]
     interactive.answer(TASK, config, {"result": []}, KEY, ACCESS)
     assert len(followed) == 1
+
+
+class Bar:
+    """Finds a bar that leans by 30 degrees, whatever was pointed at."""
+
+    turned_px = np.array([160, 120, 120, 30, 30], np.float32)
+
+    def segment(self, encoding, prompts, label_index=None, detector=None):
+        canvas = np.zeros((240, 320), np.uint8)
+        cv2.fillPoly(canvas, [np.round(turned_corners(self.turned_px[None])[0]).astype(np.int32)], 1)
+        return SegmentedObject(MaskPatch.from_full(canvas > 0), 0.8, label_index)
+
+
+BOXED = (
+    '<View><Image name="img" value="$image"/>'
+    '<KeyPointLabels name="kp" toName="img"><Label value="Cat"/><Label value="Dog"/></KeyPointLabels>'
+    '<RectangleLabels name="rect" toName="img"><Label value="Cat"/><Label value="Dog"/></RectangleLabels>'
+    "</View>"
+)
+
+
+def leaning(region: dict) -> float:
+    """Return by how much the bar and a rectangle's result overlap."""
+    shape = RECTANGLE.read(region["value"], None)
+    drawn = shape.draw(ImageSize(320, 240)).turned_box_px
+    assert drawn is not None
+    return float(turned_iou(drawn[None], Bar.turned_px[None])[0, 0])
+
+
+def test_a_click_brings_a_turned_rectangle_where_the_label_is_drawn_turned_and_an_upright_one_else():
+    predictor = FakePredictor()
+    predictor.turned_labels = frozenset({"Cat"})
+    interactive = make(predictor, load=lambda folder: Bar())
+    (cat,) = ask(interactive, click(50, 50, label="Cat"), config=BOXED)["result"]
+    assert cat["value"]["rotation"] == pytest.approx(30, abs=2)
+    assert leaning(cat) > 0.85
+    (dog,) = ask(interactive, click(50, 50, label="Dog"), config=BOXED)["result"]
+    assert dog["value"]["rotation"] == 0
+
+
+def test_a_rough_rectangle_that_is_turned_brings_a_turned_one_before_any_training():
+    interactive = make(load=lambda folder: Bar())
+    turned = rectangle(30, 20, 50, 30)
+    turned["value"]["rotation"] = 25
+    (region,) = ask(interactive, turned, config=BOXED)["result"]
+    assert leaning(region) > 0.85
+    quarter = rectangle(30, 20, 50, 30)
+    quarter["value"]["rotation"] = 90
+    for upright in (rectangle(30, 20, 50, 50), quarter):
+        (region,) = ask(interactive, upright, config=BOXED)["result"]
+        assert region["value"]["rotation"] == 0

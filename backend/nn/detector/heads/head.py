@@ -179,6 +179,10 @@ class Head(ABC, Generic[Targets, Reading]):
         """Return what a view's image teaches of it beside labels, of which rare ones are shown more often."""
         return frozenset()
 
+    def turned_labels(self, reading: Reading) -> frozenset[int]:
+        """Return the indices of the labels whose rectangles are drawn turned, as far as it learns of that."""
+        return frozenset()
+
     def with_scores(self, reading: Reading, score_map: ScoreMap) -> Reading:
         """Return the reading with calibrated scores."""
         raise NotImplementedError(f"the head {self.name!r} has no scores")

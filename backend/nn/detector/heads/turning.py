@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.core.geometry.instances import TrainingTarget
+from backend.core.geometry.instances import BoolArray, TrainingTarget
 from backend.core.geometry.turned_boxes import is_turned
 
 TURNED_SHARE_MIN = 0.1
@@ -32,7 +32,13 @@ def turned_shares(taught: Sequence[TrainingTarget], label_count: int) -> tuple[f
     return tuple((turned / np.maximum(rectangles, 1)).tolist())
 
 
+def turning(shares: Sequence[float]) -> BoolArray:
+    """Return which labels are drawn turned, bool [L], by the shares [L] of their rectangles that are."""
+    turns: BoolArray = np.asarray(shares) >= TURNED_SHARE_MIN
+    return turns
+
+
 def is_drawn_turned(taught: Sequence[TrainingTarget]) -> bool:
     """Tell whether any label is drawn turned."""
     label_count = 1 + max((int(target.label_indices.max(initial=-1)) for target in taught), default=-1)
-    return any(share >= TURNED_SHARE_MIN for share in turned_shares(taught, label_count))
+    return bool(turning(turned_shares(taught, label_count)).any())

@@ -11,7 +11,7 @@ from backend.core.geometry.instances import FloatArray, IntArray
 from backend.core.geometry.turned_boxes import turned_iou, upright_as_turned
 from backend.nn.detector.heads.boxes.decoding import Candidates
 from backend.nn.detector.heads.boxes.turned.coding import codes_to_turned
-from backend.nn.detector.heads.turning import TURNED_SHARE_MIN
+from backend.nn.detector.heads.turning import turning
 
 
 def with_turned_boxes(candidates: Candidates, codes: FloatArray, shares: Sequence[float]) -> Candidates:
@@ -20,7 +20,7 @@ def with_turned_boxes(candidates: Candidates, codes: FloatArray, shares: Sequenc
     shares [L]: of the labels; an object of a label that is not drawn turned stays upright.
     """
     rows = upright_as_turned(candidates.boxes_xyxy_px)
-    turns = np.asarray(shares)[candidates.label_indices] >= TURNED_SHARE_MIN
+    turns = turning(shares)[candidates.label_indices]
     rows[turns] = codes_to_turned(codes[candidates.cells[turns]], candidates.boxes_xyxy_px[turns])
     return replace(candidates, turned_boxes_px=rows)
 

@@ -20,7 +20,7 @@ from backend.nn.detector.heads.boxes.turned.module import TurnedDetectionHead
 from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
 from backend.nn.detector.heads.score_map import SCORE_FLOOR, ScoreMap
 from backend.nn.detector.heads.serving import Found, Request, Serving
-from backend.nn.detector.heads.turning import is_drawn_turned, turned_shares
+from backend.nn.detector.heads.turning import is_drawn_turned, turned_shares, turning
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,10 @@ class TurnedBoxesHead(Head[TurnedTargets, TurnedReading]):
         usual = BOXES.reading(taught, label_count)
         shares = turned_shares(taught, label_count) if taught else (1.0,) * label_count
         return TurnedReading(usual.score_map, usual.empty_share, shares)
+
+    def turned_labels(self, reading: TurnedReading) -> frozenset[int]:
+        """Return the labels of which enough rectangles are drawn turned."""
+        return frozenset(np.flatnonzero(turning(reading.turned_shares)).tolist())
 
     def with_scores(self, reading: TurnedReading, score_map: ScoreMap) -> TurnedReading:
         """Return the reading with calibrated scores."""
