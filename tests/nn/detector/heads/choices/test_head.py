@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from backend.core.answers.options import Chances, Form, Question
+from backend.core.answers.scales import Scale
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.geometry.placement import Placement, whole
 from backend.nn.detector.heads.answer_curves import Curve, fit_curve
@@ -116,6 +117,17 @@ def test_certainty_is_lowered_as_far_as_new_images_prove_it_wrong(right_in_ten, 
 def test_a_few_images_hardly_move_the_certainty():
     assert 0.6 < fit_curve([Chances(SINGLE, (0.9, 0.1))], [[1]]).slope <= 1
     assert fit_curve([], []) == Curve(1.0)
+
+
+@pytest.mark.parametrize("question", [SINGLE, MULTIPLE])
+def test_images_like_those_learned_from_make_nothing_surer(question):
+    curve = fit_curve([Chances(question, (0.7, 0.3))] * 40, [[0]] * 40)
+    assert curve.slope == 1
+
+
+def test_values_that_are_always_right_are_surer_than_their_spread():
+    stars = Scale((1.0, 2.0, 3.0))
+    assert fit_curve([stars.found((0.2, 0.6, 0.2))] * 40, [2.0] * 40).slope > 1
 
 
 def test_each_form_has_its_measure():
