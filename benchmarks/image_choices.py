@@ -4,10 +4,11 @@
 
 DATA/SET holds `tasks.json`, `label_config.xml`, `splits.json` (train, val) and `images/`. Appends a line for
 each seed to benchmarks/results/image_choices.jsonl: on the validation images accuracy (single choices) or
-mean average precision (multiple ones), and the error of the scores over ten bins beside what that would be by
-chance if every score were right: ninety images leave some. The peer is a logistic
-regression on the mean features of the start weights' backbone; five folds of the training images choose its
-strength. YOLO11n-cls trains in an environment of its own: `benchmarks/peers/yolo_choices.py`.
+mean average precision (multiple ones), and the error of the scores over ten bins. Beside it stands what that
+error would be by chance if every score were right (ninety images leave some), and how good the scores are
+without the curve that held-out images taught. The peer is a logistic regression on the mean features of the
+start weights' backbone; five folds of the training images choose its strength. YOLO11n-cls trains in an
+environment of its own: `benchmarks/peers/yolo_choices.py`.
 """
 
 from __future__ import annotations
@@ -90,6 +91,15 @@ def calibration(scores: np.ndarray, hits: np.ndarray) -> dict[str, float]:
         "calibration_error_by_chance": round(float(np.mean(by_chance)), 4),
         "score_above_hits": round(float(scores.mean() - hits.mean()), 4),
     }
+
+
+def without_curve(chances: np.ndarray, slope: float, offset: float, is_multiple: bool) -> np.ndarray:
+    """Return chances [images, options] of a flat list of options as they were before a curve."""
+    known = np.clip(chances, 1e-9, 1 - 1e-9)
+    if is_multiple:
+        return 1 / (1 + np.exp(-(np.log(known / (1 - known)) - offset) / slope))
+    powers = known ** (1 / slope)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def start_features(samples: list[TrainingSample], params: TrainingParams) -> torch.Tensor:
@@ -188,12 +198,15 @@ def main() -> None:
                 [sample.load_rgb() for sample in val], confidence_threshold=0.01, nms_threshold=0.4
             )
         chances = np.array([one.extras["choices"][control].values for one in found])
+        slope, offset = outcome.card.facts["choice_curves"].get(control, (1.0, 0.0))
+        raw = without_curve(chances, slope, offset, is_multiple)
         row = {
             "set": args.set,
             "seed": seed,
             "params": {"pretrained": False, **values},
             **score(chances, wanted[1], is_multiple),
-            "curve": outcome.card.facts["choice_curves"][control],
+            "curve": [slope, offset],
+            "without_curve": score(raw, wanted[1], is_multiple),
             "train_seconds": round(seconds, 1),
             "regression": beside,
         }
