@@ -33,7 +33,6 @@ from backend.nn.detector.heads.masks.head import MASKS
 from backend.nn.detector.heads.serving import Found, Request
 from backend.nn.detector.predictor import BATCH_SIZE, Predictor, load_predictor
 from backend.nn.runtime.threads import run_side_by_side
-from backend.service.engine.work_items import DetectionLimits
 from backend.training.parameters import TrainingParams
 from benchmarks.learning import SETS, load_samples
 from benchmarks.learning_speed import ready_batches
@@ -113,9 +112,7 @@ class BareNetwork:
 
     def __init__(self, predictor: Predictor, images: list[np.ndarray], confidence_threshold: float) -> None:
         self._predictor = predictor
-        self._request = Request(
-            confidence_threshold, TrainingParams.nms_threshold, DetectionLimits.max_regions
-        )
+        self._request = Request(confidence_threshold, TrainingParams.nms_threshold, predictor.most_regions)
         self._streams = torch.get_num_threads()
         self._full = self._with_boxes(ready_batches(predictor, images, BATCH_SIZE))
         self._shared = self._with_boxes(ready_batches(predictor, images, -(-BATCH_SIZE // self._streams)))

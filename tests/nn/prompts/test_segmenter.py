@@ -142,6 +142,22 @@ def test_images_of_any_size_are_answered_in_their_own_pixels(width, height):
     assert mask[height // 2, width // 2]
 
 
+def speckled(side_px: int, radius_px: int) -> np.ndarray:
+    """Return a picture of coarse ground with one bright disc in its middle."""
+    coarse = np.random.default_rng(0).integers(60, 130, (12, 12, 3), np.uint8)
+    image = cv2.resize(coarse, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.circle(image, (side_px // 2, side_px // 2), radius_px, (230, 225, 215), -1))
+
+
+def test_a_click_on_something_small_in_a_large_picture_is_no_click_on_its_surroundings():
+    size, radius = 2400, 22
+    answer = load_segmenter(None).segment(encode_image(speckled(size, radius), None), one_click(1200, 1200))
+    places = np.arange(size) + 0.5 - size / 2
+    disc = np.hypot(places[None, :], places[:, None]) < radius
+    mask = answer.mask.full(ImageSize(size, size))
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.6
+
+
 def test_unclear_prompts_get_nothing():
     encoding = encode_image(np.zeros((50, 60, 3), np.uint8), None)
     negative = Prompts(np.array([[5, 5]], np.float32), np.array([False]))
