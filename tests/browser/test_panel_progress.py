@@ -1,0 +1,61 @@
+"""What the panel's *Progress* shows: the learning curve, the ledger and the way to the report."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.panel_fakes import KEY, all_shapes, publish_version
+from tests.web.panel.test_reports import EVALUATION
+
+DAYS = ("2026-01-05", "2026-01-06", "2026-01-08")
+
+
+@pytest.fixture
+def progressed(services, label_studio):
+    """Three versions, the newest with a report, and annotations of three days that began with predictions."""
+    for number, images in enumerate((20, 40, 80)):
+        publish_version(
+            services,
+            f"v{number}",
+            training_images=images,
+            metrics={"box_map50": 0.5 + number / 10},
+            evaluation=EVALUATION.as_json(),
+            created_at=1000.0 + number,
+        )
+    for task_id, day in enumerate(DAYS, start=1):
+        label_studio.import_predictions(
+            7, [{"task": task_id, "result": all_shapes(), "score": 0.6, "model_version": "v2"}]
+        )
+        result = [{**one, "origin": "prediction"} for one in all_shapes()][task_id:]
+        label_studio.create_annotation(
+            task_id,
+            result,
+            parent_prediction=label_studio.predictions(task_id)[-1]["id"],
+            updated_at=f"{day}T12:00:00Z",
+        )
+    services.backend.ledger.count(KEY)
+
+
+@pytest.fixture
+def open_progress(open_page, address, progressed):
+    def open_progress(**options):
+        page = open_page(f"{address}/panel", **options)
+        expect(page.locator("#learning-curve svg")).to_be_visible(timeout=15_000)
+        expect(page.locator("#acts tbody tr").first).to_be_visible()
+        return page
+
+    return open_progress
+
+
+def test_the_ledger_shows_hours_acts_and_a_bar_for_each_day(open_progress):
+    page = open_progress()
+    saved = page.locator("#hours-saved").inner_text()
+    chart = page.locator("#ledger").get_by_role("img")
+    expect(chart).to_have_attribute("aria-label", f"Saved by day: {saved} in 4 days")
+    assert chart.locator("rect").count() == 4
+    acts = page.locator("#acts thead th").all_inner_texts()
+    assert [one.lower() for one in acts] == ["label", "kept", "moved", "relabelled", "deleted", "added"]
+    deleted = acts.index(next(one for one in acts if one.lower() == "deleted"))
+    cells = page.locator(f"#acts tbody tr :nth-child({deleted + 1})").all_inner_texts()
+    assert sum(int(one) for one in cells) == 1 + 2 + 3
