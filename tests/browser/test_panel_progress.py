@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_panel_access import serious_findings
 from tests.panel_fakes import KEY, all_shapes, publish_version
 from tests.web.panel.test_reports import EVALUATION
 
@@ -59,3 +60,38 @@ def test_the_ledger_shows_hours_acts_and_a_bar_for_each_day(open_progress):
     deleted = acts.index(next(one for one in acts if one.lower() == "deleted"))
     cells = page.locator(f"#acts tbody tr :nth-child({deleted + 1})").all_inner_texts()
     assert sum(int(one) for one in cells) == 1 + 2 + 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_has_no_serious_finding_in_progress_and_nothing_is_cut_off(open_progress, scheme):
+    page = open_progress(color_scheme=scheme)
+    assert serious_findings(page) == []
+    wider = page.locator("#progress-card").evaluate(
+        """card => [card, ...card.querySelectorAll('*')]
+            .filter(one => one.scrollWidth > one.clientWidth + 1 && !one.matches('.clip, svg, svg *'))
+            .filter(one => one.clientWidth > 0).map(one => one.outerHTML.slice(0, 120))"""
+    )
+    assert wider == []
+
+
+def test_the_report_opens_by_keyboard_alone_and_has_no_serious_finding(open_progress):
+    page = open_progress(color_scheme="dark")
+    page.get_by_role("button", name="ML Training Settings").focus()
+    page.keyboard.press("Enter")
+    page.locator("#tab-images").focus()
+    for _ in range(8):
+        if page.locator("#tab-versions").get_attribute("aria-selected") == "true":
+            break
+        page.keyboard.press("ArrowRight")
+    report = page.get_by_role("link", name="Report").first
+    for _ in range(40):
+        if report.evaluate("link => link === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    expect(report).to_be_focused()
+    with page.context.expect_page() as opened:
+        page.keyboard.press("Enter")
+    shown = opened.value
+    shown.errors = []  # what `open_page` looks at when the test ends
+    expect(shown.get_by_role("heading", level=1)).to_contain_text("v2")
+    assert serious_findings(shown) == []
