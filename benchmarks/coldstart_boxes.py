@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--objects", type=int, default=10, help="at most so many of a picture")
     parser.add_argument("--http", action="store_true", help="through a service that is started for it")
     parser.add_argument("--weights", type=Path, help="a prompt network to try instead of the shipped one")
+    parser.add_argument("--box-only", action="store_true", help="no clicks: a third of the time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-keep", action="store_true")
     options = parser.parse_args()
@@ -55,17 +56,19 @@ def main() -> int:
                 jittered = np.clip(jittered, 0, [size.width, size.height] * 2)
                 x, y = (box[:2] + box[2:]) / 2
                 ious["box"].append(filled(answer, [rectangle(jittered, size)], box))
-                ious["click"].append(filled(answer, [keypoint(0, x, y, True, size)], box))
+                if not options.box_only:
+                    ious["click"].append(filled(answer, [keypoint(0, x, y, True, size)], box))
             sys.stderr.write(f"\r{len(ious['box'])} objects ")
     sys.stderr.write("\n")
     row = {
         "set": options.data.name,
         "split": options.split,
+        "every": options.every,
         "way": "http" if options.http else "in process",
         "weights": "shipped" if options.weights is None else options.weights.name,
         "seed": options.seed,
         "objects": len(ious["box"]),
-        **{f"{kind}_iou": round(float(np.mean(values)), 4) for kind, values in ious.items()},
+        **{f"{kind}_iou": round(float(np.mean(values)), 4) for kind, values in ious.items() if values},
     }
     if options.no_keep:
         print(json.dumps(row))
