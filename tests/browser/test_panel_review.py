@@ -99,12 +99,14 @@ def test_accept_by_precision_counts_accepts_and_undoes(open_page, tmp_path):
         slider.press("End")
         expect(page.locator("#acceptance output")).to_have_text("99 %")
         slider.fill("0.97")
-        page.get_by_role("button", name="Accept 11 pictures").click()
+        with page.expect_response("**/acceptance/accept"):
+            page.get_by_role("button", name="Accept 11 pictures").click()
         project.run(list(project.services.queue.jobs)[-1])
         undo = page.get_by_role("button", name="Undo all")
         expect(undo).to_be_enabled(timeout=15_000)
         assert len(project.accepted_tasks()) == 11
-        undo.click()
+        with page.expect_response("**/undo"):
+            undo.click()
         project.run(list(project.services.queue.jobs)[-1])
         expect(page.locator(".batches")).to_contain_text("undone", timeout=15_000)
         assert project.accepted_tasks() == set()

@@ -16,7 +16,7 @@ from harness.label_studio_server import LabelStudio, as_json
 from harness.service_process import ServiceProcess
 from tests.e2e.projects import region_to_mask
 
-TRAINING = {"epochs": 6, "image_size": 224, "pretrained": False, "learning_rate": 0.004}
+TRAINING = {"epochs": 12, "image_size": 224, "pretrained": False, "learning_rate": 0.004}
 CONFIG = (
     '<View><Image name="image" value="$image"/>'
     '<RectangleLabels name="box" toName="image"><Label value="Thing"/></RectangleLabels></View>'
@@ -104,8 +104,8 @@ def found(service: ServiceProcess, reviewed: Reviewed, show: str = "open") -> li
 
 
 def planted(service: ServiceProcess, reviewed: Reviewed) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the findings of the dropped and of the invented object, which stand first."""
-    first = found(service, reviewed)[:4]
+    """Return the findings of the dropped and of the invented object, which stand among the first."""
+    first = found(service, reviewed)[:6]
     (missing,) = [
         one
         for one in first
@@ -230,7 +230,8 @@ def test_the_ledger_says_what_annotators_did_with_predictions(
         "added": 1,
     }
     assert told["hours_saved"] > 0
-    assert f'version="{version}",act="moved"}} 1' in service.get("/metrics").text
+    figure = f'{{act="moved",project="{reviewed.key}",version="{version}"}} 1.0'
+    assert f"lsb_ledger_regions{figure}" in service.get("/metrics").text
 
 
 def test_the_report_of_the_version_is_one_page(service: ServiceProcess, reviewed: Reviewed) -> None:
