@@ -100,6 +100,13 @@ def test_offline_hub_gives_up_in_time():
     assert "does not answer" in start.warning
 
 
+def test_a_machine_without_a_network_gets_a_line_in_the_log_and_no_traceback(caplog):
+    caplog.set_level("INFO", logger="backend.training.detector.pretrained")
+    pretrained.start_from_imagenet(network("tf_efficientnet_lite0"), None, hub=HubAway(), packages=())
+    assert "does not answer" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 def test_the_probe_is_bounded(monkeypatch):
     monkeypatch.setattr(requests, "head", lambda *a, **k: time.sleep(1))
     begun = time.monotonic()
