@@ -170,10 +170,8 @@ def start_from_imagenet(
         try:
             origin = source(network)
         except Exception as exc:  # every way a download or a foreign file can fail ends in the next source
-            # Without a network this is everyday: one line. What nobody foresaw is shown whole.
-            logger.info(
-                "no pretrained weights for %s: %s", name, exc, exc_info=not isinstance(exc, ConnectionError)
-            )
+            is_everyday = type(exc) in (ConnectionError, LookupError)  # no network, no package
+            logger.info("no pretrained weights for %s: %s", name, exc, exc_info=not is_everyday)
             failures.append(str(exc).splitlines()[0][:200] if str(exc) else type(exc).__name__)
         else:
             take_over_neck_and_heads(network, shipped[0])
