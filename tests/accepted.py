@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from backend.service.jobs.jobs import RunningJob
-from tests.fakes import FakeLease, make_services
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import make_services
 from tests.looked_at import CONFIG, LABELS, FairPredictor, NumberedImages, sound_result, tasks
 from tests.panel_fakes import KEY, FakePanelLabelStudio, PanelQueue, publish_version
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: the repository root is importable (they share `tests.fakes`), and one browser."""
+"""Shared by all tests: the repository root is importable (they share `tests/fakes/`), and one browser."""
 
 from __future__ import annotations
 

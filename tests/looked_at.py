@@ -11,7 +11,10 @@ import numpy as np
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.service.jobs.jobs import RunningJob
 from backend.service.second_look.findings import Look
-from tests.fakes import FakeImages, FakeLease, FakePredictor, make_services
+from tests.fakes.images import FakeImages
+from tests.fakes.lease import FakeLease
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import make_services
 from tests.panel_fakes import KEY, FakePanelLabelStudio, PanelQueue, publish_version
 
 Json = dict[str, Any]

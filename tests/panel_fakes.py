@@ -17,7 +17,11 @@ from backend.core.regions.brush_rle import encode_brush_rle
 from backend.core.versions.card import VersionCard
 from backend.errors import ImageNotFound, LabelStudioAuthError, LabelStudioError, LabelStudioGone
 from backend.service.ports import ImageAccess, JobRecord, WorkerState
-from tests.fakes import FakeImages, FakeLabelStudio, FakePredictor, FakeQueue, FakeServices, make_services
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.queue import FakeQueue
+from tests.fakes.services import FakeServices, make_services
 
 Json = dict[str, Any]
 KEY = "7.1763750000"

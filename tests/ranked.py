@@ -8,7 +8,11 @@ import numpy as np
 
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.service.jobs.jobs import RunningJob
-from tests.fakes import RECTANGLES, FakeImages, FakeLease, FakePredictor, make_services
+from tests.fakes.images import FakeImages
+from tests.fakes.lease import FakeLease
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import make_services
+from tests.fakes.tasks import RECTANGLES
 from tests.panel_fakes import KEY, FakePanelLabelStudio, PanelQueue, publish_version
 
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))

@@ -11,7 +11,8 @@ import pytest
 from backend import offline
 from backend.bootstrap.jobs import build_trainings
 from backend.cli import main
-from tests.fakes import RECTANGLES, add_version, annotated, make_services, picture, rectangle
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, annotated, picture, rectangle
 
 
 @pytest.fixture

@@ -25,7 +25,10 @@ from backend.service.jobs.status import describe_job
 from backend.service.jobs.summary import summarize_job
 from backend.service.projects.documents import AutoTrain
 from backend.training.run import train_version
-from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, make_services
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import make_services
 
 WRITTEN = Path(__file__).parent / "data" / "release_0_1"
 FINDINGS = json.loads((WRITTEN / "findings.json").read_text())

@@ -7,15 +7,11 @@ import pytest
 from backend.errors import LabelStudioAuthError, LabelStudioError, LabelStudioGone
 from backend.service.jobs.jobs import RunningJob
 from backend.worker import run_job
-from tests.fakes import (
-    RECTANGLES,
-    FakeImages,
-    FakeLabelStudio,
-    FakeLease,
-    add_version,
-    make_services,
-    picture,
-)
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, picture
 
 KEY = "7.1763750000"
 CREDENTIALS = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}

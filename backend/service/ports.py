@@ -1,4 +1,4 @@
-"""What the service needs from outside; `backend.infra` has the real ones, `tests/fakes.py` the others."""
+"""What the service needs from outside; `backend.infra` has the real ones, `tests/fakes/` the others."""
 
 from __future__ import annotations
 

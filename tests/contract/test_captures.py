@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from backend.service.predicting.answer import PredictRequest, config_of
-from tests.fakes import FakeImages, add_version, make_services, picture
+from tests.fakes.images import FakeImages
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import picture
 
 CAPTURES = Path(__file__).parent / "captures"
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import RECTANGLES, FakeImages, add_version, annotated, make_services, picture, rectangle
+from tests.fakes.images import FakeImages
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, annotated, picture, rectangle
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "7.1763750000"

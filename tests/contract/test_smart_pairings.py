@@ -22,7 +22,10 @@ from backend.service.engine.loaded_versions import NOT_TRAINED
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encoded_images import EncodedImages
 from model import LearningBackend
-from tests.fakes import FakeEncodingFiles, FakeImages, make_services, picture
+from tests.fakes.encoding_files import FakeEncodingFiles
+from tests.fakes.images import FakeImages
+from tests.fakes.services import make_services
+from tests.fakes.tasks import picture
 
 CAPTURES = Path(__file__).parent / "captures"
 TOOLS = sorted(

@@ -14,7 +14,10 @@ from backend.service.panel.label_statistics import count_labels
 from backend.service.predicting.answer import PredictRequest
 from backend.service.text.reading import TextState
 from model import LearningBackend
-from tests.fakes import FakeImages, FakeLease, add_version, annotated, make_services, picture, rectangle
+from tests.fakes.images import FakeImages
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import annotated, picture, rectangle
 
 KEY = "7.1763750000"
 SHELF = """<View><RectangleLabels name="label" toName="image" value="$objects"/>

@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 
 from backend.service.predicting.answer import PredictRequest, config_of
-from tests.fakes import FakeImages, FakeLabelStudio, make_services, picture
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.services import make_services
+from tests.fakes.tasks import picture
 from tests.web.described import DescribedClient
 
 KEY = "7.1763750000"

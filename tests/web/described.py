@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from backend.web.openapi import build_document
 from backend.web.routing import Route
-from tests.fakes import make_services
+from tests.fakes.services import make_services
 
 NOT_OF_AN_OPERATION = (405,)
 

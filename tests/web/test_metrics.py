@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.errors import QueueError
-from tests.fakes import RECTANGLES, add_version
+from tests.fakes.services import add_version
+from tests.fakes.tasks import RECTANGLES
 from tests.web.conftest import KEY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +67,7 @@ def test_metrics_go_on_without_redis(client):
 def test_several_processes_are_added_up(tmp_path):
     code = (
         "from tests.web.conftest import StubModel\n"
-        "from tests.fakes import make_services\n"
+        "from tests.fakes.services import make_services\n"
         "from pathlib import Path\n"
         f"c = make_services(Path({str(tmp_path)!r})).app(lambda: StubModel).test_client()\n"
         "c.get('/health')\n"

@@ -25,7 +25,9 @@ from backend.infra.images.folder import FolderImages
 from backend.infra.images.folder_names import FolderNames
 from backend.infra.images.reference import is_signed, redirected_to, resolve_reference, shown
 from backend.service.ports import ImageAccess
-from tests.fakes import RECTANGLES, FakeImages, annotated, make_services, picture, rectangle
+from tests.fakes.images import FakeImages
+from tests.fakes.services import make_services
+from tests.fakes.tasks import RECTANGLES, annotated, picture, rectangle
 from tests.web.conftest import StubModel
 
 SIZE = ImageSize(100, 50)

@@ -36,7 +36,10 @@ from backend.service.jobs import RunningJob
 from backend.service.projects import AutoTrain, ProjectSettings
 from backend.service.services import Services
 from backend.training import run
-from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, make_services
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import make_services
 
 POLYGONS = """
 <View>

@@ -3,7 +3,8 @@ import pytest
 from backend.errors import ImageNotFound, ImageTooLarge
 from backend.infra.images.folder import FolderImages
 from backend.service.ports import ImageAccess
-from tests.fakes import FakeImages, picture
+from tests.fakes.images import FakeImages
+from tests.fakes.tasks import picture
 from tests.infra.image_fetching import PNG
 
 OPEN = ImageAccess()

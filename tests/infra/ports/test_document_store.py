@@ -6,7 +6,7 @@ import pytest
 
 from backend.infra.store.documents import JsonDocuments
 from backend.infra.store.objects import open_object_store
-from tests.fake_stores import FakeDocuments
+from tests.fakes.documents import FakeDocuments
 
 
 @pytest.fixture(params=["folder", "remote", "fake"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.infra.machine.file_cache import FileCache
-from tests.fakes import FakeEncodingFiles
+from tests.fakes.encoding_files import FakeEncodingFiles
 
 NAME, OTHER_NAME = "00000001" + "0" * 32, "00000002" + "0" * 32
 

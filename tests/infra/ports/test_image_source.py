@@ -9,7 +9,7 @@ from backend.errors import FetchError, ImageDecodeError, ImageNotFound
 from backend.infra.images.folder import FolderImages
 from backend.infra.machine.file_cache import FileCache
 from backend.service.ports import ImageAccess
-from tests.fakes import FakeImages
+from tests.fakes.images import FakeImages
 from tests.http_server import Answer
 from tests.infra.image_fetching import PNG, fetcher
 

@@ -10,7 +10,7 @@ import pytest
 from backend.errors import ConflictError, NotFoundError
 from backend.infra.queue.rq_queue import RqJobQueue
 from backend.service.ports import WorkerState
-from tests.fake_queue import FakeQueue
+from tests.fakes.queue import FakeQueue
 
 
 class RealWorker:

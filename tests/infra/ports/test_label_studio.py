@@ -6,7 +6,8 @@ import pytest
 
 from backend.errors import LabelStudioGone
 from backend.infra.labelstudio.api import LabelStudioApi
-from tests.fakes import RECTANGLES, FakeLabelStudio
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.tasks import RECTANGLES
 from tests.infra.ports.label_studio_wire import LabelStudioWire
 from tests.panel_fakes import FakePanelLabelStudio
 

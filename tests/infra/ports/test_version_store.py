@@ -8,7 +8,7 @@ from backend.core.versions.card import VersionCard
 from backend.errors import ConflictError, NotFoundError, VersionError
 from backend.infra.store.objects import open_object_store
 from backend.infra.store.versions import StoredVersions
-from tests.fake_stores import FakeVersionStore
+from tests.fakes.version_store import FakeVersionStore
 from tests.infra.ports.version_files import CARD, WEIGHTS
 
 KEY, OTHER_KEY = "7.1763750000", "8.1763750000"

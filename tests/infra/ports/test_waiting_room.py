@@ -7,7 +7,7 @@ import time
 import pytest
 
 from backend.infra.machine.waiting_room import MachineWaitingRoom
-from tests.fakes import FakeWaitingRoom
+from tests.fakes.waiting_room import FakeWaitingRoom
 
 
 @pytest.fixture(params=["machine", "fake"])

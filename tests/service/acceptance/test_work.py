@@ -4,7 +4,7 @@ import pytest
 
 from backend.errors import ConflictError, NotEnoughData, NotFoundError
 from tests.accepted import ANNOTATED, COUNT
-from tests.fakes import FakeLease
+from tests.fakes.lease import FakeLease
 from tests.panel_fakes import KEY
 
 SURE_TASKS = {task for task in range(ANNOTATED + 1, COUNT + 1) if task % 3}

@@ -9,7 +9,9 @@ from backend.service.by_example.known_examples import (
     READ_AGAIN_AFTER_S,
     KnownExamples,
 )
-from tests.fakes import FakeLabelStudio, annotated, connections_to, rectangle
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.services import connections_to
+from tests.fakes.tasks import annotated, rectangle
 
 KEY = "7.1763750000"
 

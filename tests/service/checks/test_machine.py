@@ -4,8 +4,8 @@ import pytest
 
 from backend.service.checks.machine import MachineChecks
 from backend.service.engine.named_network import NetworkState
-from tests.fake_queue import FakeQueue
-from tests.fake_stores import FakeVersionStore
+from tests.fakes.queue import FakeQueue
+from tests.fakes.version_store import FakeVersionStore
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import torch
 from backend.core.geometry.instances import ImageSize
 from backend.service.engine.batching_queue import MOST_LATER_IMAGES, BatchingQueue
 from backend.service.engine.work_items import DetectionLimits
-from tests.fakes import FakePredictor, picture
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.tasks import picture
 
 LIMITS = DetectionLimits(0.3, 0.4)
 

@@ -13,7 +13,8 @@ from backend.core.geometry.tiling import Tiling
 from backend.errors import VersionError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.work_items import DetectionLimits
-from tests.fakes import FakePredictor, picture
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.tasks import picture
 
 LIMITS = DetectionLimits(0.3, 0.4)
 TILING = Tiling(side_px=60, overlap=0.2)

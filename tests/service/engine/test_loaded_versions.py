@@ -10,7 +10,8 @@ from backend.core.versions.card import VersionCard
 from backend.errors import QueueError, VersionError
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.engine.stamps import StampsHere
-from tests.fakes import FakePredictor, FakeVersionStore
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.version_store import FakeVersionStore
 
 KEY = "7.1"
 

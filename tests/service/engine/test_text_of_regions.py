@@ -12,9 +12,13 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting.answer import PredictRequest
 from backend.service.projects.projects import Projects
 from backend.service.text.reading import TextReading
-from tests.fake_stores import FakeDocuments
-from tests.fake_text import FakeReader, page_with
-from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, FakePredictor, add_version, make_services
+from tests.fakes.documents import FakeDocuments
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version, make_services
+from tests.fakes.text import FakeReader, page_with
 
 KEY = "7.1763750000"
 CONFIG = """<View><Image name="image" value="$image"/>

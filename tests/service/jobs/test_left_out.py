@@ -12,7 +12,7 @@ from backend.service.jobs.left_out import (
     locate_left_out,
     nothing_to_learn,
 )
-from tests.fakes import RECTANGLES
+from tests.fakes.tasks import RECTANGLES
 
 CONFIG = parse_label_config(RECTANGLES)
 

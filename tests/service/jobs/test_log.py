@@ -6,7 +6,7 @@ import pytest
 
 from backend.errors import StoreError
 from backend.service.jobs.log import MOST_LINES, keep_job_log, read_job_log
-from tests.fakes import FakeDocuments
+from tests.fakes.documents import FakeDocuments
 
 logger = logging.getLogger("backend.test")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from backend.errors import ImageNotFound
-from tests.fakes import FakeLease
+from tests.fakes.lease import FakeLease
 from tests.panel_fakes import KEY
 from tests.ranked import TWIN, TWIN_OF, sort_of
 

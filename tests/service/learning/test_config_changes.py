@@ -7,7 +7,9 @@ import pytest
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelConfigError, ParameterError, RequestError
 from backend.service.predicting.answer import PredictRequest
-from tests.fakes import RECTANGLES, FakeImages, add_version, make_services, picture
+from tests.fakes.images import FakeImages
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, picture
 
 KEY = "7.1763750000"
 TASKS = [{"id": k, "data": {"image": f"{k}.png"}} for k in (1, 2)]

@@ -9,8 +9,11 @@ from backend.service.learning import line_habit
 from backend.service.learning.line_habit import MOST_IMAGES, learn_line_habit
 from backend.service.text.reading import TextReading
 from backend.training.inputs import TrainingSample
-from tests.fake_text import FakeReader, page_with
-from tests.fakes import RECTANGLES, FakeImages, FakeLease, annotated, make_services, rectangle
+from tests.fakes.images import FakeImages
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import make_services
+from tests.fakes.tasks import RECTANGLES, annotated, rectangle
+from tests.fakes.text import FakeReader, page_with
 
 KEY = "7.1763750000"
 BARS = [(10, 10, 60, 22, 10), (10, 40, 90, 52, 20), (10, 70, 90, 82, 30)]

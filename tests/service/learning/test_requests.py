@@ -4,7 +4,8 @@ import pytest
 
 from backend.errors import StoreError
 from backend.service.learning.requests import TrainRequest
-from tests.fakes import RECTANGLES, annotated, make_services, rectangle
+from tests.fakes.services import make_services
+from tests.fakes.tasks import RECTANGLES, annotated, rectangle
 
 KEY = "7.1763750000"
 

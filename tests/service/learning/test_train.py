@@ -23,18 +23,12 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.jobs.status import describe_job
 from backend.service.learning.requests import AUTOMATIC
 from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
-from tests.fakes import (
-    RECTANGLES,
-    FakeImages,
-    FakeLabelStudio,
-    FakeLease,
-    FakeTrain,
-    add_version,
-    annotated,
-    make_services,
-    picture,
-    rectangle,
-)
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, annotated, picture, rectangle
+from tests.fakes.training import FakeTrain
 
 KEY = "7.1763750000"
 

@@ -9,7 +9,7 @@ from backend.core.geometry.points import points_of
 from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.service.panel.label_statistics import count_labels
-from tests.fakes import annotated
+from tests.fakes.tasks import annotated
 from tests.panel_fakes import SHAPES_CONFIG, all_shapes, region
 
 PLAIN_TAGS = """

@@ -13,8 +13,9 @@ from backend.service.panel.live_state import LiveState, TooManyWatchers
 from backend.service.projects.projects import Projects
 from backend.service.projects.task_index import TaskIndex
 from backend.service.versions.models import Models
-from tests.fake_stores import FakeDocuments, FakeVersionStore
-from tests.fakes import FakePredictor
+from tests.fakes.documents import FakeDocuments
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.version_store import FakeVersionStore
 from tests.panel_fakes import KEY, FakePanelLabelStudio, PanelQueue, all_shapes
 
 

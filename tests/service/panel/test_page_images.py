@@ -7,7 +7,8 @@ import pytest
 from backend.errors import ImageNotFound, NotFoundError
 from backend.service.panel.page_images import PageImages
 from backend.service.projects.task_index import TaskIndex
-from tests.fakes import FakeImages, connections_to
+from tests.fakes.images import FakeImages
+from tests.fakes.services import connections_to
 from tests.panel_fakes import KEY, FakePanelLabelStudio
 
 

@@ -6,7 +6,8 @@ from backend.errors import ConflictError, NotFoundError, RequestError
 from backend.service.panel.held_predictions import HeldPredictions
 from backend.service.panel.review import SHOWN_FROM_SCORE, UNDO_S, Review
 from backend.service.projects.task_index import TaskIndex
-from tests.fakes import FakeDocuments, connections_to
+from tests.fakes.documents import FakeDocuments
+from tests.fakes.services import connections_to
 from tests.panel_fakes import KEY, FakePanelLabelStudio, all_shapes
 
 VERSION = "v1"

@@ -9,15 +9,11 @@ from backend.errors import ImageDecodeError, LabelStudioAuthError, QueueError, S
 from backend.service.engine.pipeline import MOST_WAITING_IMAGES
 from backend.service.predicting.answer import PredictRequest
 from backend.service.projects.documents import ProjectSettings
-from tests.fakes import (
-    RECTANGLES,
-    FakeImages,
-    FakeLabelStudio,
-    FakePredictor,
-    add_version,
-    make_services,
-    picture,
-)
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, picture
 
 KEY = "7.1763750000"
 TWO_IMAGES = """

@@ -14,16 +14,12 @@ from backend.errors import (
 from backend.service.jobs.jobs import RunningJob
 from backend.service.ports import WorkerState
 from backend.service.predicting.pace import Pace
-from tests.fakes import (
-    RECTANGLES,
-    FakeImages,
-    FakeLabelStudio,
-    FakeLease,
-    FakePredictor,
-    add_version,
-    make_services,
-    picture,
-)
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, picture
 
 KEY = "7.1763750000"
 CREDENTIALS = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}

@@ -10,16 +10,12 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting.kept import KEPT
 from backend.service.predicting.pace import Pace
 from backend.service.predicting.pushing import resume_where_label_studio_is_back
-from tests.fakes import (
-    RECTANGLES,
-    FakeImages,
-    FakeLabelStudio,
-    FakeLease,
-    FakePredictor,
-    add_version,
-    make_services,
-    picture,
-)
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, picture
 
 KEY = "7.1763750000"
 COUNT = 320

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from backend.service.predicting.requests import BackgroundRequest
-from tests.fakes import RECTANGLES, add_version, make_services
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES
 
 KEY = "7.1763750000"
 TASKS = ({"id": 1, "data": {"image": "1.png"}}, {"id": 2, "data": {"image": "2.png"}})

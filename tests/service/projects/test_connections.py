@@ -5,7 +5,8 @@ import pytest
 from backend.errors import LabelStudioAuthError
 from backend.service.projects.connections import REMEMBERED_S, Connections
 from backend.service.projects.projects import Projects
-from tests.fakes import FakeDocuments, FakeLabelStudio
+from tests.fakes.documents import FakeDocuments
+from tests.fakes.label_studio import FakeLabelStudio
 
 KEY = "7.1763750000"
 

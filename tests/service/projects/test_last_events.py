@@ -5,7 +5,7 @@ import pytest
 from backend.errors import StoreError
 from backend.service.projects.last_events import WRITE_EVERY_S, LastEvents
 from backend.service.projects.projects import Projects
-from tests.fakes import FakeDocuments
+from tests.fakes.documents import FakeDocuments
 
 KEY = "7.1763750000"
 

@@ -10,7 +10,7 @@ from backend.service.projects.projects import (
     parse_project_key,
     project_id,
 )
-from tests.fakes import FakeDocuments
+from tests.fakes.documents import FakeDocuments
 
 LONG = "7.1763750000"
 

@@ -11,7 +11,7 @@ from backend.service.projects.settings_form import (
     read_settings,
 )
 from backend.training.parameters import PARAMETER_NAMES, TrainingParams
-from tests.fakes import FakeDocuments
+from tests.fakes.documents import FakeDocuments
 
 KEY = "7.1763750000"
 

@@ -22,7 +22,10 @@ from backend.service.ports import ImageAccess
 from backend.service.smart_tools.answers import Interactive
 from backend.service.smart_tools.encoded_images import EncodedImages
 from backend.service.text.reading import TextReading
-from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeWaitingRoom
+from tests.fakes.encoding_files import FakeEncodingFiles
+from tests.fakes.images import FakeImages
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.waiting_room import FakeWaitingRoom
 
 CAPTURES = Path(__file__).parents[2] / "contract" / "captures"
 KEY = "7.1763750000"

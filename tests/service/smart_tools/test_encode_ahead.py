@@ -11,7 +11,7 @@ from backend.errors import LabelStudioError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.encode_ahead import EncodeAhead
-from tests.fakes import FakeWaitingRoom
+from tests.fakes.waiting_room import FakeWaitingRoom
 
 KEY = "7.1763750000"
 ACCESS = ImageAccess(token="secret")

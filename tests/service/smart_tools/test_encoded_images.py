@@ -17,7 +17,10 @@ from backend.service.engine.named_network import NamedNetwork
 from backend.service.ports import ImageAccess
 from backend.service.smart_tools.encoded_images import EncodedImages, Promptable
 from backend.service.smart_tools.segmenters import SMART_TOOLS, LoadedNetwork
-from tests.fakes import FakeEncodingFiles, FakeImages, FakePredictor, FakeVersionStore
+from tests.fakes.encoding_files import FakeEncodingFiles
+from tests.fakes.images import FakeImages
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.version_store import FakeVersionStore
 
 KEY = "7.1763750000"
 ACCESS = ImageAccess()

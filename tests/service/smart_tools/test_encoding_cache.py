@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from backend.service.smart_tools.encoding_cache import EncodingCache, EncodingKey
-from tests.fakes import FakeEncodingFiles
+from tests.fakes.encoding_files import FakeEncodingFiles
 
 KEYS = [EncodingKey("7.1", "v1", f"{number}.png") for number in range(10)]
 

@@ -11,8 +11,8 @@ from backend.core.geometry.instances import MaskPatch
 from backend.errors import TextReadingError
 from backend.nn.prompts.segmenter import SegmentedObject
 from backend.service.text.reading import TextReading
-from tests.fake_text import FakeReader, page_with
-from tests.fakes import FakeImages
+from tests.fakes.images import FakeImages
+from tests.fakes.text import FakeReader, page_with
 from tests.service.smart_tools.test_answers import ask, make
 
 CONFIG = (

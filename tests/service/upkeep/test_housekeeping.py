@@ -9,7 +9,9 @@ import pytest
 from backend.errors import LabelStudioError, QueueError
 from backend.service.projects.documents import AutoTrain, ProjectSettings
 from backend.service.upkeep.housekeeping import Housekeeping
-from tests.fakes import RECTANGLES, FakeLabelStudio, add_version, make_services
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES
 
 KEY = "7.1763750000"
 PROJECT = {"id": 7, "created_at": "2025-11-21T18:33:20Z"}

@@ -13,7 +13,9 @@ from backend.service.versions.activation import LEAST_HELD_OUT, decide_activatio
 from backend.service.versions.counting import Thing
 from backend.training.inputs import TrainingSample
 from backend.training.parameters import TrainingParams
-from tests.fakes import RECTANGLES, FakePredictor, add_version, make_services, picture
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version, make_services
+from tests.fakes.tasks import RECTANGLES, picture
 
 KEY = "7.1"
 LABELS = ("Cat", "Dog")

@@ -14,8 +14,11 @@ from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.jobs.jobs import RunningJob
 from backend.training.run import train_version
 from tests.area_scenes import SIZE, landscape
-from tests.fake_stores import FakeVersionStore
-from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, rectangle
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.tasks import rectangle
+from tests.fakes.version_store import FakeVersionStore
 from tests.learning_scenes import QUICK
 from tests.web.conftest import KEY
 

@@ -12,8 +12,12 @@ from backend.bootstrap.by_example import by_example
 from backend.core.geometry.boxes import box_iou
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.jobs.jobs import RunningJob
-from tests.fake_stores import FakeVersionStore
-from tests.fakes import FakeImages, FakeLabelStudio, FakeLease, FakePredictor, add_version, connections_to
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version, connections_to
+from tests.fakes.version_store import FakeVersionStore
 from tests.like_scenes import HEIGHT, WIDTH, scene
 from tests.web.conftest import KEY
 

@@ -6,7 +6,9 @@ import threading
 import pytest
 
 from backend.errors import QueueError, StoreError
-from tests.fakes import RECTANGLES, FakePredictor, add_version, annotated, rectangle
+from tests.fakes.predictor import FakePredictor
+from tests.fakes.services import add_version
+from tests.fakes.tasks import RECTANGLES, annotated, rectangle
 from tests.web.conftest import KEY
 
 HEARTEX = {"User-Agent": "heartex/1.23.2"}

@@ -13,10 +13,14 @@ from backend.bootstrap.named_networks import zero_shot
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.service.jobs.jobs import RunningJob
 from backend.service.projects.parameters import training_params
-from tests.fakes import RECTANGLES, FakeImages, FakeLabelStudio, FakeLease, add_version
+from tests.fakes.images import FakeImages
+from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.lease import FakeLease
+from tests.fakes.services import add_version
+from tests.fakes.tasks import RECTANGLES
+from tests.fakes.zero_shot import NAME, FakeZeroShot
 from tests.tiny_text_detectors import save_tiny_owl
 from tests.web.conftest import KEY
-from tests.zero_shot_fakes import NAME, FakeZeroShot
 
 CREDENTIALS = {"label_studio_url": "http://ls", "label_studio_api_key": "k"}
 SHAPES = """

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes import make_services
+from tests.fakes.services import make_services
 from tests.panel_fakes import KEY, UnreachableLabelStudio, make_panel_services, publish_version
 from tests.web.panel.conftest import BASE, client_of, push
 

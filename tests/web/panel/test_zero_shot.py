@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.zero_shot import NAME, FakeZeroShot
 from tests.panel_fakes import KEY, SHAPES_CONFIG, FakePanelLabelStudio, make_panel_services, publish_version
 from tests.web.panel.conftest import BASE, client_of
-from tests.zero_shot_fakes import NAME, FakeZeroShot
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from backend.errors import VersionError
 from backend.service.engine.named_network import NamedNetwork
 from backend.service.engine.zero_shot import ZERO_SHOT, OpenVocabularyNetwork, Vocabulary, ZeroShot
 from backend.service.projects.projects import Projects
-from tests.fakes import FakePredictor
+from tests.fakes.predictor import FakePredictor
 
 NAME = "zero-shot-a-b"
 
