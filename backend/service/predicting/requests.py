@@ -125,7 +125,7 @@ class BackgroundRequests:
             raise VersionError(f"project {key} has no trained model yet; train it first")
         if task_ids is None:
             for record, waiting in self._requests_of(key, version, ("queued",)):
-                if waiting.tasks is None:
+                if waiting.is_whole_project:
                     return record.job_id
         request = BackgroundRequest(key, version, task_ids=None if task_ids is None else tuple(task_ids))
         return self.jobs.submit(jobs.PREDICT, key, request.as_document())

@@ -34,3 +34,12 @@ def test_a_job_whose_request_is_gone_claims_nothing(tmp_path, caplog):
     services.documents.delete(services.queue.record(job_id).payload_path)
     assert background.claimed_tasks(KEY, "v1") == set()
     assert f"the request of job {job_id} is gone" in caplog.text
+
+
+def test_a_waiting_job_for_some_tasks_does_not_stand_for_the_whole_project(tmp_path):
+    services = make_services(tmp_path)
+    add_version(services, KEY)
+    background = services.backend.background
+    of_some = background.predict_project(KEY, (1, 2))
+    whole = background.predict_project(KEY)
+    assert whole != of_some and background.predict_project(KEY) == whole
