@@ -83,11 +83,13 @@ class MappedPictures:
                 sizes = level_sizes(ImageSize(width, height), SMALLEST_LEVEL_PX)
                 total_bytes = _HEADER_BYTES + sum(_bytes_of(size) for size in sizes)
                 try:
-                    lent = file.enter_context(self._cache.written(name, total_bytes))
-                    with open(lent, "xb", opener=_for_nobody_else) as empty:
-                        # A disk that fills up must not be noticed by writing to mapped memory.
-                        os.posix_fallocate(empty.fileno(), 0, total_bytes)
-                    pixels = _levels(_mapped(lent), sizes[:1])[0]
+                    with contextlib.ExitStack() as trial:
+                        lent = trial.enter_context(self._cache.written(name, total_bytes))
+                        with open(lent, "xb", opener=_for_nobody_else) as empty:
+                            # A disk that fills up must not be noticed by writing to mapped memory.
+                            os.posix_fallocate(empty.fileno(), 0, total_bytes)
+                        pixels = _levels(_mapped(lent), sizes[:1])[0]
+                        file.push(trial.pop_all())  # what fails up to here leaves no file behind
                 except OSError as exc:
                     logger.warning("a picture is decoded into memory: %s", exc.strerror or exc)
                     return np.empty((height, width, 3), np.uint8)

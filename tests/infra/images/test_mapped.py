@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -64,6 +65,18 @@ def test_a_picture_too_large_for_the_cache_is_decoded_into_memory(tmp_path):
     mapped = MappedPictures(cache_in(tmp_path, 100_000))
     assert np.array_equal(mapped.made("a", decoding()).pyramid.levels[0], PICTURE)
     assert mapped.open("a") is None
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, caplog):
+    mapped = MappedPictures(cache_in(tmp_path))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
+    try:
+        made = mapped.made("a", decoding(stretched=(3, 900)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert np.array_equal(made.pyramid.levels[0], PICTURE) and made.stretched == (3, 900)
+    assert mapped.open("a") is None and "damaged" not in caplog.text
 
 
 def test_a_broken_picture_leaves_nothing_behind(tmp_path):
