@@ -133,43 +133,49 @@ class Acceptances:
                     yield _task_of(task_id, answered.prediction["result"], config, number)
 
     def _accept(self, job: RunningJob, request: AcceptRequest, label_studio: LabelStudio) -> JobOutcome:
-        """Accept what the survey says, and note each annotation before the next one is made."""
+        """Accept what the survey says, and note what was made however it ends.
+
+        What a worker made that was killed before it noted it is known again by its batch.
+        """
         key = request.project_key
         survey = self.kept.survey(key)
         if survey is None:
             raise NotFoundError("it is not known any more what would be accepted; count again")
         batch_id = f"accepted-{job.job_id.rpartition('-')[2]}"
-        batch = self.kept.batch(key, batch_id) or Batch(
-            batch_id, self.now(), survey.version, request.precision, "accepting"
-        )
+        known = self.kept.batch(key, batch_id)
+        batch = known or Batch(batch_id, self.now(), survey.version, request.precision, "accepting")
+        batch = replace(batch, passed_over=0)  # those tasks are looked at again
         accepted = plan(survey, request.precision)
         done = {task_id for task_id, _, _ in batch.annotations}
         lowest = {label: cut for label, cut in enumerate(accepted.cutoffs)}
         by_id = {task.task_id: task for task in survey.tasks}
         status = jobs.FINISHED
-        for count, (task_id, result) in enumerate(self.kept.results(key, survey, accepted.whole), start=1):
-            if task_id in done:
-                continue
-            if (wish := job.stop_or_pause()) is not None:
-                status = jobs.REQUEUE if wish == "pause" else jobs.STOPPED
-                break
-            made = _annotated(label_studio, task_id, result, batch_id)
-            if made is None:
-                batch = replace(batch, passed_over=batch.passed_over + 1)
-            else:
-                regions = by_id[task_id].regions
-                batch = replace(
-                    batch,
-                    annotations=(*batch.annotations, (task_id, *made)),
-                    regions=batch.regions + len(regions),
-                    mistakes=batch.mistakes + sum(1 - lowest[label].precision for label, _ in regions),
-                )
-            if count % _NOTED_EVERY == 0:
-                self.kept.note(key, batch)
-            job.progress = PredictionProgress(count, len(accepted.whole), len(batch.annotations))
-            job.show()
-        state = "accepting" if status == jobs.REQUEUE else "accepted"
-        self.kept.note(key, replace(batch, state=state))
+        try:
+            for count, (task_id, result) in enumerate(
+                self.kept.results(key, survey, accepted.whole), start=1
+            ):
+                if task_id in done:
+                    continue
+                if (wish := job.stop_or_pause()) is not None:
+                    status = jobs.REQUEUE if wish == "pause" else jobs.STOPPED
+                    break
+                made = _annotated(label_studio, task_id, result, batch_id)
+                if made is None:
+                    batch = replace(batch, passed_over=batch.passed_over + 1)
+                else:
+                    regions = by_id[task_id].regions
+                    batch = replace(
+                        batch,
+                        annotations=(*batch.annotations, (task_id, *made)),
+                        regions=batch.regions + len(regions),
+                        mistakes=batch.mistakes + sum(1 - lowest[label].precision for label, _ in regions),
+                    )
+                if count % _NOTED_EVERY == 0:
+                    self.kept.note(key, batch)
+                job.progress = PredictionProgress(count, len(accepted.whole), len(batch.annotations))
+                job.show()
+        finally:
+            self.kept.note(key, replace(batch, state="accepting" if status == jobs.REQUEUE else "accepted"))
         job.show(at_once=True)
         logger.info("project %s: %d tasks accepted as %s", key, len(batch.annotations), batch_id)
         return JobOutcome(status, job.report, survey.version)
@@ -217,12 +223,14 @@ def _task_of(
 def _annotated(
     label_studio: LabelStudio, task_id: int, result: Sequence[Json], batch_id: str
 ) -> tuple[int, str] | None:
-    """Make an annotation that names its batch in every region; None where the task has one meanwhile."""
+    """Make an annotation that names its batch in every region; None where the task has another meanwhile."""
+    tagged = [{**one, "meta": {"text": [batch_id]}} for one in as_predicted(result)]
     try:
-        if label_studio.annotations(task_id):
+        others = label_studio.annotations(task_id)
+        annotation = next((one for one in others if one["result"] == tagged), None)
+        if annotation is None and others:
             return None
-        tagged = [{**one, "meta": {"text": [batch_id]}} for one in as_predicted(result)]
-        annotation = label_studio.create_annotation(task_id, tagged)
+        annotation = annotation or label_studio.create_annotation(task_id, tagged)
     except LabelStudioGone:
         return None
     return int(annotation["id"]), fingerprint(annotation["result"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.errors import ConflictError, NotEnoughData, NotFoundError
+from backend.errors import ConflictError, LabelStudioError, NotEnoughData, NotFoundError, StoreError
 from tests.accepted import ANNOTATED, COUNT
 from tests.fakes.lease import FakeLease
 from tests.panel_fakes import KEY
@@ -85,6 +85,62 @@ def test_a_paused_job_goes_on_and_accepts_nothing_twice(counted):
     assert counted.run(job_id).status == "finished"
     assert len(made) == len(set(made)) == len(SURE_TASKS)
     assert counted.shown()["batches"][0]["tasks"] == len(SURE_TASKS)
+
+
+def failing_at(label_studio, number, error):
+    """Let the annotation of that number fail, or be made without anybody hearing of it."""
+    create, asked = label_studio.create_annotation, []
+
+    def create_or_fail(*args, **fields):
+        asked.append(args[0])
+        if len(asked) != number:
+            return create(*args, **fields)
+        if isinstance(error, KeyboardInterrupt):  # as of a process that is killed
+            create(*args, **fields)
+        raise error
+
+    label_studio.create_annotation = create_or_fail
+
+
+def test_what_was_accepted_before_label_studio_went_away_can_be_undone(counted):
+    failing_at(counted.label_studio, 4, LabelStudioError("away"))
+    with pytest.raises(LabelStudioError):
+        counted.accept()
+    (batch,) = counted.shown()["batches"]
+    assert (batch["state"], batch["tasks"]) == ("accepted", 3) and len(counted.accepted_tasks()) == 3
+
+
+def test_a_job_that_goes_on_knows_what_a_killed_worker_made(counted):
+    theirs = max(SURE_TASKS)
+    counted.label_studio.create_annotation(theirs, [])
+    job_id = counted.desk.requests.accept(KEY, 0.97)
+    failing_at(counted.label_studio, 4, KeyboardInterrupt())
+    note, counted.desk.kept.documents.failure = None, StoreError("nothing is written any more")
+    with pytest.raises(StoreError):
+        counted.run(job_id)
+    counted.desk.kept.documents.failure = note
+    assert counted.shown()["batches"] == [] and len(counted.accepted_tasks()) == 5
+    assert counted.run(job_id).status == "finished"
+    (batch,) = counted.shown()["batches"]
+    assert (batch["tasks"], batch["passed_over"]) == (len(SURE_TASKS) - 1, 1)
+
+
+def test_a_pause_counts_nothing_as_passed_over_twice(counted):
+    theirs, *others = sorted(SURE_TASKS)
+    counted.label_studio.create_annotation(theirs, [])
+    job_id = counted.desk.requests.accept(KEY, 0.97)
+    lease = FakeLease()
+    create = counted.label_studio.create_annotation
+
+    def create_and_pause(*args, **fields):
+        lease.pause_requested = True
+        return create(*args, **fields)
+
+    counted.label_studio.create_annotation = create_and_pause
+    assert counted.run(job_id, lease).status == "requeue"
+    assert counted.run(job_id).status == "finished"
+    (batch,) = counted.shown()["batches"]
+    assert (batch["tasks"], batch["passed_over"]) == (len(others), 1)
 
 
 def test_another_version_has_to_be_counted_again(counted):
