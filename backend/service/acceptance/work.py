@@ -13,7 +13,7 @@ from backend.core.labelstudio.corrections import as_predicted, fingerprint
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.core.labelstudio.results import read_regions
 from backend.core.labelstudio.task_labels import config_of_tasks
-from backend.errors import LabelStudioGone, NotEnoughData, NotFoundError
+from backend.errors import LabelStudioGone, NotEnoughData, NotFoundError, TrainingStopped
 from backend.service.acceptance.requests import ACCEPT, SURVEY, AcceptRequest
 from backend.service.acceptance.survey import Batch, KeptSurveys, Survey, SurveyedTask, plan
 from backend.service.engine.batching_queue import BatchingQueue
@@ -88,6 +88,8 @@ class Acceptances:
             gathered = gather_samples(self.images, self.connections, job, key, config, annotated, chosen)
         except TrainingPaused:
             return JobOutcome(jobs.REQUEUE, job.report)
+        except TrainingStopped:
+            return JobOutcome(jobs.STOPPED, job.report)
         asked = DetectionLimits(limits.lowest_confidence, limits.nms, with_masks=False)
         seen = list(found_in(self.batching, predictor, gathered.samples, config, asked))
         scores, label_indices, hits, _ = scored_hits(

@@ -135,7 +135,14 @@ class Trainings:
                 job.show(at_once=True)
                 return JobOutcome(jobs.FINISHED, job.report, newest)
 
-        gathered = gather_samples(self.images, self.connections, job, key, config, tasks, params)
+        workdir = self.learning.work_dir / job.job_id
+        try:
+            gathered = gather_samples(self.images, self.connections, job, key, config, tasks, params)
+        except TrainingPaused:
+            return JobOutcome(jobs.REQUEUE, job.report)
+        except TrainingStopped:
+            self._clear(job, workdir)  # a run before, whose worker died, may have left something
+            return JobOutcome(jobs.STOPPED, job.report)
         where = locate_left_out(gathered.tasks_by_reason(), gathered.unknown, config)
         job.report = replace(
             job.report,
@@ -151,7 +158,6 @@ class Trainings:
         left_out = without_boxes(config, params, gathered.samples)
         if left_out is not None:
             job.warn(left_out)
-        workdir = self.learning.work_dir / job.job_id
         workdir.mkdir(parents=True, exist_ok=True)
         if self.learning.checkpoints is not None:
             self.learning.checkpoints.fetch(job.job_id, workdir / CHECKPOINT_FILE)

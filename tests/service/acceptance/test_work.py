@@ -143,6 +143,16 @@ def test_a_pause_counts_nothing_as_passed_over_twice(counted):
     assert (batch["tasks"], batch["passed_over"]) == (len(others), 1)
 
 
+@pytest.mark.parametrize(("mode", "status"), [("discard", "stopped"), (None, "requeue")])
+def test_counting_ends_when_it_is_told_to_while_images_load(project, mode, status):
+    job_id, lease = project.desk.requests.survey(KEY), FakeLease()
+    if mode is None:
+        lease.pause_requested = True
+    else:
+        project.services.queue.stop_modes[job_id] = mode
+    assert project.run(job_id, lease).status == status
+
+
 def test_another_version_has_to_be_counted_again(counted):
     counted.publish("v2")
     assert counted.shown()["survey"]["is_current"] is False

@@ -496,6 +496,25 @@ def test_a_paused_training_leaves_its_newest_checkpoint_to_others(services):
     assert (services.settings.data_dir / "work" / job.job_id).exists()
 
 
+def test_a_worker_told_to_leave_while_images_load_puts_the_training_back(services):
+    job = queued(services, [annotated(1, rectangle())])
+    job.lease.pause_requested = True
+    assert services.run(job).status == "requeue"
+    job.lease.pause_requested = False
+    assert services.run(job).status == "finished"
+
+
+@pytest.mark.parametrize("mode", ["keep", "discard"])
+def test_a_training_stopped_while_images_load_is_stopped_and_leaves_nothing(services, mode):
+    job = queued(services, [annotated(1, rectangle())])
+    workdir = services.settings.data_dir / "work" / job.job_id
+    workdir.mkdir(parents=True)  # as of a run before, whose worker died
+    services.queue.request_stop(job.job_id, mode=mode)
+    copies = Copies()
+    assert replace(services, checkpoints=copies).run(job).status == "stopped"
+    assert not workdir.exists() and copies.calls == ["drop"]
+
+
 def test_redis_away_while_labels_are_read_or_the_version_is_out_costs_no_training(services):
     services.projects.save_settings(
         KEY, replace(services.projects.settings(KEY), predict_after_training=True)
