@@ -45,7 +45,7 @@ from backend.service.label_next.scores import PredictionScores
 from backend.service.label_next.switch import Switch
 from backend.service.label_next.switched import KeptSwitches
 from backend.service.learning.requests import TrainingRequests
-from backend.service.ledger.desk import LedgerDesk
+from backend.service.ledger.desk import AcceptedBatch, AcceptedBatches, LedgerDesk
 from backend.service.ledger.entries import KeptLedgers
 from backend.service.ports import AfterTask, LabelStudio, WaitingRoom
 from backend.service.predicting.answer import TaskPredictions
@@ -203,11 +203,23 @@ def join_backend(
         second_look=second_look(jobs, connections, models),
         acceptance=acceptance(jobs, models),
         ledger=LedgerDesk(
-            KeptLedgers(jobs.documents), connections, Costs(**dict(settings.annotation_seconds)), now
+            KeptLedgers(jobs.documents),
+            connections,
+            accepted_batches(KeptSurveys(jobs.documents)),
+            Costs(**dict(settings.annotation_seconds)),
+            now,
         ),
         label_next=order,
         now=now,
     )
+
+
+def accepted_batches(kept: KeptSurveys) -> AcceptedBatches:
+    """Return what tells the ledger which versions were accepted by precision, and how right they are."""
+    return lambda key: {
+        batch.batch_id: AcceptedBatch(batch.version, 1 - batch.mistakes / max(1, batch.regions))
+        for batch in kept.batches(key)
+    }
 
 
 def second_look(jobs: JobRequests, connections: Connections, models: Models) -> SecondLookDesk:

@@ -55,13 +55,17 @@ class Work:
         return Work(self.by_hand_s + other.by_hand_s, self.done_s + other.done_s)
 
 
-def work_of(acts: Mapping[tuple[str, Teaches, Act], int], costs: Costs) -> Work:
-    """Return what labelling took; opening images takes the same either way and is not counted."""
+def work_of(acts: Mapping[tuple[str, Teaches, Act], int], costs: Costs, accepted_right: float = 1.0) -> Work:
+    """Return what labelling took; opening images takes the same either way and is not counted.
+
+    accepted_right: the share 0..1 of the regions accepted in a batch that is expected to be right. Nobody
+    would have drawn the others.
+    """
     by_hand_s = done_s = 0.0
     for (_, what, act), count in acts.items():
         if act is not Act.DELETED:
-            by_hand_s += count * costs.by_hand(what)
-        if act is not Act.ADDED:
+            by_hand_s += count * costs.by_hand(what) * (accepted_right if act is Act.ACCEPTED else 1.0)
+        if act not in (Act.ADDED, Act.ACCEPTED):
             done_s += count * costs.look
         done_s += (
             count
@@ -71,6 +75,8 @@ def work_of(acts: Mapping[tuple[str, Teaches, Act], int], costs: Costs) -> Work:
                 Act.RELABELLED: costs.relabel,
                 Act.DELETED: costs.delete,
                 Act.ADDED: costs.by_hand(what),
+                Act.ACCEPTED: 0.0,
+                Act.REPAIRED: costs.click,
             }[act]
         )
     return Work(by_hand_s, done_s)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.core.geometry.matching import scored_hits
-from backend.core.labelstudio.corrections import as_predicted, fingerprint
+from backend.core.labelstudio.corrections import fingerprint
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.core.labelstudio.own_writes import BATCH_PREFIX, noted
 from backend.core.labelstudio.results import read_regions
 from backend.core.labelstudio.task_labels import config_of_tasks
 from backend.errors import LabelStudioGone, NotEnoughData, NotFoundError, TrainingStopped
@@ -143,7 +144,7 @@ class Acceptances:
         survey = self.kept.survey(key)
         if survey is None:
             raise NotFoundError("it is not known any more what would be accepted; count again")
-        batch_id = f"accepted-{job.job_id.rpartition('-')[2]}"
+        batch_id = f"{BATCH_PREFIX}{job.job_id.rpartition('-')[2]}"
         known = self.kept.batch(key, batch_id)
         batch = known or Batch(batch_id, self.now(), survey.version, request.precision, "accepting")
         batch = replace(batch, passed_over=0)  # those tasks are looked at again
@@ -226,7 +227,7 @@ def _annotated(
     label_studio: LabelStudio, task_id: int, result: Sequence[Json], batch_id: str
 ) -> tuple[int, str] | None:
     """Make an annotation that names its batch in every region; None where the task has another meanwhile."""
-    tagged = [{**one, "meta": {"text": [batch_id]}} for one in as_predicted(result)]
+    tagged = list(noted(result, batch_id))
     try:
         others = label_studio.annotations(task_id)
         annotation = next((one for one in others if one["result"] == tagged), None)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from backend.core.labelstudio.own_writes import MARKS
 from backend.errors import LabelStudioGone, StoreError
 from backend.service.label_next.ranking import KeptRankings, Ranking
 from backend.service.label_next.switched import KeptSwitches
@@ -20,8 +21,6 @@ from backend.service.projects.projects import project_id
 
 logger = logging.getLogger(__name__)
 
-MARKS_VERSION = "label-next"
-"""Under this model version empty predictions carry usefulness before any training."""
 SAME_SCORE = 0.005
 _PER_PUSH = 100
 
@@ -88,9 +87,9 @@ class PredictionScores:
         if not switched.marks:
             before = label_studio.project(number).get("model_version")
             self.switches.write(key, replace(switched, marks=True, model_version_before=before))
-        marked = label_studio.predicted_task_ids(number, MARKS_VERSION)
+        marked = label_studio.predicted_task_ids(number, MARKS)
         missing = [
-            {"task": i, "result": [], "score": score, "model_version": MARKS_VERSION}
+            {"task": i, "result": [], "score": score, "model_version": MARKS}
             for i, score in wanted.items()
             if i not in marked
         ]
@@ -98,19 +97,17 @@ class PredictionScores:
             if not goes_on():
                 return start
             label_studio.import_predictions(number, missing[start : start + _PER_PUSH])
-        label_studio.set_model_version(number, MARKS_VERSION)
+        label_studio.set_model_version(number, MARKS)
         known = {i: score for i, score in wanted.items() if i in marked}
-        return len(missing) + _change_scores(label_studio, number, MARKS_VERSION, known, goes_on)
+        return len(missing) + _change_scores(label_studio, number, MARKS, known, goes_on)
 
     def _remove_marks(self, key: str, label_studio: LabelStudio) -> None:
         number, switched = project_id(key), self.switches.read(key)
-        for task_id in sorted(label_studio.predicted_task_ids(number, MARKS_VERSION)):
+        for task_id in sorted(label_studio.predicted_task_ids(number, MARKS)):
             label_studio.delete_predictions(
-                int(one["id"])
-                for one in label_studio.predictions(task_id)
-                if one["model_version"] == MARKS_VERSION
+                int(one["id"]) for one in label_studio.predictions(task_id) if one["model_version"] == MARKS
             )
-        if label_studio.project(number).get("model_version") == MARKS_VERSION:
+        if label_studio.project(number).get("model_version") == MARKS:
             label_studio.set_model_version(number, switched.model_version_before or "")
         now = self.switches.read(key)  # removing takes minutes, and somebody may have turned it
         self.switches.write(key, replace(now, marks=False, model_version_before=None))

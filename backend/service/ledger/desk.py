@@ -11,7 +11,16 @@ from typing import Any
 
 from backend.core.labelstudio.annotators import moment_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
-from backend.core.ledger.acts import Act, acts_of, comes_from_prediction
+from backend.core.labelstudio.own_writes import MARKS, SECOND_LOOK
+from backend.core.ledger.acts import (
+    Act,
+    acts_in_batch,
+    acts_of,
+    batch_of,
+    comes_from_prediction,
+    has_repairs,
+    repairs_of,
+)
 from backend.core.ledger.costs import Costs, Work, work_of
 from backend.service.ledger.entries import Counted, Entry, KeptLedgers
 from backend.service.ports import Json, LabelStudio
@@ -24,14 +33,29 @@ TASKS_ASKED = 500
 """Of so many tasks at most the predictions are fetched in one count; the rest waits for the next one."""
 DAY_S = 86_400
 PERIODS = 14
+RULES = 2
+"""Raised whenever annotations count otherwise than before, so that all are counted anew."""
+
+
+@dataclass(frozen=True)
+class AcceptedBatch:
+    """What was accepted by precision together: by which version, and the share 0..1 expected to be right."""
+
+    version: str
+    right: float
+
+
+AcceptedBatches = Callable[[str], Mapping[str, AcceptedBatch]]
+"""Returns the batches of a project by their ids; may raise StoreError."""
 
 
 @dataclass(frozen=True)
 class LedgerDesk:
-    """Counts and tells; costs: of the acts in seconds."""
+    """Counts and tells; batches: what was accepted by precision. costs: of the acts in seconds."""
 
     kept: KeptLedgers
     connections: Connections
+    batches: AcceptedBatches
     costs: Costs = field(default_factory=Costs)
     now: Callable[[], float] = time.time
 
@@ -48,6 +72,7 @@ class LedgerDesk:
         Raises LabelStudioError, StoreError.
         """
         before = self.kept.read(key).entries
+        batches = self.batches(key)
         entries: dict[int, Entry] = {}
         asked = 0
         for task in tasks:
@@ -56,20 +81,21 @@ class LedgerDesk:
             entries.update(
                 {int(one["id"]): before[int(one["id"])] for one in found if int(one["id"]) in before}
             )
-            if stale and asked < TASKS_ASKED:
+            predictions: dict[int, Json] = {}
+            if any(one.get("parent_prediction") is not None for one in stale):
+                if asked >= TASKS_ASKED:
+                    continue
                 asked += 1
                 predictions = _predictions(self.connections.label_studio(key), int(task["id"]))
-                for one in stale:
-                    number = int(one["id"])
-                    entries[number] = _entry(one, predictions, config, before.get(number))
+            for one in stale:
+                number = int(one["id"])
+                entries[number] = _entry(one, predictions, batches, config, before.get(number))
         self.kept.write(key, Counted(self.now(), entries))
 
     def told(self, key: str) -> Json:
         """Return acts and hours by label, by version, and over time."""
         counted = self.kept.read(key)
-        entries = list(counted.entries.values())
-        acts = _acts(entries)
-        work = work_of(_joined(entries), self.costs)
+        entries = [entry for entry in counted.entries.values() if entry.acts]
         by_version: dict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
             by_version[entry.version].append(entry)
@@ -78,15 +104,15 @@ class LedgerDesk:
             "counted_at": counted.counted_at,
             "annotations": len(entries),
             "incomplete": sum(not entry.is_whole for entry in entries),
-            "acts": acts,
-            **_hours(work),
+            "acts": _acts(entries),
+            **self._hours(entries),
             "by_label": [{"label": label, "acts": _acts(entries, label)} for label in labels],
             "by_version": [
                 {
                     "version": version,
                     "annotations": len(mine),
                     "acts": _acts(mine),
-                    **_hours(work_of(_joined(mine), self.costs)),
+                    **self._hours(mine),
                 }
                 for version, mine in sorted(by_version.items(), reverse=True)
             ],
@@ -114,10 +140,18 @@ class LedgerDesk:
                 "starts_at": period * length * DAY_S,
                 "days": length,
                 "annotations": len(by_period.get(period, ())),
-                **_hours(work_of(_joined(by_period.get(period, ())), self.costs)),
+                **self._hours(by_period.get(period, ())),
             }
             for period in range(first, last + 1)
         ]
+
+    def _hours(self, entries: Iterable[Entry]) -> Json:
+        works = (work_of(entry.acts, self.costs, entry.accepted_right) for entry in entries)
+        work = sum(works, Work())
+        return {
+            "hours_by_hand": round(work.by_hand_s / 3600, 4),
+            "hours_saved": round(work.saved_s / 3600, 4),
+        }
 
 
 def _counts(annotation: Any) -> bool:
@@ -126,7 +160,7 @@ def _counts(annotation: Any) -> bool:
         and isinstance(annotation.get("id"), int)
         and isinstance(annotation.get("result"), list)
         and not annotation.get("was_cancelled")
-        and comes_from_prediction(annotation)
+        and (comes_from_prediction(annotation) or has_repairs(annotation["result"]))
     )
 
 
@@ -135,7 +169,9 @@ def _is_stale(annotation: Mapping[str, Any], entry: Entry | None) -> bool:
 
 
 def _state(annotation: Mapping[str, Any]) -> str:
-    return f"{annotation.get('updated_at') or annotation.get('created_at')} {len(annotation['result'])}"
+    return (
+        f"{RULES} {annotation.get('updated_at') or annotation.get('created_at')} {len(annotation['result'])}"
+    )
 
 
 def _predictions(label_studio: LabelStudio, task_id: int) -> dict[int, Json]:
@@ -145,29 +181,41 @@ def _predictions(label_studio: LabelStudio, task_id: int) -> dict[int, Json]:
 def _entry(
     annotation: Mapping[str, Any],
     predictions: Mapping[int, Json],
+    batches: Mapping[str, AcceptedBatch],
     config: LabelConfig,
     before: Entry | None,
 ) -> Entry:
     """Return the entry of an annotation; what was known of a prediction that is gone since is not lost."""
+    result = annotation["result"]
     parent = predictions.get(annotation.get("parent_prediction") or -1)
-    state = _state(annotation)
-    if parent is None and before is not None and before.is_whole:
-        return replace(before, state=state)
+    batch_id = None if parent is not None else batch_of(result)
     made = moment_of(annotation.get("updated_at") or annotation.get("created_at"))
-    return Entry(
+    entry = Entry(
         version=str((parent or {}).get("model_version") or (before.version if before else "")),
         made_at=0.0 if made is None else made.timestamp(),
-        state=state,
+        state=_state(annotation),
         is_whole=parent is not None,
-        acts=acts_of(annotation["result"], None if parent is None else parent.get("result") or (), config),
+        acts=Counter(),
     )
-
-
-def _joined(entries: Iterable[Entry]) -> Counter[Any]:
-    total: Counter[Any] = Counter()
-    for entry in entries:
-        total.update(entry.acts)
-    return total
+    if entry.version == MARKS:
+        return replace(entry, is_whole=True)  # an empty prediction, made for its score alone
+    if entry.version == SECOND_LOOK or not comes_from_prediction(annotation):
+        acts = repairs_of(result, config)
+        return replace(entry, version=SECOND_LOOK, is_whole=True, acts=acts)
+    if batch_id is not None:
+        batch = batches.get(batch_id)
+        counted = before.acts if before is not None and before.is_whole else None
+        return replace(
+            entry,
+            version=entry.version if batch is None else batch.version,
+            is_whole=True,
+            acts=acts_in_batch(result, counted, config),
+            accepted_right=1.0 if batch is None else batch.right,
+        )
+    if parent is None and before is not None and before.is_whole:
+        return replace(before, state=entry.state)
+    predicted = None if parent is None else parent.get("result") or ()
+    return replace(entry, acts=acts_of(result, predicted, config))
 
 
 def _acts(entries: Iterable[Entry], label: str | None = None) -> dict[str, int]:
@@ -177,10 +225,3 @@ def _acts(entries: Iterable[Entry], label: str | None = None) -> dict[str, int]:
             if label is None or one == label:
                 counts[act.value] += count
     return counts
-
-
-def _hours(work: Work) -> Json:
-    return {
-        "hours_by_hand": round(work.by_hand_s / 3600, 4),
-        "hours_saved": round(work.saved_s / 3600, 4),
-    }

@@ -17,7 +17,8 @@ class Entry:
     """What became of one prediction.
 
     version: that made it; "" where it is gone. made_at: of the annotation, seconds since the epoch. state: of
-    the annotation when it was counted. is_whole: the prediction was there to compare with.
+    the annotation when it was counted. is_whole: the prediction was there to compare with. accepted_right:
+    the share 0..1 of the accepted regions that is expected to be right.
     """
 
     version: str
@@ -25,18 +26,19 @@ class Entry:
     state: str
     is_whole: bool
     acts: Acts
+    accepted_right: float = 1.0
 
     def as_json(self) -> list[Any]:
         """Return the list that `from_json` reads."""
         rows = [[label, what.name, act.value, n] for (label, what, act), n in self.acts.items()]
-        return [self.version, self.made_at, self.state, self.is_whole, rows]
+        return [self.version, self.made_at, self.state, self.is_whole, rows, self.accepted_right]
 
     @classmethod
     def from_json(cls, content: list[Any]) -> Entry:
         """Read one entry of a document."""
-        version, made_at, state, is_whole, rows = content
+        version, made_at, state, is_whole, rows, *more = content  # the last one is young
         acts: Acts = Counter({(str(label), Teaches[what], Act(act)): int(n) for label, what, act, n in rows})
-        return cls(str(version), float(made_at), str(state), bool(is_whole), acts)
+        return cls(str(version), float(made_at), str(state), bool(is_whole), acts, *map(float, more))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from backend.core.geometry.instances import Detections, FloatArray
 from backend.core.labelstudio.annotators import choose_annotation
 from backend.core.labelstudio.corrections import (
     Correction,
-    as_predicted,
     fingerprint,
     one_detection,
     region_results,
@@ -23,6 +22,7 @@ from backend.core.labelstudio.corrections import (
     with_relations,
 )
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.core.labelstudio.own_writes import SECOND_LOOK, noted
 from backend.core.labelstudio.task_labels import config_of_tasks
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.second_look.folds import FOLDS, folds_of
@@ -64,8 +64,6 @@ from backend.training.recipe import RECIPE
 
 logger = logging.getLogger(__name__)
 
-SECOND_LOOK_VERSION = "second-look"
-"""Under this model version findings are stored as predictions."""
 LIMITS = DetectionLimits(0.01, 0.4, with_masks=True, max_regions=300)
 """Detections from a low score up tell something of an annotation."""
 PUSHED_FROM = 0.5
@@ -275,7 +273,7 @@ def _correction(
 ) -> Correction | None:
     """Return what would settle a suspicion; None where it is unclear which results would have to change."""
     if suspicion.kind is SuspicionKind.MISSING_OBJECT:
-        return Correction((), as_predicted(proposed)) if proposed else None
+        return Correction((), noted(proposed, SECOND_LOOK)) if proposed else None
     if not region_id or _objects_named(sample, region_id) != 1:
         return None
     if suspicion.kind in (SuspicionKind.OBJECT_TOO_MANY, SuspicionKind.DRAWN_TWICE):
@@ -283,7 +281,9 @@ def _correction(
     region = region_results(result, region_id)
     if suspicion.kind is SuspicionKind.OTHER_LABEL:
         assert suspicion.label_index is not None
-        changed = with_label(region, config.labels[suspicion.label_index], config, as_predicted(proposed))
+        changed = with_label(
+            region, config.labels[suspicion.label_index], config, noted(proposed, SECOND_LOOK)
+        )
     else:
         placed = with_geometry_of(region, proposed)
         if placed is None:
@@ -334,10 +334,10 @@ def _push(
         if finding.probability >= PUSHED_FROM and finding.correction is not None:
             by_task.setdefault(finding.task_id, []).append(finding)
     predictions = []
-    for task_id in label_studio.predicted_task_ids(project, SECOND_LOOK_VERSION):
+    for task_id in label_studio.predicted_task_ids(project, SECOND_LOOK):
         stored = label_studio.predictions(task_id)
         label_studio.delete_predictions(
-            int(one["id"]) for one in stored if one.get("model_version") == SECOND_LOOK_VERSION
+            int(one["id"]) for one in stored if one.get("model_version") == SECOND_LOOK
         )
     for task_id, its in by_task.items():
         annotation = choose_annotation(by_id[task_id])
@@ -351,7 +351,7 @@ def _push(
                 "task": task_id,
                 "result": result,
                 "score": round(1 - max(finding.probability for finding in its), 4),
-                "model_version": SECOND_LOOK_VERSION,
+                "model_version": SECOND_LOOK,
             }
         )
     for start in range(0, len(predictions), _TASKS_PER_PUSH):

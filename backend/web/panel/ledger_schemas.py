@@ -15,6 +15,8 @@ class ActCounts(Answer):
     relabelled: int
     deleted: int
     added: int
+    accepted: int = Field(description="In a batch by precision, and edited by nobody since.")
+    repaired: int = Field(description="Added by proposals of a second look that somebody took.")
 
 
 class LabelLedger(Answer):
@@ -27,7 +29,10 @@ class LabelLedger(Answer):
 class VersionLedger(Answer):
     """What became of the predictions of one version."""
 
-    version: str = Field(description="Empty: the predictions are gone, so nobody knows whose they were.")
+    version: str = Field(
+        description="Empty: the predictions are gone, so nobody knows whose they were. `second-look`: what "
+        "its proposals added to annotations drawn by hand."
+    )
     annotations: int
     acts: ActCounts
     hours_by_hand: float
@@ -48,7 +53,7 @@ class Ledger(Answer):
     """What annotators did with the predictions of a project, and the hours that it saved."""
 
     counted_at: float | None = Field(description="Seconds since the epoch; null before the first count.")
-    annotations: int = Field(description="That began with a prediction.")
+    annotations: int = Field(description="In which predictions, or what was added beside them, are.")
     incomplete: int = Field(description="Of them, those whose prediction was gone before it was counted.")
     acts: ActCounts
     hours_by_hand: float

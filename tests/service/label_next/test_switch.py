@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.service.label_next.scores import MARKS_VERSION
+from backend.core.labelstudio.own_writes import MARKS
 from backend.service.label_next.switch import TAB
 from backend.service.label_next.switched import KeptSwitches
 from tests.panel_fakes import KEY
@@ -72,13 +72,13 @@ def test_a_project_may_keep_the_quality_in_its_scores(trained):
 def test_before_any_training_empty_predictions_carry_the_order_until_a_version_serves(project):
     project.label_studio.model_version = "imported"
     turn(project, True)
-    marks = project.stored(MARKS_VERSION)
+    marks = project.stored(MARKS)
     assert sorted(marks, key=marks.get) == project.order()
-    assert project.label_studio.model_version == MARKS_VERSION
+    assert project.label_studio.model_version == MARKS
     project.train()
     project.predict()
     project.rank()
-    assert project.stored(MARKS_VERSION) == {} and project.label_studio.model_version == "imported"
+    assert project.stored(MARKS) == {} and project.label_studio.model_version == "imported"
     assert len(set(project.stored().values())) > 2
 
 

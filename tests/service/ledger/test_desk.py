@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from backend.core.labelstudio.own_writes import MARKS, SECOND_LOOK, noted
+from backend.service.acceptance.survey import Batch, KeptSurveys
 from tests.panel_fakes import KEY, FakePanelLabelStudio, all_shapes, make_panel_services
 
 
@@ -11,8 +13,13 @@ def label_studio():
 
 
 @pytest.fixture
-def desk(tmp_path, label_studio):
-    return make_panel_services(tmp_path, label_studio).backend.ledger
+def services(tmp_path, label_studio):
+    return make_panel_services(tmp_path, label_studio)
+
+
+@pytest.fixture
+def desk(services):
+    return services.backend.ledger
 
 
 def predict(label_studio, task_id, version="v1"):
@@ -81,3 +88,67 @@ def test_cancelled_annotations_and_unchanged_ones_cost_nothing(desk, label_studi
     label_studio.predictions = lambda task_id: asked.append(task_id) or []
     again = desk.count(KEY)
     assert asked == [] and again["acts"] == told["acts"]
+
+
+def accept_in_batch(services, label_studio, task_id, batch_id="accepted-1f"):
+    batch = Batch(batch_id, 1.0, "v3", 0.9, "accepted", regions=10, mistakes=1.0)
+    KeptSurveys(services.backend.jobs.documents).note(KEY, batch)
+    return label_studio.create_annotation(task_id, noted(all_shapes(), batch_id))
+
+
+def test_what_was_accepted_in_a_batch_counts_as_that_with_its_version_and_without_its_mistakes(
+    services, desk, label_studio
+):
+    accept_in_batch(services, label_studio, 1)
+    told = desk.count(KEY)
+    assert (told["annotations"], told["incomplete"]) == (1, 0)
+    assert (told["acts"]["accepted"], told["acts"]["kept"]) == (len(all_shapes()), 0)
+    assert [one["version"] for one in told["by_version"]] == ["v3"]
+    by_hand_s = 3 * told["costs_s"]["mask"] + told["costs_s"]["box"]
+    assert told["hours_saved"] == told["hours_by_hand"] == pytest.approx(0.9 * by_hand_s / 3600, abs=1e-3)
+
+
+def test_what_was_accepted_and_edited_counts_as_edited(services, desk, label_studio):
+    annotation = accept_in_batch(services, label_studio, 1)
+    desk.count(KEY)
+    label_studio.update_annotation(annotation["id"], annotation["result"][1:])
+    told = desk.count(KEY)
+    assert (told["acts"]["accepted"], told["acts"]["deleted"]) == (0, 1)
+    assert told["acts"]["kept"] == len(all_shapes()) - 1
+    assert [one["version"] for one in told["by_version"]] == ["v3"]
+
+
+def test_a_taken_proposal_of_a_second_look_is_a_repair_and_the_hand_keeps_its_work(desk, label_studio):
+    drawn = [{**one, "origin": "manual"} for one in all_shapes()[1:]]
+    label_studio.create_annotation(1, [*drawn, *noted(all_shapes()[:1], SECOND_LOOK)])
+    told = desk.count(KEY)
+    assert told["acts"]["repaired"] == 1 and sum(told["acts"].values()) == 1
+    assert [one["version"] for one in told["by_version"]] == [SECOND_LOOK]
+
+
+def test_predictions_that_hold_what_somebody_drew_or_nothing_save_nothing(desk, label_studio):
+    for task_id, version in ((1, SECOND_LOOK), (2, MARKS)):
+        annotate(label_studio, task_id, all_shapes(), predict(label_studio, task_id, version))
+    told = desk.count(KEY)
+    assert (told["annotations"], told["hours_by_hand"]) == (0, 0)
+
+
+def test_entries_of_earlier_rules_are_counted_anew(services, desk, label_studio):
+    annotation = accept_in_batch(services, label_studio, 1)
+    desk.kept.documents.write(
+        f"projects/{KEY}/ledger/entries.json",
+        {
+            "counted_at": 1.0,
+            "entries": {
+                annotation["id"]: [
+                    "",
+                    1.0,
+                    f"{annotation['created_at']} 4",
+                    False,
+                    [["Cell", "BOX", "kept", 4]],
+                ]
+            },
+        },
+    )
+    assert desk.told(KEY)["acts"]["kept"] == 4
+    assert desk.count(KEY)["acts"]["accepted"] == len(all_shapes())

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from backend.core.labelstudio.own_writes import SECOND_LOOK
 from backend.errors import ConflictError, NotEnoughData
-from backend.service.second_look.look import SECOND_LOOK_VERSION
 from tests.panel_fakes import KEY
 
 
@@ -64,10 +64,10 @@ def test_a_stopped_look_keeps_what_was_found_before(looked):
 
 
 def test_pushed_predictions_show_the_repaired_annotation_and_replace_those_of_the_look_before(project):
-    stale = {"task": 20, "result": [], "score": 0.1, "model_version": SECOND_LOOK_VERSION}
+    stale = {"task": 20, "result": [], "score": 0.1, "model_version": SECOND_LOOK}
     project.label_studio.import_predictions(7, [stale])
     project.look(pushes=True)
-    (stored,) = [p for p in project.label_studio.predictions(2) if p["model_version"] == SECOND_LOOK_VERSION]
+    (stored,) = [p for p in project.label_studio.predictions(2) if p["model_version"] == SECOND_LOOK]
     region = next(one for one in stored["result"] if one["id"] == "r2-0")
     assert region["value"]["rectanglelabels"] == [project.finding_of(2)["proposed_label"]]
     assert stored["score"] < 0.5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from backend.core.labelstudio.own_writes import SECOND_LOOK, note_of
 from backend.errors import ConflictError, NotFoundError
 from tests.looked_at import sound_result
 from tests.panel_fakes import KEY
@@ -22,11 +23,11 @@ def test_another_label_is_written_into_the_region(looked):
     assert looked.result_of(2) == sound_result(2)
 
 
-def test_a_missing_object_is_added_and_marked_as_predicted(looked):
+def test_a_missing_object_is_added_and_says_where_it_comes_from(looked):
     before = looked.result_of(1)
     take(looked, 1)
     *kept, added = looked.result_of(1)
-    assert kept == before and added["origin"] == "prediction"
+    assert kept == before and (added["origin"], note_of(added)) == ("prediction", SECOND_LOOK)
     assert added["value"]["rectanglelabels"] == sound_result(1)[0]["value"]["rectanglelabels"]
 
 
