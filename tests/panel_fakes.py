@@ -355,7 +355,8 @@ class FakeWorker:
                     }
                 ],
             )
-            self._set(job.job_id, progress={"done": done, "total": len(tasks), "pushed": done})
+            tiles = {"tiles": 6 * done, "tiles_total": 6 * len(tasks)}
+            self._set(job.job_id, progress={"done": done, "total": len(tasks), "pushed": done, **tiles})
         self._set(job.job_id, status="finished", ended_at=time.time(), model_version=version)
 
 

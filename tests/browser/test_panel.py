@@ -130,6 +130,7 @@ def test_predict_all_with_progress_and_cancel(panel, services, label_studio, wor
     panel.reload()
     panel.get_by_role("button", name="Predict All").click()
     expect(panel.locator("#predicting")).to_contain_text(re.compile(r"\d+ of 12 tasks"), timeout=10_000)
+    expect(panel.locator("#predicting")).to_contain_text(re.compile(r"\d+ of 72 tiles"))
     panel.get_by_role("button", name="Cancel").click()
     expect(panel.locator("#predicting")).to_contain_text("Stopped", timeout=10_000)
     panel.get_by_role("button", name="Predict All").click()

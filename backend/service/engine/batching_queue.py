@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from backend.core.geometry.instances import Detections
-from backend.service.engine.cut_images import CutImages, size_of
+from backend.service.engine.cut_images import CutImages, TileCount, size_of
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.work_items import (
     Batch,
@@ -77,22 +77,24 @@ class BatchingQueue:
         limits: DetectionLimits,
         *,
         is_bulk: bool = False,
+        tiles: TileCount | None = None,
     ) -> Future[list[Detections]]:
         """Queue images of one request; the future holds one Detections per image, in order.
 
         images: at least one; they go together, and the shape of the first stands for all. Of large ones that
         the predictor cuts, each view goes for itself, so that others pass. is_bulk: they belong to a
-        long request, which lets single images pass.
+        long request, which lets single images pass. tiles: counts the views of those that are cut.
         """
         in_tiles = predictor.in_tiles
         if in_tiles is not None and any(in_tiles.tiling.cuts(size_of(image)) for image in images):
             cut = CutImages(in_tiles, images, limits)
-            return cut.gathered(
-                [
-                    self._submit(in_tiles.uncut, [view], cut.limits_of_views, is_bulk=is_bulk, is_view=True)
-                    for view in cut.views()
-                ]
-            )
+            parts = [
+                self._submit(in_tiles.uncut, [view], cut.limits_of_views, is_bulk=is_bulk, is_view=True)
+                for view in cut.views()
+            ]
+            if tiles is not None:
+                tiles.follow(parts)
+            return cut.gathered(parts)
         return self._submit(predictor, images, limits, is_bulk=is_bulk)
 
     def _submit(

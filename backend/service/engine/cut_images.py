@@ -19,6 +19,31 @@ def size_of(image: RgbImage) -> ImageSize:
     return ImageSize(image.shape[1], image.shape[0])
 
 
+class TileCount:
+    """How many tiles of cut images are done of how many are known; several threads may count."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done = self._total = 0
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """How many are done, of how many."""
+        with self._lock:
+            return self._done, self._total
+
+    def follow(self, parts: Sequence[Future[list[Detections]]]) -> None:
+        """Count the views of an image, by their futures; one that was cancelled counts as done."""
+        with self._lock:
+            self._total += len(parts)
+        for part in parts:
+            part.add_done_callback(self._count)
+
+    def _count(self, _: Future[list[Detections]]) -> None:
+        with self._lock:
+            self._done += 1
+
+
 @dataclass(frozen=True, eq=False)
 class CutImages:
     """Images of one request for a predictor that cuts them; limits: of the request."""

@@ -29,6 +29,7 @@ from backend.core.labelstudio.task_labels import config_of_task
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, RequestError, TextReadingError
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue
+from backend.service.engine.cut_images import TileCount
 from backend.service.engine.image_predictor import ImagePredictor
 from backend.service.engine.work_items import DetectionLimits, RgbImage
 from backend.service.ports import ImageAccess, ImageSource, Json
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 FETCH_THREADS = 8
 MOST_WAITING_IMAGES = 8 * MOST_IMAGES_AT_ONCE  # enough for images of one shape to find each other
 MOST_WAITING_BYTES = 192 * 1024**2
+OnTiles = Callable[[int, int], None]
 _Result = TypeVar("_Result")
 _LOOK_UP_S = 1.0  # how often a waiting run looks whether it has to end
 
@@ -123,13 +125,23 @@ class Pipeline:
         self._text = text
         self._latest = math.inf
 
-    def run(self, work: Work, predictor: ImagePredictor, deadline: float | None = None) -> Iterator[Answered]:
-        """Yield each task's outcome as it is done; ends early at the deadline (of time.monotonic())."""
+    def run(
+        self,
+        work: Work,
+        predictor: ImagePredictor,
+        deadline: float | None = None,
+        on_tiles: OnTiles | None = None,
+    ) -> Iterator[Answered]:
+        """Yield each task's outcome as it is done; ends early at the deadline (of time.monotonic()).
+
+        on_tiles: told in the caller's thread, every second or so, how many more tiles of images that are cut
+        are done, and how many more are known.
+        """
 
         def seconds_left() -> float:
             return min(math.inf if deadline is None else deadline, self._latest) - time.monotonic()
 
-        run = _Run(self._images, self._batching, self._text, work, predictor, seconds_left)
+        run = _Run(self._images, self._batching, self._text, work, predictor, seconds_left, on_tiles)
         yield from run.broken
         if len(run.to_fetch) == 1:
             yield from run.one()
@@ -155,12 +167,16 @@ class _Run:
         work: Work,
         predictor: ImagePredictor,
         seconds_left: Callable[[], float],
+        on_tiles: OnTiles | None,
     ) -> None:
         self.images = images
         self.batching = batching
         self.work = work
         self.predictor = predictor
         self.seconds_left = seconds_left
+        self.tiles = TileCount()
+        self.tiles_told = (0, 0)
+        self.on_tiles = on_tiles
         self.text = text
         self.reads_text = work.config.wants_text and text.is_possible(work.project_key)
         self.limits = DetectionLimits(work.thresholds.lowest_confidence, work.thresholds.nms)
@@ -202,6 +218,7 @@ class _Run:
             image = self._load(page)
             future = self._send(image)
             detections = self._wait(future)[0]
+            self._tell_tiles()
             written = self._written(page, detections)
         except FutureTimeout:
             future.cancel()
@@ -227,6 +244,7 @@ class _Run:
                     fetching += 1
                 if self.seconds_left() <= 0:
                     return
+                self._tell_tiles()
                 try:
                     event = events.get(timeout=min(_LOOK_UP_S, self.seconds_left()))
                 except queue.Empty:
@@ -250,6 +268,7 @@ class _Run:
                     encoder.submit(self._encode, page, event.value, events)
                 else:
                     left -= 1
+                    self._tell_tiles()
                     yield from self._close(self._finish_page(page, event.value))
         finally:
             for future in in_network:
@@ -258,7 +277,15 @@ class _Run:
             encoder.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, image: RgbImage) -> Future[list[Detections]]:
-        return self.batching.submit(self.predictor, [image], self.limits, is_bulk=self.work.is_bulk)
+        return self.batching.submit(
+            self.predictor, [image], self.limits, is_bulk=self.work.is_bulk, tiles=self.tiles
+        )
+
+    def _tell_tiles(self) -> None:
+        (done, total), (done_before, total_before) = self.tiles.reached, self.tiles_told
+        if self.on_tiles is not None and (done, total) != self.tiles_told:
+            self.on_tiles(done - done_before, total - total_before)
+        self.tiles_told = done, total
 
     def _fetch(self, page: _Page, events: queue.SimpleQueue[_Event]) -> None:
         try:
@@ -363,6 +390,7 @@ class _Run:
         """Return the future's result. Raises FutureTimeout when no time is left."""
         while True:
             left_s = self.seconds_left()
+            self._tell_tiles()
             try:
                 return future.result(timeout=max(0.0, min(_LOOK_UP_S, left_s)))
             except FutureTimeout:

@@ -42,26 +42,43 @@ class TrainingJobProgress:
 
 @dataclass(frozen=True)
 class PredictionProgress:
-    """How many tasks of a background prediction are done and pushed; total: None before it is known."""
+    """How many tasks of a background prediction are done and pushed; total: None before it is known.
+
+    tiles: how many tiles are done of the images that are cut. tiles_total: of how many, in the images read
+    so far; 0 where none is cut.
+    """
 
     done: int = 0
     total: int | None = None
     pushed: int = 0
+    tiles: int = 0
+    tiles_total: int = 0
 
     def plus(self, other: PredictionProgress) -> PredictionProgress:
         """Return what both came to; the total stays, since it counts the tasks of all shards."""
-        return PredictionProgress(self.done + other.done, self.total, self.pushed + other.pushed)
+        return PredictionProgress(
+            self.done + other.done,
+            self.total,
+            self.pushed + other.pushed,
+            self.tiles + other.tiles,
+            self.tiles_total + other.tiles_total,
+        )
 
     def as_json(self) -> Json:
-        """Return all three counts."""
-        return dict(vars(self))
+        """Return the counts; those of tiles where an image is cut."""
+        counts = dict(vars(self))
+        return counts if self.tiles_total else {name: counts[name] for name in ("done", "total", "pushed")}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PredictionProgress:
         """Read the progress of a prediction's record."""
         total = content.get("total")
         return cls(
-            int(content.get("done", 0)), None if total is None else int(total), int(content.get("pushed", 0))
+            int(content.get("done", 0)),
+            None if total is None else int(total),
+            int(content.get("pushed", 0)),
+            int(content.get("tiles", 0)),
+            int(content.get("tiles_total", 0)),
         )
 
 

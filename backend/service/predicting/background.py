@@ -108,7 +108,8 @@ class BackgroundPredictions:
         while tasks:
             for start in range(0, len(tasks), TASKS_AT_ONCE):
                 chunk = tasks[start : start + TASKS_AT_ONCE]
-                for answered in self.pipeline.run(replace(work, tasks=chunk), predictor):
+                chunk_work = replace(work, tasks=chunk)
+                for answered in self.pipeline.run(chunk_work, predictor, on_tiles=pushing.count_tiles):
                     task_id, prediction = chunk[answered.position]["id"], answered.prediction
                     if prediction is not None:
                         prediction = self.rescored(key, task_id, prediction)

@@ -64,7 +64,9 @@ class Pushing:
         self._waiting: list[Json] = []
         self._kept_path = kept_path(key, job.job_id)
         # What is done here, on top of what an earlier run of this job came to.
-        self._own = PredictionProgress.from_json(job.record.progress)
+        before = PredictionProgress.from_json(job.record.progress)
+        # Images that it left half done are cut anew.
+        self._own = replace(before, tiles_total=before.tiles)
 
     @property
     def failed_count(self) -> int:
@@ -108,6 +110,12 @@ class Pushing:
             self._waiting.append({"task": task_id, **prediction})
         if len(self._waiting) >= PUSH_AT_ONCE:
             self.push()
+        self.show()
+
+    def count_tiles(self, done: int, known: int) -> None:
+        """Take how many more tiles of images that are cut are done here, and how many more are known."""
+        own = self._own
+        self._own = replace(own, tiles=own.tiles + done, tiles_total=own.tiles_total + known)
         self.show()
 
     def push(self) -> None:

@@ -125,8 +125,8 @@ class Shards:
             self._ended[record.job_id] = JobReport.from_json(record.details)
             return []
         # What it did and could not deliver comes back with the rest, and is counted where it is done again.
-        pushed = self._reached[record.job_id].pushed
-        self._reached[record.job_id] = PredictionProgress(done=pushed, pushed=pushed)
+        reached = self._reached[record.job_id]
+        self._reached[record.job_id] = replace(reached, done=reached.pushed, tiles_total=reached.tiles)
         return tasks
 
     def _has_helpers(self) -> bool:

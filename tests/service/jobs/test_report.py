@@ -71,3 +71,6 @@ def test_records_of_release_0_1_keep_their_form(job_id):
 def test_the_progress_of_parts_adds_up_and_leaves_the_total():
     own = PredictionProgress(done=10, total=100, pushed=8)
     assert own.plus(PredictionProgress(done=5, total=20, pushed=4)) == PredictionProgress(15, 100, 12)
+    cut = PredictionProgress(tiles=3, tiles_total=9)
+    assert cut.plus(cut).as_json() == {"done": 0, "total": None, "pushed": 0, "tiles": 6, "tiles_total": 18}
+    assert PredictionProgress.from_json(cut.as_json()) == cut

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
+from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.tiling import Tiling
 from backend.errors import (
     LabelStudioAuthError,
     LabelStudioError,
@@ -11,6 +15,7 @@ from backend.errors import (
     QueueError,
     VersionError,
 )
+from backend.service.engine import pipeline
 from backend.service.jobs.jobs import RunningJob
 from backend.service.ports import WorkerState
 from backend.service.predicting.pace import Pace
@@ -36,13 +41,17 @@ def label_studio():
 
 @pytest.fixture
 def services(tmp_path, label_studio):
+    return prepared(tmp_path, label_studio, FakePredictor())
+
+
+def prepared(tmp_path, label_studio, predictor):
     images = FakeImages({f"{k}.png": picture() for k in range(1, 101)})
     services = make_services(
         tmp_path,
         images=images,
         label_studio=label_studio,
         settings=CREDENTIALS,
-        predictor=FakePredictor(),
+        predictor=predictor,
         pace=Pace(push_waits_s=(0.0, 0.0), tasks_per_shard=20, read_shards_every_s=0.0),
     )
     add_version(services, KEY)
@@ -68,6 +77,60 @@ def test_tasks_that_were_left_are_predicted_and_pushed(services, label_studio):
     progress = services.queue.record(job.job_id).progress
     assert progress == {"done": 3, "total": 3, "pushed": 3}
     assert label_studio.model_version is None
+
+
+TILING = Tiling(side_px=60, overlap=0.2)
+TILES = len(TILING.views_of(ImageSize(1200, 60)))
+
+
+def cutting_predictor(seconds_a_tile=0.0):
+    """A predictor that cuts into `TILING`."""
+    predictor, views = FakePredictor(), FakePredictor(seconds=seconds_a_tile)
+    predictor.in_tiles = SimpleNamespace(tiling=TILING, uncut=views, most_regions=100)
+    return predictor
+
+
+def progress_shown(services):
+    """The list of all progress that jobs show from now on."""
+    shown, update = [], services.queue.update
+
+    def note(job_id, **fields):
+        shown.extend([fields["progress"]] if "progress" in fields else [])
+        update(job_id, **fields)
+
+    services.queue.update = note
+    return shown
+
+
+@pytest.mark.parametrize("ids", [(3,), (3, 4)])
+def test_tiles_of_large_pictures_are_counted_while_they_are_predicted(
+    tmp_path, label_studio, monkeypatch, ids
+):
+    monkeypatch.setattr(pipeline, "_LOOK_UP_S", 0.01)
+    services = prepared(tmp_path, label_studio, cutting_predictor(seconds_a_tile=0.02))
+    services.images.images |= {f"{k}.png": picture(1200, 60) for k in ids}
+    shown = progress_shown(services)
+    job = running(services, hand_over(services, *ids))
+    job = RunningJob(services.queue, job.record, FakeLease(), clock=count().__next__)  # shows every change
+    services.run(job)
+    known = TILES * len(ids)
+    assert {"done": 0, "total": len(ids), "pushed": 0, "tiles": 0, "tiles_total": TILES} in shown[:3]
+    assert shown[-1] == {
+        "done": len(ids), "total": len(ids), "pushed": len(ids), "tiles": known, "tiles_total": known
+    }  # fmt: skip
+    assert any(0 < one["tiles"] < one["tiles_total"] for one in shown if "tiles" in one)
+
+
+def test_a_job_that_goes_on_counts_tiles_of_what_it_left_half_done_anew(tmp_path, label_studio):
+    services = prepared(tmp_path, label_studio, cutting_predictor())
+    services.images.images["3.png"] = picture(1200, 60)
+    job_id = hand_over(services, 3)
+    reached = {"done": 0, "total": 1, "pushed": 0, "tiles": 4, "tiles_total": TILES}
+    services.queue.jobs[job_id] = replace(services.queue.jobs[job_id], progress=reached)
+    services.run(running(services, job_id))
+    assert services.queue.record(job_id).progress == {
+        "done": 1, "total": 1, "pushed": 1, "tiles": 4 + TILES, "tiles_total": 4 + TILES
+    }  # fmt: skip
 
 
 def test_a_second_click_queues_only_what_no_job_has(services):

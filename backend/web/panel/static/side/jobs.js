@@ -83,13 +83,14 @@ function trainingParts(job) {
 }
 
 function predictingParts(job) {
-  const { done = 0, total = null, pushed = 0 } = job.progress;
+  const { done = 0, total = null, pushed = 0, tiles = 0, tiles_total: tilesTotal = 0 } = job.progress;
   if (!job.is_active) return [h("p", {}, job.summary ?? `Predicting ${job.status}.`)];
   return [
     progressBar("Prediction progress", total ? done : null, total),
     h("div", { class: "numbers" },
       h("b", {}, job.status === "queued" ? "Waiting for a worker" : "Predicting"),
       total === null ? null : h("span", {}, `${done} of ${plural(total, "task")}`),
+      tilesTotal ? h("span", { dataset: { part: "tiles" } }, `${tiles} of ${plural(tilesTotal, "tile")}`) : null,
       h("span", {}, `${pushed} written`)),
     job.details.waiting_for ? h("p", { class: "warning" }, `Waiting: ${job.details.waiting_for}`) : null,
     stopRow(job, false),
