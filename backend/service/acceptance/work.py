@@ -77,7 +77,8 @@ class Acceptances:
         annotated = label_studio.export_annotated(project_id(key))
         config = config_of_tasks(parse_label_config(xml), annotated)
         limits = thresholds(self.projects, key, {}, config)
-        unseen = unseen_tasks(self.models.store.card(key, version), annotated)
+        card = self.models.store.card(key, version)
+        unseen = unseen_tasks(self.models.store, key, card, annotated)
         if not unseen:
             raise NotEnoughData(
                 f"version {version} learned from every annotated image, so nobody knows how right it is "

@@ -113,7 +113,7 @@ class SecondLooks:
                 if version is None:
                     raise NotEnoughData(f"project {key} has no trained model yet that could look")
                 card = self.models.store.card(key, version)
-                unseen = unseen_tasks(card, tasks)
+                unseen = unseen_tasks(self.models.store, key, card, tasks)
                 if not unseen:
                     raise NotEnoughData(_all_learned(card))
                 chosen = replace(params, task_ids=tuple(sorted(unseen)))

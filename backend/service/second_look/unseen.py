@@ -7,26 +7,57 @@ from typing import Any
 
 from backend.core.labelstudio.annotators import choose_annotation, moment_of
 from backend.core.versions.card import VersionCard
+from backend.errors import VersionError
+from backend.service.ports import VersionStore
+from backend.training.parameters import SCRATCH
 
 
-def unseen_tasks(card: VersionCard, tasks: Iterable[Mapping[str, Any]]) -> set[int]:
+def unseen_tasks(
+    store: VersionStore, key: str, card: VersionCard, tasks: Iterable[Mapping[str, Any]]
+) -> set[int]:
     """Return the ids of the annotated tasks that a version surely did not learn from.
 
     Those that its training held back, those that were not among the tasks it was told to take, and those
-    whose annotations were all made after it was.
+    whose annotations were all made after it was. The version that it started from must not have learned from
+    them either, nor the one before that; where that one's card is gone, only the time tells. Raises
+    StoreError.
     """
-    held_out = set(card.held_out_tasks)
-    chosen = card.params.get("task_ids")
-    told = None if chosen is None else set(chosen)
-    unseen = set()
-    for task in tasks:
-        task_id = task.get("id")
-        if not isinstance(task_id, int) or choose_annotation(task) is None:
-            continue
-        is_left_out = told is not None and task_id not in told
-        if task_id in held_out or is_left_out or _is_younger(task, card.created_at):
-            unseen.add(task_id)
-    return unseen
+    annotated = {
+        task["id"]: task
+        for task in tasks
+        if isinstance(task.get("id"), int) and choose_annotation(task) is not None
+    }
+    unseen = set(annotated)
+    met: set[str] = set()
+    oldest: VersionCard | None = card
+    while oldest is not None:
+        unseen -= _taught(oldest, [annotated[task_id] for task_id in unseen])
+        met.add(oldest.version)
+        start = str(oldest.params.get("start_from", SCRATCH))
+        if start == SCRATCH:
+            return unseen
+        created_at, oldest = oldest.created_at, _card(store, key, start) if start not in met else None
+    return {task_id for task_id in unseen if _is_younger(annotated[task_id], created_at)}
+
+
+def _taught(card: VersionCard, tasks: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the ids of the tasks that the training of a version may have learned from."""
+    held_out, told = set(card.held_out_tasks), card.params.get("task_ids")
+    chosen = None if told is None else set(told)
+    return {
+        task["id"]
+        for task in tasks
+        if task["id"] not in held_out
+        and (chosen is None or task["id"] in chosen)
+        and not _is_younger(task, card.created_at)
+    }
+
+
+def _card(store: VersionStore, key: str, version: str) -> VersionCard | None:
+    try:
+        return store.card(key, version)
+    except VersionError:
+        return None
 
 
 def _is_younger(task: Mapping[str, Any], moment: float | None) -> bool:
