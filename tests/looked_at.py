@@ -177,10 +177,10 @@ class LookedProject:
             _LOOKS.append(self.desk.kept.look(KEY))
         self.desk.kept.keep(KEY, _LOOKS[0])
 
-    def run(self, job_id, lease=None):
+    def run(self, job_id, lease=None, **more):
         queue = self.services.queue
         queue.jobs[job_id] = replace(queue.jobs[job_id], status="started")
-        outcome = self.services.run(RunningJob(queue, queue.record(job_id), lease or FakeLease()))
+        outcome = self.services.run(RunningJob(queue, queue.record(job_id), lease or FakeLease(), **more))
         queue.jobs[job_id] = replace(queue.jobs[job_id], status=outcome.status)
         return outcome
 

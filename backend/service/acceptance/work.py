@@ -86,14 +86,14 @@ class Acceptances:
             )
         params, _ = training_params(self.projects, key, {})
         chosen = replace(params, task_ids=tuple(sorted(unseen)))
+        asked = DetectionLimits(limits.lowest_confidence, limits.nms, with_masks=False)
         try:
             gathered = gather_samples(self.images, self.connections, job, key, config, annotated, chosen)
+            seen = list(found_in(job, self.batching, predictor, gathered.samples, config, asked))
         except TrainingPaused:
             return JobOutcome(jobs.REQUEUE, job.report)
         except TrainingStopped:
             return JobOutcome(jobs.STOPPED, job.report)
-        asked = DetectionLimits(limits.lowest_confidence, limits.nms, with_masks=False)
-        seen = list(found_in(self.batching, predictor, gathered.samples, config, asked))
         scores, label_indices, hits, _ = scored_hits(
             [found for _, found in seen], [sample.target for sample, _ in seen]
         )

@@ -10,11 +10,12 @@ import numpy as np
 
 from backend.core.geometry.instances import Detections
 from backend.core.labelstudio.label_config import LabelConfig
-from backend.errors import FetchError
+from backend.errors import FetchError, TrainingStopped
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.engine.work_items import DetectionLimits
-from backend.training.inputs import TrainingSample
+from backend.service.jobs.jobs import RunningJob
+from backend.training.inputs import TrainingPaused, TrainingSample
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ _IMAGES_AT_ONCE = 8
 
 
 def found_in(
+    job: RunningJob,
     batching: BatchingQueue,
     predictor: Predictor,
     samples: Sequence[TrainingSample],
@@ -31,8 +33,11 @@ def found_in(
     """Yield each image and what a version finds in it.
 
     Images that are gone by now are left out, and so is what has no box or a label that the config lacks.
+    Raises TrainingPaused or TrainingStopped when the job is asked to end meanwhile.
     """
     for start in range(0, len(samples), _IMAGES_AT_ONCE):
+        if (wish := job.stop_or_pause()) is not None:
+            raise TrainingPaused if wish == "pause" else TrainingStopped("it was stopped among its images")
         asked, images = [], []
         for sample in samples[start : start + _IMAGES_AT_ONCE]:
             try:

@@ -120,7 +120,7 @@ class SecondLooks:
                 gathered = gather_samples(self.images, self.connections, job, key, config, tasks, chosen)
                 predictor = self.models.loaded.predictor(key, version)
                 assert predictor is not None
-                seen = list(found_in(self.batching, predictor, gathered.samples, config, LIMITS))
+                seen = list(found_in(job, self.batching, predictor, gathered.samples, config, LIMITS))
         except TrainingPaused:
             return JobOutcome(jobs.REQUEUE, job.report)
         except TrainingStopped:
@@ -177,7 +177,7 @@ class SecondLooks:
             )
             outcome = self.learning.train(inputs, _FoldObserver(job, fold))
             predictor = self.models.loaded.load_folder(outcome.folder)
-            yield from found_in(self.batching, predictor, asked, config, LIMITS)
+            yield from found_in(job, self.batching, predictor, asked, config, LIMITS)
 
 
 class _FoldObserver:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from backend.core.labelstudio.own_writes import SECOND_LOOK
 from backend.errors import ConflictError, NotEnoughData
+from tests.fakes.lease import FakeLease
 from tests.panel_fakes import KEY
 
 
@@ -61,6 +64,21 @@ def test_a_stopped_look_keeps_what_was_found_before(looked):
     looked.services.queue.stop_modes[job_id] = "discard"
     assert looked.run(job_id).status == "stopped"
     assert looked.listed()["version"] == "v1"
+
+
+@pytest.mark.parametrize(("mode", "status"), [("discard", "stopped"), (None, "requeue")])
+def test_a_look_ends_when_it_is_told_to_among_its_images(project, mode, status):
+    job_id, lease = project.desk.requests.request(KEY, "unseen", pushes=False), FakeLease()
+    predictor = project.services.versions.predictor(KEY)
+
+    def tell(images):
+        lease.pause_requested = mode is None
+        if mode is not None:
+            project.services.queue.stop_modes[job_id] = mode
+
+    predictor.failure = tell
+    assert project.run(job_id, lease, clock=itertools.count().__next__).status == status
+    assert len(predictor.batches) == 1 and project.listed()["made_at"] is None
 
 
 def test_pushed_predictions_show_the_repaired_annotation_and_replace_those_of_the_look_before(project):
