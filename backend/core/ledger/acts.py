@@ -165,7 +165,10 @@ def _count(acts: Acts, region: Region, act: Act) -> None:
 
 
 def _overlap(region: Region, other: Region) -> float:
-    """Return the IoU of the bounds of two regions, 0.0 where one cannot be drawn."""
+    """Return the IoU of the bounds of two regions, 0.0 where one cannot be drawn.
+
+    What has no area, as a point has, counts as a thousandth of the image wide and high.
+    """
     try:
         bounds = [
             np.stack([shape.bounds_px(_UNIT) for shape in one.shapes]).astype(np.float32)
@@ -173,5 +176,6 @@ def _overlap(region: Region, other: Region) -> float:
         ]
     except UnusableRegion:
         return 0.0
-    around = [np.concatenate((b[:, :2].min(axis=0), b[:, 2:].max(axis=0)))[None] for b in bounds]
+    corners = [(b[:, :2].min(axis=0), b[:, 2:].max(axis=0)) for b in bounds]
+    around = [np.concatenate((first, np.maximum(last, first + 1)))[None] for first, last in corners]
     return float(box_iou(around[0], around[1])[0, 0])

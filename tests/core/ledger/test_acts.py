@@ -59,6 +59,24 @@ def test_each_region_has_one_fate():
     }
 
 
+def test_a_point_that_gets_another_label_where_it_is_was_relabelled():
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><KeyPointLabels name="tip" toName="image">'
+        '<Label value="Left"/><Label value="Right"/></KeyPointLabels></View>'
+    )
+
+    def point(label, x=10.0):
+        value = {"x": x, "y": 10, "width": 0.5, "keypointlabels": [label]}
+        return {**box("a"), "from_name": "tip", "type": "keypointlabels", "value": value}
+
+    right = {**point("Right"), "origin": "prediction-changed"}
+    assert acts_of([right], [point("Left")], config) == {("Right", Teaches.POINT, Act.RELABELLED): 1}
+    assert acts_of([right], [point("Left", x=40.0)], config) == {
+        ("Left", Teaches.POINT, Act.DELETED): 1,
+        ("Right", Teaches.POINT, Act.ADDED): 1,
+    }
+
+
 def test_label_studios_own_action_writes_no_origin_and_keeps_all():
     assert plain(acts_of(PREDICTED, PREDICTED, CONFIG)) == {("Cat", Act.KEPT): 5}
 
