@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,10 +24,12 @@ from backend.nn.by_example.candidates import Candidates
 from backend.nn.by_example.descriptors import responses
 from backend.nn.by_example.features import PictureEncoder
 from backend.nn.by_example.learning import Likeness
-from backend.nn.by_example.windows import WindowSize
+from backend.nn.by_example.windows import MOST_PIXELS_OF_OTHERS, WindowSize, highest_level
 from backend.nn.prompts.boxes import masks_in_boxes
 from backend.nn.prompts.segmenter import PromptSegmenter
 from backend.nn.runtime.threads import run_side_by_side
+
+logger = logging.getLogger(__name__)
 
 MOST_WINDOWS_OF_A_SIZE = 300
 MOST_CANDIDATES = 800
@@ -95,14 +98,30 @@ class ExamplePredictor:
         return run_side_by_side(answer, images, torch.get_num_threads())
 
     def _candidates(self, image: ByteArray, confidence_threshold: float) -> Candidates:
-        """Return the windows that may show a thing, moved onto it, best score first."""
+        """Return the windows that may show a thing, moved onto it, best score first.
+
+        In a picture far larger than the examples, things that only show where it is seen large are not found.
+        """
         likeness = self._likeness
+        height, width = image.shape[:2]
+        highest = highest_level(width * height, MOST_PIXELS_OF_OTHERS)
+        sizes = [size for size in likeness.sizes if size.level <= highest]
+        if len(sizes) < len(likeness.sizes):
+            logger.warning(
+                "%s: an image of %d x %d pixels is far larger than the examples; things as small as theirs "
+                "are not looked for",
+                self.version,
+                width,
+                height,
+            )
+        if not sizes:
+            return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
         with torch.inference_mode():
             maps = {
                 level: likeness.whitening.apply(self._encoder.encode(image, 2.0**level))
-                for level in sorted({size.level for size in likeness.sizes})
+                for level in sorted({size.level for size in sizes})
             }
-            parts = [self._of_size(size, maps[size.level], confidence_threshold) for size in likeness.sizes]
+            parts = [self._of_size(size, maps[size.level], confidence_threshold) for size in sizes]
         boxes = clip_boxes(np.concatenate([boxes for boxes, _, _ in parts]), self.input_size(image))
         scores = np.concatenate([scores for _, scores, _ in parts])
         labels = np.concatenate([labels for _, _, labels in parts])

@@ -15,6 +15,8 @@ SIDE_PX, LEAST_SIDE_PX = 56.0, 32.0
 """How large things are seen: root of a window's area in the resized picture; less in large pictures."""
 WANTED_PIXELS, MOST_PIXELS = 1_500_000, 3_000_000
 """Of a resized picture; more would take seconds, so the smallest things of a large one are not seen."""
+MOST_PIXELS_OF_OTHERS = 4 * MOST_PIXELS
+"""Of a resized picture that is larger than the examples; the memory for its features grows with it."""
 OCTAVES_BEYOND = math.log2(1.5)
 """How much smaller and larger than the examples things are looked for."""
 RARELY_SMALLER = 0.05
@@ -61,7 +63,7 @@ def window_sizes(
     sides = np.maximum(boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2], 1.0).astype(np.float64)
     lengths, aspects = np.sqrt(sides.prod(axis=1)), sides[:, 0] / sides[:, 1]
     most_pixels = max(size.width * size.height for size in pictures)
-    highest = math.floor(math.log2(math.sqrt(MOST_PIXELS / most_pixels)))
+    highest = highest_level(most_pixels, MOST_PIXELS)
     found: list[WindowSize] = []
     for label in np.unique(label_indices).tolist():
         mine = label_indices == label
@@ -79,6 +81,11 @@ def window_sizes(
             seen = length * 2.0**level
             found.append(WindowSize(label, level, seen * stretch, seen / stretch))
     return tuple(found)
+
+
+def highest_level(pixels: int, most_pixels: int) -> int:
+    """Return the highest level at which a picture of so many pixels has at most `most_pixels`."""
+    return math.floor(math.log2(math.sqrt(most_pixels / pixels)))
 
 
 def _side_px(smallest_px: float, most_pixels: int) -> float:

@@ -104,3 +104,19 @@ def test_tiles_leave_no_seam_to_speak_of():
     inner = slice(0, 48)
     near = whole[:64, inner, inner] - part[:64, inner, inner]
     assert float(near.abs().mean()) < 0.02 * float(whole[:64].std())
+
+
+def test_a_picture_far_larger_than_the_examples_is_looked_at_in_bounded_memory(caplog):
+    seen = []
+
+    class Watched:
+        def encode(self, picture, scale):
+            seen.append(picture.shape[0] * picture.shape[1] * scale**2)
+            return encoder().encode(picture, scale)
+
+    predictor = ExamplePredictor(learned()._likeness, Watched(), LABELS)
+    assert len(found_in(predictor, np.zeros((6000, 8000, 3), np.uint8))) == 0
+    assert not seen and "8000 x 6000" in caplog.text
+    twice = np.kron(scene(11)[0], np.ones((2, 2, 1), np.uint8))
+    found_in(predictor, twice)
+    assert len(seen) == 2
