@@ -88,18 +88,21 @@ def verify_folder(folder: Path, manifest: Mapping[str, tuple[int, str]]) -> None
 
 
 def validate_card(content: bytes) -> VersionCard:
-    """Return a card from elsewhere if it describes labels and a network of sane size. Raises VersionError.
+    """Return a card from elsewhere if it describes what a network of sane size finds. Raises VersionError.
 
-    Whether that network can be built, and fits the weights, is known when it is loaded.
+    That is labels of objects, or what is asked of images. Whether that network can be built, and fits the
+    weights, is known when it is loaded.
     """
     card = _parse_json(CARD, content)
     labels, architecture = card.get("labels"), card.get("architecture")
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise VersionError(f"card.json must list the labels as texts, got {str(labels)[:80]!r}")
     if len(set(labels)) != len(labels):
         raise VersionError("card.json lists a label twice")
     if not isinstance(architecture, dict):
         raise VersionError(f"card.json must describe the architecture, got {str(architecture)[:80]!r}")
+    if not labels and not architecture.get("asked"):
+        raise VersionError("card.json has neither labels nor anything that is asked of images")
     backbone = architecture.get("backbone")
     if not isinstance(backbone, str) or not 0 < len(backbone) <= 200:
         raise VersionError(f"card.json must name the backbone, got {str(backbone)[:80]!r}")

@@ -185,3 +185,10 @@ def test_a_card_may_say_more():
     card = CARD | {"mean": [0.5], "anything": {"else": None}}
     found = validate_card(json.dumps(card).encode())
     assert (found.facts["mean"], found.facts["anything"]) == ([0.5], {"else": None})
+
+
+def test_a_version_that_only_answers_what_is_asked_of_images_has_no_labels_and_is_taken():
+    asked = {"choices": {"weather": {"names": ["sun", "rain"], "many": False}}}
+    architecture = ARCHITECTURE | {"label_count": 0, "asked": asked}
+    found = validate_card(json.dumps({"architecture": architecture, "labels": []}).encode())
+    assert found.labels == () and found.asked == asked
