@@ -217,9 +217,10 @@ class Projects:
         return None if deletion is None else deletion.deleted_at
 
     def forget(self, key: str) -> None:
-        """Delete every document of a project."""
-        for path in self._documents.list(f"projects/{key}/"):
-            self._documents.delete(path)
+        """Delete every document of a project, the panel's too."""
+        for folder in ("projects", "panel"):
+            for path in self._documents.list(f"{folder}/{key}/"):
+                self._documents.delete(path)
         with self._lock:
             self._cache.clear()
 

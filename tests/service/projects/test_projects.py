@@ -133,3 +133,14 @@ def test_a_deleted_project_can_come_back(projects):
     assert projects.connection(LONG).access_token is None
     projects.restore(LONG)
     assert not projects.is_deleted(LONG)
+
+
+def test_nothing_is_left_of_a_project_that_is_forgotten():
+    documents = FakeDocuments()
+    projects = Projects(documents)
+    for key in (LONG, "8.1763750000"):
+        projects.remember(key, hostname="http://ls")
+        documents.write(f"panel/{key}/predictions/3.json", {})
+        documents.write(f"projects/{key}/ledger/entries.json", {})
+    projects.forget(LONG)
+    assert {path.split("/")[1] for path in documents.content} == {"8.1763750000"}
