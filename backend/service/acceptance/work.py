@@ -105,6 +105,11 @@ class Acceptances:
             tasks.append(task)
             if (wish := job.stop_or_pause()) is not None:
                 return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, job.report)
+        if failed := len(waiting) - len(tasks):
+            job.warn(
+                f"{failed} {'task is' if failed == 1 else 'tasks are'} not counted, because they could not "
+                "be predicted; the log says why"
+            )
         survey = Survey(
             self.now(),
             version,

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from backend.errors import ConflictError, LabelStudioError, NotEnoughData, NotFoundError, StoreError
+from backend.errors import (
+    ConflictError,
+    ImageDecodeError,
+    LabelStudioError,
+    NotEnoughData,
+    NotFoundError,
+    StoreError,
+)
 from tests.accepted import ANNOTATED, COUNT
 from tests.fakes.lease import FakeLease
 from tests.panel_fakes import KEY
@@ -22,6 +29,14 @@ def test_pictures_with_something_doubtful_in_them_are_counted_apart(counted):
     assert 0 < survey["mistakes_expected"] <= 0.03 * survey["regions_accepted"]
     assert survey["held_out_images"] == ANNOTATED and survey["version"] == "v1"
     assert counted.accepted_tasks() == set()
+
+
+def test_tasks_that_cannot_be_predicted_are_told_and_not_counted(project):
+    for task in (ANNOTATED + 1, ANNOTATED + 2):
+        project.services.images.images[f"{task}.png"] = ImageDecodeError("cut off")
+    warnings = project.count().report.warnings
+    assert project.shown()["survey"]["tasks"] == COUNT - ANNOTATED - 2
+    assert any(one.startswith("2 tasks are not counted") for one in warnings)
 
 
 def test_a_precision_that_cannot_be_promised_accepts_nothing(counted):
