@@ -9,7 +9,7 @@ from backend.errors import LabelStudioError
 from backend.service.engine.loaded_versions import LoadedVersions
 from backend.service.label_next.requests import RankRequests
 from backend.service.label_next.switched import KeptSwitches, Switched
-from backend.service.ports import Json
+from backend.service.ports import Json, LabelStudio
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import project_id
@@ -70,9 +70,14 @@ class Switch:
         sampling = label_studio.project(number).get("sampling") or SEQUENTIAL
         view_id = label_studio.create_view(number, TAB)
         after = replace(before, is_on=True, sampling_before=str(sampling), view_id=view_id)
-        # First what has to be restored, then the change: an error in between loses nothing.
+        # First what has to be restored, then the change: a process that is killed in between loses nothing.
         self.switches.write(key, after)
-        label_studio.set_sampling(number, UNCERTAINTY)
+        try:
+            label_studio.set_sampling(number, UNCERTAINTY)
+        except LabelStudioError:
+            self._remove_tab(key, label_studio, view_id)
+            self.switches.write(key, before)
+            raise
         logger.info("project %s: tasks are handed out by usefulness, before: %s", key, sampling)
 
     def _switch_off(self, key: str, before: Switched) -> None:
@@ -80,9 +85,12 @@ class Switch:
         if label_studio.project(number).get("sampling") == UNCERTAINTY:
             label_studio.set_sampling(number, before.sampling_before or SEQUENTIAL)
         if before.view_id is not None:
-            try:
-                label_studio.delete_view(before.view_id)
-            except LabelStudioError as exc:
-                logger.warning("project %s: the tab %r stays: %s", key, TAB_TITLE, exc)
+            self._remove_tab(key, label_studio, before.view_id)
         self.switches.write(key, replace(before, is_on=False, sampling_before=None, view_id=None))
         logger.info("project %s: tasks are handed out as before", key)
+
+    def _remove_tab(self, key: str, label_studio: LabelStudio, view_id: int) -> None:
+        try:
+            label_studio.delete_view(view_id)
+        except LabelStudioError as exc:
+            logger.warning("project %s: the tab %r stays: %s", key, TAB_TITLE, exc)

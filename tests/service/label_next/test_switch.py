@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from backend.core.labelstudio.own_writes import MARKS
+from backend.errors import LabelStudioError
 from backend.service.label_next.switch import TAB
 from backend.service.label_next.switched import KeptSwitches
 from tests.panel_fakes import KEY
@@ -40,6 +41,19 @@ def test_switching_on_twice_keeps_what_was_before(trained):
     assert len(trained.label_studio.views) == 1
     turn(trained, False)
     assert trained.label_studio.sampling == "Sequential sampling"
+
+
+def test_a_refused_change_of_the_sampling_leaves_the_switch_off_and_no_tab(trained):
+    def refuse(project_id, sampling):
+        raise LabelStudioError("Label Studio does not answer")
+
+    trained.label_studio.set_sampling = refuse
+    with pytest.raises(LabelStudioError):
+        turn(trained, True)
+    assert not trained.listed()["is_on"] and trained.label_studio.views == {}
+    del trained.label_studio.set_sampling
+    turn(trained, True)
+    assert trained.listed()["is_on"] and len(trained.label_studio.views) == 1
 
 
 def test_a_sampling_that_somebody_changed_meanwhile_stays(trained):
