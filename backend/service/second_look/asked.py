@@ -32,9 +32,11 @@ def found_in(
 ) -> Iterator[tuple[TrainingSample, Detections]]:
     """Yield each image and what a version finds in it.
 
-    Images that are gone by now are left out, and so is what has no box or a label that the config lacks.
+    Images that are gone by now are left out, which the job says, and so is what has no box or a label that
+    the config lacks.
     Raises TrainingPaused or TrainingStopped when the job is asked to end meanwhile.
     """
+    gone = 0
     for start in range(0, len(samples), _IMAGES_AT_ONCE):
         if (wish := job.stop_or_pause()) is not None:
             raise TrainingPaused if wish == "pause" else TrainingStopped("it was stopped among its images")
@@ -45,12 +47,17 @@ def found_in(
                 asked.append(sample)
             except FetchError as exc:
                 logger.warning("task %s is left out: %s", sample.task_id, exc)
+                gone += 1
         if not images:
             continue
         found = batching.submit(predictor, images, limits, is_bulk=True).result()
         for sample, detections in zip(asked, found, strict=True):
             if detections.has_boxes:
                 yield sample, _with_labels_of(config, detections, predictor.labels)
+    if gone:
+        job.warn(
+            f"{gone} annotated {'image was' if gone == 1 else 'images were'} not compared: gone meanwhile"
+        )
 
 
 def _with_labels_of(config: LabelConfig, found: Detections, own: Sequence[str]) -> Detections:

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from backend.core.labelstudio.corrections import Correction, fingerprint
-from backend.errors import ConflictError, NotFoundError
+from backend.errors import ConflictError, LabelStudioError, NotFoundError
 from backend.service.ports import Json, LabelStudio
 from backend.service.projects.connections import Connections
 from backend.service.second_look.findings import Finding, KeptFindings, Look, Taken
@@ -43,8 +43,13 @@ class Repairs:
                     f"annotation {finding.annotation_id} of task {finding.task_id} was changed since the "
                     "second look; open it in Label Studio, or take a second look again"
                 )
-            self._change(key, label_studio, finding.annotation_id, result, finding.correction)
+            # Noted first: what was changed can be taken back, however this ends.
             self.kept.write_taken(key, finding_id, Taken(finding.annotation_id, finding.correction))
+            try:
+                self._change(key, label_studio, finding.annotation_id, result, finding.correction)
+            except (LabelStudioError, ConflictError):
+                self.kept.write_taken(key, finding_id, None)
+                raise
         logger.info("project %s: task %s: proposal %s taken", key, finding.task_id, finding_id)
         return {"finding_id": finding_id, "state": "taken", "annotation_id": finding.annotation_id}
 
@@ -56,7 +61,8 @@ class Repairs:
             if taken is not None:
                 label_studio = self.connections.label_studio(key)
                 result = _result_of(label_studio, finding.task_id, taken.annotation_id)
-                self._change(key, label_studio, taken.annotation_id, result, taken.correction.reversed())
+                if fingerprint(result) != finding.seen:  # else it ended before anything was changed
+                    self._change(key, label_studio, taken.annotation_id, result, taken.correction.reversed())
                 self.kept.write_taken(key, finding_id, None)
             elif finding_id in self.kept.dismissed(key):
                 self.kept.undismiss(key, finding)

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from backend.core.labelstudio.own_writes import SECOND_LOOK
-from backend.errors import ConflictError, NotEnoughData
+from backend.errors import ConflictError, ImageNotFound, NotEnoughData
 from tests.fakes.lease import FakeLease
+from tests.looked_at import NumberedImages
 from tests.panel_fakes import KEY
 
 
@@ -34,6 +35,22 @@ def test_only_images_that_the_version_did_not_learn_from_are_looked_at(project):
     answer = project.listed()
     assert answer["images"] == 3 and answer["version"] == "v2"
     assert {one["task_id"] for one in answer["findings"]} <= {1, 5, 6}
+
+
+def test_an_image_that_goes_while_it_is_looked_at_is_said(project, monkeypatch):
+    project.publish("v2", held_out_tasks=[1, 5, 6])
+    load, asked = NumberedImages.load_rgb, []
+
+    def load_once(self, reference, access):
+        asked.append(reference)
+        if asked.count("6.png") > 1 and reference == "6.png":
+            raise ImageNotFound("there is no image 6.png")
+        return load(self, reference, access)
+
+    monkeypatch.setattr(NumberedImages, "load_rgb", load_once)
+    outcome = project.look()
+    assert project.listed()["images"] == 2
+    assert "1 annotated image was not compared: gone meanwhile" in outcome.report.warnings
 
 
 def test_a_version_that_learned_from_everything_does_not_look(project):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from backend.core.labelstudio.own_writes import SECOND_LOOK, note_of
-from backend.errors import ConflictError, NotFoundError
+from backend.errors import ConflictError, LabelStudioError, NotFoundError, StoreError
+from backend.service.second_look.findings import KeptFindings, Taken
 from tests.looked_at import sound_result
 from tests.panel_fakes import KEY
 
@@ -76,6 +77,44 @@ def test_what_was_edited_after_it_was_taken_is_not_taken_back(looked):
     looked.label_studio.update_annotation(looked.annotation_of[2], rest)
     with pytest.raises(ConflictError, match="edited meanwhile"):
         looked.desk.repairs.undo(KEY, found["finding_id"])
+
+
+def test_what_label_studio_refuses_is_not_taken(looked):
+    before = looked.result_of(2)
+    update = looked.label_studio.update_annotation
+
+    def refuse(annotation_id, result):
+        raise LabelStudioError("Label Studio does not answer")
+
+    looked.label_studio.update_annotation = refuse
+    with pytest.raises(LabelStudioError):
+        take(looked, 2)
+    looked.label_studio.update_annotation = update
+    assert looked.finding_of(2)["state"] == "open" and looked.result_of(2) == before
+    take(looked, 2)
+
+
+def test_what_was_changed_is_taken_back_though_noting_it_failed(looked, monkeypatch):
+    before = looked.result_of(2)
+
+    def fail(*args):
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError):
+        patch.setattr(KeptFindings, "note_fingerprint", fail)
+        take(looked, 2)
+    found = looked.finding_of(2)
+    assert found["state"] == "taken" and looked.result_of(2) != before
+    looked.desk.repairs.undo(KEY, found["finding_id"])
+    assert looked.result_of(2) == before
+
+
+def test_a_taking_that_ended_before_the_change_is_undone(looked):
+    before, found = looked.result_of(2), looked.finding_of(2)
+    (finding,) = [f for f in looked.desk.kept.look(KEY).findings if f.finding_id == found["finding_id"]]
+    looked.desk.kept.write_taken(KEY, finding.finding_id, Taken(finding.annotation_id, finding.correction))
+    looked.desk.repairs.undo(KEY, finding.finding_id)
+    assert looked.finding_of(2)["state"] == "open" and looked.result_of(2) == before
 
 
 def test_two_proposals_of_one_annotation_are_taken_and_taken_back_in_any_order(looked):
