@@ -9,6 +9,7 @@ from backend.core.answers.kind import Json, NotAsked, WrittenControl
 from backend.core.answers.measuring import MeasuringKind
 from backend.core.answers.scales import Scale
 from backend.core.regions.unusable import UnusableRegion
+from backend.core.regions.values import parse_whole_number
 
 USUAL_STARS = 5
 MOST_STARS = 100
@@ -24,16 +25,19 @@ class RatingKind(MeasuringKind):
     def asked(self, written: WrittenControl) -> Json:
         """Return the scale of stars. Raises NotAsked."""
         text = written.attributes.get("maxrating", "").strip()
-        if text and not (text.isdecimal() and 1 <= int(text) <= MOST_STARS):
+        most = parse_whole_number(text) if text else USUAL_STARS
+        if most is None or not 1 <= most <= MOST_STARS:
             raise NotAsked(f"its maxRating is no number from 1 to {MOST_STARS}")
-        stars = range(1, int(text or USUAL_STARS) + 1)
+        stars = range(1, most + 1)
         return Scale(tuple(float(star) for star in stars), are_all=True).as_json()
 
     def read(self, scale: Scale, value: Json) -> float:
         """Return the stars. Raises UnusableRegion."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise UnusableRegion("bad_answer")
-        if float(value) not in scale.marks:
+        if isinstance(value, float) and not value.is_integer():
+            raise UnusableRegion("bad_answer")
+        if value not in scale.marks:
             raise UnusableRegion("rating_out_of_range", (str(int(value))[:20],))
         return float(value)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from backend.core.regions.values import parse_whole_number
+
 INDEX_FLAG = "{{idx}}"  # of a repeater that names none
 
 
@@ -32,6 +34,5 @@ class Repeater:
     def index_in(self, text: str, filled: str) -> int | None:
         """Return the item for which an attribute reads so, or None; the way back of `filled`."""
         before, _, after = text.partition(self.index_flag)
-        number = filled[len(before) : len(filled) - len(after)]
-        is_one = number.isascii() and number.isdecimal() and self.filled(text, int(number)) == filled
-        return int(number) if is_one else None
+        number = parse_whole_number(filled[len(before) : len(filled) - len(after)])
+        return number if number is not None and self.filled(text, number) == filled else None

@@ -20,7 +20,7 @@ from backend.core.labelstudio.text_tags import TEXT_TYPE
 from backend.core.regions.kind import LABELS_SUFFIX, RegionKind, Shape
 from backend.core.regions.kinds import OTHER_TYPES, kind_of_type, kind_of_value
 from backend.core.regions.unusable import UnusableRegion, mark_objects
-from backend.core.regions.values import parse_recorded_size
+from backend.core.regions.values import parse_recorded_size, parse_whole_number
 
 Result = Mapping[str, Any]
 
@@ -182,8 +182,8 @@ def read_item_index(result: Result) -> int | None:
     index = result.get("item_index")
     if index is None or index == "":
         return 0
-    if isinstance(index, str) and index.isdecimal():
-        return int(index)
+    if isinstance(index, str):
+        return parse_whole_number(index)
     if isinstance(index, float) and index.is_integer():
         return int(index)
     return index if isinstance(index, int) and not isinstance(index, bool) else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.core.labelstudio.control_tags import ImageTag
 from backend.core.labelstudio.label_config import LabelConfig
+from backend.core.regions.values import parse_whole_number
 from backend.errors import AnnotationError
 
 UNDEFINED_KEY = (
@@ -133,8 +134,9 @@ def look_up(key: str, data: Mapping[str, Any]) -> Any:
         if isinstance(found, Mapping):
             alike = [part] if part in found else [k for k in found if str(k).lower() == part.lower()]
             found = found[alike[0]] if len(alike) == 1 else None
-        elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
-            found = found[int(part)]
+        elif isinstance(found, list):
+            place = parse_whole_number(part)
+            found = found[place] if place is not None and place < len(found) else None
         else:
             return None
     return found if parts else None

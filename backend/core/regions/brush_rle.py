@@ -79,6 +79,8 @@ def decode_brush_rle(
     Time and memory follow the code's length and `max_pixels`, whatever the header claims.
     Raises ValueError: not bytes, cut short, not RGBA of this size, or more than max_pixels.
     """
+    if isinstance(values, int):
+        raise ValueError("brush rle must be a list of numbers from 0 to 255, got one number")
     try:
         data = bytes(values)
     except (TypeError, ValueError) as exc:

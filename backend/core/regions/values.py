@@ -10,6 +10,7 @@ from backend.core.geometry.instances import ImageSize
 from backend.core.regions.unusable import UnusableRegion
 
 MAX_PCT = 1e6
+MOST_DIGITS = 15
 _NUMBER = re.compile(r"\s*[+-]?\d+(?:[.,]\d*)?\s*")
 DECIMALS_PCT = 4  # a hundredth of a pixel in an image of 10,000 pixels
 
@@ -33,6 +34,12 @@ def read_number(value: Mapping[str, Any], key: str, default: float | None = None
 def is_number_text(text: str) -> bool:
     """Tell whether a text spells a number: `"12.5"`, with a point or a comma."""
     return _NUMBER.fullmatch(text) is not None
+
+
+def parse_whole_number(text: str) -> int | None:
+    """Return the number that a text of at most MOST_DIGITS plain digits spells, None for any other text."""
+    is_one = 0 < len(text) <= MOST_DIGITS and text.isascii() and text.isdecimal()
+    return int(text) if is_one else None
 
 
 def parse_recorded_size(width: Any, height: Any) -> ImageSize | None:

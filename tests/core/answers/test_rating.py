@@ -13,7 +13,7 @@ def test_five_stars_where_the_tag_does_not_say():
     assert RATING.names(RATING.asked(WrittenControl({}))) == ["1", "2", "3", "4", "5"]
 
 
-@pytest.mark.parametrize("most", ["0", "many", "-3", "1000"])
+@pytest.mark.parametrize("most", ["0", "many", "-3", "1000", "9" * 5000])
 def test_a_nonsensical_maximum_is_not_learned_and_says_why(most):
     with pytest.raises(NotAsked, match="maxRating"):
         RATING.asked(WrittenControl({"maxrating": most}))
@@ -38,6 +38,7 @@ def test_without_stars_nothing_is_taught():
         ([{"rating": "3"}], "bad_answer"),
         ([{"rating": True}], "bad_answer"),
         ([{"rating": float("nan")}], "bad_answer"),
+        ([{"rating": 10**400}], "rating_out_of_range"),
         ([{}], "bad_answer"),
         ([{"rating": 1}, {"rating": 2}], "several_values"),
     ],

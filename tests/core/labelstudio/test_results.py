@@ -146,6 +146,7 @@ def test_a_label_is_read_however_it_is_written(kind, written):
         pytest.param({"item_index": ""}, None, id="empty"),
         pytest.param({"item_index": "first"}, "unknown_page", id="no number"),
         pytest.param({"item_index": [0]}, "unknown_page", id="a list"),
+        pytest.param({"item_index": "9" * 5000}, "unknown_page", id="more digits than Python reads"),
         pytest.param({"to_name": "elsewhere"}, "unknown_control", id="another image tag"),
     ],
 )

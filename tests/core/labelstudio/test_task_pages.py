@@ -197,3 +197,9 @@ def test_an_image_that_nothing_draws_on_is_no_page():
         "<BrushLabels name='b' toName='i'><Label value='A'/></BrushLabels></View>"
     )
     assert task_pages({"data": {"example": "e", "image": "a"}}, parsed) == [TaskPage("i", None, "a")]
+
+
+@pytest.mark.parametrize("place", ["²", "9" * 5000], ids=["no plain digit", "more digits than Python reads"])
+def test_a_path_that_names_no_place_of_a_list_has_no_image(place):
+    with pytest.raises(AnnotationError, match="no image"):
+        task_pages({"data": {"a": ["x.png"]}}, config(f"<Image name='i0' value='$a.{place}'/>"))

@@ -176,6 +176,8 @@ def with_header(count, word_bits=8, code=GOOD):
     [
         pytest.param(None, "list of numbers", id="null"),
         pytest.param("AAAA", "list of numbers", id="text"),
+        pytest.param(2 * 10**9, "list of numbers", id="one number"),
+        pytest.param(10**400, "list of numbers", id="one number beyond all sizes"),
         pytest.param([1.5, 2], "list of numbers", id="floats"),
         pytest.param([0, 256], "list of numbers", id="over a byte"),
         pytest.param([-1], "list of numbers", id="negative"),
