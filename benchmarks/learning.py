@@ -26,6 +26,7 @@ SETS = {
     "polygon": ("pennfudan", "tasks_polygon.json", "label_config_polygon.xml"),
     "rectangle": ("pennfudan", "tasks_rectangle.json", "label_config_rectangle.xml"),
     "airbus": ("airbus", "tasks.json", "label_config.xml"),
+    "hituav": ("hituav", "tasks.json", "label_config.xml"),
     # Written by `benchmarks.area_data`.
     "cell-areas": ("cell-areas", "tasks.json", "label_config.xml"),
     "people-area": ("people-area", "tasks.json", "label_config.xml"),
