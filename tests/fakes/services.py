@@ -26,7 +26,6 @@ from backend.service.jobs.jobs import JobOutcome, RunningJob
 from backend.service.jobs.requests import JobRequests
 from backend.service.panel.panel import Panel
 from backend.service.predicting.pace import Pace
-from backend.service.projects.changes import ChangesHere
 from backend.service.projects.connections import Connections
 from backend.service.projects.projects import Projects
 from backend.service.text.reading import TextReading
@@ -34,6 +33,7 @@ from backend.service.upkeep.housekeeping import Housekeeping
 from backend.service.versions.models import Models
 from backend.settings import Settings
 from backend.web.app import create_app
+from tests.fakes.changes import FakeChanges
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.images import FakeImages
@@ -65,7 +65,7 @@ class FakeServices:
     waiting_room: Any
     after_task: Any
     text: TextReading
-    changes: Any = field(default_factory=ChangesHere)
+    changes: Any = field(default_factory=FakeChanges)
     checkpoints: Any = None
     embedder: Any = field(default_factory=FakeEmbedder)
     pace: Pace = field(default_factory=Pace)

@@ -50,11 +50,6 @@ class ModelClassLoader:
             raise self._error
         return self._loaded
 
-    @property
-    def is_ready(self) -> bool:
-        """Tell whether a prediction need not wait for imports."""
-        return self._loaded is not None
-
     def _run(self) -> None:
         started = time.perf_counter()
         # Imports hold the interpreter for long; meanwhile `/health` and `/setup` have to be let in at once.

@@ -5,12 +5,12 @@ import pytest
 from backend.errors import QueueError
 from backend.infra.queue.changes import RedisChanges
 from backend.service.ports import Changes
-from backend.service.projects.changes import ChangesHere
+from tests.fakes.changes import FakeChanges
 
 
 @pytest.fixture(params=["redis", "memory"])
 def counts(request, redis_url):
-    return RedisChanges(redis_url) if request.param == "redis" else ChangesHere()
+    return RedisChanges(redis_url) if request.param == "redis" else FakeChanges()
 
 
 def test_what_is_added_is_joined(counts):

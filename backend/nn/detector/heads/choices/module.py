@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,11 +14,6 @@ CHANNELS = 128
 DROPOUT = 0.2
 LEVELS = (8, 16, 32)
 """Strides of the backbone's maps that are looked at: small things show in fine ones alone."""
-
-
-class _Level(NamedTuple):
-    features: Tensor
-    places: Tensor
 
 
 class ChoicesModule(nn.Module):

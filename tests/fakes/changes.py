@@ -1,4 +1,4 @@
-"""How much was drawn in each project since somebody last acted on it, where there is one process."""
+"""The ChangeCounts port without Redis."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 from backend.service.ports import Changes
 
 
-class ChangesHere:
-    """The counts of a single process, in memory."""
+class FakeChanges:
+    """The ChangeCounts port, in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
