@@ -16,6 +16,8 @@ from backend.core.text.lines import LineHabit
 from backend.errors import VersionError
 
 Json = dict[str, Any]
+LATEST_MOMENT = 1e11
+"""Seconds since the epoch, some thousand years from now: an imported card may say anything."""
 
 
 @dataclass(frozen=True)
@@ -259,8 +261,8 @@ def _read(card: Mapping[str, Any]) -> VersionCard:
         labels=tuple(str(label) for label in card.get("labels", ())),
         project_key=_text(card, "project_key"),
         job_id=_text(card, "job_id"),
-        created_at=_number(card, "created_at"),
-        imported_at=_number(card, "imported_at"),
+        created_at=_moment(card, "created_at"),
+        imported_at=_moment(card, "imported_at"),
         imported_from=_text(card, "imported_from"),
         label_config=_text(card, "label_config"),
         labels_digest=_text(card, "labels_digest"),
@@ -294,6 +296,8 @@ def _text(card: Mapping[str, Any], name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _number(card: Mapping[str, Any], name: str) -> float | None:
+def _moment(card: Mapping[str, Any], name: str) -> float | None:
+    """Return seconds since the epoch, None where a card says none or what is no moment of ours."""
     value = card.get(name)
-    return None if value is None else float(value)
+    moment = None if value is None else float(value)
+    return moment if moment is not None and 0 <= moment <= LATEST_MOMENT else None

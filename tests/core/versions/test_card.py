@@ -92,6 +92,12 @@ def test_a_card_that_says_little_is_read_and_says_as_little():
     assert not {"counts", "job_id", "comparison", "created_at"} & card.as_json().keys()
 
 
+@pytest.mark.parametrize("moment", [1e308, -1.0, float("nan"), float("inf"), 10**30])
+def test_a_moment_that_no_calendar_has_is_not_told(moment):
+    card = VersionCard.from_json({"version": "v1", "created_at": moment, "imported_at": moment})
+    assert card.created_at is None and card.imported_at is None
+
+
 def test_a_metric_that_is_no_number_was_not_measured():
     card = VersionCard.from_json({"metrics": {"box_map": None, "recall": 0.5, "is_good": True}})
     assert card.metrics == {"recall": 0.5}
