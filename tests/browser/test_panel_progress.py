@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from backend.core.labelstudio.own_writes import SECOND_LOOK, noted
 from tests.browser.test_panel_access import serious_findings
 from tests.panel_fakes import KEY, all_shapes, publish_version
 from tests.web.panel.test_reports import EVALUATION
@@ -60,6 +61,17 @@ def test_the_ledger_shows_hours_acts_and_a_bar_for_each_day(open_progress):
     deleted = acts.index(next(one for one in acts if one.lower() == "deleted"))
     cells = page.locator(f"#acts tbody tr :nth-child({deleted + 1})").all_inner_texts()
     assert sum(int(one) for one in cells) == 1 + 2 + 3
+
+
+def test_what_was_accepted_and_what_was_repaired_stand_apart(open_progress, services, label_studio):
+    label_studio.create_annotation(4, noted(all_shapes(), "accepted-1f"))
+    label_studio.create_annotation(5, [*all_shapes()[1:], *noted(all_shapes()[:1], SECOND_LOOK)])
+    services.backend.ledger.count(KEY)
+    page = open_progress()
+    expect(page.locator("#accepted-regions")).to_contain_text("4 regions accepted by precision")
+    expect(page.locator("#repaired-regions")).to_contain_text("1 region added by the second look")
+    widths = [page.locator(one).bounding_box()["width"] for one in ("#acts", "#progress-card")]
+    assert widths[0] <= widths[1]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,29 +6,27 @@ import { count, plural } from "../page/format.js";
 const WIDTH = 300;
 const HEIGHT = 64;
 const ACTS = ["kept", "moved", "relabelled", "deleted", "added"];
-const OWN_ACTS = ["accepted", "repaired"];
 
 export function ledgerParts(ledger) {
   if (!ledger.annotations) {
     return [h("p", { class: "reason" }, "No annotation has begun with a prediction yet, so nothing is known of what predictions save.")];
   }
   const share = ledger.hours_by_hand > 0 ? Math.round((100 * ledger.hours_saved) / ledger.hours_by_hand) : 0;
-  const acts = [...ACTS, ...OWN_ACTS.filter((act) => ledger.acts[act])];
   return [
     h("div", { class: "figures" },
       h("div", { class: "figure" }, h("b", { id: "hours-saved" }, hours(ledger.hours_saved)), h("span", {}, "Saved by predictions")),
       h("div", { class: "figure" }, h("b", {}, `${share} %`), h("span", {}, "Of the work by hand"))),
     savedChart(ledger.over_time),
     h("table", { id: "acts" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Label"), ...acts.map((act) => h("th", { scope: "col", class: "number" }, act)))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Label"), ...ACTS.map((act) => h("th", { scope: "col", class: "number" }, act)))),
       h("tbody", {}, ...ledger.by_label.map((entry) => h("tr", {},
         h("th", { scope: "row" }, h("span", { class: "clip" }, entry.label)),
-        ...acts.map((act) => h("td", { class: "number" }, count(entry.acts[act]))))))),
+        ...ACTS.map((act) => h("td", { class: "number" }, count(entry.acts[act]))))))),
     ledger.acts.accepted
-      ? h("p", { class: "reason" }, "Accepted by precision, and edited by nobody since: counted as saved, less the mistakes to expect.")
+      ? h("p", { class: "reason", id: "accepted-regions" }, `${plural(ledger.acts.accepted, "region")} accepted by precision and edited by nobody since: saved, less the mistakes to expect.`)
       : null,
     ledger.acts.repaired
-      ? h("p", { class: "reason" }, "Repaired: objects that the second look added.")
+      ? h("p", { class: "reason", id: "repaired-regions" }, `${plural(ledger.acts.repaired, "region")} added by the second look: a click each.`)
       : null,
     ledger.incomplete
       ? h("p", { class: "reason" }, `Of ${plural(ledger.incomplete, "annotation")} the prediction is gone, so what was deleted there is not known.`)
