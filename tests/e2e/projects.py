@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +96,24 @@ def make_project(
         tasks.append(task)
     ids = label_studio.import_tasks(project_id, tasks)
     return GeneratedProject(project_id, tuple(ids), tuple(pictures), annotated)
+
+
+def wait_for_smart_tools(
+    label_studio: LabelStudio, ml_id: int, task_id: int, place_pct: tuple[float, float], label: str
+) -> list[dict[str, Any]]:
+    """Click on a task until that is answered, as a busy machine may take longer than a prompt has; return it.
+
+    The key points of the project's labeling config are called `point`.
+    """
+    x, y = place_pct
+    value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [label]}
+    prompt = {"from_name": "point", "to_name": "image", "type": "keypointlabels", "value": value}
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        answer = label_studio.interactive(ml_id, task_id, {"result": [prompt]})
+        if results := answer.get("data", answer).get("result"):
+            return list(results)
+    raise AssertionError(f"no prompt on task {task_id} was answered within a minute")
 
 
 def region_to_mask(region: dict[str, Any]) -> Mask:

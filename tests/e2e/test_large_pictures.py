@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
 
+from harness.label_editor import LabelEditor
 from harness.label_studio_server import LabelStudio, as_json
 from harness.service_process import ServiceProcess
-from tests.e2e.projects import QUICK_TRAINING
+from tests.e2e.projects import QUICK_TRAINING, wait_for_smart_tools
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from backend.core.geometry.instances import UInt8Array
 
 WIDTH, HEIGHT = 6000, 4000
@@ -135,7 +139,7 @@ def overlap(result: dict[str, Any], thing: Thing) -> float:
 
 
 def test_pictures_are_cut_and_things_are_found_where_they_are(
-    large: LargeProject, label_studio: LabelStudio
+    large: LargeProject, label_studio: LabelStudio, editor_page: Page, tmp_path: Path
 ) -> None:
     assert "cut into" in large.job["tiles"]
     for task_id, things in zip(large.task_ids, large.things, strict=True):
@@ -144,3 +148,20 @@ def test_pictures_are_cut_and_things_are_found_where_they_are(
         assert {(one["original_width"], one["original_height"]) for one in results} == {(WIDTH, HEIGHT)}
         found = [max((overlap(one, thing) for one in results), default=0.0) for thing in things]
         assert np.mean(np.array(found) > 0.5) >= 0.75, (found, as_json(results))
+    fresh = large.task_ids[LABELLED]
+    count = len(label_studio.predictions(fresh)[0]["result"])
+    editor = LabelEditor(editor_page, label_studio, large.project_id)
+    assert len(editor.open_predicted(fresh, count)) == count
+    editor.shot("large-editor-predictions", tmp_path)
+    assert not editor.complaints
+
+
+def test_a_click_brings_the_thing_where_it_lies(large: LargeProject, label_studio: LabelStudio) -> None:
+    thing = large.things[LABELLED][0]
+    left, top, right, bottom = thing.box_xyxy_px
+    middle_pct = (50 * (left + right) / WIDTH, 50 * (top + bottom) / HEIGHT)
+    fresh = large.task_ids[LABELLED]
+    [region] = wait_for_smart_tools(label_studio, large.ml_id, fresh, middle_pct, thing.label)
+    assert region["type"] == "rectanglelabels"
+    assert (region["original_width"], region["original_height"]) == (WIDTH, HEIGHT)
+    assert overlap(region, thing) > 0.5, (region["value"], thing)

@@ -5,7 +5,6 @@ One labeling config has them all: the label decides in which control the answer 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from demo.pictures import Mask, draw_pictures, iou
 from harness.label_studio_server import LabelStudio
 from harness.service_process import ServiceProcess
 from harness.smart_editor import Point, SmartEditor
-from tests.e2e.projects import region_to_mask
+from tests.e2e.projects import region_to_mask, wait_for_smart_tools
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -74,15 +73,8 @@ class Tasks:
     def next(self) -> tuple[int, Mask]:
         """Return a fresh task and the mask [H, W] of its largest object, its image prepared."""
         task_id, mask = next(self._left)
-        x, y = middle_of(mask)
-        value = {"x": x, "y": y, "width": 0.5, "keypointlabels": ["Painted"]}
-        prompt = {"from_name": "point", "to_name": "image", "type": "keypointlabels", "value": value}
-        until = time.monotonic() + 60
-        while time.monotonic() < until:  # a busy machine may take longer than the first prompt's 2 s
-            answer = self.label_studio.interactive(self.ml_id, task_id, {"result": [prompt]})
-            if answer.get("data", answer).get("result"):
-                return task_id, mask
-        raise AssertionError(f"no prompt on task {task_id} was answered within a minute")
+        wait_for_smart_tools(self.label_studio, self.ml_id, task_id, middle_of(mask), "Painted")
+        return task_id, mask
 
 
 @pytest.fixture(scope="module")
