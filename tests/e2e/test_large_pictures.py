@@ -1,7 +1,9 @@
-"""Small things in pictures of 24 megapixels: learned in tiles, predicted where they are."""
+"""Small things in pictures of 24 megapixels: learned in tiles, found where they are, seen in the panel."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from harness.label_editor import LabelEditor
 from harness.label_studio_server import LabelStudio, as_json
+from harness.panel_stage import wait_for_lines, zoom_in
 from harness.service_process import ServiceProcess
 from tests.e2e.projects import QUICK_TRAINING, wait_for_smart_tools
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
     from backend.core.geometry.instances import UInt8Array
 
 WIDTH, HEIGHT = 6000, 4000
+RASTER_PX = (3000, 500, 100)
+"""Left, top and side of lines that are two pixels wide: no preview shows them apart."""
 COLOURS = {"Coin": (205, 60, 50), "Chip": (50, 90, 200)}
 CONFIG = """<View>
   <Image name="image" value="$image"/>
@@ -81,6 +87,9 @@ def draw(seed: int) -> tuple[bytes, tuple[Thing, ...]]:
     grain = rng.normal(0, 12, (HEIGHT // 40, WIDTH // 40, 3)) + 140
     picture = cv2.resize(grain.astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     rgb: UInt8Array = np.clip(picture, 0, 255).astype(np.uint8)
+    left, top, side = RASTER_PX
+    rgb[top : top + side, left : left + side] = 0
+    rgb[top : top + side, left : left + side][:, np.arange(side) % 4 < 2] = 255
     things = []
     for number, cell in enumerate(rng.permutation(24)[:12].tolist()):  # of 6 x 4, so that things stand apart
         half = int(rng.integers(30, 51))
@@ -165,3 +174,36 @@ def test_a_click_brings_the_thing_where_it_lies(large: LargeProject, label_studi
     assert region["type"] == "rectanglelabels"
     assert (region["original_width"], region["original_height"]) == (WIDTH, HEIGHT)
     assert overlap(region, thing) > 0.5, (region["value"], thing)
+
+
+def test_the_panel_shows_the_pictures_own_pixels(
+    large: LargeProject, service: ServiceProcess, browser: Browser, tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{service.url}/panel")
+    page.select_option("#project-switch", label=f"large pictures ({large.project_id})")
+    task_id = large.task_ids[0]
+    page.locator(f'.tile[aria-label^="Task {task_id},"]').click()
+    expect(page.locator("#image")).to_have_attribute("src", re.compile(rf"/tasks/{task_id}/images/"))
+    expect(page.locator("#image")).to_be_visible(timeout=60_000)
+    shot(page, "large-panel-fitted", tmp_path)
+    left, top, side = RASTER_PX
+    place = zoom_in(page, (left + side / 2, top + side / 2), (WIDTH, HEIGHT))
+    wait_for_lines(page, place)
+    shot(page, "large-panel-raster", tmp_path)
+    page.locator("#zoom-fit").click()
+    x1, y1, x2, y2 = large.things[0][0].box_xyxy_px
+    zoom_in(page, ((x1 + x2) / 2, (y1 + y2) / 2), (WIDTH, HEIGHT))
+    page.wait_for_load_state("networkidle")
+    shot(page, "large-panel-thing", tmp_path)
+    context.close()
+    assert errors == []
+
+
+def shot(page: Page, name: str, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
