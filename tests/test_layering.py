@@ -28,12 +28,18 @@ ALLOWED: dict[str, set[str]] = {
     "backend.setting_parsers": set(),
     "backend.logs": set(),
     "backend.written_whole": set(),
+    "backend.pixel_room": set(),
     "backend.core": set(),
     "backend.scenes": {"backend.core"},
     "backend.nn": {"backend.core", "backend.written_whole"},
-    "backend.training": {"backend.core", "backend.nn", "backend.written_whole"},
+    "backend.training": {"backend.core", "backend.nn", "backend.written_whole", "backend.pixel_room"},
     "backend.service": {"backend.core", "backend.nn", "backend.training"},
-    "backend.infra": {"backend.core", "backend.service.ports", "backend.written_whole"},
+    "backend.infra": {
+        "backend.core",
+        "backend.service.ports",
+        "backend.written_whole",
+        "backend.pixel_room",
+    },
     # The catalogue of backbones is a table without torch, which the panel lists; the declaration of the
     # training parameters is one too, and the bodies' schemas are drawn from it.
     "backend.web": {

@@ -24,6 +24,7 @@ from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.heads.semantic import is_any_shape_known
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE
+from backend.nn.runtime.memory import give_back_freed_memory
 from backend.nn.runtime.precision import is_bf16_faster
 from backend.training.card import training_card
 from backend.training.detector.batches import sampling_weights
@@ -78,11 +79,15 @@ def train_version(
     # Without any shape the tuning ends at once and says so.
     takes_time = tunes and is_any_shape_known([sample.target for sample in inputs.samples])
     told = StagedObserver(observer, inputs.recipe.tuning_seconds if takes_time else _nothing)
+    give_back_freed_memory()  # of the pictures that were looked at before
     loaded = _load(inputs, told, heads)
     _check_enough(inputs, loaded)
+    give_back_freed_memory()
     learned = _learn(inputs, loaded, told, heads)
+    del loaded  # the tuning reads the pictures anew, at a size of its own
     folder, card = learned.folder, learned.card
     if tunes:
+        give_back_freed_memory()
         spent = time.monotonic() - started
         card = card.with_facts(**train_prompt_head(inputs, told, folder, detector_seconds=spent))
     told.writing()
@@ -165,6 +170,7 @@ def learn_detector(
     if not peers.is_first:
         return None
     observer.on_judging()
+    give_back_freed_memory()  # of steps, which need other memory than predictions
     verdict = judge(loop, result, inputs.params.confidence_threshold)
     card = training_card(inputs, loaded, start, loop, result, verdict).with_facts(
         precision="bfloat16" if use_bf16 else "float32",

@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from backend.core.geometry.instances import ImageSize
 from backend.core.geometry.pyramid import resized, shrunk_size
 from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
+from backend.pixel_room import PixelRoom
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -60,33 +61,6 @@ def _in_memory(height: int, width: int) -> Pixels:
     return np.empty((height, width, 3), np.uint8)
 
 
-class DecodeRoom:
-    """Bounds the memory of decoding: pictures wait until those at work leave room for them.
-
-    One picture alone always has room, however large. Threads share it.
-    """
-
-    def __init__(self, most_pixels: int = 48_000_000) -> None:
-        self._most_pixels = most_pixels
-        self._taken_pixels = 0
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def taken(self, pixels: int) -> Iterator[None]:
-        """Wait for room for a picture, and keep it during the block."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self._taken_pixels or self._taken_pixels + pixels <= self._most_pixels
-            )
-            self._taken_pixels += pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken_pixels -= pixels
-                self._changed.notify_all()
-
-
 @dataclass(frozen=True, eq=False)
 class Decoded:
     """pixels: uint8 [H, W, 3]; stretched: the lowest and highest 16-bit value that became 0 and 255.
@@ -104,7 +78,7 @@ def decode_rgb(content: bytes, max_pixels: int) -> Pixels:
 
 
 def decode(
-    content: bytes, max_pixels: int, *, allocate: Allocate = _in_memory, room: DecodeRoom | None = None
+    content: bytes, max_pixels: int, *, allocate: Allocate = _in_memory, room: PixelRoom | None = None
 ) -> Decoded:
     """Return the picture: turned as browsers do, first frame, alpha over white, 16 bit scaled to 8.
 
@@ -122,7 +96,7 @@ def decode(
 
 
 def decode_shrunk(
-    content: bytes, max_pixels: int, longest_px: int, *, room: DecodeRoom | None = None
+    content: bytes, max_pixels: int, longest_px: int, *, room: PixelRoom | None = None
 ) -> tuple[Pixels, ImageSize]:
     """Return the picture of `decode` with a longer side of at most `longest_px`, and its true size.
 
@@ -164,7 +138,7 @@ def size_in_header(content: bytes) -> ImageSize | None:
         return None
 
 
-def stretched_range_of(content: bytes, max_pixels: int, room: DecodeRoom) -> tuple[int, int] | None:
+def stretched_range_of(content: bytes, max_pixels: int, room: PixelRoom) -> tuple[int, int] | None:
     """Return `Decoded.stretched` of a picture; what has no 16 bits is not decoded for it."""
     with _read(content, max_pixels) as image:
         if not _is_deep(image):

@@ -21,7 +21,6 @@ from backend.infra.images.cached_picture import CachedPicture, Validators, pictu
 from backend.infra.images.decode import (
     Allocate,
     Decoded,
-    DecodeRoom,
     decode,
     decode_shrunk,
     orientation_of,
@@ -33,6 +32,7 @@ from backend.infra.images.mapped import DecodedPyramid, MappedPictures
 from backend.infra.images.reference import is_text
 from backend.infra.machine.file_cache import FileCache
 from backend.infra.network.addresses import AddressRules
+from backend.pixel_room import PixelRoom
 from backend.service.ports import CacheUse, ImageAccess
 from backend.settings import Settings
 
@@ -75,7 +75,7 @@ class ImageFetcher:
         self._cache = cache
         self._mapped = None if decoded is None else MappedPictures(decoded)
         self._max_pixels = max_pixels
-        self._room = DecodeRoom()
+        self._room = PixelRoom()
         self._locks = [threading.Lock() for _ in range(LOCK_STRIPES)]
         self._use = CacheUse()
         self._memory_lock = threading.Lock()

@@ -13,13 +13,13 @@ from backend.core.geometry.instances import ImageSize
 from backend.core.geometry.pyramid import Pyramid
 from backend.errors import FetchError, ImageNotFound, ImageTooLarge
 from backend.infra.images.decode import (
-    DecodeRoom,
     decode,
     decode_shrunk,
     orientation_of,
     stretched_range_of,
 )
 from backend.infra.images.folder_names import FolderNames
+from backend.pixel_room import PixelRoom
 from backend.service.ports import CacheUse, ImageAccess, ImageSource
 
 
@@ -44,7 +44,7 @@ class FolderImages:
         self._references = tuple(references)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._room = DecodeRoom()
+        self._room = PixelRoom()
         self.unfound: dict[str, str] = {}
 
     def load_rgb(self, reference: str, access: ImageAccess) -> npt.NDArray[np.uint8]:

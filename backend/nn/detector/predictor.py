@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from backend.nn.detector.heads.serving import Found, Request, Serving
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.tiles import MOST_LABELLED, predict_in_views, read_tiling, regions_bound
 from backend.nn.runtime.precision import in_channels_last, is_bf16_faster
-from backend.nn.runtime.threads import run_side_by_side
+from backend.nn.runtime.threads import each_side_by_side
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
@@ -128,18 +128,24 @@ class Predictor:
             return []
         max_regions = self.most_regions if max_regions is None else max_regions
         if self.in_tiles is not None:
-            predict = partial(
-                self.in_tiles.uncut.predict,
-                confidence_threshold=confidence_threshold,
-                nms_threshold=nms_threshold,
-                with_masks=with_masks,
-                max_regions=min(max_regions, MOST_IN_VIEW),
-            )
+            request = Request(confidence_threshold, nms_threshold, min(max_regions, MOST_IN_VIEW), with_masks)
             return predict_in_views(
-                predict, self.in_tiles.tiling, images, nms_threshold=nms_threshold, max_regions=max_regions
+                partial(self.in_tiles.uncut.found_in_each, request=request),
+                self.in_tiles.tiling,
+                images,
+                nms_threshold=nms_threshold,
+                max_regions=max_regions,
             )
-        letterboxes = [Letterbox.fit(_size_of(image), self.input_size(image)) for image in images]
         request = Request(confidence_threshold, nms_threshold, max_regions, with_masks)
+        found = dict(self.found_in_each(images, request))
+        return [found[i] for i in range(len(images))]
+
+    def found_in_each(self, images: Sequence[Image], request: Request) -> Iterator[tuple[int, Detections]]:
+        """Yield each image's position and what is found in it, seen whole, as soon as it is known.
+
+        Nothing is kept here of what was yielded: in thousands of views that would fill the memory.
+        """
+        letterboxes = [Letterbox.fit(_size_of(image), self.input_size(image)) for image in images]
 
         def answer(batch: list[int]) -> list[Detections]:
             boxes = [letterboxes[i] for i in batch]
@@ -148,13 +154,8 @@ class Predictor:
 
         workers = torch.get_num_threads() if self._device.type == "cpu" else ACCELERATOR_WORKERS
         batches = batches_of_one_shape(letterboxes, batch_size_for(len(images), workers))
-        answers = run_side_by_side(answer, batches, workers)
-        found = {
-            i: d
-            for batch, some in zip(batches, answers, strict=True)
-            for i, d in zip(batch, some, strict=True)
-        }
-        return [found[i] for i in range(len(images))]
+        for batch, some in zip(batches, each_side_by_side(answer, batches, workers), strict=True):
+            yield from zip(batch, some, strict=True)
 
     def detect_with_maps(
         self, image: Image, *, confidence_threshold: float, nms_threshold: float, max_regions: int = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def regions_bound(most_labelled: int) -> int:
 
 
 def predict_in_views(
-    predict: Callable[[Sequence[Image]], list[Detections]],
+    found_in_each: Callable[[Sequence[Image]], Iterable[tuple[int, Detections]]],
     tiling: Tiling,
     images: Sequence[Image],
     *,
@@ -44,26 +44,28 @@ def predict_in_views(
 ) -> list[Detections]:
     """Return what is found in each image, uint8 [H, W, 3], cut as the tiling says.
 
-    predict: returns what is found in each of several images, in the order of these.
+    found_in_each: gives the positions of several images and what is found in each, in any order. The views
+    of an image are joined as soon as all of them are known: each may show a hundred masks.
     """
     sizes = [ImageSize(image.shape[1], image.shape[0]) for image in images]
     cuts = [tiling.views_of(size) for size in sizes]
-    found = iter(
-        predict(
-            [
-                image[y1:y2, x1:x2]
-                for image, views in zip(images, cuts, strict=True)
-                for x1, y1, x2, y2 in views
-            ]
-        )
-    )
-    return [
-        joined(
-            size,
-            tiling,
-            [next(found) for _ in views],
-            nms_threshold=nms_threshold,
-            max_regions=max_regions,
-        )
-        for size, views in zip(sizes, cuts, strict=True)
+    places = [(number, view) for number, views in enumerate(cuts) for view in range(len(views))]
+    tiles = [
+        image[y1:y2, x1:x2] for image, views in zip(images, cuts, strict=True) for x1, y1, x2, y2 in views
     ]
+    found: dict[int, dict[int, Detections]] = {}
+    answers: dict[int, Detections] = {}
+    for position, in_view in found_in_each(tiles):
+        number, view = places[position]
+        in_views = found.setdefault(number, {})
+        in_views[view] = in_view
+        if len(in_views) == len(cuts[number]):
+            del found[number]
+            answers[number] = joined(
+                sizes[number],
+                tiling,
+                [in_views[k] for k in range(len(in_views))],
+                nms_threshold=nms_threshold,
+                max_regions=max_regions,
+            )
+    return [answers[number] for number in range(len(images))]

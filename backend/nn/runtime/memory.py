@@ -1,6 +1,11 @@
-"""When memory ran out, on a GPU or a CPU. Knows torch's words, not torch: a web process asks too."""
+"""When memory ran out, on a GPU or a CPU, and how what is freed goes back to the system.
+
+Knows torch's words, not torch: a web process asks too.
+"""
 
 from __future__ import annotations
+
+import ctypes
 
 _CLASSES = {"MemoryError", "OutOfMemoryError"}
 # torch's allocator for CPUs raises a plain RuntimeError and says it in words, which differ between releases.
@@ -13,3 +18,15 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return any(words in text for words in _WORDS)
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what was freed here and what the C library keeps for later.
+
+    glibc keeps the memory of large pictures and of a network's layers in an arena for each thread that had
+    them, where other threads do not find it. Where there is another library, nothing happens.
+    Source: malloc_trim(3).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

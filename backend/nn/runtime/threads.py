@@ -37,14 +37,22 @@ def run_side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece], w
     Threads that each compute a piece of their own never wait for each other, while threads that share a
     layer do after every one: whatever else the machine does (decoding the next images) then stops all.
     """
+    return list(each_side_by_side(work, pieces, workers))
+
+
+def each_side_by_side(
+    work: Callable[[Piece], Result], pieces: Sequence[Piece], workers: int
+) -> Iterator[Result]:
+    """Yield what `run_side_by_side` returns, in order, and keep no result that was yielded."""
     cores = torch.get_num_threads()
     workers = min(workers, len(pieces))
     if workers < 2:
-        return [work(piece) for piece in pieces]
+        yield from map(work, pieces)
+        return
     try:
         take_share = partial(torch.set_num_threads, max(1, cores // workers))
         with ThreadPoolExecutor(workers, "piece", initializer=take_share) as pool:
-            return list(pool.map(work, pieces))
+            yield from pool.map(work, pieces)
     finally:
         # What one thread sets, threads that start later begin with.
         torch.set_num_threads(cores)

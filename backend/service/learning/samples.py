@@ -222,8 +222,9 @@ class _Look:
 def _look_at(images: ImageSource, candidate: _Candidate) -> _Look | FetchError:
     page = candidate.annotated
     try:
-        image = images.load_rgb(page.page.reference, candidate.access)
-        size = ImageSize(width=image.shape[1], height=image.shape[0])
+        # Only the shape is kept: others wait for the room that a large picture takes in memory.
+        height, width = images.load_rgb(page.page.reference, candidate.access).shape[:2]
+        size = ImageSize(width, height)
         fits = {fit_of(labelled.region.recorded_size, size) for labelled in page.regions}
         if Fit.TURNED not in fits or Fit.OTHER in fits:
             stretched = images.stretched_range(page.page.reference, candidate.access)

@@ -21,6 +21,8 @@ from backend.core.geometry.points import points_of
 from backend.core.geometry.tiling import Tiling
 from backend.errors import FetchError
 from backend.nn.detector.heads.head import AnyHead, Piece
+from backend.nn.runtime.memory import give_back_freed_memory
+from backend.pixel_room import PixelRoom
 from backend.training.inputs import TrainingSample
 from backend.training.tiles import WHOLE, TilesDecision
 
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 MEMORY_LIMIT_BYTES = 1 << 30
 LOADING_THREADS = 4
+LARGE_PIXELS = 16_000_000
+"""What a picture from here up took while it was read is given back to the system at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,19 +89,29 @@ def load_images(
 
     tiles: where images are cut, a tile is brought to `longest_side_px`, and the image by as much.
     on_image: told after each image how many of how many are done. heads: as in `to_training_size`.
+    Pictures are read side by side as far as their pixels have room in memory, a large one alone.
     """
+    room = PixelRoom()
+
+    def read(sample: TrainingSample) -> CachedImage:
+        rgb = sample.load_rgb()
+        source = PageSource(sample.task_id, sample.page, ImageSize(rgb.shape[1], rgb.shape[0]))
+        if tiles.tiling is None:
+            cached = to_training_size(rgb, sample.target, longest_side_px, heads)
+        else:
+            cached = _to_size_of_tiles(rgb, sample.target, tiles.tiling, longest_side_px, heads)
+        return replace(cached, source=source)
 
     def load(sample: TrainingSample) -> CachedImage | str:
-        if should_stop():
-            return "stopped"
+        pixels = sample.target.size.width * sample.target.size.height
         try:
-            rgb = sample.load_rgb()
-            source = PageSource(sample.task_id, sample.page, ImageSize(rgb.shape[1], rgb.shape[0]))
-            if tiles.tiling is None:
-                cached = to_training_size(rgb, sample.target, longest_side_px, heads)
-            else:
-                cached = _to_size_of_tiles(rgb, sample.target, tiles.tiling, longest_side_px, heads)
-            return replace(cached, source=source)
+            with room.taken(pixels):
+                if should_stop():
+                    return "stopped"
+                cached = read(sample)
+                if pixels >= LARGE_PIXELS:
+                    give_back_freed_memory()
+                return cached
         except FetchError as exc:
             logger.warning("task %d: image left out of the training: %s", sample.task_id, exc)
             return f"task {sample.task_id}: {exc}"

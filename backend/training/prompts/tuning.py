@@ -33,7 +33,7 @@ from backend.nn.prompts.segmenter import (
 from backend.nn.prompts.weights import SHIPPED_WEIGHTS, load_network, save_weights
 from backend.nn.runtime.precision import is_bf16_faster
 from backend.training.detector.images import CachedImage, to_training_size
-from backend.training.inputs import TrainingInputs
+from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.judging.holdout import split_by_task
 from backend.training.progress import StagedObserver
 from backend.training.prompts.annotators import (
@@ -150,15 +150,20 @@ def _load_images(inputs: TrainingInputs, rng: Rng) -> tuple[list[CachedImage], l
             if not any(mask is not None for mask in sample.target.masks) or used_bytes > limit_bytes:
                 continue
             try:
-                pixels = sample.load_rgb()
+                images.append(_load_image(sample))
             except BackendError as exc:
                 logger.info("task %d: not used for the smart tools: %s", sample.task_id, exc)
                 continue
-            longest = min(LONGEST_SIDE_PX, max(pixels.shape[:2]))
-            images.append(to_training_size(pixels, sample.target, longest))
             used_bytes += images[-1].image.nbytes
         loaded.append(images)
     return loaded[0], loaded[1]
+
+
+def _load_image(sample: TrainingSample) -> CachedImage:
+    """Return an image at the tuning's size. Its own pixels are gone then, before the next one's are read."""
+    pixels = sample.load_rgb()
+    longest = min(LONGEST_SIDE_PX, max(pixels.shape[:2]))
+    return to_training_size(pixels, sample.target, longest)
 
 
 def _is_usable(image: CachedImage, index: int) -> bool:

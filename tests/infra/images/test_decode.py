@@ -1,6 +1,5 @@
 import io
 import struct
-import threading
 import tracemalloc
 import warnings
 import zlib
@@ -14,7 +13,7 @@ from PIL import Image
 
 from backend.core.geometry.instances import ImageSize
 from backend.errors import FetchError, ImageDecodeError, ImageTooLarge
-from backend.infra.images.decode import DecodeRoom, decode, decode_rgb, decode_shrunk, orientation_of
+from backend.infra.images.decode import decode, decode_rgb, decode_shrunk, orientation_of
 from tests.infra.images.oriented import TURNED_WH, UPRIGHT_WH, files
 
 LIMIT = 10_000
@@ -316,29 +315,3 @@ def test_a_tiff_that_lies_about_its_tiles_is_refused_or_read_at_its_size(tags):
         peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak_bytes < 200_000_000
-
-
-def test_pictures_wait_for_room_and_one_alone_has_it():
-    room, order = DecodeRoom(most_pixels=100), []
-    inside, leave = threading.Event(), threading.Event()
-
-    def large():
-        with room.taken(1000):
-            inside.set()
-            leave.wait(5)
-            order.append("large")
-
-    def small():
-        with room.taken(10):
-            order.append("small")
-
-    first = threading.Thread(target=large)
-    first.start()
-    assert inside.wait(5)
-    second = threading.Thread(target=small)
-    second.start()
-    second.join(0.1)
-    assert second.is_alive()
-    leave.set()
-    first.join(5), second.join(5)
-    assert order == ["large", "small"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -333,6 +334,26 @@ def test_pictures_of_twelve_bits_are_told_of_in_the_card(services):
     outcome = services.run(queued(services, [annotated(number, rectangle()) for number in (1, 2)]))
     (said,) = services.store.card(KEY, outcome.model_version).warnings
     assert said.startswith("1 16-bit picture uses no more than 12 bits") and "101 to 3890 (tasks 2)" in said
+
+
+def test_a_picture_is_out_of_memory_before_more_is_asked_of_it(services, monkeypatch):
+    alive = set()
+
+    def load_rgb(reference, access):
+        pixels = picture()
+        alive.add(reference)
+        weakref.finalize(pixels, alive.remove, reference)
+        return pixels
+
+    def stretched_range(reference, access):
+        assert reference not in alive
+
+    monkeypatch.setattr(services.images, "load_rgb", load_rgb)
+    monkeypatch.setattr(services.images, "stretched_range", stretched_range)
+    assert (
+        services.run(queued(services, [annotated(1, rectangle()), annotated(2, rectangle())])).status
+        == "finished"
+    )
 
 
 def test_an_image_that_was_labelled_as_it_is_stored_turns_its_regions_with_it(services):

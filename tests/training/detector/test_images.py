@@ -1,3 +1,8 @@
+import threading
+import time
+import weakref
+from dataclasses import replace
+
 import numpy as np
 
 from backend.core.geometry.instances import ImageSize
@@ -51,3 +56,45 @@ def test_tiles_are_not_kept_larger_than_the_picture_is(tmp_path):
 def test_the_fullest_picture_is_counted():
     assert most_labelled([scene(1, count=5)[1], scene(2)[1]]) == 5
     assert most_labelled([]) == 0
+
+
+class Pictures:
+    """Samples that say how many of their pictures were in memory at a time, at most."""
+
+    def __init__(self, count, size_wh):
+        self.samples = [
+            replace(one, load_rgb=self._load, target=replace(one.target, size=ImageSize(*size_wh)))
+            for one in map(sample, range(count))
+        ]
+        self.alive, self.most = 0, 0
+        self._changed = threading.Lock()
+
+    def _load(self):
+        picture = scene(1)[0]
+        with self._changed:
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+        weakref.finalize(picture, self._gone)
+        time.sleep(0.02)
+        return picture
+
+    def _gone(self):
+        with self._changed:
+            self.alive -= 1
+
+
+def test_a_large_picture_is_alone_in_memory_while_it_is_brought_to_training_size(tmp_path):
+    pictures = Pictures(6, size_wh=(9600, 6400))
+    assert len(load_images(pictures.samples, 48, tmp_path).images) == 6
+    assert (pictures.most, pictures.alive) == (1, 0)
+
+
+def test_small_pictures_are_read_side_by_side(tmp_path):
+    both = threading.Barrier(2)
+
+    def load():
+        both.wait(10)
+        return scene(1)[0]
+
+    samples = [replace(sample(number), load_rgb=load) for number in range(4)]
+    assert len(load_images(samples, 48, tmp_path).images) == 4

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,22 @@ def inputs(folder: Path, count: int = 4, *, with_masks: bool = True, fails: bool
         truth = TrainingTarget(ImageSize(120, 90), box, np.zeros(1, np.int64), (mask,))
         samples.append(TrainingSample(k, load, truth))
     return TrainingInputs(samples, ("Cat",), TrainingParams(pretrained=False), folder / "work")
+
+
+def test_pictures_are_read_one_after_the_other_and_not_kept_at_their_own_size(tmp_path):
+    alive = set()
+
+    def load():
+        assert not alive
+        pixels = np.zeros((900, 1200, 3), np.uint8)
+        alive.add(id(pixels))
+        weakref.finalize(pixels, alive.clear)
+        return pixels
+
+    given = inputs(tmp_path)
+    given = replace(given, samples=[replace(one, load_rgb=load) for one in given.samples])
+    card = train_prompt_head(given, staged(Observer("keep")), tmp_path)
+    assert card["smart_tools"]["objects"] == 4
 
 
 def test_asked_to_stop_it_ends_with_what_it_has(tmp_path):
