@@ -5,10 +5,12 @@ Frames: `orig` is the decoded image, `net` a window of it at side S.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from backend.core.geometry.instances import FloatArray, MaskPatch
+from backend.core.geometry.instances import Detections, FloatArray, MaskPatch
 from backend.core.geometry.masks import patch_box
 from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.windows import (
@@ -21,7 +23,6 @@ from backend.core.prompting.windows import (
     stack_prompts,
 )
 from backend.nn.prompts.belief import Belief
-from backend.nn.prompts.encoding import Encoding
 from backend.nn.prompts.hints import detector_view
 
 STROKE_SIDE_MAX = 1600
@@ -37,12 +38,19 @@ def marked_box(prompts: Prompts) -> FloatArray:
     return box_around(*marks)
 
 
+@dataclass(frozen=True)
+class DetectorView:
+    """What a detector found (orig frame), and the label of what is pointed at; None: of any label."""
+
+    detections: Detections
+    label_index: int | None = None
+
+
 def draw_prompts(
-    encoding: Encoding,
     prompts: Prompts,
     window: Window,
     start: Belief | None,
-    label_index: int | None,
+    seen: DetectorView | None,
     side: int,
 ) -> ByteArray:
     """Return the prompts (orig frame) drawn for the network in a window, uint8 [5, S, S]; S is `side`."""
@@ -58,8 +66,8 @@ def draw_prompts(
     if start is not None:
         so_far = move_field(start.field.astype(np.float32), start.window, window, side)
     view = None
-    if encoding.detections is not None:
-        view = detector_view(encoding.detections, window, side, label_index=label_index)
+    if seen is not None:
+        view = detector_view(seen.detections, window, side, label_index=seen.label_index)
     return stack_prompts(positive=positive, negative=negative, shape=shape, so_far=so_far, detector=view)
 
 

@@ -32,18 +32,13 @@ from backend.core.prompting.windows import (
     window_around,
 )
 from backend.nn.prompts.belief import (
-    FIRST_FREEDOM,
     Belief,
-    cut_away,
     filling,
-    freedom_of,
-    holds,
     most_agreed,
-    pressed,
     steadied,
     weighed_with_hint,
 )
-from backend.nn.prompts.drawing import draw_prompts, marked_box
+from backend.nn.prompts.drawing import DetectorView, draw_prompts, marked_box
 from backend.nn.prompts.encoding import Encoding, encode_image
 from backend.nn.prompts.hints import likely_label, mask_view, matching_instance
 from backend.nn.prompts.network import NET_SIDE, SEARCH_SIDE, PromptNetwork
@@ -158,27 +153,23 @@ class PromptSegmenter:
         label_index: int | None,
         detector: BoxMasks | None,
     ) -> Belief:
-        """Return the belief after one more prompt."""
-        hint = None
-        if before is None:
-            hint, prompts = self._hint(encoding, prompts, label_index, detector)
-        start = before or hint
+        """Return the belief after one more prompt.
+
+        What the detector knows counts with the first prompt only. A click that comes after says that it was
+        wrong there: the network mends more objects by itself than beside the detector's view.
+        """
+        if before is not None:
+            mended = self._pass(encoding, prompts, before, None, zoom_out=REFINING_ZOOM_OUT)
+            return steadied(mended, before, prompts.clicks_xy_px[-1])
+        hint, prompts = self._hint(encoding, prompts, label_index, detector)
+        seen = None if encoding.detections is None else DetectorView(encoding.detections, label_index)
+        start = hint
         if start is None and prompts.outline_px is None:
-            start = self._search(encoding, prompts, label_index)
-        zoom_out = ZOOM_OUT if before is None else REFINING_ZOOM_OUT
-        first = self._pass(encoding, prompts, start, label_index, zoom_out)
+            start = self._search(encoding, prompts, seen)
+        first = self._pass(encoding, prompts, start, seen)
         if hint is not None:  # a second look was measured to drift from what the detector knows
             return weighed_with_hint(first, hint)
-        if before is not None:
-            freedom = freedom_of(len(prompts.is_positive), is_trained=encoding.detections is not None)
-            changed = steadied(first, before, prompts.clicks_xy_px[-1], freedom)
-            if freedom.press_log_odds > 0:
-                picture = encoding.window(changed.window, NET_SIDE)
-                changed = pressed(changed, before, prompts, picture, freedom)
-            if freedom is FIRST_FREEDOM:
-                changed = self._asked_again(encoding, prompts, changed, label_index, detector)
-            return changed
-        second = self._pass(encoding, prompts, first, label_index)
+        second = self._pass(encoding, prompts, first, seen)
         return second if prompts.outline_px is None else filling(second, prompts.outline_px)
 
     def _hint(
@@ -211,40 +202,7 @@ class PromptSegmenter:
             prompts = replace(prompts, outline_px=corners)
         return None, prompts
 
-    def _asked_again(
-        self,
-        encoding: Encoding,
-        prompts: Prompts,
-        belief: Belief,
-        label_index: int | None,
-        detector: BoxMasks | None,
-    ) -> Belief:
-        """Return the belief beside what the detector makes of the object that the clicks have arrived at.
-
-        An instance under a click that cut is cut away whole, if it holds no click that added. What is left
-        has a better box than the first click had: the mask of that box counts where no click denies it.
-        """
-        assert encoding.detections is not None
-        if not prompts.is_positive[-1] and prompts.is_positive.any():
-            points = np.concatenate([prompts.clicks_xy_px[-1:], prompts.positive_px])
-            other = Prompts(points, np.arange(len(points)) == 0)
-            instance = matching_instance(encoding.detections, other, None)
-            mask = None if instance is None else encoding.detections.masks[instance]
-            if mask is not None:
-                belief = cut_away(belief, _drawn(mask))
-        held = likely_box(belief.field, belief.window)
-        if held is None or encoding.maps is None or detector is None:
-            return belief
-        with one_thread():
-            mask = detector.mask_in_box(encoding.maps, encoding.size, held, label_index)
-        if mask is None:
-            return belief
-        drawn = _drawn(mask)
-        if holds(drawn, prompts.positive_px).all() and not holds(drawn, prompts.negative_px).any():
-            return weighed_with_hint(belief, drawn)
-        return belief
-
-    def _search(self, encoding: Encoding, prompts: Prompts, label_index: int | None) -> Belief:
+    def _search(self, encoding: Encoding, prompts: Prompts, seen: DetectorView | None) -> Belief:
         """Return the best belief from windows of several sizes around clicks of unknown extent."""
         marks = marked_box(prompts)
         centre = (marks[:2] + marks[2:]) / 2
@@ -256,7 +214,7 @@ class PromptSegmenter:
             corners = [[round(float(c) - side / 2) for c in centre] for side in sides]
             return [Window(left, top, side) for (left, top), side in zip(corners, sides, strict=True)]
 
-        def seen(windows: Sequence[Window]) -> list[Belief]:
+        def looked_at(windows: Sequence[Window]) -> list[Belief]:
             batches = [
                 windows[i : i + WINDOWS_PER_THREAD] for i in range(0, len(windows), WINDOWS_PER_THREAD)
             ]
@@ -264,31 +222,35 @@ class PromptSegmenter:
             return [belief for beliefs in found for belief in beliefs]
 
         def beliefs_of(batch: Sequence[Window]) -> list[Belief]:
-            return self._run(encoding, prompts, batch, [None] * len(batch), label_index, SEARCH_SIDE)
+            return self._run(encoding, prompts, batch, [None] * len(batch), seen, SEARCH_SIDE)
 
-        beliefs = seen([whole_image_window(encoding.size), *around(SEARCH_ZOOMS)])
+        beliefs = looked_at([whole_image_window(encoding.size), *around(SEARCH_ZOOMS)])
         best = most_agreed(beliefs)
         smaller = around(SMALL_SEARCH_ZOOMS) if encoding.is_shrunk else []
         if best.expected_iou >= SURE_IOU or not smaller:
             return best
-        return most_agreed(seen(smaller))
+        return most_agreed(looked_at(smaller))
 
     def _pass(
         self,
         encoding: Encoding,
         prompts: Prompts,
         start: Belief | None,
-        label_index: int | None,
+        seen: DetectorView | None,
+        *,
         zoom_out: float = ZOOM_OUT,
     ) -> Belief:
-        """Return the belief from the one window that holds the prompts and the mask so far."""
+        """Return the belief from the one window that holds the prompts and the mask so far.
+
+        seen: what the network is shown of the detector, None for nothing.
+        """
         marks = [marked_box(prompts)]
         if start is not None and prompts.outline_px is None:
             held = likely_box(start.field, start.window)
             if held is not None:
                 marks.append(held)
         window = window_around(box_around(*marks), zoom_out)
-        return self._run(encoding, prompts, [window], [start], label_index)[0]
+        return self._run(encoding, prompts, [window], [start], seen)[0]
 
     def _run(
         self,
@@ -296,14 +258,14 @@ class PromptSegmenter:
         prompts: Prompts,
         windows: Sequence[Window],
         starts: Sequence[Belief | None],
-        label_index: int | None,
+        seen: DetectorView | None,
         side: int = NET_SIDE,
     ) -> list[Belief]:
         """Return one belief per window from one batch."""
         pixels = np.stack([encoding.window(window, side) for window in windows])
         drawn = np.stack(
             [
-                draw_prompts(encoding, prompts, window, start, label_index, side)
+                draw_prompts(prompts, window, start, seen, side)
                 for window, start in zip(windows, starts, strict=True)
             ]
         )

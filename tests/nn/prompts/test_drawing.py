@@ -7,9 +7,7 @@ from backend.core.labelstudio.prompts import Prompts
 from backend.core.prompting.windows import Window
 from backend.nn.prompts.belief import Belief
 from backend.nn.prompts.drawing import draw_prompts, marked_box
-from backend.nn.prompts.encoding import encode_image
 
-IMAGE = np.zeros((64, 64, 3), dtype=np.uint8)
 PAINTED = MaskPatch(8, 16, np.ones((8, 4), dtype=bool))
 ALL = Prompts(
     np.float32([[10, 20], [50, 20]]),
@@ -20,15 +18,14 @@ ALL = Prompts(
 
 
 def drawn(prompts, start=None):
-    return draw_prompts(encode_image(IMAGE, None), prompts, Window(0, 0, 64), start, None, 64)
+    return draw_prompts(prompts, Window(0, 0, 64), start, None, 64)
 
 
 def test_the_thinnest_stroke_of_a_large_picture_survives():
     bits = np.zeros((10, 4000), dtype=bool)
     bits[4:8] = True
-    large = encode_image(np.zeros((20, 4000, 3), dtype=np.uint8), None)
     stroke = Prompts(np.zeros((0, 2), np.float32), np.zeros(0, bool), None, MaskPatch(0, 5, bits))
-    positive = draw_prompts(large, stroke, Window(1000, 0, 20), None, None, 64)[0]
+    positive = draw_prompts(stroke, Window(1000, 0, 20), None, None, 64)[0]
     assert positive[34, 20:40].all() and not positive[:20].any()
 
 

@@ -16,12 +16,8 @@ from backend.core.prompting.windows import Window, box_around, likely_box
 from backend.errors import VersionError
 from backend.nn.prompts.belief import (
     Belief,
-    Freedom,
-    cut_away,
     filling,
-    holds,
     most_agreed,
-    pressed,
 )
 from backend.nn.prompts.encoding import WORK_SIDE_MAX_PX, encode_image
 from backend.nn.prompts.hints import detector_view, matching_instance
@@ -274,48 +270,26 @@ def test_clicks_ask_for_no_box():
     assert detector.asked == []
 
 
-class OneAnswer(FakeDetector):
-    """Outlines the same place whatever the box."""
-
-    def __init__(self, left: int, top: int, right: int, bottom: int) -> None:
-        super().__init__()
-        self.answer = MaskPatch(left, top, np.ones((bottom - top, right - left), bool))
-
-    def mask_in_box(self, maps, size, box_xyxy_px, label_index):
-        super().mask_in_box(maps, size, box_xyxy_px, label_index)
-        return self.answer
-
-
 def clicks(*points_and_signs) -> Prompts:
     points = np.array([point for point, _ in points_and_signs], np.float32)
     return Prompts(points, np.array([sign for _, sign in points_and_signs]))
 
 
-def test_a_further_click_asks_for_the_mask_of_what_the_clicks_have_arrived_at():
-    encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), found(((30, 20, 70, 60), 0.9)), some_maps())
-    detector = FakeDetector()
-    load_segmenter(None).segment(encoding, clicks(((50, 40), True), ((60, 50), True)), 0, detector)
-    ((box, label),) = detector.asked
-    assert label == 0 and box == pytest.approx([30, 20, 70, 60], abs=8)
-
-
-def test_later_clicks_put_right_what_is_left_and_ask_no_more():
-    encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), found(((30, 20, 70, 60), 0.9)), some_maps())
-    detector = FakeDetector()
-    many = clicks(*(((40 + 4 * k, 40), True) for k in range(7)))
-    load_segmenter(None).segment(encoding, many, 0, detector)
-    assert len(detector.asked) == 3
-
-
-@pytest.mark.parametrize(("answer", "counts"), [((36, 26, 90, 56), True), ((80, 20, 95, 60), False)])
-def test_what_the_detector_outlines_counts_where_no_click_denies_it(answer, counts):
-    two = clicks(((50, 40), True), ((60, 50), True))
-    instance = found(((30, 20, 70, 60), 0.9))
-    masks = []
-    for detector in (OneAnswer(*answer), FakeDetector(finds=False)):
-        encoding = encode_image(np.full((80, 100, 3), 90, np.uint8), instance, some_maps())
-        masks.append(load_segmenter(None).segment(encoding, two, 0, detector).mask.full(encoding.size))
-    assert (masks[0] != masks[1]).any() == counts
+@pytest.mark.parametrize("outline_px", [None, BOX / 12], ids=["a click", "a box"])
+def test_a_further_click_is_answered_by_the_network_and_the_detector_is_out_of_it(outline_px):
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
+    points, signs = np.array([[50, 40], [70, 60]], np.float32), np.array([True, False])
+    first = Prompts(points[:1], signs[:1], outline_px=outline_px)
+    two = Prompts(points, signs, outline_px=outline_px)
+    detector, masks = FakeDetector(), []
+    for further in (found(((30, 20, 70, 60), 0.9)), found(((5, 5, 95, 75), 0.9))):
+        encoding = encode_image(image, found(((30, 20, 70, 60), 0.9)), some_maps())
+        load_segmenter(None).segment(encoding, first, 0, detector)
+        asked = len(detector.asked)
+        later = replace(encoding, detections=further)
+        masks.append(load_segmenter(None).segment(later, two, 0, detector).mask.full(later.size))
+        assert len(detector.asked) == asked
+    assert np.array_equal(*masks)
 
 
 def square_belief(window: Window, left: int, top: int, right: int, bottom: int, expected: float) -> Belief:
@@ -339,54 +313,6 @@ def test_where_no_two_looks_agree_their_own_estimate_decides():
     apart = [square_belief(window, 60 * k, 0, 60 * k + 40, 40, 0.2 + 0.2 * k) for k in range(3)]
     assert most_agreed(apart) is apart[2]
     assert most_agreed(apart[:1]) is apart[0]
-
-
-def test_a_cutting_click_takes_the_instance_under_it_away_unless_it_is_the_object_itself():
-    merged, neighbour = ((10, 20, 90, 60), 0.9), ((50, 20, 90, 60), 0.5)
-    two = clicks(((30, 40), True), ((70, 40), False))
-    belief = square_belief(Window(0, 0, 100), 10, 20, 90, 60, 0.5)
-    points = np.array([[30, 30], [60, 30], [85, 55]], np.float32)
-    for detections, held in ((found(merged, neighbour), [True, False, False]), (found(merged), [True] * 3)):
-        encoding = encode_image(np.zeros((80, 100, 3), np.uint8), detections)
-        left = load_segmenter(None)._asked_again(encoding, two, belief, None, None)
-        assert holds(left, points).tolist() == held
-
-
-PLAIN = np.zeros((40, 40, 3), np.uint8)
-STRONG = Freedom(kept_far_away=0.97, reach_share=0.3, press_log_odds=4.0, spread_log_odds=1.5)
-
-
-@pytest.mark.parametrize(("is_positive", "at", "moves"), [(True, 10, True), (False, 10, False)])
-def test_a_click_against_the_mask_presses_as_far_as_the_border(is_positive, at, moves):
-    window = Window(0, 0, 40)
-    field = np.full((40, 40), 0.3, np.float16)
-    field[:, 20:] = 0.9  # the mask begins ten cells right of the click
-    before = Belief(window, field, 0.5)
-    after = pressed(before, before, clicks(((at, 20), is_positive)), PLAIN, STRONG)
-    assert (after.field[20, at] > 0.5) == moves
-    assert (after.field != field).any() == moves
-    assert abs(float(after.field[20, 38]) - 0.9) < 0.05
-
-
-def test_a_cutting_click_after_a_box_leaves_the_object_of_the_box():
-    encoding = encode_image(np.zeros((80, 100, 3), np.uint8), found(((10, 20, 90, 60), 0.9)))
-    outline = np.array([[10, 20], [90, 20], [90, 60], [10, 60]], np.float32)
-    cut = Prompts(np.array([[70, 40]], np.float32), np.array([False]), outline_px=outline)
-    belief = square_belief(Window(0, 0, 100), 10, 20, 90, 60, 0.5)
-    left = load_segmenter(None)._asked_again(encoding, cut, belief, None, None)
-    assert holds(left, np.array([[30, 30], [50, 50]], np.float32)).all()
-
-
-def test_a_belief_holds_points_within_its_window_only():
-    belief = square_belief(Window(20, 20, 80), 40, 40, 80, 60, 0.5)
-    points = np.array([[60, 50], [60, 70], [10, 50], [60, 500]], np.float32)
-    assert holds(belief, points).tolist() == [True, False, False, False]
-
-
-def test_what_is_cut_away_is_no_longer_held_and_the_rest_stays():
-    both = square_belief(Window(0, 0, 200), 40, 40, 160, 100, 0.5)
-    left = cut_away(both, square_belief(Window(80, 20, 100), 100, 40, 160, 100, 0.5))
-    assert holds(left, np.array([[70, 70], [130, 70]], np.float32)).tolist() == [True, False]
 
 
 def nucleus_in_cell() -> Belief:
@@ -427,33 +353,3 @@ def test_what_lies_beyond_a_rough_box_does_not_count_as_filling_it():
     cell = np.array([[48, 52], [153, 149]], np.float32)
     filled = filling(Belief(Window(0, 0, 200), field, 0.5), cell).field
     assert filled[30, 30] > 0.5
-
-
-def test_a_negative_click_inside_the_mask_cuts():
-    window = Window(0, 0, 40)
-    before = Belief(window, np.full((40, 40), 0.8, np.float16), 0.5)
-    after = pressed(before, before, clicks(((20, 20), False)), PLAIN, STRONG)
-    assert after.field[20, 20] < 0.5
-
-
-def test_a_negative_click_cuts_what_is_of_its_colour_and_leaves_what_is_not():
-    field = np.full((80, 80), 0.05, np.float16)
-    field[8:72, 20:60] = 0.8
-    before = Belief(Window(0, 0, 80), field, 0.5)
-    two_shirts = np.full((80, 80, 3), 200, np.uint8)
-    two_shirts[:, 40:] = (30, 40, 120)
-    points = np.array([[56, 20], [56, 60], [30, 20], [30, 60], [26, 40]], np.float32)
-    spread = pressed(before, before, clicks(((50, 40), False)), two_shirts, STRONG)
-    assert holds(spread, points).tolist() == [False, False, True, True, True]
-    without_colour = replace(STRONG, spread_log_odds=0.0)
-    around_only = pressed(before, before, clicks(((50, 40), False)), two_shirts, without_colour)
-    assert holds(around_only, points).tolist() == [True] * 5
-
-
-def test_a_click_does_not_spread_to_a_colour_that_was_clicked_with_the_opposite_meaning():
-    field = np.full((80, 80), 0.05, np.float16)
-    field[8:72, 20:60] = 0.8
-    before = Belief(Window(0, 0, 80), field, 0.5)
-    one_colour = np.zeros((80, 80, 3), np.uint8)
-    kept = pressed(before, before, clicks(((30, 30), True), ((50, 40), False)), one_colour, STRONG)
-    assert holds(kept, np.array([[56, 20], [30, 60]], np.float32)).all()
