@@ -172,7 +172,11 @@ class KeptSurveys:
         return None if content is None else Survey.from_json(content)
 
     def keep(self, key: str, survey: Survey) -> None:
-        """Replace the survey, and the results of its tasks."""
+        """Replace the survey, and the results of its tasks.
+
+        Cut off in the middle there is none, rather than an old one that lacks results.
+        """
+        self.documents.delete(f"{_folder(key)}survey.json")
         for path in self.documents.list(f"{_folder(key)}parts/"):
             self.documents.delete(path)
         for number, start in enumerate(range(0, len(survey.tasks), TASKS_PER_PART)):

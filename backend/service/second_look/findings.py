@@ -144,7 +144,11 @@ class KeptFindings:
         return None if content is None else Look.from_json(content)
 
     def keep(self, key: str, look: Look) -> None:
-        """Replace the last look; proposals of the one before can no longer be taken back."""
+        """Replace the last look; proposals of the one before can no longer be taken back.
+
+        Cut off in the middle there is none, rather than an old one that has forgotten what was taken.
+        """
+        self.documents.delete(f"{_folder(key)}look.json")
         for path in self.documents.list(f"{_folder(key)}taken/"):
             self.documents.delete(path)
         self.documents.write(f"{_folder(key)}look.json", look.as_json())
