@@ -11,6 +11,9 @@ _CLASSES = {"MemoryError", "OutOfMemoryError"}
 # torch's allocator for CPUs raises a plain RuntimeError and says it in words, which differ between releases.
 _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
+LARGE_PICTURE_PIXELS = 16_000_000
+"""What a picture from here up took while it was read is worth giving back at once."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that the memory of the machine or of its GPU did not suffice."""

@@ -28,6 +28,7 @@ from backend.errors import (
     ImageTooLarge,
     TrainingStopped,
 )
+from backend.nn.runtime.memory import LARGE_PICTURE_PIXELS, give_back_freed_memory
 from backend.service.engine.pipeline import task_id_of
 from backend.service.jobs.jobs import RunningJob
 from backend.service.ports import ImageAccess, ImageSource
@@ -225,6 +226,8 @@ def _look_at(images: ImageSource, candidate: _Candidate) -> _Look | FetchError:
         # Only the shape is kept: others wait for the room that a large picture takes in memory.
         height, width = images.load_rgb(page.page.reference, candidate.access).shape[:2]
         size = ImageSize(width, height)
+        if width * height >= LARGE_PICTURE_PIXELS:
+            give_back_freed_memory()
         fits = {fit_of(labelled.region.recorded_size, size) for labelled in page.regions}
         if Fit.TURNED not in fits or Fit.OTHER in fits:
             stretched = images.stretched_range(page.page.reference, candidate.access)

@@ -21,7 +21,7 @@ from backend.core.geometry.points import points_of
 from backend.core.geometry.tiling import Tiling
 from backend.errors import FetchError
 from backend.nn.detector.heads.head import AnyHead, Piece
-from backend.nn.runtime.memory import give_back_freed_memory
+from backend.nn.runtime.memory import LARGE_PICTURE_PIXELS, give_back_freed_memory
 from backend.pixel_room import PixelRoom
 from backend.training.inputs import TrainingSample
 from backend.training.tiles import WHOLE, TilesDecision
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 MEMORY_LIMIT_BYTES = 1 << 30
 LOADING_THREADS = 4
-LARGE_PIXELS = 16_000_000
-"""What a picture from here up took while it was read is given back to the system at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +107,7 @@ def load_images(
                 if should_stop():
                     return "stopped"
                 cached = read(sample)
-                if pixels >= LARGE_PIXELS:
+                if pixels >= LARGE_PICTURE_PIXELS:
                     give_back_freed_memory()
                 return cached
         except FetchError as exc:
