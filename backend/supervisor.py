@@ -104,6 +104,21 @@ class Supervisor:
         self._children: list[Child] = []
         self._asked_to_end = False
 
+    def warnings(self, url: str) -> list[str]:
+        """Return what whoever can reach the service at `url` could do, and how to forbid it."""
+        if self._settings.basic_auth is not None:
+            return []
+        found = [
+            f"there is no password: whoever reaches {url} can use this service; "
+            "set BASIC_AUTH_USER and BASIC_AUTH_PASS"
+        ]
+        if self._settings.label_studio_api_key is not None and self._settings.label_studio_url is None:
+            found.append(
+                "LABEL_STUDIO_API_KEY goes to the Label Studio that a project is connected from, whatever "
+                "that calls itself; set LABEL_STUDIO_URL, and it goes nowhere else"
+            )
+        return found
+
     def run(self) -> int:
         """Start everything and stay until SIGTERM or Ctrl-C; returns the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -201,12 +216,8 @@ class Supervisor:
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
         url = f"http://{f'[{shown}]' if ':' in shown else shown}:{settings.port}"
         logger.info("ready for Label Studio: paste %s under Settings > Model > Connect Model", url)
-        if settings.basic_auth is None:
-            logger.warning(
-                "there is no password: whoever reaches %s can use this service; "
-                "set BASIC_AUTH_USER and BASIC_AUTH_PASS",
-                url,
-            )
+        for warning in self.warnings(url):
+            logger.warning("%s", warning)
 
     def _look_after_all(self) -> None:
         if self._redis is not None and self._redis.exit_status() is not None and not self._asked_to_end:

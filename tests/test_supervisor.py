@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from backend.supervisor import memory_settings
+from backend.settings import Settings
+from backend.supervisor import Supervisor, memory_settings
 
 TOUCHES_MEMORY_TWICE = """
 import resource
@@ -40,3 +41,18 @@ def test_memory_that_was_used_before_is_not_fetched_again():
         return int(subprocess.run(command, env=plain | environ, capture_output=True, check=True).stdout)
 
     assert pages_fetched(memory_settings()) < 1000 < pages_fetched({})
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"BASIC_AUTH_USER": "a", "BASIC_AUTH_PASS": "b", "LABEL_STUDIO_API_KEY": "t"}, []),
+        ({}, ["BASIC_AUTH_PASS"]),
+        ({"LABEL_STUDIO_API_KEY": "t", "LABEL_STUDIO_URL": "http://ls:8080"}, ["BASIC_AUTH_PASS"]),
+        ({"LABEL_STUDIO_API_KEY": "t"}, ["BASIC_AUTH_PASS", "set LABEL_STUDIO_URL"]),
+    ],
+    ids=["a password", "no password", "a token for one address", "a token for whoever connects"],
+)
+def test_who_runs_it_is_told_what_others_could_do(environ, said):
+    warnings = Supervisor(Settings.from_env(environ), environ).warnings("http://127.0.0.1:9090")
+    assert [word in warning for word, warning in zip(said, warnings, strict=True)] == [True] * len(said)
