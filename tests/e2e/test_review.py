@@ -25,7 +25,8 @@ SIZE_WH = (160, 120)
 LEARNED, LATER, UNLABELLED = 20, 14, 10
 DROPPED_FROM, INVENTED_IN = 3, 8
 """Of the tasks that were annotated after the training, those with a planted error."""
-INVENTED = {"x": 1.0, "y": 1.0, "width": 9.0, "height": 12.0, "rotation": 0, "rectanglelabels": ["Thing"]}
+INVENTED = {"x": 8.0, "y": 58.0, "width": 17.0, "height": 22.0, "rotation": 0, "rectanglelabels": ["Thing"]}
+"""As large as a thing, where that picture shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,8 @@ def test_the_ledger_says_what_annotators_did_with_predictions(
         "relabelled": 0,
         "deleted": 1,
         "added": 1,
+        "accepted": 0,
+        "repaired": 0,
     }
     assert told["hours_saved"] > 0
     figure = f'{{act="moved",project="{reviewed.key}",version="{version}"}} 1.0'
