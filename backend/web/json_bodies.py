@@ -21,8 +21,10 @@ def parse_json(data: bytes) -> Any:
     if not data.strip():
         raise RequestError("the body is empty; a JSON object was expected")
     try:
-        parsed = json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
-        return _without_halves(data, parsed)
+        # Given bytes, json.loads would let halves of surrogate pairs pass that stand in them as three bytes.
+        text = data.decode(json.detect_encoding(data))
+        parsed = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        return _without_halves(text, parsed)
     except UnicodeDecodeError as exc:
         raise RequestError(f"the body is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
     except RecursionError as exc:
@@ -68,13 +70,13 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _without_halves(data: bytes, parsed: Any) -> Any:
+def _without_halves(text: str, parsed: Any) -> Any:
     r"""Return the parsed body with a question mark for each half of a surrogate pair.
 
     JSON can spell such a half (`"\ud83d"`), but it is no character: no file takes it, and Redis does not.
     Refusing it would cost a whole batch for one odd task.
     """
-    if b"\\ud" not in data and b"\\uD" not in data:
+    if "\\ud" not in text and "\\uD" not in text:
         return parsed
     return json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
 

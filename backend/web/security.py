@@ -144,7 +144,10 @@ def _is_own_site() -> bool:
     if site is not None:
         return site in OWN_SITES
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    try:
+        return origin is None or urlsplit(origin).netloc == request.host
+    except ValueError:  # no address at all, such as `http://[`
+        return False
 
 
 def _add_headers(response: Response) -> Response:

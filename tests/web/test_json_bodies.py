@@ -32,6 +32,17 @@ def test_whole_pairs_and_escapes_stay():
     assert parse_json(body) == {"a": "🐢 \\ud83d ż", "b": "🐢"}
 
 
+@pytest.mark.parametrize("text", HALVES, ids=ascii)
+def test_half_a_pair_that_stands_there_as_bytes_is_no_utf_8(text):
+    with pytest.raises(RequestError, match="not UTF-8"):
+        parse_json(f'{{"a": "{text}"}}'.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_other_encodings_of_unicode_are_read_as_well(encoding):
+    assert parse_json(r'{"a": "ż\ud83d"}'.encode(encoding)) == {"a": "ż?"}
+
+
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 def test_what_is_no_number_becomes_null(text):
     parsed = parse_json(f'{{"a": [{text}, 1.5]}}'.encode())

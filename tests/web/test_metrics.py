@@ -42,6 +42,15 @@ def test_requests_latencies_and_images_are_counted(client):
     assert found["lsb_requests_total", ("method", "GET"), ("route", "unknown"), ("status", "404")] == 1
 
 
+def test_made_up_methods_are_counted_together(client):
+    for number in range(5):
+        client.open("/nothing-there", method=f"X{number}")
+    found = read(client)
+    labels = (("method", "other"), ("route", "unknown"), ("status", "404"))
+    assert found[("lsb_requests_total", *labels)] == 5
+    assert not [sample for sample in found if ("method", "X1") in sample]
+
+
 def test_the_queue_and_its_jobs_are_shown(client):
     job = client.post("/train", json={"project": KEY, "label_config": RECTANGLES}).json["job"]
     memory = {"resident_bytes": 2_000_000, "device_bytes": 1_000_000}

@@ -14,6 +14,7 @@ from tests.web.panel.conftest import BASE, client_of, push
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://elsewhere.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
     ],
 )
 def test_changing_requests_from_other_sites_are_refused(client, headers):
