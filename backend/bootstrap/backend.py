@@ -23,6 +23,7 @@ from backend.infra.labelstudio.api import LabelStudioApi
 from backend.infra.machine.file_cache import FileCache
 from backend.infra.machine.waiting_room import MachineWaitingRoom
 from backend.infra.queue.embedded_redis import EmbeddedRedis
+from backend.infra.queue.locks import RedisLocks
 from backend.infra.queue.rq_queue import RqJobQueue
 from backend.infra.queue.serving_stamps import RedisServingStamps
 from backend.infra.store.documents import JsonDocuments
@@ -47,7 +48,7 @@ from backend.service.label_next.switched import KeptSwitches
 from backend.service.learning.requests import TrainingRequests
 from backend.service.ledger.desk import AcceptedBatch, AcceptedBatches, LedgerDesk
 from backend.service.ledger.entries import KeptLedgers
-from backend.service.ports import AfterTask, LabelStudio, WaitingRoom
+from backend.service.ports import AfterTask, LabelStudio, Locks, WaitingRoom
 from backend.service.predicting.answer import TaskPredictions
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
@@ -155,6 +156,7 @@ def build_backend(settings: Settings) -> Backend:
             encoded, versions, batching, waiting_room, images, text, followed_by=ahead.follow
         ),
         waiting_room=waiting_room,
+        locks=RedisLocks(redis_url_of(settings)),
         after_task=ahead.follow,
     )
 
@@ -169,6 +171,7 @@ def join_backend(
     engine: Engine,
     smart_tools: InteractiveAnswers,
     waiting_room: WaitingRoom,
+    locks: Locks,
     after_task: AfterTask,
     now: Callable[[], float] = time.time,
 ) -> Backend:
@@ -200,7 +203,7 @@ def join_backend(
         trainings=TrainingRequests(projects, models.store, jobs, now),
         smart_tools=smart_tools,
         retirement=Retirement(projects, connections, models.loaded, jobs),
-        second_look=second_look(jobs, connections, models),
+        second_look=second_look(jobs, connections, models, locks),
         acceptance=acceptance(jobs, models),
         ledger=LedgerDesk(
             KeptLedgers(jobs.documents),
@@ -222,10 +225,11 @@ def accepted_batches(kept: KeptSurveys) -> AcceptedBatches:
     }
 
 
-def second_look(jobs: JobRequests, connections: Connections, models: Models) -> SecondLookDesk:
+def second_look(jobs: JobRequests, connections: Connections, models: Models, locks: Locks) -> SecondLookDesk:
     """Return the web's half of second looks."""
     kept = KeptFindings(jobs.documents)
-    return SecondLookDesk(LookRequests(jobs, models.loaded), kept, Repairs(kept, connections), jobs)
+    repairs = Repairs(kept, connections, locks)
+    return SecondLookDesk(LookRequests(jobs, models.loaded), kept, repairs, jobs)
 
 
 def acceptance(jobs: JobRequests, models: Models) -> AcceptanceDesk:

@@ -396,11 +396,26 @@ class WorkerState:
         return dict(vars(self))
 
 
+class Locks(Protocol):
+    """Locks that all processes share, on any machines."""
+
+    def held(self, name: str) -> AbstractContextManager[None]:
+        """Keep everybody else from the same name for as long as this lasts.
+
+        Raises ConflictError where somebody holds it for longer than a request can wait, QueueError while
+        Redis is away.
+        """
+
+
 class JobQueue(Protocol):
     """Jobs that workers run. Every call raises QueueError while Redis is away."""
 
-    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
-        """Queue a job of a kind, whose request document stands at payload_path."""
+    def enqueue(self, kind: str, project_key: str, payload_path: str, *, alone: bool = False) -> str:
+        """Queue a job of a kind, whose request document stands at payload_path.
+
+        alone: raise ConflictError, atomically, with the id of another one that was queued so for the project
+        and has not ended.
+        """
 
     def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
         """Queue a training unless one is queued or running for the project, atomically.

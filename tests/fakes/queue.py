@@ -32,11 +32,14 @@ class FakeQueue:
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
 
-    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
+    def enqueue(self, kind: str, project_key: str, payload_path: str, *, alone: bool = False) -> str:
         self._check()
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
         with self._lock:
+            others = [job for job in self.records(project_key) if job.kind == kind and job.is_active]
+            if alone and others:
+                raise ConflictError("a job works on that already; wait for its end", job_id=others[0].job_id)
             job_id = f"{kind}-{next(self._ids)}"
             self.jobs[job_id] = JobRecord(
                 job_id, kind, project_key, "queued", created_at=time.time(), payload_path=payload_path

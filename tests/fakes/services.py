@@ -38,6 +38,7 @@ from tests.fakes.documents import FakeDocuments
 from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.images import FakeImages
 from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.locks import FakeLocks
 from tests.fakes.predictor import FakePredictor
 from tests.fakes.queue import FakeQueue
 from tests.fakes.smart_tools import FakeInteractive
@@ -66,6 +67,7 @@ class FakeServices:
     after_task: Any
     text: TextReading
     changes: Any = field(default_factory=FakeChanges)
+    locks: Any = field(default_factory=FakeLocks)
     checkpoints: Any = None
     embedder: Any = field(default_factory=FakeEmbedder)
     pace: Pace = field(default_factory=Pace)
@@ -83,6 +85,7 @@ class FakeServices:
             engine=self.engine,
             smart_tools=self.interactive,
             waiting_room=self.waiting_room,
+            locks=self.locks,
             after_task=self.after_task,
             now=self.now,
         )

@@ -7,6 +7,7 @@
 <prefix>:running                   sorted set of started ids by the last sign of life
 <prefix>:training:<project>        id of the one training that is queued or runs
 <prefix>:followup:<project>        id of the one training that comes after it
+<prefix>:alone:<kind>:<project>    id of the last job that was queued to have no other beside it
 """
 
 from __future__ import annotations

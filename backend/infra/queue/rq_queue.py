@@ -28,7 +28,7 @@ from backend.infra.queue.records import (
 )
 from backend.infra.queue.serving_stamps import stamp_key
 from backend.infra.queue.tickets import live_worker_count, push_ticket, ticket_count
-from backend.service.ports import ENDED, JobRecord, WorkerState
+from backend.service.ports import ACTIVE, ENDED, JobRecord, WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -63,16 +63,34 @@ class RqJobQueue:
         self._function = function
         self.lease_s = lease_s
 
-    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
-        """Queue a job of a kind, whose request document stands at payload_path."""
+    def enqueue(self, kind: str, project_key: str, payload_path: str, *, alone: bool = False) -> str:
+        """Queue a job of a kind, whose request document stands at payload_path.
+
+        alone: raise ConflictError, atomically, with the id of another one that was queued so for the project
+        and has not ended.
+        """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
-        with talking_to_redis(), self._redis.pipeline(transaction=True) as pipe:
+        alone_key = self._key("alone", kind, project_key)
+
+        def attempt(pipe: Any) -> str:
+            before: str | None = pipe.get(alone_key) if alone else None
+            status = None if before is None else pipe.hget(self._key("job", before), "status")
+            if status in ACTIVE:
+                raise ConflictError(
+                    f"job {before} of project {project_key} works on that already and is {status}; wait for "
+                    "its end, or stop it",
+                    job_id=before,
+                )
             pipe.multi()
             job_id = self._add_record(pipe, kind, project_key, payload_path)
+            if alone:
+                pipe.set(alone_key, job_id)
             self._add_to_waiting(pipe, kind, project_key, job_id)
             pipe.execute()
-        return job_id
+            return job_id
+
+        return atomically(self._redis, attempt, alone_key)
 
     def enqueue_training(self, project_key: str, payload_path: str, *, follow_up: bool) -> str:
         """Queue a training unless one is queued or running for the project, atomically.

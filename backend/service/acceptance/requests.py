@@ -76,10 +76,4 @@ class AcceptRequests:
         return self._submit(AcceptRequest(key, UNDO, batch_id=batch_id))
 
     def _submit(self, request: AcceptRequest) -> str:
-        key = request.project_key
-        for record in self.jobs.queue.records(key):
-            if record.kind == jobs.ACCEPT and record.is_active:
-                raise ConflictError(
-                    f"job {record.job_id} counts or accepts already; wait for its end, or stop it"
-                )
-        return self.jobs.submit(jobs.ACCEPT, key, request.as_document())
+        return self.jobs.submit(jobs.ACCEPT, request.project_key, request.as_document(), alone=True)

@@ -72,7 +72,7 @@ class LocalJob:
         """Return that nothing waits."""
         return {}
 
-    def enqueue(self, kind: str, project_key: str, payload_path: str) -> str:
+    def enqueue(self, kind: str, project_key: str, payload_path: str, *, alone: bool = False) -> str:
         """Raise QueueError: nothing can wait here."""
         raise QueueError("there is no queue without the service; start it with `labelstudio-backend serve`")
 

@@ -21,9 +21,12 @@ class JobRequests:
     queue: JobQueue
     documents: DocumentStore
 
-    def submit(self, kind: str, project_key: str, request: Mapping[str, Any]) -> str:
-        """Store a request, queue its job, return the job's id. Raises StoreError, QueueError."""
-        return self._submit(request, lambda path: self.queue.enqueue(kind, project_key, path))
+    def submit(self, kind: str, project_key: str, request: Mapping[str, Any], *, alone: bool = False) -> str:
+        """Store a request, queue its job as `JobQueue.enqueue` does, return the job's id.
+
+        Raises StoreError, QueueError, and ConflictError where it is to be alone and is not.
+        """
+        return self._submit(request, lambda path: self.queue.enqueue(kind, project_key, path, alone=alone))
 
     def submit_training(self, project_key: str, request: Mapping[str, Any], *, follow_up: bool) -> str:
         """Store a training's request and queue it as `JobQueue.enqueue_training` does; return its id."""

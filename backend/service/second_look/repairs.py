@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from backend.core.labelstudio.corrections import Correction, fingerprint
 from backend.errors import ConflictError, LabelStudioError, NotFoundError
-from backend.service.ports import Json, LabelStudio
+from backend.service.ports import Json, LabelStudio, Locks
 from backend.service.projects.connections import Connections
 from backend.service.second_look.findings import Finding, KeptFindings, Look, Taken
 
@@ -17,11 +17,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Repairs:
-    """Decisions about the findings of all projects; threads may share it."""
+    """Decisions about the findings of all projects; threads may share it.
+
+    An annotation is read, changed and written back as a whole, so one person at a time decides about it,
+    whichever process each of them reached. Every method may raise QueueError.
+    """
 
     kept: KeptFindings
     connections: Connections
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    locks: Locks
 
     def take(self, key: str, finding_id: str) -> Json:
         """Change the annotation as the finding proposes.
@@ -32,7 +36,7 @@ class Repairs:
         finding = self._finding(key, finding_id)
         if finding.correction is None:
             raise ConflictError("nothing is proposed for this region; open it in Label Studio and repair it")
-        with self._lock:
+        with self._alone(key, finding):
             if self.kept.read_taken(key, finding_id) is not None:
                 raise ConflictError("this proposal was taken already; undo that first")
             label_studio = self.connections.label_studio(key)
@@ -56,7 +60,7 @@ class Repairs:
     def undo(self, key: str, finding_id: str) -> Json:
         """Take back what was decided about a finding. Raises ConflictError where the place was edited."""
         finding = self._finding(key, finding_id)
-        with self._lock:
+        with self._alone(key, finding):
             taken = self.kept.read_taken(key, finding_id)
             if taken is not None:
                 label_studio = self.connections.label_studio(key)
@@ -73,10 +77,14 @@ class Repairs:
     def dismiss(self, key: str, finding_id: str) -> Json:
         """Let a finding not be listed again. Raises ConflictError where its proposal was taken."""
         finding = self._finding(key, finding_id)
-        if self.kept.read_taken(key, finding_id) is not None:
-            raise ConflictError("this proposal was taken; undo that first")
-        self.kept.dismiss(key, finding)
+        with self._alone(key, finding):
+            if self.kept.read_taken(key, finding_id) is not None:
+                raise ConflictError("this proposal was taken; undo that first")
+            self.kept.dismiss(key, finding)
         return {"finding_id": finding_id, "state": "dismissed", "annotation_id": finding.annotation_id}
+
+    def _alone(self, key: str, finding: Finding) -> AbstractContextManager[None]:
+        return self.locks.held(f"annotation:{key}:{finding.annotation_id}")
 
     def _finding(self, key: str, finding_id: str) -> Finding:
         look: Look | None = self.kept.look(key)

@@ -48,15 +48,10 @@ class LookRequests:
         Raises ConflictError while one of the project waits or runs, and for the unseen images before any
         training; QueueError, StoreError.
         """
-        for record in self.jobs.queue.records(key):
-            if record.kind == jobs.LOOK and record.is_active:
-                raise ConflictError(
-                    f"a second look at project {key} is {record.status} as job {record.job_id}; wait for "
-                    "its end, or stop it"
-                )
         if images == UNSEEN and self.versions.current(key) is None:
             raise ConflictError(
                 f"project {key} has no trained model yet that could look; train it first, or look at all "
                 "images with versions trained for it"
             )
-        return self.jobs.submit(jobs.LOOK, key, LookRequest(key, images, pushes).as_document())
+        request = LookRequest(key, images, pushes).as_document()
+        return self.jobs.submit(jobs.LOOK, key, request, alone=True)

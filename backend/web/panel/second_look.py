@@ -42,7 +42,7 @@ def second_look_routes(backend: Backend, panel: Panel) -> Routes:
     @routes.post(
         "/api/projects/<key>/second-look/<finding_id>/take",
         answer=second_look_schemas.Decided,
-        refuses=CHANGES,
+        refuses=(*CHANGES, QueueError),
     )
     def take_proposal(key: str, finding_id: str) -> Json:
         """Change the annotation as a finding proposes; 409 if it was changed meanwhile."""
@@ -54,7 +54,7 @@ def second_look_routes(backend: Backend, panel: Panel) -> Routes:
     @routes.post(
         "/api/projects/<key>/second-look/<finding_id>/undo",
         answer=second_look_schemas.Decided,
-        refuses=CHANGES,
+        refuses=(*CHANGES, QueueError),
     )
     def undo_decision(key: str, finding_id: str) -> Json:
         """Take back what was decided about a finding; 409 if the place was edited meanwhile."""
@@ -66,7 +66,7 @@ def second_look_routes(backend: Backend, panel: Panel) -> Routes:
     @routes.post(
         "/api/projects/<key>/second-look/<finding_id>/dismiss",
         answer=second_look_schemas.Decided,
-        refuses=CHANGES,
+        refuses=(*CHANGES, QueueError),
     )
     def dismiss_finding(key: str, finding_id: str) -> Json:
         """Let a finding not be listed again, in later looks neither."""

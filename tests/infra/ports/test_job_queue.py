@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -69,6 +71,36 @@ def test_a_job_from_queued_to_finished(queue, worker):
     worker.end(job_id, "finished", model_version="v1")
     assert (queue.record(job_id).status, queue.record(job_id).model_version) == ("finished", "v1")
     assert queue.record(job_id).ended_at is not None
+
+
+def test_a_job_that_is_to_be_alone_is_refused_until_the_other_one_ends(queue, worker):
+    first = queue.enqueue("look", "7", "a.json", alone=True)
+    for _ in ("queued", "started"):
+        with pytest.raises(ConflictError, match="already") as refused:
+            queue.enqueue("look", "7", "b.json", alone=True)
+        assert refused.value.job_id == first
+        worker.take("look")
+    others = [("look", "8"), ("accept", "7")]
+    assert [queue.record(queue.enqueue(*other, "c.json", alone=True)).status for other in others]
+    worker.end(first, "failed")
+    second = queue.enqueue("look", "7", "d.json", alone=True)
+    queue.request_stop(second, mode="discard")
+    assert queue.enqueue("look", "7", "e.json", alone=True) not in (first, second)
+
+
+def test_of_many_who_ask_at_once_one_gets_the_job_that_is_alone(queue):
+    start = threading.Barrier(8)
+
+    def ask():
+        start.wait()
+        try:
+            return queue.enqueue("look", "7", "a.json", alone=True)
+        except ConflictError:
+            return None
+
+    with ThreadPoolExecutor(8) as people:
+        answers = [one.result() for one in [people.submit(ask) for _ in range(8)]]
+    assert [record.job_id for record in queue.records("7")] == [one for one in answers if one is not None]
 
 
 def test_an_unknown_kind_is_refused(queue):

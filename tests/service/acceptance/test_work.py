@@ -185,5 +185,5 @@ def test_one_job_at_a_time(project):
     with pytest.raises(ConflictError, match="count first"):
         project.desk.requests.accept(KEY, 0.9)
     project.desk.requests.survey(KEY)
-    with pytest.raises(ConflictError, match="counts or accepts already"):
+    with pytest.raises(ConflictError, match="works on that already"):
         project.desk.requests.survey(KEY)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from backend.core.labelstudio.own_writes import SECOND_LOOK, note_of
 from backend.errors import ConflictError, LabelStudioError, NotFoundError, StoreError
 from backend.service.second_look.findings import KeptFindings, Taken
+from backend.service.second_look.repairs import Repairs
 from tests.looked_at import sound_result
 from tests.panel_fakes import KEY
 
@@ -53,6 +57,26 @@ def test_what_was_taken_is_taken_back_whole(looked, task_id):
     looked.desk.repairs.undo(KEY, found["finding_id"])
     assert by_id(looked.result_of(task_id)) == by_id(before)
     assert looked.finding_of(task_id)["state"] == "open"
+
+
+def test_two_people_who_take_proposals_of_one_annotation_at_once_lose_none(looked):
+    kept, connections = looked.desk.kept, looked.services.connections
+    locks = looked.services.locks
+    found = [one["finding_id"] for one in looked.listed()["findings"] if one["task_id"] == 5][:2]
+    update = looked.label_studio.update_annotation
+
+    def slow_update(annotation_id, result):
+        time.sleep(0.1)
+        return update(annotation_id, result)
+
+    looked.label_studio.update_annotation = slow_update
+    with ThreadPoolExecutor(2) as people:
+        # Each asks a web process of its own.
+        jobs = [people.submit(Repairs(kept, connections, locks).take, KEY, one) for one in found]
+        assert [job.result()["state"] for job in jobs] == ["taken", "taken"]
+    result = looked.result_of(5)
+    assert result[0]["value"]["rectanglelabels"] == sound_result(5)[0]["value"]["rectanglelabels"]
+    assert len(result) == len(sound_result(5))
 
 
 def test_an_annotation_that_changed_meanwhile_is_left_alone(looked):
