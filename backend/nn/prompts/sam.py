@@ -7,7 +7,6 @@ Sources of their conventions: arXiv 2304.02643 and 2408.00714, the library's `Sa
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from backend.errors import VersionError
 from backend.nn.prompts.encoding import Encoding
 from backend.nn.prompts.hints import likely_label
 from backend.nn.prompts.segmenter import BoxMasks, SegmentedObject
+from backend.nn.runtime.saved_network import network_type_of
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 
 # Per RGB channel on the scale 0..255, as the networks were trained.
@@ -179,7 +179,13 @@ def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
 
     Neither pickled weights nor code of the folder are read. Raises VersionError saying what is missing.
     """
-    generation = _generation_of(folder)
+    kind = network_type_of(
+        folder,
+        GENERATIONS,
+        purpose="can answer here: SAM and SAM 2, or one in their layout such as SlimSAM",
+        hub_id_example="facebook/sam-vit-base",
+    )
+    generation = GENERATIONS[kind]
     ensure_torchvision_ops()
     try:
         import transformers
@@ -200,32 +206,6 @@ def load_sam(folder: Path, device: str = "cpu") -> SamSegmenter:
             "take the whole network, image encoder and mask decoder"
         )
     return SamSegmenter(model.eval().requires_grad_(False).to(device), generation, device)
-
-
-def _generation_of(folder: Path) -> Generation:
-    """Return the generation of a folder's network. Raises VersionError where none can be read from it."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = config.get("model_type") if isinstance(config, dict) else None
-    except OSError as exc:
-        raise VersionError(
-            f"no config.json can be read in {folder.name or folder}; give a folder with config.json and "
-            "model.safetensors, or a hub id such as facebook/sam-vit-base"
-        ) from exc
-    except ValueError as exc:
-        raise VersionError(f"its config.json is not JSON: {exc}") from exc
-    generation = GENERATIONS.get(kind) if isinstance(kind, str) else None
-    if generation is None:
-        raise VersionError(
-            f"its config.json describes a network of the type {kind!r}, and only the types "
-            f"{', '.join(GENERATIONS)} can answer here: SAM and SAM 2, or one in their layout such as SlimSAM"
-        )
-    if not (folder / "model.safetensors").is_file():
-        raise VersionError(
-            "it has no model.safetensors, and pickled weights are not read; convert them with "
-            "save_pretrained of the transformers library"
-        )
-    return generation
 
 
 def _unstretched(field: FloatArray, size: ImageSize) -> FloatArray:

@@ -7,7 +7,6 @@ OWLv2, arXiv 2306.09683; and the post-processing of the library's processors.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from backend.core.geometry.instances import FloatArray, ImageSize
 from backend.core.prompting.windows import ByteArray
 from backend.errors import VersionError
+from backend.nn.runtime.saved_network import network_type_of
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 
 MOST_TEXT_TOKENS = 250
@@ -173,33 +173,19 @@ _PREPARATION = (("preprocessor_config.json",), ("processor_config.json",))
 
 def _checked_kind(folder: Path) -> str:
     """Return the type of the network. Raises VersionError unless it is a known one, as safetensors."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = config.get("model_type") if isinstance(config, dict) else None
-    except OSError as exc:
-        raise VersionError(
-            f"no config.json can be read in {folder.name or folder}; give a folder with config.json and "
-            "model.safetensors, or a hub id such as IDEA-Research/grounding-dino-tiny"
-        ) from exc
-    except ValueError as exc:
-        raise VersionError(f"its config.json is not JSON: {exc}") from exc
-    if kind not in _CLASSES:
-        raise VersionError(
-            f"its config.json describes a network of the type {kind!r}, and only {', '.join(_CLASSES)} can "
-            "find what a text names here"
-        )
-    if not (folder / "model.safetensors").is_file():
-        raise VersionError(
-            "it has no model.safetensors, and pickled weights are not read; convert them with "
-            "save_pretrained of the transformers library"
-        )
+    kind = network_type_of(
+        folder,
+        _CLASSES,
+        purpose="can find what a text names here",
+        hub_id_example="IDEA-Research/grounding-dino-tiny",
+    )
     for what, alternatives in (("images", _PREPARATION), ("texts", _WORDS[kind])):
         if not any(all((folder / name).is_file() for name in names) for names in alternatives):
             wanted = ", or ".join(" and ".join(names) for names in alternatives)
             raise VersionError(
                 f"it lacks what prepares its {what}: {wanted}; take them from where the weights are"
             )
-    return str(kind)
+    return kind
 
 
 def _passes(lengths: Sequence[int]) -> list[list[int]]:

@@ -177,7 +177,9 @@ def test_code_of_the_folder_is_not_run(owl2, tmp_path):
 @pytest.mark.parametrize("kind", ["sam", "detr", None])
 def test_another_kind_of_network_is_refused_by_its_name(owl2, tmp_path, kind):
     copied(owl2, tmp_path, model_type=kind)
-    with pytest.raises(VersionError, match=f"type {kind!r}, and only grounding-dino, owlv2, owlvit"):
+    with pytest.raises(
+        VersionError, match=f"type {kind!r}, and only the types grounding-dino, owlv2, owlvit"
+    ):
         load_text_detector(tmp_path)
 
 
