@@ -1,5 +1,6 @@
 /* Draws the regions over the image. Nothing is decoded or built while drawing: a slider step costs one redraw. */
 
+import { CanvasLayer } from "./canvas_layer.js";
 import { isShown, labelText } from "./regions.js";
 import { rgbOf } from "../regions/masks.js";
 import { colorOf, store } from "../state/store.js";
@@ -7,14 +8,11 @@ import { colorOf, store } from "../state/store.js";
 const LABEL_PX = 18;
 const FONT = "600 12px system-ui, sans-serif";
 
-export class Overlay {
+export class Overlay extends CanvasLayer {
   constructor(canvas) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    super(canvas);
     this.regions = [];
-    this.view = { scale: 1, x: 0, y: 0 };
     this.highlighted = null;
-    this.frame = 0;
     this.generation = 0;
   }
 
@@ -39,37 +37,13 @@ export class Overlay {
     else region.kind.release?.(region.shape);
   }
 
-  setView(view) {
-    this.view = view;
-    this.draw();
-  }
-
   highlight(id) {
     this.highlighted = id;
     this.draw();
   }
 
-  /** Ask for one redraw in the next frame, however often it is called before. */
-  draw() {
-    if (!this.frame) {
-      this.frame = requestAnimationFrame(() => {
-        this.frame = 0;
-        this.drawNow();
-      });
-    }
-  }
-
-  drawNow() {
-    const { canvas, context, view } = this;
-    const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * ratio);
-    const height = Math.round(canvas.clientHeight * ratio);
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-    }
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, width, height);
+  paint(ratio) {
+    const { context, view } = this;
     const shown = this.regions.filter((region) => isShown(region, store.display));
     context.setTransform(view.scale * ratio, 0, 0, view.scale * ratio, view.x * ratio, view.y * ratio);
     for (const region of shown) this.drawShape(region);

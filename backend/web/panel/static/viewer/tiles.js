@@ -1,18 +1,17 @@
 /* The sharp parts of a large picture: tiles of its own pixels, fetched for what is in sight and drawn over the preview. */
 
+import { CanvasLayer } from "./canvas_layer.js";
+
 const TILE_PX = 512;
 const MOST_TILES = 96;
 const MOST_AT_ONCE = 6;
 
-export class TileLayer {
+export class TileLayer extends CanvasLayer {
   constructor(canvas) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    super(canvas);
     this.picture = null;
-    this.view = { scale: 1, x: 0, y: 0 };
     this.tiles = new Map(); // by name, the one unused for longest first: a bitmap, or null for what cannot be had
     this.loading = new Map();
-    this.frame = 0;
   }
 
   /** Show another picture: { width, height, previewWidth, url(level, column, row) }, or none. */
@@ -25,32 +24,8 @@ export class TileLayer {
     this.draw();
   }
 
-  setView(view) {
-    this.view = view;
-    this.draw();
-  }
-
-  /** Ask for one redraw in the next frame, however often it is called before. */
-  draw() {
-    if (!this.frame) {
-      this.frame = requestAnimationFrame(() => {
-        this.frame = 0;
-        this.drawNow();
-      });
-    }
-  }
-
-  drawNow() {
-    const { canvas, context, picture, view } = this;
-    const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * ratio);
-    const height = Math.round(canvas.clientHeight * ratio);
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-    }
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, width, height);
+  paint(ratio) {
+    const { context, picture, view } = this;
     if (!picture) return;
     const wanted = this.inSight(ratio);
     this.fetchWhatIsMissing(wanted);
