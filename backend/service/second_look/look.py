@@ -49,6 +49,7 @@ from backend.service.second_look.findings import (
     Look,
     finding_id,
 )
+from backend.service.second_look.masks_aside import MasksAside
 from backend.service.second_look.requests import ALL, LookRequest
 from backend.service.second_look.unseen import unseen_tasks
 from backend.service.versions.models import Models
@@ -96,6 +97,9 @@ class SecondLooks:
         request = self.jobs.read(job.record, LookRequest.from_document)
         key = request.project_key
         workdir = self.learning.work_dir / job.job_id
+        aside = MasksAside(workdir / "found")
+        # An earlier run of the job may have met other images under these numbers.
+        shutil.rmtree(aside.folder, ignore_errors=True)
         _show(job, "fetching annotations", 0.0)
         label_studio = self.connections.label_studio(key)
         xml = str(label_studio.project(project_id(key))["label_config"])
@@ -106,7 +110,7 @@ class SecondLooks:
             if request.images == ALL:
                 everything = replace(params, task_ids=None, start_from=SCRATCH)
                 gathered = gather_samples(self.images, self.connections, job, key, config, tasks, everything)
-                seen = list(self._cross_fitted(job, workdir, gathered.samples, config, everything))
+                found = self._cross_fitted(job, workdir, gathered.samples, config, everything)
                 version = None
             else:
                 version = self.models.loaded.current(key)
@@ -120,7 +124,8 @@ class SecondLooks:
                 gathered = gather_samples(self.images, self.connections, job, key, config, tasks, chosen)
                 predictor = self.models.loaded.predictor(key, version)
                 assert predictor is not None
-                seen = list(found_in(job, self.batching, predictor, gathered.samples, config, LIMITS))
+                found = found_in(job, self.batching, predictor, gathered.samples, config, LIMITS)
+            seen = list(aside.put(found))
         except TrainingPaused:
             return JobOutcome(jobs.REQUEUE, job.report)
         except TrainingStopped:
@@ -128,7 +133,7 @@ class SecondLooks:
             return JobOutcome(jobs.STOPPED, job.report)
         _show(job, "comparing", 1.0)
         by_id = {task["id"]: task for task in tasks if "id" in task}
-        findings = _findings(seen, by_id, config)
+        findings = _findings(seen, aside, by_id, config)
         open_ones = self.kept.without_dismissed(key, findings)
         look = Look(
             self.now(),
@@ -217,13 +222,18 @@ def _all_learned(card: VersionCard) -> str:
 
 
 def _findings(
-    seen: Sequence[tuple[TrainingSample, Detections]], by_id: Mapping[Any, Json], config: LabelConfig
+    seen: Sequence[tuple[TrainingSample, Detections]],
+    aside: MasksAside,
+    by_id: Mapping[Any, Json],
+    config: LabelConfig,
 ) -> list[Finding]:
     """Return the suspicions about all images, with what each would change, the likeliest first."""
     suspicions = suspect([Compared(sample.target, found) for sample, found in seen], len(config.labels))
     findings: dict[str, Finding] = {}
     for suspicion in suspicions:
         sample, found = seen[suspicion.picture]
+        if suspicion.found_index is not None:
+            found = aside.back(suspicion.picture, found, suspicion.found_index)
         finding = _finding(suspicion, sample, found, by_id[sample.task_id], config)
         if finding is not None:
             findings.setdefault(finding.finding_id, finding)
