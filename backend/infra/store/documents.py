@@ -10,7 +10,7 @@ from backend.errors import StoreError
 from backend.infra.store.objects import ObjectStore
 
 Json = dict[str, Any]
-VERSIONS_PART = "/versions/"
+VERSIONS_FOLDER = "versions"
 
 
 class JsonDocuments:
@@ -45,5 +45,5 @@ class JsonDocuments:
 
     def list(self, prefix: str) -> list[str]:
         """Return the paths below a prefix."""
-        keys = self._objects.keys(prefix)
-        return [key for key in keys if key.endswith(".json") and VERSIONS_PART not in f"/{key}"]
+        keys = self._objects.keys(prefix, skipped=VERSIONS_FOLDER)
+        return [key for key in keys if key.endswith(".json")]

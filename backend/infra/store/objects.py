@@ -43,8 +43,8 @@ class ObjectStore(Protocol):
     def names(self, prefix: str) -> list[str]:
         """Return the sorted names directly below a prefix, of objects and of what looks like folders."""
 
-    def keys(self, prefix: str) -> list[str]:
-        """Return the sorted keys of all objects below a prefix."""
+    def keys(self, prefix: str, *, skipped: str | None = None) -> list[str]:
+        """Return the sorted keys of all objects below a prefix, but those in folders of the skipped name."""
 
     def delete(self, prefix: str) -> None:
         """Remove the object of this key and everything below it; silent where there is nothing."""
@@ -131,15 +131,15 @@ class FolderStore:
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def keys(self, prefix: str) -> list[str]:
-        """Return the sorted keys of all objects below a prefix."""
+    def keys(self, prefix: str, *, skipped: str | None = None) -> list[str]:
+        """Return the sorted keys of all objects below a prefix, but those in folders of the skipped name."""
         found = []
         with _as_store_error(f"list {prefix}"):
             for folder, subfolders, files in os.walk(self._folder(prefix)):
-                if STAGING_FOLDER in subfolders:
-                    subfolders.remove(STAGING_FOLDER)
-                relative = Path(folder).relative_to(self.root)
-                found += [(relative / name).as_posix() for name in files]
+                subfolders[:] = [name for name in subfolders if name not in (STAGING_FOLDER, skipped)]
+                relative = Path(folder).relative_to(self.root).as_posix()
+                below = "" if relative == "." else f"{relative}/"
+                found += [f"{below}{name}" for name in files]
         return sorted(found)
 
     def delete(self, prefix: str) -> None:
@@ -253,14 +253,16 @@ class RemoteStore:
                 return []
             return sorted({PurePosixPath(path.rstrip("/")).name for path in found} - {""})
 
-    def keys(self, prefix: str) -> list[str]:
-        """Return the sorted keys of all objects below a prefix."""
+    def keys(self, prefix: str, *, skipped: str | None = None) -> list[str]:
+        """Return the sorted keys of all objects below a prefix, but those in folders of the skipped name."""
         with self._talking(f"list {prefix}") as (files, root):
             try:
                 found = files.find(self._below(root, prefix))
             except FileNotFoundError:
                 return []
-            return sorted(path[len(root) + 1 :] for path in found)
+            keys = sorted(path[len(root) + 1 :] for path in found)
+        # One listing of all costs a bucket less than one of each folder.
+        return [key for key in keys if skipped is None or skipped not in key.split("/")[:-1]]
 
     def delete(self, prefix: str) -> None:
         """Remove an object or everything below a prefix."""

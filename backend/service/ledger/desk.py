@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from cachetools import LRUCache
 
 from backend.core.labelstudio.annotators import moment_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
@@ -33,6 +36,9 @@ TASKS_ASKED = 500
 """Of so many tasks at most the predictions are fetched in one count; the rest waits for the next one."""
 DAY_S = 86_400
 PERIODS = 14
+LISTED_EVERY_S = 60.0
+"""To find the projects that were counted, the whole store has to be listed."""
+_MOST_TOLD = 1000
 RULES = 2
 """Raised whenever annotations count otherwise than before, so that all are counted anew."""
 
@@ -58,6 +64,9 @@ class LedgerDesk:
     batches: AcceptedBatches
     costs: Costs = field(default_factory=Costs)
     now: Callable[[], float] = time.time
+    _last_told: LRUCache[str, Json] = field(default_factory=lambda: LRUCache(_MOST_TOLD), init=False)
+    _listed: dict[str, tuple[float, list[str]]] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def count(self, key: str) -> Json:
         """Count anew and return `told`. Raises LabelStudioError, LabelConfigError, StoreError."""
@@ -93,7 +102,17 @@ class LedgerDesk:
         self.kept.write(key, Counted(self.now(), entries))
 
     def told(self, key: str) -> Json:
-        """Return acts and hours by label, by version, and over time."""
+        """Return acts and hours by label, by version, and over time; added up once for each count."""
+        with self._lock:
+            last = self._last_told.get(key)
+        if last is not None and last["counted_at"] == self.kept.counted_at(key):
+            return last
+        told = self._added_up(key)
+        with self._lock:
+            self._last_told[key] = told
+        return told
+
+    def _added_up(self, key: str) -> Json:
         counted = self.kept.read(key)
         entries = [entry for entry in counted.entries.values() if entry.acts]
         by_version: dict[str, list[Entry]] = defaultdict(list)
@@ -121,8 +140,17 @@ class LedgerDesk:
         }
 
     def all_told(self) -> dict[str, Json]:
-        """Return `told` of each project of which something was counted. Raises StoreError."""
-        return {key: self.told(key) for key in self.kept.projects()}
+        """Return `told` of each project of which something was counted. Raises StoreError.
+
+        A project that was counted for the first time is among them after LISTED_EVERY_S at most.
+        """
+        with self._lock:
+            listed = self._listed.get("projects")
+        if listed is None or not 0 <= self.now() - listed[0] < LISTED_EVERY_S:
+            listed = self.now(), self.kept.projects()
+            with self._lock:
+                self._listed["projects"] = listed
+        return {key: self.told(key) for key in listed[1]}
 
     def _over_time(self, entries: Sequence[Entry]) -> list[Json]:
         """Return hours saved in each of the last days, or weeks where the work took more days."""

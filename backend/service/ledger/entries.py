@@ -69,6 +69,11 @@ class KeptLedgers:
         entries = {int(number): Entry.from_json(entry) for number, entry in content["entries"].items()}
         return Counted(content["counted_at"], entries)
 
+    def counted_at(self, key: str) -> float | None:
+        """Return when something was counted last, None where nothing was; much cheaper than `read`."""
+        content = self.documents.read(_path(key))
+        return None if content is None else content["counted_at"]
+
     def write(self, key: str, counted: Counted) -> None:
         """Replace what was counted."""
         entries = {str(number): entry.as_json() for number, entry in counted.entries.items()}

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.core.labelstudio.own_writes import MARKS, SECOND_LOOK, noted
 from backend.service.acceptance.survey import Batch, KeptSurveys
+from backend.service.ledger.desk import LISTED_EVERY_S
+from backend.service.ledger.entries import KeptLedgers
 from tests.panel_fakes import KEY, FakePanelLabelStudio, all_shapes, make_panel_services
 
 
@@ -41,6 +45,34 @@ def accepted(prediction, leave_out=0):
 def test_before_any_count_nothing_is_known(desk):
     told = desk.told(KEY)
     assert (told["counted_at"], told["annotations"], told["over_time"]) == (None, 0, [])
+
+
+def test_what_was_added_up_is_told_again_until_anybody_counts_anew(desk, label_studio, services, monkeypatch):
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    desk.count(KEY)
+    reads = []
+    read = KeptLedgers.read
+    monkeypatch.setattr(KeptLedgers, "read", lambda self, key: reads.append(key) or read(self, key))
+    assert [desk.told(KEY)["annotations"], desk.all_told()[KEY]["annotations"], reads] == [1, 1, []]
+    second = predict(label_studio, 2)
+    annotate(label_studio, 2, accepted(second), second)
+    of_another_process = replace(desk)
+    assert of_another_process.count(KEY)["annotations"] == 2
+    assert desk.told(KEY)["annotations"] == desk.all_told()[KEY]["annotations"] == 2
+
+
+def test_the_store_is_listed_once_a_minute_however_often_all_is_told(desk, label_studio, monkeypatch):
+    listings, moment = [], [1000.0]
+    desk = replace(desk, now=lambda: moment[0])
+    projects = KeptLedgers.projects
+    monkeypatch.setattr(KeptLedgers, "projects", lambda self: listings.append(1) or projects(self))
+    assert [desk.all_told(), desk.all_told(), len(listings)] == [{}, {}, 1]
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    desk.count(KEY)
+    moment[0] += LISTED_EVERY_S
+    assert list(desk.all_told()) == [KEY] and len(listings) == 2
 
 
 def test_acts_are_told_by_label_and_version_and_over_time(desk, label_studio):
