@@ -197,9 +197,10 @@ class KeptSurveys:
 
     def batches(self, key: str) -> list[Batch]:
         """Return what was accepted so far, the newest first."""
-        paths = self.documents.list(f"{_folder(key)}batches/")
-        read = (self.documents.read(path) for path in sorted(paths, reverse=True))
-        return [Batch.from_json(content) for content in read if content is not None]
+        read = (self.documents.read(path) for path in self.documents.list(f"{_folder(key)}batches/"))
+        batches = [Batch.from_json(content) for content in read if content is not None]
+        # Their ids say nothing of their order: they come from the ids of jobs, which are drawn.
+        return sorted(batches, key=lambda batch: -batch.made_at)
 
     def batch(self, key: str, batch_id: str) -> Batch | None:
         """Return one batch."""

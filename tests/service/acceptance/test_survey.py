@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import StoreError
-from backend.service.acceptance.survey import KeptSurveys, Survey, SurveyedTask
+from backend.service.acceptance.survey import Batch, KeptSurveys, Survey, SurveyedTask
 from tests.fakes.documents import FakeDocuments
 
 
@@ -21,3 +21,10 @@ def test_a_count_that_is_cut_off_while_it_is_kept_leaves_none_rather_than_one_th
     with pytest.raises(StoreError):
         kept.keep("7", survey(2.0, 3))
     assert kept.survey("7") is None
+
+
+def test_what_was_accepted_last_stands_first_whatever_it_is_called():
+    kept = KeptSurveys(FakeDocuments())
+    for made_at, batch_id in ((1.0, "ff"), (3.0, "0a"), (2.0, "80")):
+        kept.note("7", Batch(batch_id, made_at, "v1", 0.9, "accepted"))
+    assert [batch.batch_id for batch in kept.batches("7")] == ["0a", "80", "ff"]
