@@ -109,6 +109,8 @@ def predict_file(
     out: Path | None,
 ) -> int:
     """Predict every task of a file and write tasks with predictions, as Label Studio imports them."""
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise RequestError(f"--out must be a file in a folder that is there, got {out}")
     tasks = _read_tasks(tasks_file)
     backend, folder = _backend(settings, images, tasks)
     key = backend.projects.canonical(project)
@@ -284,11 +286,15 @@ def _write_predictions(tasks: Sequence[Json], predictions: Sequence[Json | None]
     for task, prediction in zip(tasks, predictions, strict=True):
         kept: Json = {name: task[name] for name in ("id", "data", "meta") if name in task}
         entries.append({**kept, "predictions": [] if prediction is None else [prediction]})
-    text = json.dumps(entries, ensure_ascii=False)
+    # An export may have halves of surrogate pairs, which no file takes.
+    text = json.dumps(entries, ensure_ascii=False).encode(errors="replace").decode()
     if out is None:
         print(text)
     else:
-        out.write_text(text, "utf-8")
+        try:
+            out.write_text(text, "utf-8")
+        except OSError as exc:
+            raise RequestError(f"cannot write {out}: {exc.strerror or exc}") from exc
     missing = sum(prediction is None for prediction in predictions)
     if missing:
         print(f"{missing} of {len(tasks)} tasks have no prediction; the log says why", file=sys.stderr)

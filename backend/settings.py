@@ -380,6 +380,14 @@ class Settings:
             return None
         return self.basic_auth_user, self.basic_auth_pass
 
+    def absolute_paths(self) -> dict[str, str]:
+        """Return the variables that name files or folders, for processes that run in another folder."""
+        values = {entry.metadata["line"].name: getattr(self, entry.name) for entry in fields(self)}
+        found = {name: str(value.absolute()) for name, value in values.items() if isinstance(value, Path)}
+        if self.store_url is not None and "://" not in self.store_url:
+            found["STORE_URL"] = str(Path(self.store_url).absolute())
+        return found
+
     @property
     def store_location(self) -> str:
         """Address or folder of the store of models and requests."""

@@ -158,10 +158,16 @@ class Supervisor:
     def _start(self) -> None:
         environ = self._environ
         environ.setdefault("PYTHONUNBUFFERED", "1")
-        environ["DATA_DIR"] = str(self._settings.data_dir.absolute())
+        environ.update(self._settings.absolute_paths())
         metrics = self._settings.data_dir.absolute() / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir(parents=True)
+        try:
+            metrics.mkdir(parents=True)
+        except OSError as exc:
+            raise SettingsError(
+                f"DATA_DIR {self._settings.data_dir}: {exc.strerror or exc} ({metrics}); let who runs this "
+                "write there, or set another folder"
+            ) from exc
         environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         if self._settings.redis_url is None:
             self._redis = EmbeddedRedis(self._settings.data_dir / "redis")

@@ -210,3 +210,11 @@ def test_where_nothing_was_trained_the_list_says_so(folder, capsys):
 def test_a_worker_of_unknown_kind(folder, capsys):
     assert main(["worker", "dance"]) == 2
     assert "dance" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["no/such/folder/out.json", "."])
+def test_where_predictions_cannot_be_written_is_said_before_they_are_made(folder, capsys, out):
+    root, _ = folder
+    arguments = ["predict", str(root / "tasks.json"), "--config", str(root / "config.xml")]
+    assert main([*arguments, "--out", str(root / out)]) == 1
+    assert "--out must be a file in a folder" in capsys.readouterr().err

@@ -134,3 +134,16 @@ def test_seconds_of_acts_are_named_and_every_cost_has_its_name():
     for wrong in ("box", "box=-1", "nothing=3", "box=1,box=2"):
         with pytest.raises(SettingsError, match="name=seconds"):
             Settings.from_env({"ANNOTATION_SECONDS": wrong})
+
+
+def test_paths_are_told_whole_to_processes_that_run_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sam").mkdir()
+    (tmp_path / "ca.pem").touch()
+    environ = {"REQUESTS_CA_BUNDLE": "ca.pem", "SAM_MODEL": "sam", "STORE_URL": "models"}
+    paths = Settings.from_env(environ).absolute_paths()
+    wanted = {"REQUESTS_CA_BUNDLE": "ca.pem", "SAM_MODEL": "sam", "STORE_URL": "models", "DATA_DIR": "data"}
+    assert paths == {name: str(tmp_path / path) for name, path in wanted.items()}
+    monkeypatch.chdir("/")
+    assert str(Settings.from_env(paths).ca_bundle) == str(tmp_path / "ca.pem")
+    assert "STORE_URL" not in Settings.from_env({"STORE_URL": "s3://bucket/path"}).absolute_paths()

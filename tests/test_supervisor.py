@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from backend.errors import SettingsError
 from backend.settings import Settings
 from backend.supervisor import Supervisor, memory_settings
 
@@ -56,3 +57,10 @@ def test_memory_that_was_used_before_is_not_fetched_again():
 def test_who_runs_it_is_told_what_others_could_do(environ, said):
     warnings = Supervisor(Settings.from_env(environ), environ).warnings("http://127.0.0.1:9090")
     assert [word in warning for word, warning in zip(said, warnings, strict=True)] == [True] * len(said)
+
+
+def test_a_data_folder_that_cannot_be_written_is_said_with_the_next_move(tmp_path):
+    (tmp_path / "metrics").write_bytes(b"in the way")
+    supervisor = Supervisor(Settings.from_env({"DATA_DIR": str(tmp_path)}), {})
+    with pytest.raises(SettingsError, match="set another folder"):
+        supervisor._start()
