@@ -416,3 +416,23 @@ def test_two_pages_of_a_task(open_page, tmp_path, label_studio):
         expect(page.locator("#regions-summary")).to_have_text("0 regions shown", timeout=10_000)
         page.get_by_role("button", name="Next page").click()
         expect(page.locator("#regions-summary")).to_have_text("1 region shown")
+
+
+def test_a_page_whose_service_is_gone_says_that_it_may_be_out_of_date(open_page, address):
+    page = open_page(f"{address}/health")
+    state = page.request.get(f"{address}/api/projects/{KEY}/state").text()
+    told = []
+
+    def one_state_and_then_nothing(route):
+        if told:
+            route.abort()
+        else:
+            told.append(state)
+            body = f"event: state\nretry: 50\ndata: {state}\n\n"
+            route.fulfill(content_type="text/event-stream", body=body)
+
+    page.route("**/events", one_state_and_then_nothing)
+    page.goto(f"{address}/panel")
+    expect(page.locator("#statistics")).to_contain_text("may be out of date")
+    page.unroute("**/events")
+    expect(page.locator("#statistics")).not_to_contain_text("may be out of date", timeout=15_000)

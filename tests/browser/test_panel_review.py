@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -67,6 +69,47 @@ def test_a_dismissed_finding_goes_to_the_others(look_page, looked):
     look_page.get_by_label("State").select_option("dismissed")
     expect(look_page.locator(".finding")).to_have_count(1)
     assert look_page.locator(".finding").get_attribute("data-finding") == finding_id
+
+
+def test_showing_more_passes_over_nothing_that_was_not_dismissed(open_page, looked):
+    look = looked.desk.kept.look(KEY)
+    many = tuple(replace(look.findings[0], finding_id=f"f{number:02}") for number in range(30))
+    looked.desk.kept.keep(KEY, replace(look, findings=many))
+    with serve(looked.services) as address:
+        page = open_page(f"{address}/panel")
+        page.wait_for_selector(".tile[aria-selected=true]")
+        page.get_by_role("button", name="Second look", exact=True).click()
+        lines = page.locator(".finding")
+        expect(lines).to_have_count(12)
+        for number in range(3):
+            lines.nth(number).get_by_role("button", name="Dismiss").click()
+            expect(lines.nth(number)).to_contain_text("Dismissed")
+        more = page.get_by_role("button", name="Show more")
+        more.click()
+        expect(lines).to_have_count(24)
+        more.click()
+        expect(lines).to_have_count(30)
+        expect(more).to_be_hidden()
+        names = lines.evaluate_all("items => items.map((item) => item.dataset.finding)")
+        assert names == [one.finding_id for one in many]
+
+
+def test_the_keyboard_stays_on_the_button_while_numbers_change_around_it(open_page, tmp_path):
+    project = AcceptanceProject(tmp_path)
+    with serve(project.services) as address:
+        page = open_page(f"{address}/panel")
+        page.wait_for_selector(".tile[aria-selected=true]")
+        page.get_by_role("button", name="Accept by precision").click()
+        page.get_by_role("button", name="Count", exact=True).focus()
+        page.keyboard.press("Enter")
+        stop = page.locator("#acceptance").get_by_role("button", name="Stop")
+        expect(stop).to_be_focused()
+        for _ in range(2):
+            with page.expect_response("**/acceptance?*"):
+                pass
+        expect(stop).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(stop).to_be_hidden()
 
 
 def test_a_look_shows_its_progress_and_then_its_findings(open_page, tmp_path):

@@ -30,6 +30,25 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+/** Fill an element anew; the focus stays on what has the same data-name, or goes to the first button that is on. */
+export function refill(element, ...children) {
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const name = focused?.dataset.name;
+  fill(element, ...children);
+  if (!focused) return;
+  const same = name ? element.querySelector(`[data-name="${CSS.escape(name)}"]:not(:disabled)`) : null;
+  (same ?? element.querySelector("button:not(:disabled)"))?.focus();
+}
+
+/** Run what was asked for by a click; its error becomes a message. */
+export async function attempt(run) {
+  try {
+    await run();
+  } catch (error) {
+    toast(error.message, { kind: "bad", seconds: 12 });
+  }
+}
+
 /** A coloured square for a label; the colour comes from the labeling config, so an unknown one is ignored. */
 export function swatch(color) {
   const square = h("span", { class: "swatch", "aria-hidden": "true" });

@@ -1,11 +1,12 @@
 /* Accept by precision: how much would be right often enough, accepting it, and taking a batch back. */
 
 import { api } from "../state/api.js";
-import { byId, fill, h, toast } from "../page/dom.js";
+import { attempt, byId, fill, h, refill } from "../page/dom.js";
 import { plural } from "../page/format.js";
 import { store } from "../state/store.js";
 
 const ASK_AGAIN_MS = 1000;
+const ASK_AFTER_ERROR_MS = 4000;
 const USUAL = 0.95;
 
 export function startAcceptance() {
@@ -43,22 +44,29 @@ async function refresh(view) {
     const found = await api.acceptance(view.key, view.precision);
     if (asked !== view.asked) return;
     draw(view, found);
-    if (found.job?.is_active && view.dialog.open) {
-      setTimeout(() => { if (asked === view.asked) refresh(view); }, ASK_AGAIN_MS);
-    }
+    if (found.job?.is_active) refreshSoon(view, ASK_AGAIN_MS);
   } catch (error) {
-    if (asked === view.asked) fill(view.body, h("p", { class: "note bad" }, error.message));
+    if (asked !== view.asked) return;
+    refill(view.body, h("p", { class: "note bad" }, error.message));
+    refreshSoon(view, ASK_AFTER_ERROR_MS);
   }
+}
+
+function refreshSoon(view, milliseconds) {
+  const { asked } = view;
+  setTimeout(() => {
+    if (asked === view.asked && view.dialog.open && view.body.isConnected) refresh(view);
+  }, milliseconds);
 }
 
 function draw(view, { survey, batches, job }) {
   const isBusy = Boolean(job?.is_active);
-  const count = h("button", { type: "button", disabled: isBusy, onclick: () => act(view, () => api.countAcceptance(view.key)),
+  const count = h("button", { type: "button", "data-name": "count", disabled: isBusy, onclick: () => act(view, () => api.countAcceptance(view.key)),
     "data-tip": "Predict every task without annotation, in the background" }, survey ? "Count again" : "Count");
-  const accept = h("button", { type: "button", class: "primary", disabled: isBusy || !survey?.is_current || !survey.tasks_accepted,
+  const accept = h("button", { type: "button", "data-name": "accept", class: "primary", disabled: isBusy || !survey?.is_current || !survey.tasks_accepted,
     onclick: () => act(view, () => api.acceptAtPrecision(view.key, view.precision)) },
   survey ? `Accept ${plural(survey.tasks_accepted, "picture")}` : "Accept");
-  fill(view.body,
+  refill(view.body,
     progress(job),
     survey ? surveyed(survey) : h("p", { class: "reason" }, "Count first: every task without annotation is predicted, and images that the version did not learn from say how often it is right."),
     h("div", { class: "tool-row" }, count, accept),
@@ -72,7 +80,7 @@ function progress(job) {
   return h("div", { class: "job" },
     h("span", {}, job.total ? `${job.done} of ${plural(job.total, "task")}` : "Starting"),
     h("progress", { max: job.total ?? 1, value: job.done ?? 0, "aria-label": "Progress" }),
-    h("div", { class: "row" }, h("button", { type: "button", onclick: () => api.stop(job.job_id, "keep") }, "Stop")));
+    h("div", { class: "row" }, h("button", { type: "button", "data-name": "stop", onclick: () => attempt(() => api.stop(job.job_id, "keep")) }, "Stop")));
 }
 
 function surveyed(survey) {
@@ -104,16 +112,12 @@ function batchLine(view, batch, isBusy) {
     h("div", { class: "version-head" },
       h("b", {}, `${plural(batch.tasks, "picture")} at ${words(batch.precision)}`),
       h("span", { class: "status", dataset: { state: batch.state === "undone" ? "" : "good" } }, batch.state),
-      batch.state === "undone" ? null : h("button", { type: "button", disabled: isBusy,
+      batch.state === "undone" ? null : h("button", { type: "button", "data-name": `undo-${batch.batch_id}`, disabled: isBusy,
         onclick: () => act(view, () => api.undoBatch(view.key, batch.batch_id)) }, "Undo all")),
     h("span", { class: "reason" }, `${when}, ${plural(batch.regions, "region")}${notes} · ${batch.batch_id}`));
 }
 
 async function act(view, run) {
-  try {
-    await run();
-  } catch (error) {
-    toast(error.message, { kind: "bad", seconds: 12 });
-  }
+  await attempt(run);
   await refresh(view);
 }

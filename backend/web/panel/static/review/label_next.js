@@ -6,6 +6,7 @@ import { rereadStrip } from "../lists/task_strip.js";
 import { store, subscribe } from "../state/store.js";
 
 const ASK_AGAIN_MS = 1500;
+const ASK_AFTER_ERROR_MS = 6000;
 const USUAL_NOTE = byId("label-next-note").textContent;
 
 const box = byId("label-next");
@@ -36,7 +37,9 @@ async function refresh() {
     const found = await api.labelNext(key);
     if (mine === asked) draw(found);
   } catch (error) {
-    if (mine === asked) note(error.message, "bad");
+    if (mine !== asked) return;
+    note(error.message, "bad");
+    timer = setTimeout(refresh, ASK_AFTER_ERROR_MS);
   }
 }
 

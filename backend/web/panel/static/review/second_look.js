@@ -1,7 +1,7 @@
 /* Second look: the places where annotations are probably wrong, each with what could be done about it. */
 
 import { api } from "../state/api.js";
-import { byId, fill, h, toast } from "../page/dom.js";
+import { attempt, byId, fill, h, refill, toast } from "../page/dom.js";
 import { plural } from "../page/format.js";
 import { store } from "../state/store.js";
 import { loadedImage, placeFigure } from "./place.js";
@@ -15,6 +15,7 @@ const KINDS = {
 };
 const AT_ONCE = 12;
 const ASK_AGAIN_MS = 1000;
+const ASK_AFTER_ERROR_MS = 4000;
 
 export function startSecondLook() {
   byId("open-second-look").addEventListener("click", open);
@@ -29,7 +30,8 @@ async function open() {
     summary: h("p", { class: "reason", role: "status" }),
     more: h("button", { type: "button", hidden: true }, "Show more"),
     pushes: h("input", { type: "checkbox", id: "second-look-pushes" }),
-    shown: 0,
+    asked: 0,
+    timer: 0,
   };
   view.more.addEventListener("click", () => append(view));
   const select = (id, label, options, change) => h("label", {}, h("span", { class: "label-text" }, label), " ",
@@ -62,45 +64,64 @@ async function look(view, images) {
   }
 }
 
+const isShown = (view) => view.dialog.open && view.list.isConnected;
+
+/** Ask again soon how far the job is; one question waits at a time. */
+function watchSoon(view, milliseconds = ASK_AGAIN_MS) {
+  clearTimeout(view.timer);
+  view.timer = setTimeout(() => watch(view).catch((error) => {
+    fill(view.job, h("p", { class: "note bad" }, error.message));
+    if (isShown(view)) watchSoon(view, ASK_AFTER_ERROR_MS);
+  }), milliseconds);
+}
+
 /** Show how far the job is until it ends, then list what it found. */
 async function watch(view) {
   const { job } = await api.secondLook(view.key, { kind: "", show: "open", offset: 0, limit: 1 });
   drawJob(view, job);
-  if (!view.dialog.open) return;
-  if (job?.is_active) setTimeout(() => watch(view).catch((error) => toast(error.message, { kind: "bad" })), ASK_AGAIN_MS);
+  if (!isShown(view)) return;
+  if (job?.is_active) watchSoon(view);
   else await restart(view);
 }
 
 function drawJob(view, job) {
-  if (!job || (!job.is_active && job.status !== "failed")) return fill(view.job);
-  if (job.status === "failed") return fill(view.job, h("p", { class: "note bad" }, job.error ?? "The second look failed."));
-  return fill(view.job, h("div", { class: "job" },
+  if (!job || (!job.is_active && job.status !== "failed")) return refill(view.job);
+  if (job.status === "failed") return refill(view.job, h("p", { class: "note bad" }, job.error ?? "The second look failed."));
+  return refill(view.job, h("div", { class: "job" },
     h("span", {}, job.step ? `Looking: ${job.step}` : "Waiting for a worker"),
     h("progress", { max: 1, value: job.fraction ?? 0, "aria-label": "Second look" }),
-    h("div", { class: "row" }, h("button", { type: "button", onclick: () => api.stop(job.job_id, "discard") }, "Stop"))));
+    h("div", { class: "row" }, h("button", { type: "button", "data-name": "stop", onclick: () => attempt(() => api.stop(job.job_id, "discard")) }, "Stop"))));
 }
 
 async function restart(view) {
-  view.shown = 0;
   fill(view.list);
   await append(view, true);
 }
 
+/** How many of those shown the service still lists: what was dismissed since, or taken back, left its list. */
+function stillListed(view) {
+  const isListed = (item) => (item.dataset.state === "dismissed") === (view.show === "dismissed");
+  return [...view.list.children].filter(isListed).length;
+}
+
+/** List more findings; an answer that a later question has overtaken is not drawn. */
 async function append(view, isFirst = false) {
+  view.asked += 1;
+  const { asked } = view;
   let found;
   try {
-    found = await api.secondLook(view.key, { kind: view.kind, show: view.show, offset: view.shown, limit: AT_ONCE });
+    found = await api.secondLook(view.key, { kind: view.kind, show: view.show, offset: stillListed(view), limit: AT_ONCE });
   } catch (error) {
-    view.summary.textContent = error.message;
+    if (asked === view.asked) view.summary.textContent = error.message;
     return;
   }
-  view.shown += found.findings.length;
+  if (asked !== view.asked) return;
   view.list.append(...found.findings.map((finding) => line(view, finding)));
-  view.more.hidden = view.shown >= found.total;
+  view.more.hidden = stillListed(view) >= found.total;
   view.summary.textContent = summary(view, found);
   if (isFirst) {
     drawJob(view, found.job);
-    if (found.job?.is_active && view.dialog.open) setTimeout(() => watch(view).catch(() => {}), ASK_AGAIN_MS);
+    if (found.job?.is_active && isShown(view)) watchSoon(view);
   }
 }
 

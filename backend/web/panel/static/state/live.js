@@ -8,6 +8,7 @@ const ASK_EVERY_MS = 4000;
 let source = null;
 let timer = 0;
 let generation = 0;
+let failures = 0;
 
 export function startLive() {
   subscribe(["key"], connect);
@@ -26,9 +27,15 @@ function connect() {
   // A page that nobody sees holds no connection.
   if (!store.key || document.hidden) return;
   source = new EventSource(api.eventsUrl(store.key));
-  source.addEventListener("state", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("state", (event) => {
+    failures = 0;
+    take(JSON.parse(event.data));
+  });
   source.addEventListener("error", () => {
+    failures += 1;
     if (source?.readyState === EventSource.CLOSED) ask(generation);
+    // A stream ends every minute and is opened again; twice in a row nothing came of that.
+    else if (failures > 1) lose("The service does not answer, so this may be out of date. Is it running?");
   });
 }
 
@@ -36,12 +43,17 @@ function take(state) {
   update({ live: state });
 }
 
+/** Say that what is shown may be out of date; before anything is shown there is nothing to say it of. */
+function lose(message) {
+  if (store.live && store.live.lost !== message) update({ live: { ...store.live, lost: message } });
+}
+
 async function ask(mine) {
   if (mine !== generation || document.hidden) return;
   try {
     take(await api.state(store.key, null, 0));
   } catch (error) {
-    update({ live: { ...store.live, lost: error.message } });
+    lose(error.message);
   }
   if (mine === generation) timer = setTimeout(() => ask(mine), ASK_EVERY_MS);
 }
