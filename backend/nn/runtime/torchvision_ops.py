@@ -62,8 +62,8 @@ def nms_greedy(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float) -> Tens
     boxes_xyxy [N, 4], scores [N]; a box goes when its IoU with a kept one is above the threshold.
     """
     import torch
-    from torchvision.ops import box_iou
 
+    box_iou = torchvision_ops().box_iou
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes_xyxy[order].float()
     alive = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
