@@ -30,9 +30,11 @@ def cut_masks(body: bytes) -> tuple[bytes, list[bytes]]:
     masks: list[bytes] = []
     at = 0
     for found in _MASK.finditer(body):
-        end = body.find(b"]", found.end())
+        # No further than to the next quote: many lists without an end would each be searched to the body's.
+        quote = body.find(b'"', found.end())
+        end = body.find(b"]", found.end(), quote if quote >= 0 else len(body))
         is_short = end - found.end() < _LEAST_BYTES
-        if is_short or any(body.find(mark, found.end(), end) >= 0 for mark in (b"[", b"{", b'"')):
+        if is_short or any(body.find(mark, found.end(), end) >= 0 for mark in (b"[", b"{")):
             continue
         parts += [body[at : found.end()], b"%d" % (-1 - len(masks))]
         masks.append(body[found.end() : end])
