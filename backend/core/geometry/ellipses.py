@@ -10,6 +10,8 @@ import numpy as np
 from backend.core.geometry.instances import FloatArray, ImageSize, MaskPatch
 from backend.core.geometry.masks import tight_patch
 
+PIXELS_AT_ONCE = 1_000_000
+
 
 @dataclass(frozen=True)
 class Ellipse:
@@ -45,8 +47,15 @@ def ellipse_to_patch(ellipse: Ellipse, size: ImageSize) -> MaskPatch | None:
     dx = np.arange(left, right)[None, :] + 0.5 - ellipse.center_x
     dy = np.arange(top, bottom)[:, None] + 0.5 - ellipse.center_y
     cos, sin = math.cos(math.radians(ellipse.rotation_deg)), math.sin(math.radians(ellipse.rotation_deg))
-    along, across = dx * cos + dy * sin, dy * cos - dx * sin
-    return tight_patch((along / ellipse.radius_x) ** 2 + (across / ellipse.radius_y) ** 2 <= 1, left, top)
+    inside = np.zeros((bottom - top, right - left), dtype=np.bool_)
+    # In bands: the numbers behind each pixel take dozens of times its own memory.
+    rows = max(1, PIXELS_AT_ONCE // (right - left))
+    for first in range(0, bottom - top, rows):
+        below = dy[first : first + rows]
+        along, across = dx * cos + below * sin, below * cos - dx * sin
+        distance = (along / ellipse.radius_x) ** 2 + (across / ellipse.radius_y) ** 2
+        inside[first : first + rows] = distance <= 1
+    return tight_patch(inside, left, top)
 
 
 def patch_to_ellipse(patch: MaskPatch) -> Ellipse:

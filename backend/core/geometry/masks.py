@@ -102,9 +102,14 @@ def count_parts(bits: BoolArray) -> int:
 
 def connected_parts(bits: BoolArray) -> list[MaskPatch]:
     """Return the parts of a mask [h, w] that touch nowhere, not even at a corner, each cut to its pixels."""
-    number_of, areas = _parts(bits, connectivity=8)
-    parts = (tight_patch(number_of == number, 0, 0) for number in range(1, len(areas)))
-    return [part for part in parts if part is not None]
+    count, number_of, stats, _ = cv2.connectedComponentsWithStats(_as_uint8(bits), connectivity=8)
+    parts = []
+    for number in range(1, count):
+        left, top, width, height = stats[number, : cv2.CC_STAT_AREA].tolist()
+        # Its own window alone: hundreds of parts, each looked for in the whole image, take seconds.
+        window = np.asarray(number_of[top : top + height, left : left + width])
+        parts.append(MaskPatch(left, top, window == number))
+    return parts
 
 
 def patch_iou(a: MaskPatch, b: MaskPatch) -> float:

@@ -17,6 +17,7 @@ from backend.core.geometry.masks import HOLE_SHARE, SPECK_SHARE, tight_patch
 MAX_POINTS = 100
 MAX_RINGS = 12
 CROSSINGS_AT_ONCE = 1_000_000
+PIXELS_AT_ONCE = 4_000_000
 
 Points = npt.NDArray[np.float64]
 
@@ -33,7 +34,14 @@ def polygon_to_patch(points_xy_px: Points, size: ImageSize) -> MaskPatch | None:
     )
     if left >= right or top >= bottom:
         return None
-    return tight_patch(_winding(points_xy_px - (left, top), bottom - top, right - left) != 0, left, top)
+    width, height = right - left, bottom - top
+    inside = np.zeros((height, width), dtype=np.bool_)
+    # In bands: how often the outline winds around a pixel takes eight times the memory of whether it does.
+    rows = max(1, PIXELS_AT_ONCE // width)
+    for first in range(0, height, rows):
+        band = inside[first : first + rows]
+        np.not_equal(_winding(points_xy_px - (left, top + first), len(band), width), 0, out=band)
+    return tight_patch(inside, left, top)
 
 
 def patch_to_polygon(

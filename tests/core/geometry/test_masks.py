@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from backend.core.geometry.instances import ImageSize, MaskPatch
 from backend.core.geometry.masks import (
     alpha_to_mask,
     clean_patch,
+    connected_parts,
     count_parts,
     deepest_pixel,
     join_patches,
@@ -136,3 +139,20 @@ def test_parts_are_counted(bits, parts):
 
 def test_cleaning_nothing_gives_nothing():
     assert clean_patch(MaskPatch(0, 0, np.zeros((3, 3), dtype=bool))) is None
+
+
+def test_parts_that_touch_nowhere_are_cut_to_their_own_pixels():
+    first, second = connected_parts(bits_of("##..", "#..#", "...#"))
+    assert (first.left_px, first.top_px, second.left_px, second.top_px) == (0, 0, 3, 1)
+    np.testing.assert_array_equal(first.bits, bits_of("##", "#."))
+    np.testing.assert_array_equal(second.bits, bits_of("#", "#"))
+
+
+def test_hundreds_of_parts_of_a_large_image_take_no_seconds():
+    bits = np.zeros((2400, 2400), dtype=bool)
+    for k in range(600):
+        row, column = divmod(k, 25)
+        bits[row * 100 + 10 : row * 100 + 60, column * 96 + 10 : column * 96 + 60] = True
+    started = time.process_time()
+    assert len(connected_parts(bits)) == 600
+    assert time.process_time() - started < 0.5

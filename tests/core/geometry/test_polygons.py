@@ -1,3 +1,5 @@
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -198,3 +200,17 @@ def test_any_polygon_is_drawn_within_the_image(pairs):
         height, width = patch.bits.shape
         assert patch.left_px + width <= SIZE.width and patch.top_px + height <= SIZE.height
         assert patch.area_px > 0
+
+
+@pytest.mark.parametrize("shape", ["polygon", "ellipse"])
+def test_an_area_over_a_large_picture_takes_little_more_memory_than_its_mask(shape):
+    size = ImageSize(4000, 4000)
+    tracemalloc.start()
+    if shape == "polygon":
+        patch = polygon_to_patch(points((10, 10), (3990, 10), (3990, 3990), (10, 3990)), size)
+    else:
+        patch = ellipse_to_patch(Ellipse(2000, 2000, 1990, 1990), size)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert patch.bits.nbytes > 15_000_000
+    assert peak_bytes < 150_000_000
