@@ -58,10 +58,12 @@ def plan_epoch(
     if not is_square:
         order = _group_by_shape(order, images, batch_size, rng)
     groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    # One leftover image would make a step of pure noise; it joins the batch before.
+    # One leftover image would make a step of pure noise, so it shares what the last full batch has. Dropped,
+    # it would always be the widest one where an epoch is not much larger than a batch.
     if len(groups) > 1 and len(groups[-1]) * 2 < batch_size:
-        rest = groups.pop()
-        groups[-1] = [*groups[-1], *rest][:batch_size]
+        last = [*groups[-2], *groups[-1]]
+        middle = len(last) - len(last) // 2
+        groups[-2:] = [last[:middle], last[middle:]]
     rng.shuffle(groups)
     plans = []
     for number, group in enumerate(groups):

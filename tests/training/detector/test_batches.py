@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from backend.nn.detector.heads.boxes.head import BOXES
@@ -28,6 +31,20 @@ def test_an_epoch_shows_every_image():
     shown = [i for plan in plans() for i in plan.indices]
     assert set(shown) == {0, 1, 2, 3}
     assert len(shown) == 8
+
+
+def test_what_is_left_over_by_full_batches_is_shown_too():
+    # One picture much wider than the others comes last in the order of shapes.
+    images = [CachedImage(*scene(i)) for i in range(8)] + [CachedImage(*scene(8, size_wh=(96, 32)))]
+    plan = replace(PLAN, images_per_epoch=9, batch_size=4)
+    weights = np.ones(9, np.float32)
+    for epoch in range(3):
+        made = plan_epoch(
+            images, plan, epoch=epoch, seed=1, batch_size=4, is_square=False, sampling_weights=weights
+        )
+        assert sorted(i for one in made for i in one.indices) == list(range(9))
+        assert sorted(len(one.indices) for one in made) == [2, 3, 4]
+        assert len(made) == plan.steps_per_epoch
 
 
 def test_canvases_are_multiples_of_the_stride_and_grow():
