@@ -45,7 +45,14 @@ from backend.training.detector.start_weights import (
     start_from_shipped,
     start_from_version,
 )
-from backend.training.inputs import LearningObserver, TrainingInputs, TrainingObserver, TrainingOutcome
+from backend.training.inputs import (
+    CHECKPOINT_FILE,
+    LearningObserver,
+    TrainingInputs,
+    TrainingObserver,
+    TrainingOutcome,
+    TrainingPaused,
+)
 from backend.training.judging.holdout import split_by_task, split_late
 from backend.training.launch import Learned, learn_in_processes, process_count
 from backend.training.parameters import TrainingParams
@@ -194,17 +201,23 @@ def _load(
         asked=any(inputs.asked.get(head) for head in ANSWER_HEADS),
     )
     observer.tiles(tiles.reason)
+    # What an earlier run has learned is worth keeping, and only with all images it can be taken up again.
+    has_learned = (inputs.workdir / CHECKPOINT_FILE).is_file()
+    ends_now = ("discard", "pause") if has_learned else ("discard", "pause", "keep")
     loaded = load_images(
         inputs.samples,
         inputs.params.image_size,
         inputs.workdir / CACHE_FOLDER,
         tiles=tiles,
-        should_stop=lambda: observer.stop_requested() is not None,
+        should_stop=lambda: observer.stop_requested() in ends_now,
         on_image=observer.loading,
         heads=heads,
     )
-    if observer.stop_requested() == "discard":
-        raise TrainingStopped("the training was stopped while its images were read")
+    wish = observer.stop_requested()
+    if wish == "pause":
+        raise TrainingPaused("paused while its images were read")
+    if wish in ends_now:
+        raise TrainingStopped("the training was stopped while its images were read; nothing to keep")
     if loaded.failures:
         observer.on_warning(
             f"{len(loaded.failures)} of {len(inputs.samples)} images could not be read and were left out: "

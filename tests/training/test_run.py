@@ -14,6 +14,7 @@ from backend.errors import (
 )
 from backend.nn.detector.heads.catalog import HEADS
 from backend.nn.detector.predictor import load_predictor, read_card
+from backend.training.detector.loop import TrainingLoop
 from backend.training.inputs import Stage, TrainingInputs, TrainingPaused, TrainingSample
 from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
@@ -224,6 +225,38 @@ def test_keeping_on_stop_publishes_what_there_is(tmp_path):
     assert outcome.stopped_early_by == "user"
     assert outcome.card.facts["epochs_run"] == 1
     load_predictor(outcome.folder)
+
+
+@pytest.mark.parametrize(("stop", "error"), [("pause", TrainingPaused), ("keep", TrainingStopped)])
+def test_a_stop_while_images_are_read_is_obeyed_and_accuses_no_image(tmp_path, stop, error):
+    observer = Observer(stop=stop, stop_after=0)
+    with pytest.raises(error):
+        train_version(inputs_for(tmp_path, [sample(i) for i in range(4)]), observer)
+    assert not observer.warnings
+
+
+def test_keeping_while_images_are_read_again_keeps_what_was_learned_before(tmp_path):
+    recipe = replace(QUICK, checkpoint_share=1e9)
+    inputs = inputs_for(tmp_path, [sample(0), sample(1)], replace(PARAMS, epochs=50), recipe=recipe)
+    with pytest.raises(TrainingPaused):
+        train_version(inputs, Observer(stop="pause", stop_after=2))
+    outcome = train_version(inputs, Observer(stop="keep", stop_after=0))
+    assert outcome.card.facts["epochs_run"] == 2
+
+
+def test_patience_ends_no_training_by_epochs_that_nobody_judged(tmp_path):
+    recipe = replace(QUICK, early_share=0.0, patience_share=0.1, patience_min=1, judging_share=1e-6)
+    inputs = inputs_for(tmp_path, [sample(i) for i in range(20)], replace(PARAMS, epochs=6), recipe=recipe)
+    loop_of = TrainingLoop.__init__
+
+    def judging_every_third(self, *args, **kwargs):
+        loop_of(self, *args, **kwargs)
+        self._judge_every = 3
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TrainingLoop, "__init__", judging_every_third)
+        outcome = train_version(inputs, Observer(), (ScriptedBoxes([0.5, 0.6]),))
+    assert outcome.card.facts["epochs_run"] == 6
 
 
 def test_discarding_on_stop_leaves_no_version(tmp_path):

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 FETCH_THREADS = 8
 TRY_AGAIN_AFTER_S = (5.0, 20.0)
+_LOOK_UP_S = 0.5  # how often a waiting job looks whether it has to end
 _FINAL_ERRORS: dict[type[FetchError], str] = {
     ImageNotFound: "image_not_found",
     ImageTooLarge: "image_too_large",
@@ -201,7 +202,7 @@ def _fetch_targets(
         if not again or pause_s is None:
             break
         logger.warning("job %s: %d images could not be fetched; trying again", job.job_id, len(again))
-        time.sleep(pause_s)
+        _wait(job, pause_s)
         waiting = again
     job.show(at_once=True)
     return targets
@@ -308,11 +309,21 @@ def _named(task_ids: Sequence[int]) -> str:
     return ", ".join(map(str, ids[:_NAMED_TASKS])) + more
 
 
-def _leave_if_asked(job: RunningJob, pool: ThreadPoolExecutor) -> None:
+def _wait(job: RunningJob, seconds: float) -> None:
+    """Wait, but for no longer than until the job is asked to end."""
+    until = time.monotonic() + seconds
+    while (left_s := until - time.monotonic()) > 0:
+        _leave_if_asked(job)
+        time.sleep(min(left_s, _LOOK_UP_S))
+
+
+def _leave_if_asked(job: RunningJob, pool: ThreadPoolExecutor | None = None) -> None:
     wish = job.stop_or_pause()
-    if wish is None:
+    # What an earlier run of the job has learned is to be kept, which takes the images that it learned from.
+    if wish is None or (wish == "keep" and job.training_progress().epoch):
         return
-    pool.shutdown(wait=False, cancel_futures=True)
+    if pool is not None:
+        pool.shutdown(wait=False, cancel_futures=True)
     if wish == "pause":
         raise TrainingPaused
     raise TrainingStopped("the training was stopped before it had learned anything")

@@ -188,7 +188,8 @@ class TrainingLoop:
             if time.monotonic() - self._last_save >= self._save_seconds / self.plan.recipe.checkpoint_share:
                 self._save()
             self._report(epoch, loss, metrics)
-            is_stale = self.state.best_epoch >= 0 and epoch - self.state.best_epoch >= patience
+            # Where large pictures are judged now and then only, epochs that nobody looked at prove nothing.
+            is_stale = bool(metrics) and epoch - self.state.best_epoch >= patience
             if self.peers.agree(is_stale) and self.state.next_epoch < self.plan.epochs:
                 ended_by = "patience"
         if self.state.next_epoch < self._join_epoch:

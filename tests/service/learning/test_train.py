@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import time
 import weakref
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from backend.core.geometry.points import points_of
 from backend.errors import (
     AnnotationError,
     ConflictError,
+    HostAway,
     LabelConfigError,
     LabelStudioAuthError,
     LossDiverged,
@@ -21,6 +23,7 @@ from backend.errors import (
     StoreError,
 )
 from backend.service.jobs.jobs import RunningJob
+from backend.service.jobs.report import TrainingJobProgress
 from backend.service.jobs.status import describe_job
 from backend.service.learning.requests import AUTOMATIC
 from backend.training.inputs import CHECKPOINT_FILE, TrainingPaused
@@ -534,6 +537,27 @@ def test_a_training_stopped_while_images_load_is_stopped_and_leaves_nothing(serv
     copies = Copies()
     assert replace(services, checkpoints=copies).run(job).status == "stopped"
     assert not workdir.exists() and copies.calls == ["drop"]
+
+
+def test_stop_and_keep_while_a_training_is_taken_up_again_keeps_what_it_had_learned(services):
+    job = queued(services, [annotated(1, rectangle())])
+    job.progress = TrainingJobProgress(epoch=4, epochs=9)  # as of a run before, whose worker died
+    services.queue.request_stop(job.job_id, mode="keep")
+    outcome = services.run(job)
+    assert outcome.status == "finished" and outcome.model_version is not None
+
+
+def test_a_worker_told_to_leave_does_not_wait_for_images_that_are_tried_again(services):
+    job = queued(services, [annotated(1, rectangle())])
+
+    def away(reference, access):
+        job.lease.pause_requested = True
+        raise HostAway("the host does not answer")
+
+    services.images.load_rgb = away
+    started = time.monotonic()
+    assert services.run(job).status == "requeue"
+    assert time.monotonic() - started < 2
 
 
 def test_redis_away_while_labels_are_read_or_the_version_is_out_costs_no_training(services):
