@@ -19,6 +19,7 @@
     │   └── LabelStudioGone     the project or task does not exist (any more)
     ├── VersionError            a model version is missing, damaged or does not fit
     ├── TextReadingError        the engine that reads text failed
+    ├── NoMemoryLeft            the device has no memory left for a prediction or a prompt
     ├── StoreError              the store could not be read or written (disk full, no access)
     ├── QueueError              Redis is away, so nothing can be queued now
     ├── SettingsError           an environment variable has a bad value
@@ -128,6 +129,10 @@ class NotReadyError(VersionError):
 
 class TextReadingError(BackendError):
     """The engine that reads text in images failed, or is not there."""
+
+
+class NoMemoryLeft(BackendError):
+    """The device has no memory left for one image or prompt, also after what was kept is given back."""
 
 
 class StoreError(BackendError):

@@ -32,6 +32,7 @@ STATUS_BY_ERROR: dict[type[errors.BackendError], int] = {
     errors.VersionError: 409,
     errors.NotReadyError: 503,
     errors.TextReadingError: 503,
+    errors.NoMemoryLeft: 503,
     errors.StoreError: 507,
     errors.QueueError: 503,
     errors.SettingsError: 500,

@@ -6,6 +6,8 @@ Knows torch's words, not torch: a web process asks too.
 from __future__ import annotations
 
 import ctypes
+import gc
+import sys
 
 _CLASSES = {"MemoryError", "OutOfMemoryError"}
 # torch's allocator for CPUs raises a plain RuntimeError and says it in words, which differ between releases.
@@ -21,6 +23,15 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return any(words in text for words in _WORDS)
+
+
+def give_back_device_memory() -> None:
+    """Give back what torch keeps of a GPU for later, and what only garbage still holds."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    give_back_freed_memory()
 
 
 def give_back_freed_memory() -> None:

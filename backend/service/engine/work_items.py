@@ -6,16 +6,19 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.core.geometry.instances import Detections, ImageSize
-from backend.nn.runtime.memory import is_out_of_memory
+from backend.errors import NoMemoryLeft
+from backend.nn.runtime.memory import give_back_device_memory, is_out_of_memory
 from backend.service.engine.image_predictor import ImagePredictor
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -81,7 +84,7 @@ class CallItem:
         """Make the call and complete the future; return 0, since no image of a request was predicted."""
         if self.future.set_running_or_notify_cancel():
             try:
-                self.future.set_result(self.call())
+                self.future.set_result(_with_memory(self.call))
             except Exception as exc:
                 self.future.set_exception(exc)
         return 0
@@ -130,7 +133,8 @@ def _run_alone(item: ImagesItem) -> int:
 def _predict_in_pieces(key: BatchKey, images: list[RgbImage]) -> list[Detections]:
     """Predict, in halves where the memory does not suffice (a training may share the device)."""
     limits = key.limits
-    try:
+
+    def predict() -> list[Detections]:
         return key.predictor.predict(
             images,
             confidence_threshold=limits.confidence_threshold,
@@ -138,9 +142,43 @@ def _predict_in_pieces(key: BatchKey, images: list[RgbImage]) -> list[Detections
             with_masks=limits.with_masks,
             max_regions=limits.max_regions,
         )
+
+    if len(images) < 2:
+        return _with_memory(predict)
+    try:
+        return predict()
     except (RuntimeError, MemoryError) as exc:
-        if not is_out_of_memory(exc) or len(images) < 2:
+        if not is_out_of_memory(exc):
             raise
         logger.warning("out of memory with %d images at once; trying halves", len(images))
     middle = len(images) // 2
     return _predict_in_pieces(key, images[:middle]) + _predict_in_pieces(key, images[middle:])
+
+
+def _with_memory(work: Callable[[], Result]) -> Result:
+    """Return what work gives, tried once more with memory given back where it ran out.
+
+    Raises NoMemoryLeft where that does not suffice.
+    """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        logger.warning("out of memory (%s); trying once more", _first_line(exc))
+    # Behind the handler: the error held what the work had on the device.
+    give_back_device_memory()
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        reason = _first_line(exc)
+    raise NoMemoryLeft(
+        f"the device has no memory left for this ({reason}); ask again in a moment. If it stays so, let no "
+        "training share the GPU (DEVICE=cpu for one of the two), or train a version with a smaller image_size"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120]

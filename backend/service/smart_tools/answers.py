@@ -34,7 +34,7 @@ from backend.core.labelstudio.prompts import (
 from backend.core.labelstudio.task_labels import config_of_task
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.core.labelstudio.text_tags import text_results
-from backend.errors import AnnotationError, BackendError, TextReadingError
+from backend.errors import AnnotationError, BackendError, NoMemoryLeft, TextReadingError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import NOT_TRAINED, LoadedVersions
 from backend.service.engine.named_network import NetworkState
@@ -102,7 +102,7 @@ class Interactive:
         """Return `{"result", "score", "model_version"}`, with one region per object that was pointed at.
 
         Nothing is raised for what an annotator may do: an unclear prompt, an image that cannot be had and
-        an answer that takes too long all give an empty result.
+        an answer that takes too long all give an empty result. Raises NoMemoryLeft.
         """
         started = time.monotonic()
         found: list[_Found] = []
@@ -117,6 +117,8 @@ class Interactive:
                     task.get("id"),
                     self._answer_within_s,
                 )
+            except NoMemoryLeft:
+                raise  # nothing that the annotator did, and nothing that another click would mend
             except BackendError as exc:
                 logger.warning("project %s, task %s: no smart answer: %s", project_key, task.get("id"), exc)
         logger.info(

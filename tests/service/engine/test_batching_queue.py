@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from backend.core.geometry.instances import ImageSize
+from backend.errors import NoMemoryLeft
 from backend.service.engine.batching_queue import MOST_LATER_IMAGES, BatchingQueue
 from backend.service.engine.work_items import DetectionLimits
 from tests.fakes.predictor import FakePredictor
@@ -193,6 +194,38 @@ def test_a_network_that_raises_torchs_own_error_is_asked_in_halves():
     found = BatchingQueue().submit(predictor, [picture(k) for k in range(10, 18)], LIMITS).result(5)
     assert [each.size.width for each in found] == list(range(10, 18))
     assert predictor.batches == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_a_call_that_runs_out_of_memory_is_made_once_more():
+    calls = []
+
+    def hungry():
+        calls.append(1)
+        if len(calls) < 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return "encoded"
+
+    assert BatchingQueue().call(hungry).result(5) == "encoded"
+
+
+def test_where_no_memory_is_left_the_error_says_what_to_do():
+    def hungry(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    predictor = FakePredictor()
+    predictor.failure = lambda images: torch.OutOfMemoryError("CUDA out of memory")
+    queue = BatchingQueue()
+    for waiting in (queue.call(hungry), queue.submit(predictor, [picture(10)], LIMITS)):
+        with pytest.raises(NoMemoryLeft, match=r"CUDA out of memory.*DEVICE=cpu"):
+            waiting.result(5)
+
+
+def test_another_error_of_a_call_is_passed_on_as_it_is():
+    def broken():
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        BatchingQueue().call(broken).result(5)
 
 
 class Threads:

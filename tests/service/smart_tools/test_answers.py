@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from backend.core.geometry.instances import Detections, ImageSize, MaskPatch
 from backend.core.geometry.turned_boxes import turned_corners, turned_iou
@@ -15,7 +16,7 @@ from backend.core.labelstudio.label_config import parse_label_config
 from backend.core.labelstudio.prompts import answer_form, parse_prompts
 from backend.core.regions.brush_rle import decode_brush_rle
 from backend.core.regions.rectangle import RECTANGLE
-from backend.errors import VersionError
+from backend.errors import NoMemoryLeft, VersionError
 from backend.nn.prompts.segmenter import SegmentedObject, load_segmenter
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.ports import ImageAccess
@@ -125,6 +126,20 @@ def click(x: float, y: float, *, positive: bool = True, label: str = "Cat", regi
 def rectangle(x: float, y: float, width: float, height: float, region_id: str = "r") -> dict:
     value = {"x": x, "y": y, "width": width, "height": height, "rotation": 0, "rectanglelabels": ["Cat"]}
     return {"id": region_id, "from_name": "rect", "to_name": "img", "type": "rectanglelabels", "value": value}
+
+
+class Hungry(FakePredictor):
+    """Runs out of a GPU's memory the first so many times."""
+
+    def __init__(self, times: int):
+        super().__init__()
+        self.times = times
+
+    def detect_with_maps(self, image, **limits):
+        self.times -= 1
+        if self.times >= 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().detect_with_maps(image, **limits)
 
 
 def ask(interactive: Interactive, *results: dict, config: str = BRUSH, task: dict = TASK) -> dict:
@@ -423,3 +438,13 @@ def test_a_rough_rectangle_that_is_turned_brings_a_turned_one_before_any_trainin
     for upright in (rectangle(30, 20, 50, 50), quarter):
         (region,) = ask(interactive, upright, config=BOXED)["result"]
         assert region["value"]["rotation"] == 0
+
+
+def test_a_gpu_that_is_full_for_a_moment_costs_no_answer_and_a_full_one_is_named():
+    def asked(times):
+        interactive = make(Hungry(times), load=lambda folder: CountingSegmenter())
+        return ask(interactive, click(40, 50))["result"]
+
+    assert asked(1)
+    with pytest.raises(NoMemoryLeft, match="DEVICE=cpu"):
+        asked(2)
