@@ -52,15 +52,18 @@ def training_card(
         "history": [{k: round(float(v), 4) for k, v in row.items()} for row in result.history],
         "seed": inputs.seed,
     }
+    held_out = {image.source.task_id for image in data.held_out if image.source is not None}
     return VersionCard(
         labels=inputs.labels,
         params=inputs.params.as_dict(),
         metrics=verdict.metrics,
         per_class=verdict.by_label,
         evaluation=verdict.evaluation,
+        held_out_tasks=tuple(sorted(held_out)),
+        is_held_out_of_start=True,
         warnings=(
             *([start.warning] if start.warning else []),
-            *notes_of(data, result, verdict.fitted_to),
+            *notes_of(data, result, verdict.fitted_to, has_known=bool(inputs.known_tasks)),
             *loop.state.warnings,
         ),
         facts=facts,
@@ -77,14 +80,20 @@ def _readings(loop: TrainingLoop, verdict: Verdict) -> dict[str, Any]:
     return entries
 
 
-def notes_of(data: LearningData, result: LoopResult, fitted_to: FittedTo | None) -> list[str]:
-    """Return what a reader of the card should know of the images behind its scores."""
+def notes_of(
+    data: LearningData, result: LoopResult, fitted_to: FittedTo | None, *, has_known: bool = False
+) -> list[str]:
+    """Return what a reader of the card should know of the images behind its scores.
+
+    has_known: the version that it started from had learned from some of them.
+    """
     notes = []
     unseen = len(data.learned) - len(result.learned)
     if unseen:
         notes.append(f"stopped before {unseen} images joined: they were not learned from")
     elif not data.held_out:
-        notes.append("too few images to hold any back: all were learned from")
+        new = " that the version it started from has not learned from" if has_known else ""
+        notes.append(f"too few images{new} to hold any back: all were learned from")
     new_objects = sum(len(image.target) for image in data.held_out)
     if fitted_to is FittedTo.HELD_OUT and new_objects < OBJECTS_MIN:
         notes.append(

@@ -41,7 +41,8 @@ class TrainingInputs:
     the head: by the name of the control tag, as the kind of its answers says. workdir: folder of this job
     alone, kept over a restart of the worker; checkpoints live there. start_folder: unpacked version to start
     from, or None. pretrained_path: local file or folder of ImageNet weights, or None for timm's hub.
-    processes: how many may share the training, on one GPU each where device is "cuda".
+    processes: how many may share the training, on one GPU each where device is "cuda". known_tasks: ids of
+    those that the version to start from may have learned from, which would flatter what it is judged by.
     """
 
     samples: Sequence[TrainingSample]
@@ -55,6 +56,7 @@ class TrainingInputs:
     processes: int = 1
     recipe: Recipe = RECIPE
     asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    known_tasks: frozenset[int] = frozenset()
 
 
 class Stage(str, Enum):

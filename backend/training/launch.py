@@ -145,6 +145,7 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
         "pretrained_path": inputs.pretrained_path and str(inputs.pretrained_path),
         "seed": inputs.seed,
         "recipe": asdict(inputs.recipe),
+        "known_tasks": sorted(inputs.known_tasks),
         "images": images,
         "task_ids": list(loaded.task_ids),
         "failures": list(loaded.failures),
@@ -167,6 +168,7 @@ def read_inputs(folder: Path) -> tuple[TrainingInputs, LoadedImages]:
         seed=stored["seed"],
         recipe=_recipe_of(stored["recipe"]),
         asked=stored["asked"],
+        known_tasks=frozenset(stored["known_tasks"]),
     )
     images = [
         CachedImage(

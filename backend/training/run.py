@@ -230,7 +230,7 @@ def _split(
     inputs: TrainingInputs, loaded: LoadedImages, heads: Sequence[AnyHead] = ()
 ) -> tuple[list[CachedImage], list[CachedImage], list[CachedImage]]:
     """Return the images that teach from the start, those that join late, and those held back."""
-    learned, held_out = split_by_task(loaded.task_ids, inputs.recipe)
+    learned, held_out = split_by_task(loaded.task_ids, inputs.recipe, inputs.known_tasks)
     images = loaded.images
     first, late = learned, list[int]()
     # To a network that starts from a version of the project they would not be new; one epoch has no later.
@@ -347,6 +347,7 @@ def _fingerprint(
             str(inputs.start_folder.name if inputs.start_folder else None),
             # Releases that cut no pictures did not name it.
             *([] if tiles.tiling is None else [tiles.as_card()]),
+            *([{"known_tasks": sorted(inputs.known_tasks)}] if inputs.known_tasks else []),
             # The first release had one recipe and did not name it.
             *([] if inputs.recipe == RECIPE else [asdict(inputs.recipe)]),
         ],

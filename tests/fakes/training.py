@@ -6,6 +6,7 @@ from typing import Any
 
 from backend.core.versions.card import VersionCard
 from backend.training.inputs import EpochReport, Stage, TrainingOutcome, TrainingProgress
+from backend.training.judging.holdout import split_by_task
 
 
 class FakeTrain:
@@ -33,5 +34,12 @@ class FakeTrain:
         folder = inputs.workdir / "version"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").write_bytes(b"weights")
-        card = VersionCard(labels=inputs.labels, params=inputs.params.as_dict())
+        task_ids = [sample.task_id for sample in inputs.samples]
+        held_out = {task_ids[k] for k in split_by_task(task_ids, inputs.recipe, inputs.known_tasks)[1]}
+        card = VersionCard(
+            labels=inputs.labels,
+            params=inputs.params.as_dict(),
+            held_out_tasks=tuple(sorted(held_out)),
+            is_held_out_of_start=True,
+        )
         return TrainingOutcome(folder, card, dict(self.metrics), stopped_early_by=stopped_by)

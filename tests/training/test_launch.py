@@ -54,7 +54,12 @@ def test_no_more_processes_than_have_something_to_do(tmp_path, batch_size, asked
 
 def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
     inputs = inputs_for(
-        tmp_path, 3, params=replace(PARAMS, task_ids=(1, 2)), seed=7, start_folder=tmp_path / "v"
+        tmp_path,
+        3,
+        params=replace(PARAMS, task_ids=(1, 2)),
+        seed=7,
+        start_folder=tmp_path / "v",
+        known_tasks=frozenset((2, 5)),
     )
     loaded = run._load(inputs, staged())
     taught = [replace(image.target, extras={"choice": 1}) for image in loaded.images]

@@ -325,6 +325,21 @@ def test_a_version_can_be_the_start_and_labels_go_by_name(tmp_path):
     assert second.card.facts["start"].startswith("version")
 
 
+def test_what_the_start_has_learned_from_and_what_cannot_be_read_is_not_held_out(tmp_path):
+    def refuse():
+        raise FetchError("gone")
+
+    samples = [sample(i) for i in range(24)]
+    held_out = train_version(inputs_for(tmp_path / "a", samples), Observer()).card.held_out_tasks
+    known, gone = held_out[0], held_out[1]
+    others = [replace(one, load_rgb=refuse) if one.task_id == gone else one for one in samples]
+    inputs = inputs_for(tmp_path / "b", others, known_tasks=frozenset([known]))
+    card = train_version(inputs, Observer()).card
+    assert card.is_held_out_of_start
+    assert len(card.held_out_tasks) == card.facts["held_out_images"] >= 2
+    assert not {known, gone} & set(card.held_out_tasks)
+
+
 def test_a_start_version_with_another_backbone_is_refused(tmp_path):
     first = train_version(inputs_for(tmp_path / "a", [sample(0)]), Observer())
     params = replace(PARAMS, backbone="test_byobnet")

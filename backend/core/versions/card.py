@@ -120,13 +120,14 @@ def _pairs_of(content: Mapping[str, Any]) -> dict[str, F1Pair]:
 class VersionCard:
     """What is known of one version; its name is "" until it is published.
 
-    params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that is
-    kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that were
-    held back. evaluation: what the report counts on them; None where none was held back, where no head finds
-    objects with scores, and of versions of earlier releases. unusable: regions and tasks that taught nothing,
-    counted by reason. line_habit: how lines of text are drawn in the labelled images; None where no label's
-    objects are lines. created_at and imported_at: seconds since the epoch. facts: everything else, which the
-    program shows and never reads.
+    params: training parameters by name. origins: where each came from. metrics: by name, of the epoch that
+    is kept, on the images held back; per_class: the same by label. held_out_tasks: ids of the tasks that
+    were held back; is_held_out_of_start: neither has any version that it started from learned from them,
+    which cards of earlier releases do not say. evaluation: what the report counts on them; None where none
+    was held back, where no head finds objects with scores, and of versions of earlier releases. unusable:
+    regions and tasks that taught nothing, counted by reason. line_habit: how lines of text are drawn in the
+    labelled images; None where no label's objects are lines. created_at and imported_at: seconds since the
+    epoch. facts: everything else, which the program shows and never reads.
     """
 
     version: str = ""
@@ -143,6 +144,7 @@ class VersionCard:
     counts: LearnedCounts | None = None
     unusable: Mapping[str, int] = field(default_factory=dict)
     held_out_tasks: tuple[int, ...] = ()
+    is_held_out_of_start: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     per_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -207,6 +209,7 @@ class VersionCard:
             "counts": None if self.counts is None else self.counts.as_json(),
             "unusable": dict(self.unusable),
             "held_out_tasks": list(self.held_out_tasks),
+            "is_held_out_of_start": self.is_held_out_of_start or None,
             "metrics": dict(self.metrics),
             "per_class": {label: dict(values) for label, values in self.per_class.items()},
             "warnings": list(self.warnings),
@@ -271,6 +274,7 @@ def _read(card: Mapping[str, Any]) -> VersionCard:
         counts=LearnedCounts.from_json(counts) if counts else None,
         unusable={str(reason): int(count) for reason, count in card.get("unusable", {}).items()},
         held_out_tasks=tuple(int(task_id) for task_id in card.get("held_out_tasks", ())),
+        is_held_out_of_start=card.get("is_held_out_of_start") is True,
         metrics=numbers_of(card.get("metrics") or {}),
         per_class={str(label): numbers_of(values) for label, values in (card.get("per_class") or {}).items()},
         warnings=tuple(str(warning) for warning in card.get("warnings", ())),

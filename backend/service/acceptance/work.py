@@ -31,8 +31,8 @@ from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import Thresholds, thresholds, training_params
 from backend.service.projects.projects import Projects, project_id
 from backend.service.second_look.asked import found_in
-from backend.service.second_look.unseen import unseen_tasks
 from backend.service.versions.models import Models
+from backend.service.versions.unseen import unseen_tasks
 from backend.training.inputs import TrainingPaused
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.versions.card import VersionCard
@@ -12,6 +14,8 @@ from backend.errors import ParameterError, VersionError
 from backend.service.jobs.jobs import RunningJob
 from backend.service.ports import VersionStore
 from backend.service.versions.models import Models
+from backend.service.versions.unseen import unseen_tasks
+from backend.training.inputs import TrainingSample
 from backend.training.parameters import AUTO, CURRENT, SCRATCH, TrainingParams
 
 logger = logging.getLogger(__name__)
@@ -56,6 +60,24 @@ def start_card(store: VersionStore, key: str, params: TrainingParams) -> Version
             field="start_from",
         )
     return card
+
+
+def known_tasks(
+    store: VersionStore,
+    key: str,
+    params: TrainingParams,
+    tasks: Sequence[Any],
+    samples: Sequence[TrainingSample],
+) -> frozenset[int]:
+    """Return the ids of the samples' tasks that the version to start from may have learned from.
+
+    tasks: all annotated ones.
+    """
+    if params.start_from == SCRATCH:
+        return frozenset()
+    card = start_card(store, key, params)
+    unseen = unseen_tasks(store, key, card, [task for task in tasks if isinstance(task, Mapping)])
+    return frozenset(sample.task_id for sample in samples) - unseen
 
 
 def start_folder(

@@ -38,14 +38,14 @@ from backend.service.learning.heads import check_teaches, without_boxes
 from backend.service.learning.line_habit import learn_line_habit
 from backend.service.learning.requests import AUTOMATIC, TrainRequest
 from backend.service.learning.samples import Gathered, gather_samples
-from backend.service.learning.start import resolve_start, start_folder
+from backend.service.learning.start import known_tasks, resolve_start, start_folder
 from backend.service.ports import CheckpointStore, ImageSource, Json, VersionStore
 from backend.service.predicting.requests import BackgroundRequests
 from backend.service.projects.connections import Connections
 from backend.service.projects.parameters import threshold_origins, training_params
 from backend.service.projects.projects import Projects, project_id
 from backend.service.text.reading import TextReading
-from backend.service.versions.activation import decide_activation, held_out_tasks
+from backend.service.versions.activation import decide_activation
 from backend.service.versions.models import Models
 from backend.training.inputs import (
     CHECKPOINT_FILE,
@@ -170,12 +170,13 @@ class Trainings:
             device=self.learning.device,
             start_folder=start_folder(self.models.store, key, params, config, job),
             pretrained_path=self.learning.pretrained_path,
+            known_tasks=known_tasks(self.models.store, key, params, tasks, gathered.samples),
         )
         try:
             outcome = self.learning.train(inputs, _Observer(self.learning.checkpoints, job, workdir))
             if request.tasks is None:
                 self._count_what_was_saved(key, tasks, config)
-            version = self._publish(job, key, outcome, inputs, gathered, xml, digest, origins)
+            version = self._publish(job, key, outcome, inputs, gathered, tasks, xml, digest, origins)
         except TrainingPaused:
             logger.info("job %s: paused, to be taken up again", job.job_id)
             if self.learning.checkpoints is not None:
@@ -235,6 +236,7 @@ class Trainings:
         outcome: TrainingOutcome,
         inputs: TrainingInputs,
         gathered: Gathered,
+        tasks: Sequence[Json],
         xml: str,
         digest: str,
         origins: Mapping[str, str],
@@ -253,6 +255,8 @@ class Trainings:
             inputs.labels,
             config,
             inputs.params,
+            held_out=card.held_out_tasks,
+            tasks=tasks,
             takes_newest=self.projects.settings(key).activation == "newest",
         )
         job.report = replace(
@@ -277,7 +281,6 @@ class Trainings:
             counts=gathered.counts,
             unusable=gathered.unusable,
             metrics=outcome.metrics,
-            held_out_tasks=tuple(held_out_tasks(inputs.samples)),
             warnings=job.report.warnings,
             activation_reason=decision.reason,
             comparison=decision.comparison,

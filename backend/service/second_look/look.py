@@ -51,8 +51,8 @@ from backend.service.second_look.findings import (
 )
 from backend.service.second_look.masks_aside import MasksAside
 from backend.service.second_look.requests import ALL, LookRequest
-from backend.service.second_look.unseen import unseen_tasks
 from backend.service.versions.models import Models
+from backend.service.versions.unseen import unseen_tasks
 from backend.training.inputs import (
     EpochReport,
     TrainingInputs,

@@ -8,7 +8,7 @@ takes the newest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ from backend.service.versions.counting import (
     things_of,
 )
 from backend.service.versions.models import Models
+from backend.service.versions.unseen import unseen_tasks
 from backend.training.inputs import TrainingSample
-from backend.training.judging.holdout import split_by_task
 from backend.training.parameters import TrainingParams
 
 logger = logging.getLogger(__name__)
@@ -55,12 +55,6 @@ class Decision:
     comparison: ChampionComparison | None = None
 
 
-def held_out_tasks(samples: Sequence[TrainingSample]) -> list[int]:
-    """Return the ids of the tasks that a training on these samples holds back."""
-    ids = [sample.task_id for sample in samples]
-    return sorted({ids[position] for position in split_by_task(ids)[1]})
-
-
 def decide_activation(
     models: Models,
     batching: BatchingQueue,
@@ -71,9 +65,15 @@ def decide_activation(
     config: LabelConfig,
     params: TrainingParams,
     *,
+    held_out: Collection[int],
+    tasks: Sequence[Any],
     takes_newest: bool = False,
 ) -> Decision:
-    """Decide for a new version whose files lie in `folder`; takes_newest: it serves without a comparison."""
+    """Decide for a new version whose files lie in `folder`.
+
+    held_out: ids of the tasks that it has not learned from, nor any version that it started from. tasks: all
+    annotated ones. takes_newest: it serves without a comparison.
+    """
     current = models.loaded.current(key)
     if current is None:
         return Decision(True, "it is the first version")
@@ -84,7 +84,9 @@ def decide_activation(
         obstacle = _obstacle(card, labels, config, params)
         if obstacle is not None:
             return Decision(True, f"it serves without comparison: {obstacle}")
-        common = set(card.held_out_tasks) & set(held_out_tasks(samples))
+        mappings = [task for task in tasks if isinstance(task, Mapping)]
+        # Without what was annotated since: the champion's own predictions may have been accepted there.
+        common = {*card.held_out_tasks} & {*held_out} & unseen_tasks(models.store, key, card, mappings)
         chosen = [sample for sample in samples if sample.task_id in common]
         if len(chosen) < LEAST_HELD_OUT:
             return Decision(

@@ -17,7 +17,7 @@ SURE = 1.2815515655
 
 NOT_HELD_OUT = (
     "No image was held back from this training, so nothing could be measured: {wanted} annotated images are "
-    "needed for that."
+    "needed for that, and some that no version it started from has learned from."
 )
 EARLIER_RELEASE = (
     "This version was trained by an earlier release, which kept its scores alone: sizes, confusion, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence, Set
 
 import numpy as np
 
@@ -14,20 +14,24 @@ LEARNED_IMAGES_MAX = 32
 """So many of the images that were learned from tell what scores mean."""
 
 
-def split_by_task(task_ids: Sequence[int], recipe: Recipe = RECIPE) -> tuple[list[int], list[int]]:
+def split_by_task(
+    task_ids: Sequence[int], recipe: Recipe = RECIPE, known: Set[int] = frozenset()
+) -> tuple[list[int], list[int]]:
     """Return (training, held-out) positions in `task_ids`.
 
     Pages of one task stay together. A task's id alone decides, by a digest that puts a share of
     held_out_share of all ids on the held-out side, so a task keeps its side whatever joins or leaves the
     project. Only where that gives fewer than held_out_min_tasks, or more than held_out_max_images, the next
-    or the first by digest are taken. With fewer than held_out_min_images images none is held out.
+    or the first by digest are taken. With fewer than held_out_min_images images none is held out. Nor is a
+    task of `known`: the network has learned from it before.
     """
     if len(task_ids) < recipe.held_out_min_images:
         return list(range(len(task_ids))), []
-    tasks = sorted(set(task_ids), key=_digest)
+    tasks = sorted(set(task_ids) - known, key=_digest)
     below = round(recipe.held_out_share * 2**256).to_bytes(32, "big")
     by_digest = sum(_digest(task) < below for task in tasks)
-    wanted = min(max(by_digest, recipe.held_out_min_tasks), recipe.held_out_max_images, len(tasks) - 1)
+    most = min(recipe.held_out_max_images, len(set(task_ids)) - 1)
+    wanted = min(max(by_digest, recipe.held_out_min_tasks), most)
     held_out = set(tasks[:wanted])
     training = [i for i, task in enumerate(task_ids) if task not in held_out]
     return training, [i for i, task in enumerate(task_ids) if task in held_out]

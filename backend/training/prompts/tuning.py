@@ -140,7 +140,8 @@ def _start_weights(inputs: TrainingInputs) -> Path:
 
 def _load_images(inputs: TrainingInputs, rng: Rng) -> tuple[list[CachedImage], list[CachedImage]]:
     """Return training and held-out images, as many as memory allows, chosen by chance."""
-    training, held_out = split_by_task([sample.task_id for sample in inputs.samples], inputs.recipe)
+    task_ids = [sample.task_id for sample in inputs.samples]
+    training, held_out = split_by_task(task_ids, inputs.recipe, inputs.known_tasks)
     loaded: list[list[CachedImage]] = []
     for positions, limit_bytes in ((training, MEMORY_LIMIT_BYTES), (held_out, MEMORY_LIMIT_BYTES // 8)):
         images: list[CachedImage] = []

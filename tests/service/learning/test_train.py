@@ -382,6 +382,25 @@ def test_start_from_a_version_hands_over_its_folder(services):
     assert services.train.inputs[0].start_folder == services.store.local_folder(KEY, "v1")
 
 
+def test_what_the_version_to_start_from_has_learned_from_is_not_held_back(services):
+    numbers = range(1, 31)
+    services.images.images |= {f"{number}.png": picture() for number in numbers}
+    tasks = [annotated(number, rectangle()) for number in numbers]
+
+    def trained(**params):
+        job = queued(services, tasks, params)
+        version = services.run(job).model_version
+        services.queue.jobs[job.job_id] = replace(services.queue.jobs[job.job_id], status="finished")
+        return version, services.store.card(KEY, version).held_out_tasks
+
+    first, held_out = trained()
+    assert trained(start_from=first)[1] == held_out != ()
+    assert services.train.inputs[1].known_tasks == set(numbers) - set(held_out)
+    add_version(services, KEY, version="v9", held_out_tasks=[])  # learned from all, as few images make it
+    assert trained(start_from="v9")[1] == ()
+    assert services.train.inputs[2].known_tasks == set(numbers)
+
+
 def test_start_from_another_backbone_is_refused_at_once(services):
     add_version(services, KEY, "v1", backbone="resnet18")
     with pytest.raises(ParameterError, match="resnet18"):

@@ -9,9 +9,10 @@ from backend.core.answers.options import Chances, Question
 from backend.core.geometry.instances import ImageSize, TrainingTarget
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.service.projects.documents import ProjectSettings
-from backend.service.versions.activation import LEAST_HELD_OUT, decide_activation, held_out_tasks, judge
+from backend.service.versions.activation import LEAST_HELD_OUT, decide_activation, judge
 from backend.service.versions.counting import Thing
 from backend.training.inputs import TrainingSample
+from backend.training.judging.holdout import split_by_task
 from backend.training.parameters import TrainingParams
 from tests.fakes.predictor import FakePredictor
 from tests.fakes.services import add_version, make_services
@@ -33,6 +34,8 @@ def sample(task_id, label=0):
 
 
 SAMPLES = [sample(k) for k in range(400)]
+TASKS = [{"id": k, "annotations": [{"id": k, "result": []}]} for k in range(400)]
+HELD_OUT = split_by_task(range(400))[1]
 
 
 @pytest.fixture
@@ -52,13 +55,14 @@ def decide(services, tmp_path, samples=SAMPLES, labels=LABELS, config=RECTANGLES
         labels,
         parse_label_config(config),
         TrainingParams(),
+        held_out=HELD_OUT,
+        tasks=TASKS,
         takes_newest=services.projects.settings(KEY).activation == "newest",
     )
 
 
 def add_champion(services, **card):
-    held_out = held_out_tasks(SAMPLES)
-    add_version(services, KEY, **{"label_config": RECTANGLES, "held_out_tasks": held_out, **card})
+    add_version(services, KEY, **{"label_config": RECTANGLES, "held_out_tasks": HELD_OUT, **card})
 
 
 def test_the_first_version_serves(services, tmp_path):
@@ -103,6 +107,23 @@ def test_what_cannot_be_compared_serves(services, tmp_path, card, words):
     assert decision.activate
     assert words in decision.reason
     assert decision.comparison is None
+
+
+@pytest.mark.parametrize("is_held_out_of_start", [True, False])
+def test_images_that_the_champions_own_start_learned_from_are_not_compared(
+    services, tmp_path, is_held_out_of_start
+):
+    add_version(services, KEY, version="v0", label_config=RECTANGLES, held_out_tasks=[])  # of twelve images
+    params = {"start_from": "v0"}
+    add_champion(services, version="v1", params=params, is_held_out_of_start=is_held_out_of_start)
+    decision = decide(services, tmp_path)
+    assert (decision.comparison is not None) == is_held_out_of_start
+    assert is_held_out_of_start or "0 images were held back" in decision.reason
+
+
+def test_an_imported_champions_task_numbers_are_those_of_another_project(services, tmp_path):
+    add_champion(services, project_key="7.2")
+    assert "0 images were held back" in decide(services, tmp_path).reason
 
 
 def test_always_newest(services, tmp_path):

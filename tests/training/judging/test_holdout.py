@@ -28,6 +28,16 @@ def test_a_task_of_many_pages_does_not_join_late_nor_the_only_one_that_shows_a_l
         assert joining[0] not in split_late(pages, labels_shown)[1]
 
 
+def test_what_the_network_has_learned_from_before_is_not_held_out():
+    tasks = list(range(100))
+    _, held_out = split_by_task(tasks)
+    training, others = split_by_task(tasks, known=set(held_out[:-1]))
+    assert not set(others) & set(held_out[:-1]) and len(others) >= 2
+    assert sorted(training + others) == tasks
+    assert split_by_task(tasks, known=set(tasks)) == (tasks, [])
+    assert split_by_task(tasks, known=set(tasks[1:]))[1] == [0]
+
+
 def test_at_most_so_many_are_held_out():
     assert len(split_by_task(list(range(5000)))[1]) == 200
 

@@ -19,8 +19,9 @@ def unseen_tasks(
 
     Those that its training held back, those that were not among the tasks it was told to take, and those
     whose annotations were all made after it was. The version that it started from must not have learned from
-    them either, nor the one before that; where that one's card is gone, only the time tells. Raises
-    StoreError.
+    them either, nor the one before that; where that one's card is gone, only its training knew that, and the
+    time tells. Of a version of another project only the time tells: its numbers are those of other tasks.
+    Raises StoreError.
     """
     annotated = {
         task["id"]: task
@@ -28,21 +29,26 @@ def unseen_tasks(
         if isinstance(task.get("id"), int) and choose_annotation(task) is not None
     }
     unseen = set(annotated)
+    surely: set[int] = set()
     met: set[str] = set()
     oldest: VersionCard | None = card
     while oldest is not None:
-        unseen -= _taught(oldest, [annotated[task_id] for task_id in unseen])
+        unseen -= _taught(oldest, key, [annotated[task_id] for task_id in unseen])
+        if oldest.is_held_out_of_start and _is_of(oldest, key):
+            surely |= unseen.intersection(oldest.held_out_tasks)
         met.add(oldest.version)
         start = str(oldest.params.get("start_from", SCRATCH))
         if start == SCRATCH:
-            return unseen
+            return surely | unseen
         created_at, oldest = oldest.created_at, _card(store, key, start) if start not in met else None
-    return {task_id for task_id in unseen if _is_younger(annotated[task_id], created_at)}
+    return surely | {task_id for task_id in unseen if _is_younger(annotated[task_id], created_at)}
 
 
-def _taught(card: VersionCard, tasks: Iterable[Mapping[str, Any]]) -> set[int]:
+def _taught(card: VersionCard, key: str, tasks: Iterable[Mapping[str, Any]]) -> set[int]:
     """Return the ids of the tasks that the training of a version may have learned from."""
     held_out, told = set(card.held_out_tasks), card.params.get("task_ids")
+    if not _is_of(card, key):
+        held_out, told = set(), None
     chosen = None if told is None else set(told)
     return {
         task["id"]
@@ -51,6 +57,12 @@ def _taught(card: VersionCard, tasks: Iterable[Mapping[str, Any]]) -> set[int]:
         and (chosen is None or task["id"] in chosen)
         and not _is_younger(task, card.created_at)
     }
+
+
+def _is_of(card: VersionCard, key: str) -> bool:
+    """Tell whether a version was trained in this project: its key, or the start of it, is named."""
+    trained_in = card.project_key
+    return trained_in is None or f"{key}.".startswith(f"{trained_in}.")
 
 
 def _card(store: VersionStore, key: str, version: str) -> VersionCard | None:

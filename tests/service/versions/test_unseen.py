@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend.core.versions.card import VersionCard
-from backend.service.second_look.unseen import unseen_tasks
+from backend.service.versions.unseen import unseen_tasks
 from tests.fakes.version_store import FakeVersionStore
 
 KEY = "7.1763750000"
@@ -55,6 +55,21 @@ def test_a_version_has_seen_what_the_version_had_that_it_started_from(store):
     published(store, "v2", held_out_tasks=[1, 2, 4], params={"start_from": "v1"})
     v3 = published(store, "v3", held_out_tasks=[1, 2, 3], params={"start_from": "v2"})
     assert unseen_tasks(store, KEY, v3, tasks) == {2, 3}
+
+
+def test_what_was_held_back_from_the_start_as_well_stays_so_when_its_card_is_gone(store):
+    tasks = [task(1, BEFORE), task(2, BEFORE), task(3, AFTER)]
+    params = {"start_from": "deleted"}
+    v2 = published(store, "v2", held_out_tasks=[1], is_held_out_of_start=True, params=params)
+    assert unseen_tasks(store, KEY, v2, tasks) == {1, 3}
+    v3 = published(store, "v3", held_out_tasks=[3], params={"start_from": "v2"})
+    assert unseen_tasks(store, KEY, v3, tasks) == {3}
+
+
+@pytest.mark.parametrize(("trained_in", "unseen"), [(KEY, {1, 2}), ("7", {1, 2}), ("7.16", {2}), ("8", {2})])
+def test_a_version_of_another_project_held_back_other_tasks(store, trained_in, unseen):
+    version = card(held_out_tasks=[1], project_key=trained_in)
+    assert unseen_tasks(store, KEY, version, [task(1, BEFORE), task(2, AFTER)]) == unseen
 
 
 @pytest.mark.parametrize("start", ["v1", "current"], ids=["deleted", "of an early release"])
