@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import torch
 
+from backend.core.geometry.instances import MaskPatch, TrainingTarget
 from backend.core.labelstudio.prompts import HINT_LIMITS, Prompts
 from backend.errors import BackendError, TrainingStopped
 from backend.nn.detector.predictor import Predictor, load_predictor
@@ -61,6 +62,9 @@ HINT_SHARE = 0.5
 """How often a simulated annotator works beside a detector; trained versions always do."""
 SMALLEST_OBJECT_PX = 30
 OBJECTS_JUDGED = 30
+MOST_ALIKE = 40
+"""So many objects of its label, the nearest ones, are looked at beside an object. Each takes the memory of a
+whole image: all of the hundreds of cells in one, for each annotator of a batch, would be gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -177,15 +181,23 @@ def _endless(pool: list[tuple[CachedImage, int]], rng: Rng) -> Iterator[MaskedOb
     while True:
         for position in rng.permutation(len(pool)):
             image, index = pool[int(position)]
-            labels, masks = image.target.label_indices, image.target.masks
-            own = masks[index]
+            own = image.target.masks[index]
             assert own is not None
-            alike = [
-                mask.full(image.size)
-                for k, mask in enumerate(masks)
-                if mask is not None and k != index and labels[k] == labels[index]
-            ]
-            yield _augmented(rng, MaskedObject(image.image, own.full(image.size), tuple(alike)))
+            alike = tuple(mask.full(image.size) for mask in _alike(image.target, index))
+            yield _augmented(rng, MaskedObject(image.image, own.full(image.size), alike))
+
+
+def _alike(target: TrainingTarget, index: int) -> list[MaskPatch]:
+    """Return the masks of the other objects of a row's label, the MOST_ALIKE nearest of them."""
+    boxes, labels = target.boxes_xyxy_px, target.label_indices
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    apart = np.linalg.norm(middles - middles[index], axis=1)
+    others = [
+        mask
+        for k in np.argsort(apart, kind="stable").tolist()
+        if k != index and labels[k] == labels[index] and (mask := target.masks[k]) is not None
+    ]
+    return others[:MOST_ALIKE]
 
 
 def _augmented(rng: Rng, target: MaskedObject) -> MaskedObject:

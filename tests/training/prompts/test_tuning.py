@@ -13,6 +13,7 @@ from backend.core.geometry.instances import ImageSize, MaskPatch, TrainingTarget
 from backend.errors import ImageNotFound, TrainingStopped
 from backend.nn.prompts.network import PromptNetwork
 from backend.nn.prompts.segmenter import PROMPT_WEIGHTS_FILE, load_segmenter
+from backend.training.detector.images import CachedImage
 from backend.training.inputs import Stage, TrainingInputs, TrainingProgress, TrainingSample
 from backend.training.parameters import TrainingParams
 from backend.training.progress import StagedObserver
@@ -227,3 +228,15 @@ def test_a_few_steps_learn_one_object():
         average.update(network)
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert average.steps == 16
+
+
+def test_an_image_of_hundreds_of_objects_shows_the_nearest_ones_beside_each():
+    places = [(16 * (k % 20), 16 * (k // 20)) for k in range(300)]
+    boxes = np.array([[x, y, x + 8, y + 8] for x, y in places], np.float32)
+    masks = tuple(MaskPatch(x, y, np.ones((8, 8), bool)) for x, y in places)
+    target = TrainingTarget(ImageSize(320, 240), boxes, np.zeros(300, np.int64), masks)
+    image = CachedImage(np.zeros((240, 320, 3), np.uint8), target)
+    shown = next(tuning._endless([(image, 0)], np.random.default_rng(0)))
+    assert 10 <= len(shown.others) <= 60
+    assert tuning._alike(target, 0)[0] in (masks[1], masks[20])
+    assert masks[299] not in tuning._alike(target, 0)
