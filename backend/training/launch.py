@@ -127,7 +127,8 @@ def write_inputs(folder: Path, inputs: TrainingInputs, loaded: LoadedImages) -> 
                     None if mask is None else (mask.left_px, mask.top_px, torch.from_numpy(mask.bits.copy()))
                     for mask in target.masks
                 ],
-                "extras": dict(target.extras),
+                # As JSON: torch reads no classes of ours, such as those of points.
+                "extras": json.dumps(dict(target.extras)),
                 "turned_boxes_px": _tensor(target.turned_boxes_px),
                 "attributes": [
                     None if one is None else (dict(one.taught), list(one.sides)) for one in target.attributes
@@ -218,7 +219,7 @@ def _target_of(entry: Json) -> TrainingTarget:
         masks=tuple(
             None if mask is None else MaskPatch(mask[0], mask[1], mask[2].numpy()) for mask in entry["masks"]
         ),
-        extras=entry["extras"],
+        extras=json.loads(entry["extras"]),
         turned_boxes_px=None if entry["turned_boxes_px"] is None else entry["turned_boxes_px"].numpy(),
         attributes=tuple(
             None if one is None else Attributes(one[0], tuple(one[1])) for one in entry["attributes"]

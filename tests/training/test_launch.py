@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from backend.core.geometry.points import POINTS, LabelledPoint, points_of
 from backend.errors import NotEnoughData, OutOfMemory, TrainingError, VersionError
+from backend.nn.detector.heads.catalog import HEADS
 from backend.nn.detector.predictor import load_predictor
 from backend.training import run
+from backend.training.detector.images import load_images
 from backend.training.inputs import TrainingInputs, TrainingPaused
 from backend.training.launch import (
     learn_in_processes,
@@ -79,6 +82,17 @@ def test_what_the_processes_read_is_what_the_worker_has(tmp_path):
         for mask, wanted in zip(one.target.masks, other.target.masks, strict=True):
             assert (mask.left_px, mask.top_px) == (wanted.left_px, wanted.top_px)
             np.testing.assert_array_equal(mask.bits, wanted.bits)
+
+
+def test_the_processes_learn_points_as_the_worker_read_them(tmp_path):
+    drawn = LabelledPoint(3.0, 4.5, 1, 0, 2)
+    one = sample(0)
+    one = replace(one, target=replace(one.target, extras={POINTS: [drawn]}))
+    loaded = load_images([one], 96, tmp_path / "images", heads=HEADS)
+    (tmp_path / "processes").mkdir()
+    write_inputs(tmp_path / "processes", inputs_for(tmp_path, 1), loaded)
+    _, again = read_inputs(tmp_path / "processes")
+    assert points_of(again.images[0].target) == points_of(loaded.images[0].target) == [drawn]
 
 
 def test_half_a_message_waits_for_its_end(tmp_path):
