@@ -23,7 +23,8 @@ class StubModel:
             key = self.backend.projects.canonical(self.project)
             config = config_of(self.backend.projects, key, self.config)
             access = self.backend.connections.image_access(key)
-            return [self.backend.smart_tools.answer(tasks[0], config, context, key, access)]
+            task = tasks[0] if tasks else {}
+            return [self.backend.smart_tools.answer(task, config, context, key, access)]
         request = PredictRequest(
             self.project, self.config, tasks, params, login, password, is_label_studio=is_label_studio
         )
