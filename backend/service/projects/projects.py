@@ -77,6 +77,7 @@ class Projects:
         self._documents = documents
         self._clock = clock
         self._lock = threading.RLock()
+        self._changing = threading.RLock()
         self._cache: dict[str, tuple[float, Any]] = {}
 
     def canonical(self, raw: Any, label_config: str | None = None) -> str:
@@ -112,9 +113,9 @@ class Projects:
 
         return list(self._cached("projects/", list_keys, fresh=fresh))
 
-    def connection(self, key: str) -> Connection:
-        """Return what `/setup` brought, empty where it never came."""
-        document = self._read(_path(key, "connection"))
+    def connection(self, key: str, *, fresh: bool = False) -> Connection:
+        """Return what `/setup` brought, empty where it never came; fresh: as it is now."""
+        document = self._read(_path(key, "connection"), fresh=fresh)
         return Connection.from_document(document) if document else Connection()
 
     def remember(
@@ -131,31 +132,49 @@ class Projects:
         deletion = self._deletion(key)
         if deletion is not None and deletion.was_missing:
             self.restore(key)
-        before = self.connection(key)
-        after = replace(
-            before,
-            hostname=hostname or before.hostname,
-            access_token=access_token or before.access_token,
-            label_config=label_config or before.label_config,
-            image_credentials=before.image_credentials if image_credentials is None else image_credentials,
-        )
-        if extra_params is not ...:
+
+        def joined(before: Connection) -> Connection:
+            credentials = before.image_credentials if image_credentials is None else image_credentials
+            after = replace(
+                before,
+                hostname=hostname or before.hostname,
+                access_token=access_token or before.access_token,
+                label_config=label_config or before.label_config,
+                image_credentials=credentials,
+            )
+            if extra_params is ...:
+                return after
             values, problem = parse_extra_params(extra_params)
-            if problem is not None and problem != before.extra_params_problem:
-                logger.warning("project %s: Extra params cannot be used: %s", key, problem)
-            after = replace(after, extra_params=values, extra_params_problem=problem)
+            return replace(after, extra_params=values, extra_params_problem=problem)
+
+        # An open Data Manager calls /setup all the time: an unchanged connection is written once a minute.
+        known, now = self.connection(key), self._clock()
+        if joined(known) == known and now - known.last_seen <= _TOUCH_EVERY_S:
+            return known
+        with self._changing:
+            # What another process wrote a moment ago must not be overwritten.
+            before = self.connection(key, fresh=True)
+            after = replace(joined(before), last_seen=now)
+            self._write(_path(key, "connection"), after.as_document())
+        problem = after.extra_params_problem
+        if extra_params is not ... and problem is not None and problem != before.extra_params_problem:
+            logger.warning("project %s: Extra params cannot be used: %s", key, problem)
         if label_config is not None and label_config != before.label_config:
             _log_what_is_not_learned(key, label_config)
-        now = self._clock()
-        # An open Data Manager calls /setup all the time: an unchanged connection is written once a minute.
-        if after != before or now - before.last_seen > _TOUCH_EVERY_S:
-            after = replace(after, last_seen=now)
-            self._write(_path(key, "connection"), after.as_document())
         return after
 
     def settings(self, key: str) -> ProjectSettings:
         """Return the saved settings of the project, defaults where none were saved."""
         return ProjectSettings.from_document(self._read(_path(key, "settings")) or {})
+
+    def change_settings(self, key: str, change: Callable[[ProjectSettings], ProjectSettings]) -> None:
+        """Replace the saved settings by what `change` makes of those that are saved now. Raises StoreError.
+
+        What another thread, or another process a moment ago, saved is not overwritten.
+        """
+        with self._changing:
+            document = self._read(_path(key, "settings"), fresh=True)
+            self.save_settings(key, change(ProjectSettings.from_document(document or {})))
 
     def save_settings(self, key: str, settings: ProjectSettings) -> None:
         """Replace the saved settings. Raises StoreError."""

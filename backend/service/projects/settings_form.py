@@ -88,8 +88,18 @@ def change_settings(projects: Projects, key: str, changes: Mapping[str, Any]) ->
     changes: `params` (name -> value, null forgets a saved one), `predict_after_training`, `activation`,
     `auto_train` (object or null); what is absent stays. Raises SettingsRefused with every wrong field.
     """
+
+    def change(saved: ProjectSettings) -> ProjectSettings:
+        after = _changed(saved, changes)
+        _check_heads(projects, key, after)
+        return after
+
+    projects.change_settings(key, change)
+    return read_settings(projects, key)
+
+
+def _changed(saved: ProjectSettings, changes: Mapping[str, Any]) -> ProjectSettings:
     errors: dict[str, str] = {}
-    saved = projects.settings(key)
     params = _changed_params(saved.params, changes.get("params") or {}, errors)
     after = replace(saved, params=params)
     if "predict_after_training" in changes:
@@ -103,9 +113,7 @@ def change_settings(projects: Projects, key: str, changes: Mapping[str, Any]) ->
         after = replace(after, auto_train=_auto_train(changes["auto_train"], errors))
     if errors:
         raise SettingsRefused(errors)
-    _check_heads(projects, key, after)
-    projects.save_settings(key, after)
-    return read_settings(projects, key)
+    return after
 
 
 def _changed_params(saved: Mapping[str, Any], changes: Mapping[str, Any], errors: dict[str, str]) -> Json:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import ProjectKeyError
-from backend.service.projects.documents import AutoTrain, ProjectSettings
+from backend.service.projects.documents import AutoTrain, ImageCredentials, ProjectSettings
 from backend.service.projects.projects import (
     Projects,
     key_of_project_object,
@@ -92,6 +92,16 @@ def test_remember_keeps_what_does_not_come_again(projects):
     connection = projects.remember(LONG, hostname=None, label_config="<View/>")
     assert (connection.hostname, connection.access_token) == ("http://a", "t")
     assert connection.extra_params == {"epochs": 2}
+
+
+def test_what_another_web_process_remembered_a_moment_ago_stays():
+    documents = FakeDocuments()
+    one, other = Projects(documents), Projects(documents)
+    other.connection(LONG)
+    one.remember(LONG, image_credentials=ImageCredentials("ada", "secret"))
+    other.remember(LONG, hostname="http://a", access_token="t")
+    kept = Projects(documents).connection(LONG)
+    assert (kept.image_credentials.login, kept.access_token) == ("ada", "t")
 
 
 def test_an_unchanged_connection_is_not_written_again():

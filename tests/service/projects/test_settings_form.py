@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from backend.service.projects.documents import ProjectSettings
@@ -28,6 +30,25 @@ def test_a_backbone_that_timm_does_not_have_is_not_saved(projects):
     assert projects.settings(KEY).params == {}
     change_settings(projects, KEY, {"params": {"backbone": "resnet26d"}})
     assert projects.settings(KEY).params == {"backbone": "resnet26d"}
+
+
+def test_what_another_web_process_saved_a_moment_ago_stays():
+    documents = FakeDocuments()
+    one, other = Projects(documents), Projects(documents)
+    read_settings(other, KEY)  # the other process knows the settings as they were
+    change_settings(one, KEY, {"params": {"epochs": 7}})
+    change_settings(other, KEY, {"predict_after_training": True, "params": {"batch_size": 2}})
+    saved = Projects(documents).settings(KEY)
+    assert saved.params == {"epochs": 7, "batch_size": 2} and saved.predict_after_training
+
+
+def test_of_values_that_are_saved_at_once_none_is_lost(projects):
+    values = {"epochs": 7, "batch_size": 2, "image_size": 320, "confidence_threshold": 0.5}
+    with ThreadPoolExecutor(len(values)) as threads:
+        list(
+            threads.map(lambda item: change_settings(projects, KEY, {"params": dict([item])}), values.items())
+        )
+    assert projects.settings(KEY).params == values
 
 
 def test_every_wrong_value_is_told_at_once(projects):
