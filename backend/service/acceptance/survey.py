@@ -36,7 +36,7 @@ class Survey:
     """One survey of a project.
 
     made_at: seconds since the epoch. scores, label_indices, hits: of what the version found in images that it
-    did not learn from, held_out of them. tasks: without their results.
+    did not learn from, held_out of them. tasks: without their results. parts: the folder of those.
     """
 
     made_at: float
@@ -47,6 +47,7 @@ class Survey:
     label_indices: tuple[int, ...]
     hits: tuple[bool, ...]
     tasks: tuple[SurveyedTask, ...]
+    parts: str = "parts"
 
     def as_json(self) -> Json:
         """Return the document that `from_json` reads."""
@@ -76,6 +77,7 @@ class Survey:
                 )
                 for task_id, regions, is_judged in content["tasks"]
             ),
+            str(content.get("parts", "parts")),  # what is kept by an earlier release has no other
         )
 
     def cutoffs(self, precision: float) -> tuple[Cutoff, ...]:
@@ -172,18 +174,17 @@ class KeptSurveys:
         return None if content is None else Survey.from_json(content)
 
     def keep(self, key: str, survey: Survey) -> None:
-        """Replace the survey, and the results of its tasks.
-
-        Cut off in the middle there is none, rather than an old one that lacks results.
-        """
-        self.documents.delete(f"{_folder(key)}survey.json")
-        for path in self.documents.list(f"{_folder(key)}parts/"):
-            self.documents.delete(path)
-        for number, start in enumerate(range(0, len(survey.tasks), TASKS_PER_PART)):
-            part = survey.tasks[start : start + TASKS_PER_PART]
-            results = {str(task.task_id): list(task.result) for task in part}
-            self.documents.write(f"{_folder(key)}parts/{number}.json", {"results": results})
+        """Replace the survey, of whose tasks all parts are kept, and forget the results of others."""
         self.documents.write(f"{_folder(key)}survey.json", survey.as_json())
+        for path in self.documents.list(_folder(key)):
+            folder = path.removeprefix(_folder(key)).split("/")[0]
+            if folder.startswith("parts") and folder != survey.parts:
+                self.documents.delete(path)
+
+    def keep_part(self, key: str, parts: str, number: int, tasks: Sequence[SurveyedTask]) -> None:
+        """Keep the results of the next TASKS_PER_PART tasks of a survey that is being made."""
+        results = {str(task.task_id): list(task.result) for task in tasks}
+        self.documents.write(f"{_folder(key)}{parts}/{number}.json", {"results": results})
 
     def results(self, key: str, survey: Survey, task_ids: Sequence[int]) -> Iterable[tuple[int, list[Json]]]:
         """Yield what was found in some tasks, in Label Studio's form, in the order of the survey."""
@@ -191,7 +192,7 @@ class KeptSurveys:
         for number, start in enumerate(range(0, len(survey.tasks), TASKS_PER_PART)):
             part = [t.task_id for t in survey.tasks[start : start + TASKS_PER_PART] if t.task_id in wanted]
             if part:
-                content = self.documents.read(f"{_folder(key)}parts/{number}.json")
+                content = self.documents.read(f"{_folder(key)}{survey.parts}/{number}.json")
                 known = {} if content is None else content["results"]
                 yield from ((task_id, known[str(task_id)]) for task_id in part if str(task_id) in known)
 

@@ -16,7 +16,14 @@ from backend.core.labelstudio.results import read_regions
 from backend.core.labelstudio.task_labels import config_of_tasks
 from backend.errors import LabelStudioGone, NotEnoughData, NotFoundError, TrainingStopped
 from backend.service.acceptance.requests import ACCEPT, SURVEY, AcceptRequest
-from backend.service.acceptance.survey import Batch, KeptSurveys, Survey, SurveyedTask, plan
+from backend.service.acceptance.survey import (
+    TASKS_PER_PART,
+    Batch,
+    KeptSurveys,
+    Survey,
+    SurveyedTask,
+    plan,
+)
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.loaded_versions import Predictor
 from backend.service.engine.pipeline import Pipeline, Work
@@ -98,11 +105,18 @@ class Acceptances:
             [found for _, found in seen], [sample.target for sample, _ in seen]
         )
         waiting = [task for task in label_studio.iterate_tasks(project_id(key)) if not _is_annotated(task)]
-        tasks = []
+        tasks: list[SurveyedTask] = []
+        part: list[SurveyedTask] = []
+        parts = f"parts-{job.job_id}"
         for done, task in enumerate(self._surveyed(key, config, predictor, waiting, limits), start=1):
             job.progress = PredictionProgress(done, len(waiting))
             job.show()
-            tasks.append(task)
+            # The masks of all tasks together would fill the memory.
+            tasks.append(replace(task, result=()))
+            part.append(task)
+            if len(part) == TASKS_PER_PART:
+                self.kept.keep_part(key, parts, len(tasks) // TASKS_PER_PART - 1, part)
+                part.clear()
             if (wish := job.stop_or_pause()) is not None:
                 return JobOutcome(jobs.REQUEUE if wish == "pause" else jobs.STOPPED, job.report)
         if failed := len(waiting) - len(tasks):
@@ -110,6 +124,8 @@ class Acceptances:
                 f"{failed} {'task is' if failed == 1 else 'tasks are'} not counted, because they could not "
                 "be predicted; the log says why"
             )
+        if part:
+            self.kept.keep_part(key, parts, len(tasks) // TASKS_PER_PART, part)
         survey = Survey(
             self.now(),
             version,
@@ -118,7 +134,8 @@ class Acceptances:
             tuple(round(float(score), 5) for score in scores),
             tuple(label_indices.tolist()),
             tuple(hits.tolist()),
-            tuple(sorted(tasks, key=lambda task: task.task_id)),
+            tuple(tasks),
+            parts,
         )
         self.kept.keep(key, survey)
         job.show(at_once=True)
