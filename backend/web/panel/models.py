@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flask import Response, request, send_file
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from backend.core.versions.card import VersionCard
-from backend.errors import ConflictError, NotFoundError, ParameterError, VersionError
+from backend.errors import ConflictError, NotFoundError, ParameterError, StoreError, VersionError
 from backend.nn.detector.backbone_catalog import catalog_families
 from backend.service.backend import Backend
 from backend.service.panel.panel import Panel
@@ -111,8 +112,8 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
         key = canonical(key)
         if request.mimetype != FILE_TYPE:
             raise UnsupportedMediaType(f"send the model file as the body with Content-Type: {FILE_TYPE}")
-        with tempfile.TemporaryDirectory(prefix="import-", dir=_scratch(backend.settings.data_dir)) as folder:
-            path = Path(folder) / "model"
+        with _passing_through(backend.settings.data_dir, "import-") as folder:
+            path = folder / "model"
             _save_body(path, backend.settings.max_model_bytes)
             version = store.import_file(key, path, activate=query.activate)
         return changed(key, version)
@@ -136,8 +137,8 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
         """Save Trained Model: the version as one file."""
         key = canonical(key)
         stored_card(key, version)
-        with tempfile.TemporaryDirectory(prefix="export-", dir=_scratch(backend.settings.data_dir)) as folder:
-            path = store.export_file(key, version, Path(folder) / f"{version}.model")
+        with _passing_through(backend.settings.data_dir, "export-") as folder:
+            path = store.export_file(key, version, folder / f"{version}.model")
             size_bytes = path.stat().st_size
             # The open file outlives its folder, so nothing is left behind however the download ends.
             file = path.open("rb")
@@ -184,6 +185,19 @@ def models_routes(backend: Backend, panel: Panel) -> Routes:
         return changed(key, version)
 
     return routes
+
+
+@contextmanager
+def _passing_through(data_dir: Path, prefix: str) -> Iterator[Path]:
+    """Lend a folder for a file that passes through. Raises StoreError where the disk is full."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=_scratch(data_dir)) as folder:
+            yield Path(folder)
+    except OSError as exc:
+        raise StoreError(
+            f"the model file cannot pass through DATA_DIR ({exc.strerror or exc}); make room there, then try "
+            "again"
+        ) from exc
 
 
 def _scratch(data_dir: Path) -> Path:

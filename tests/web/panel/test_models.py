@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import tempfile
+
 import pytest
 
 from tests.panel_fakes import KEY, make_panel_services, publish_version
@@ -75,3 +78,19 @@ def test_a_model_is_saved_and_loaded_by_another_installation(client, services, t
     assert (
         client.post(f"{BASE}/versions", data=b"", content_type="application/octet-stream").status_code == 400
     )
+
+
+def test_a_full_disk_is_said_with_the_next_move_when_a_model_comes_or_goes(client, services, monkeypatch):
+    publish_version(services, "v1")
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    answers = [
+        client.post(f"{BASE}/versions", data=b"a model", content_type="application/octet-stream"),
+        client.get(f"{BASE}/versions/v1/file"),
+    ]
+    for answer in answers:
+        assert answer.status_code == 507
+        assert "No space left on device" in answer.json["error"] and "make room" in answer.json["error"]
