@@ -223,6 +223,12 @@ def _load(
             f"{len(loaded.failures)} of {len(inputs.samples)} images could not be read and were left out: "
             + "; ".join(loaded.failures[:5])
         )
+    if loaded.too_small:
+        named = "1 object is" if loaded.too_small == 1 else f"{loaded.too_small} objects are"
+        observer.on_warning(
+            f"{named} left out, being less than half a pixel wide or high at image_size "
+            f"{inputs.params.image_size}; raise image_size, or let tiles cut the pictures"
+        )
     return loaded
 
 

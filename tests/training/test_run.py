@@ -213,6 +213,18 @@ def test_unreadable_images_cost_only_themselves(tmp_path):
     assert any("task 1: gone" in w for w in observer.warnings)
 
 
+def test_objects_of_which_nothing_is_left_at_the_size_of_training_are_counted_and_named(tmp_path):
+    image, target = scene(0, size_wh=(1200, 800))
+    boxes = np.concatenate([target.boxes_xyxy_px, [[5, 5, 7, 7]]]).astype(np.float32)
+    labels = np.append(target.label_indices, 0)
+    small = replace(target, boxes_xyxy_px=boxes, label_indices=labels, masks=(*target.masks, None))
+    one = TrainingSample(0, lambda: image, small)
+    observer = Observer()
+    train_version(inputs_for(tmp_path, [one], replace(PARAMS, epochs=1, tiles="off")), observer)
+    [said] = [warning for warning in observer.warnings if "half a pixel" in warning]
+    assert said.startswith("1 object is") and "image_size 224" in said
+
+
 @pytest.mark.parametrize("samples", [[], [sample(0, count=0)]], ids=["no-images", "no-regions"])
 def test_nothing_to_learn_from_is_said(tmp_path, samples):
     with pytest.raises(NotEnoughData):

@@ -64,13 +64,14 @@ class CachedImage:
 class LoadedImages:
     """What could be read: images, their task ids in the same order, and a sentence per failure.
 
-    tiles: how they are cut.
+    tiles: how they are cut. too_small: objects of which nothing is left at the size of training.
     """
 
     images: list[CachedImage]
     task_ids: list[int]
     failures: list[str]
     tiles: TilesDecision = WHOLE
+    too_small: int = 0
 
 
 def load_images(
@@ -117,20 +118,21 @@ def load_images(
     images: list[CachedImage] = []
     task_ids: list[int] = []
     failures: list[str] = []
-    used_bytes = 0
+    used_bytes = too_small = 0
     with ThreadPoolExecutor(max_workers=LOADING_THREADS) as pool:
         for number, (sample, loaded) in enumerate(zip(samples, pool.map(load, samples), strict=True), 1):
             on_image(number, len(samples))
             if isinstance(loaded, str):
                 failures.append(loaded)
                 continue
+            too_small += sample.target.object_count - loaded.target.object_count
             used_bytes += loaded.image.nbytes
             if used_bytes > MEMORY_LIMIT_BYTES:
                 loaded = _moved_to_disk(loaded, folder / f"image-{len(images)}.npy")
                 used_bytes -= loaded.image.nbytes
             images.append(loaded)
             task_ids.append(sample.task_id)
-    return LoadedImages(images, task_ids, failures, tiles)
+    return LoadedImages(images, task_ids, failures, tiles, too_small)
 
 
 def to_training_size(
