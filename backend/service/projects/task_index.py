@@ -300,7 +300,8 @@ class _ProjectRows:
     def _replace(self, rows: Sequence[TaskRow]) -> None:
         self.rows = {row.task_id: row for row in rows}
         self._orders = {}
-        self.revision += 1
+        # Of the time, so that a page that stays open sees it grow over a restart, and in every web process.
+        self.revision = max(self.revision + 1, int(1000 * time.time()))
 
 
 def display_name(reference: str) -> str:

@@ -50,7 +50,9 @@ export function startStrip() {
   });
   subscribe(["live"], () => {
     const seen = store.live?.tasks_revision ?? revision;
-    if (revision >= 0 && seen > revision) blocks.reset({ keep: true });
+    // 0: the process that tells the state has not read the tasks yet, as after a restart; asking makes it.
+    const isUnread = seen === 0 && store.live?.label_studio?.reachable;
+    if (revision >= 0 && (seen > revision || isUnread)) blocks.reset({ keep: true });
   });
 }
 
