@@ -138,7 +138,13 @@ def learn_detector(
         architecture = replace(architecture, canvas="square")
         network = InstanceNetwork(architecture)
     fingerprint = _fingerprint(inputs, architecture, loaded.task_ids, loaded.tiles)
+    had_learned = (inputs.workdir / CHECKPOINT_FILE).is_file()
     state = load_state(inputs.workdir, fingerprint)
+    if had_learned and state is None:
+        observer.on_warning(
+            "the training begins anew: its images, labels or settings have changed since it was interrupted, "
+            "or what it had learned cannot be read"
+        )
     start = _start(inputs, network)
     warnings = [start.warning] if start.warning else []
     for warning in warnings:

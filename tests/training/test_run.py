@@ -303,6 +303,7 @@ def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path):
     observer = Observer()
     train_version(inputs_for(tmp_path, [sample(0), sample(1)], recipe=recipe), observer)
     assert observer.reports[0].epoch == 1
+    assert any("begins anew" in warning for warning in observer.warnings)
 
 
 CPU_OUT_OF_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
