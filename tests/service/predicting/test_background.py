@@ -345,10 +345,10 @@ def test_redis_away_in_the_middle_costs_only_the_sharing(several_workers, label_
     job = running(services, services.backend.background.predict_project(KEY))
     push, enqueue, queued = label_studio.import_predictions, services.queue.enqueue, []
 
-    def enqueue_two(*arguments):
+    def enqueue_two(*arguments, **options):
         if len(queued) == 2:
             services.queue.failure = QueueError("Redis is away")
-        queued.append(enqueue(*arguments))
+        queued.append(enqueue(*arguments, **options))
         return queued[-1]
 
     def push_and_bring_redis_back(project_id, predictions):
