@@ -21,7 +21,7 @@ from backend.nn.prompts.belief import (
 )
 from backend.nn.prompts.encoding import WORK_SIDE_MAX_PX, encode_image
 from backend.nn.prompts.hints import detector_view, matching_instance
-from backend.nn.prompts.network import PromptNetwork, likeness_maps
+from backend.nn.prompts.network import NET_SIDE, PromptNetwork, likeness_maps
 from backend.nn.prompts.segmenter import (
     PROMPT_WEIGHTS_FILE,
     REFINING_ZOOM_OUT,
@@ -182,6 +182,24 @@ def test_a_further_click_looks_closer_than_the_first():
     (_, first), (closer, _) = sides
     longer = max(*(np.maximum(first[2:], (330, 250)) - np.minimum(first[:2], (330, 250))))
     assert closer == pytest.approx(REFINING_ZOOM_OUT * longer, rel=0.05)
+
+
+@pytest.mark.parametrize(("expected", "passes_behind_the_search"), [(0.95, 1), (0.4, 2)])
+def test_a_first_click_is_looked_at_twice_unless_the_first_answer_is_sure(expected, passes_behind_the_search):
+    sides = []
+
+    class Told(PromptSegmenter):
+        def _run(self, encoding, prompts, windows, starts, seen, side=NET_SIDE):
+            sides.extend(side for _ in windows)
+            beliefs = super()._run(encoding, prompts, windows, starts, seen, side)
+            return [replace(belief, expected_iou=expected) for belief in beliefs]
+
+    image = np.full((80, 100, 3), 60, np.uint8)
+    cv2.circle(image, (50, 40), 20, (220, 60, 50), -1)
+    segmenter = Told(load_network(SHIPPED_WEIGHTS))
+    answer = segmenter.segment(encode_image(image, None), one_click(50, 40))
+    assert answer is not None and answer.mask.full(ImageSize(100, 80))[40, 50]
+    assert sides.count(NET_SIDE) == passes_behind_the_search
 
 
 def test_a_click_finds_the_instance_that_holds_it():
