@@ -289,6 +289,9 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path):
     resumed = train_version(inputs_for(tmp_path / "b", samples, params, recipe=recipe), observer)
     assert [r.epoch for r in observer.reports] == [3, 4]
     assert resumed.card.facts["images_seen"] == whole.card.facts["images_seen"]
+    assert [row["epoch"] for row in resumed.card.facts["history"]] == [
+        row["epoch"] for row in whole.card.facts["history"]
+    ]
     first, second = load_predictor(whole.folder), load_predictor(resumed.folder)
     for name, value in first._network.state_dict().items():
         torch.testing.assert_close(

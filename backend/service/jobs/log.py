@@ -47,7 +47,7 @@ class _Keeper(logging.Handler):
         super().__init__(logging.INFO)
         self._documents = documents
         self._path = log_path(job_id)
-        self._lines = deque(read_job_log(documents, job_id), MOST_LINES)
+        self._lines = deque(_earlier_lines(documents, job_id), MOST_LINES)
         self._written_at = 0.0
         self._lines_lock = threading.Lock()
 
@@ -69,6 +69,14 @@ class _Keeper(logging.Handler):
         except StoreError:
             # Logging that the log cannot be kept would come back here; the job itself meets the full disk.
             return
+
+
+def _earlier_lines(documents: DocumentStore, job_id: str) -> list[str]:
+    """Return what earlier runs logged; a log that cannot be read says so, and does not end the job."""
+    try:
+        return read_job_log(documents, job_id)
+    except StoreError as exc:
+        return [f"{_now()} WARNING what earlier runs of this job logged is lost: {exc}"]
 
 
 def _now() -> str:

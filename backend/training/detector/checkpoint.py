@@ -33,6 +33,8 @@ class TrainingState:
     best_weights: dict[str, torch.Tensor] | None = None
     optimizer: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    """What each epoch came to, those before an interruption too; the epochs count from 1."""
     new_map: dict[str, Any] | None = None
     """Card of the map that the images which joined late suggest; None before and where little was found."""
     late_readings: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -144,7 +144,6 @@ class TrainingLoop:
         self._stop: str | None = None
         self._last_save = time.monotonic()
         self._save_seconds = 0.0
-        self._history: list[dict[str, float]] = []
         self.most_labelled = most_labelled(taught)
         self._augmentation = _augmentation(plan, self.heads, taught)
         if data.tiling is not None and not data.tiling.has_whole_view:
@@ -182,6 +181,7 @@ class TrainingLoop:
                 break
             metrics = self._judge(epoch)
             self.state.next_epoch = epoch + 1
+            self.state.history.append({"epoch": epoch + 1, "loss": loss, **metrics})
             if self.state.next_epoch == self._join_epoch:
                 self._ask_late_images()
             self.state.seconds = time.monotonic() - started
@@ -213,7 +213,7 @@ class TrainingLoop:
                 for head in self.heads
                 if head.name in self.state.late_readings
             },
-            history=self._history,
+            history=self.state.history,
         )
 
     def _run_epoch(self, epoch: int) -> float:
@@ -370,7 +370,6 @@ class TrainingLoop:
     def _report(self, epoch: int, loss: float, metrics: dict[str, float]) -> None:
         left = self.plan.epochs - epoch - 1
         seconds_left = self._seconds_left(epoch + 1) if left else 0.0
-        self._history.append({"epoch": epoch + 1, "loss": loss, **metrics})
         self.observer.on_epoch(
             EpochReport(epoch + 1, self.plan.epochs, loss, seconds_left, metrics, self.state.seconds)
         )

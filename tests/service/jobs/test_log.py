@@ -54,5 +54,20 @@ def test_a_full_disk_does_not_end_the_job(documents):
     assert read_job_log(documents, "train-1") == []
 
 
+def test_a_damaged_log_is_said_and_does_not_end_the_job(documents, monkeypatch):
+    damaged = StoreError("the document jobs/train-1/log.json is damaged; delete it to start afresh")
+
+    def unreadable(path):
+        raise damaged
+
+    with monkeypatch.context() as patched:
+        patched.setattr(documents, "read", unreadable)
+        with keep_job_log(documents, "train-1"):
+            logger.info("epoch 1 of 2")
+    lost, line = read_job_log(documents, "train-1")
+    assert "earlier runs of this job logged is lost" in lost and str(damaged) in lost
+    assert line.endswith("INFO epoch 1 of 2")
+
+
 def test_a_job_without_log(documents):
     assert read_job_log(documents, "train-9") == []
