@@ -23,8 +23,8 @@ def log_path(job_id: str) -> str:
 
 def read_job_log(documents: DocumentStore, job_id: str) -> list[str]:
     """Return the last lines that were logged while the job ran, oldest first."""
-    document = documents.read(log_path(job_id)) or {}
-    return [str(line) for line in document.get("lines", [])]
+    lines = (documents.read(log_path(job_id)) or {}).get("lines")
+    return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 @contextmanager

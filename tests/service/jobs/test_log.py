@@ -69,5 +69,12 @@ def test_a_damaged_log_is_said_and_does_not_end_the_job(documents, monkeypatch):
     assert line.endswith("INFO epoch 1 of 2")
 
 
+def test_a_log_of_another_form_is_none(documents):
+    documents.write("jobs/train-1/log.json", {"lines": 5})
+    with keep_job_log(documents, "train-1"):
+        logger.info("epoch 1 of 2")
+    assert [line.split()[-4:] for line in read_job_log(documents, "train-1")] == [["epoch", "1", "of", "2"]]
+
+
 def test_a_job_without_log(documents):
     assert read_job_log(documents, "train-9") == []
