@@ -36,6 +36,9 @@ def one_click(x: float, y: float) -> Prompts:
     return Prompts(np.array([[x, y]], np.float32), np.array([True]))
 
 
+NO_CLICK = Prompts(np.zeros((0, 2), np.float32), np.zeros(0, bool))
+
+
 def found(*boxes_and_scores, with_masks: bool = True) -> Detections:
     boxes = np.array([box for box, _ in boxes_and_scores], np.float32).reshape(-1, 4)
     masks = tuple(
@@ -184,8 +187,14 @@ def test_a_further_click_looks_closer_than_the_first():
     assert closer == pytest.approx(REFINING_ZOOM_OUT * longer, rel=0.05)
 
 
+BOX_PX = np.array([[30, 20], [70, 20], [70, 60], [30, 60]], np.float32)
+
+
 @pytest.mark.parametrize(("expected", "passes_behind_the_search"), [(0.95, 1), (0.4, 2)])
-def test_a_first_click_is_looked_at_twice_unless_the_first_answer_is_sure(expected, passes_behind_the_search):
+@pytest.mark.parametrize("outline_px", [None, BOX_PX], ids=["click", "box"])
+def test_a_first_prompt_is_looked_at_twice_unless_the_first_answer_is_sure(
+    outline_px, expected, passes_behind_the_search
+):
     sides = []
 
     class Told(PromptSegmenter):
@@ -197,7 +206,8 @@ def test_a_first_click_is_looked_at_twice_unless_the_first_answer_is_sure(expect
     image = np.full((80, 100, 3), 60, np.uint8)
     cv2.circle(image, (50, 40), 20, (220, 60, 50), -1)
     segmenter = Told(load_network(SHIPPED_WEIGHTS))
-    answer = segmenter.segment(encode_image(image, None), one_click(50, 40))
+    prompts = one_click(50, 40) if outline_px is None else replace(NO_CLICK, outline_px=outline_px)
+    answer = segmenter.segment(encode_image(image, None), prompts)
     assert answer is not None and answer.mask.full(ImageSize(100, 80))[40, 50]
     assert sides.count(NET_SIDE) == passes_behind_the_search
 
