@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.core.versions.card import VersionCard
+from backend.nn.detector.predictor import MIRRORED_VIEW
 from backend.nn.detector.tiles import MOST_LABELLED, TILES
 from backend.training.detector.images import LoadedImages, count_labels
 from backend.training.detector.loop import LearningData, LoopResult, TrainingLoop
@@ -33,6 +34,7 @@ def training_card(
         "architecture": loop.network.architecture.as_card(),
         TILES: loaded.tiles.as_card(),
         MOST_LABELLED: loop.most_labelled,
+        MIRRORED_VIEW: loop.mirrored_view,
         **_readings(loop, verdict),
         "enable_detection": inputs.params.enable_detection,
         "enable_segmentation": inputs.params.enable_segmentation,

@@ -128,6 +128,12 @@ class TrainingParams:
         "Learn the area inside: from paintbrush labels, polygons, ellipses and turned rectangles.",
         "model",
     )
+    mirrored_view: bool = parameter(
+        True,
+        "Mirrored view",
+        "Look at each picture twice, the second time mirrored: better boxes and masks. Off: predict faster.",
+        "model",
+    )
     pretrained: bool = parameter(
         True,
         "Pretrained backbone",

@@ -65,6 +65,8 @@ from backend.training.verdict import judge
 logger = logging.getLogger(__name__)
 
 VERSION_FOLDER = "version"
+_NOT_LEARNED_BY = ("tiles", "mirrored_view")
+"""The parameters that no step of a training depends on; how pictures are cut is told by the decision."""
 CACHE_FOLDER = "images"
 
 
@@ -175,6 +177,7 @@ def learn_detector(
         checkpoint_folder=inputs.workdir,
         fingerprint=fingerprint,
         peers=peers,
+        mirrored_view=inputs.params.mirrored_view,
     )
     if state is not None:
         logger.info("resuming after epoch %d", state.next_epoch)
@@ -352,7 +355,7 @@ def _fingerprint(
     content = json.dumps(
         [
             architecture.as_first_card(),
-            {name: value for name, value in inputs.params.as_dict().items() if name != "tiles"},
+            {name: value for name, value in inputs.params.as_dict().items() if name not in _NOT_LEARNED_BY},
             list(inputs.labels),
             list(task_ids),
             inputs.seed,

@@ -56,6 +56,23 @@ def test_a_version_folder_rebuilds_the_predictor(tmp_path):
     assert sorted(p.name for p in outcome.folder.iterdir()) == ["card.json", "weights.safetensors"]
 
 
+@pytest.mark.parametrize("switch", [True, False])
+def test_mirror_images_are_looked_at_where_wanted(tmp_path, switch):
+    params = replace(PARAMS, mirrored_view=switch, epochs=4, learning_rate=0.02)
+    folder = train_version(inputs_for(tmp_path, [sample(i) for i in range(4)], params), Observer()).folder
+    assert read_card(folder).facts["mirrored_view"] is switch
+    image = scene(9)[0]
+    images = [image, np.ascontiguousarray(image[:, ::-1])]
+    plain, mirrored = load_predictor(folder).predict(images, confidence_threshold=0.01, nms_threshold=0.4)
+    assert len(plain) and (plain.image_score == pytest.approx(mirrored.image_score, abs=1e-6)) is switch
+
+
+def test_mirror_images_are_not_looked_at_where_no_view_was_mirrored(tmp_path):
+    recipe = replace(QUICK, augmentation=replace(QUICK.augmentation, flip_horizontal=0.0))
+    outcome = train_version(inputs_for(tmp_path, [sample(0)], recipe=recipe), Observer())
+    assert outcome.card.params["mirrored_view"] and not outcome.card.facts["mirrored_view"]
+
+
 def test_tuning_the_smart_tools_is_a_stage_with_its_share_and_time(tmp_path):
     observer = Observer()
     recipe = replace(QUICK, tuning_seconds_min=1.0)

@@ -34,6 +34,8 @@ from backend.nn.runtime.threads import each_side_by_side
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
+MIRRORED_VIEW = "mirrored_view"
+"""The card's fact whether images are looked at mirrored as well; versions of earlier releases have none."""
 STRIDE_MAX = 32
 BATCH_SIZE = 8
 # One thread prepares or finishes images while the other feeds the accelerator; more would fill its memory.
@@ -65,6 +67,7 @@ class Predictor:
         version: str = "",
         line_habit: LineHabit | None = None,
         tiling: Tiling | None = None,
+        mirrored_view: bool = False,
         most_regions: int = MOST_REGIONS,
         device: str = "cpu",
         autocast: bool = False,
@@ -73,8 +76,9 @@ class Predictor:
 
         readings: how to read the outputs of a head, by its name; heads without one are read as is usual.
         line_habit: how lines of text were drawn in what was learned from; None for no lines. tiling: how
-        images are cut; None where they are looked at whole. most_regions: the bound for an image where a
-        request gives none.
+        images are cut; None where they are looked at whole. mirrored_view: whether whole images are looked
+        at a second time, mirrored; tiles overlap, so much is seen twice as it is. most_regions: the bound for
+        an image where a request gives none.
         """
         self.labels = tuple(labels)
         self.version = version
@@ -84,6 +88,7 @@ class Predictor:
         self._network = network
         self._device = torch.device(device)
         self._autocast = autocast
+        self._mirrored_view = mirrored_view and tiling is None
         self._dtype = next(network.parameters()).dtype
         known = readings or {}
         self.serving = {
@@ -149,7 +154,7 @@ class Predictor:
 
         def answer(batch: list[int]) -> list[Detections]:
             boxes = [letterboxes[i] for i in batch]
-            outputs = self.outputs([images[i] for i in batch], boxes)
+            outputs = self.outputs([images[i] for i in batch], boxes, mirrored_view=self._mirrored_view)
             return [found.detections() for found in self.decode(outputs, boxes, request)]
 
         workers = torch.get_num_threads() if self._device.type == "cpu" else ACCELERATOR_WORKERS
@@ -160,7 +165,10 @@ class Predictor:
     def detect_with_maps(
         self, image: Image, *, confidence_threshold: float, nms_threshold: float, max_regions: int = 100
     ) -> tuple[Detections, MaskMaps | None]:
-        """Return the objects of one image and what `mask_in_box` needs; None where no masks were learned."""
+        """Return the objects of one image and what `mask_in_box` needs; None where no masks were learned.
+
+        Somebody waits for it, so the image is looked at once.
+        """
         letterbox = Letterbox.fit(_size_of(image), self.input_size(image))
         outputs = self.outputs([image], [letterbox])
         request = Request(confidence_threshold, nms_threshold, max_regions)
@@ -192,10 +200,23 @@ class Predictor:
         head, serving = next((h, s) for h, s in self.serving.items() if h.keeps_maps)
         return head.mask_in_box(serving, maps, letterbox, box, label_index)
 
-    def outputs(self, images: Sequence[Image], letterboxes: Sequence[Letterbox]) -> dict[str, torch.Tensor]:
-        """Return what the network makes of images whose letterboxes have one net size."""
+    def outputs(
+        self, images: Sequence[Image], letterboxes: Sequence[Letterbox], *, mirrored_view: bool = False
+    ) -> dict[str, torch.Tensor]:
+        """Return what the network makes of images whose letterboxes have one net size.
+
+        mirrored_view: complete it by what the network makes of the mirrored images.
+        """
         prepared = [box.image_to_net(image) for box, image in zip(letterboxes, images, strict=True)]
-        return self.run(torch.from_numpy(np.stack(prepared)))
+        net_images = torch.from_numpy(np.stack(prepared))
+        outputs = self.run(net_images)
+        if not mirrored_view:
+            return outputs
+        in_mirror = self.run(net_images.flip(2))
+        together = dict(outputs)
+        for head in self.serving:
+            together |= head.of_both_views(outputs, in_mirror, letterboxes[0].net_size)
+        return together
 
     def run(self, net_images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the network makes of letterboxed images, uint8 [N, H, W, 3]."""
@@ -247,6 +268,7 @@ def load_predictor(folder: Path, device: str = "cpu", heads: tuple[AnyHead, ...]
         version=version,
         line_habit=card.line_habit,
         tiling=tiling,
+        mirrored_view=bool(card.facts.get(MIRRORED_VIEW, False)),
         most_regions=regions_bound(int(card.facts.get(MOST_LABELLED, 0))),
         device=device,
     )

@@ -121,11 +121,13 @@ class TrainingLoop:
         checkpoint_folder: Path,
         fingerprint: str,
         peers: Peers = ALONE,
+        mirrored_view: bool = False,
     ) -> None:
         """Prepare to train `network` in place; checkpoints go to checkpoint_folder.
 
         peers: the processes that share this training; all of them make such a loop of the same network and
-        data.
+        data. mirrored_view: whether images are looked at mirrored as well, where mirrored views teach and
+        nothing is cut.
         """
         self.network = in_channels_last(network).to(device)
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
@@ -148,6 +150,8 @@ class TrainingLoop:
         self._augmentation = _augmentation(plan, self.heads, taught)
         if data.tiling is not None and not data.tiling.has_whole_view:
             self._augmentation = replace(self._augmentation, whole_view=0.0)
+        knows_mirror_images = self._augmentation.flip_horizontal > 0
+        self.mirrored_view = mirrored_view and knows_mirror_images and data.tiling is None
         self._judge_every = plan.recipe.judge_every(data.judged_tile_count, plan.images_per_epoch)
         self._join_epoch = round(plan.recipe.late_join * plan.epochs)
         self._surely_better = surely_better(count_labels(data.held_out, len(labels)))
@@ -362,6 +366,7 @@ class TrainingLoop:
             self.labels,
             readings,
             tiling=self.data.tiling,
+            mirrored_view=self.mirrored_view,
             most_regions=regions_bound(self.most_labelled),
             device=str(self.device),
             autocast=self.use_bf16,

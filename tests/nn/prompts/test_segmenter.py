@@ -36,9 +36,6 @@ def one_click(x: float, y: float) -> Prompts:
     return Prompts(np.array([[x, y]], np.float32), np.array([True]))
 
 
-NO_CLICK = Prompts(np.zeros((0, 2), np.float32), np.zeros(0, bool))
-
-
 def found(*boxes_and_scores, with_masks: bool = True) -> Detections:
     boxes = np.array([box for box, _ in boxes_and_scores], np.float32).reshape(-1, 4)
     masks = tuple(
@@ -206,7 +203,7 @@ def test_a_first_prompt_is_looked_at_twice_unless_the_first_answer_is_sure(
     image = np.full((80, 100, 3), 60, np.uint8)
     cv2.circle(image, (50, 40), 20, (220, 60, 50), -1)
     segmenter = Told(load_network(SHIPPED_WEIGHTS))
-    prompts = one_click(50, 40) if outline_px is None else replace(NO_CLICK, outline_px=outline_px)
+    prompts = one_click(50, 40) if outline_px is None else Prompts(outline_px=outline_px)
     answer = segmenter.segment(encode_image(image, None), prompts)
     assert answer is not None and answer.mask.full(ImageSize(100, 80))[40, 50]
     assert sides.count(NET_SIDE) == passes_behind_the_search

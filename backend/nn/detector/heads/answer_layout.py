@@ -97,6 +97,11 @@ class Layout:
             for control, said in taught.items()
         }
 
+    @property
+    def is_its_own_mirror_image(self) -> bool:
+        """Whether the same is said of an image and of its mirror image: no option is another one's side."""
+        return all(swapped == tuple(range(len(swapped))) for swapped in self._mirrored.values())
+
     @cached_property
     def _mirrored(self) -> dict[str, tuple[int, ...]]:
         """Return for each option of a question the one that it is in a mirror, by control tag."""

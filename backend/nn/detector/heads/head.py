@@ -27,6 +27,11 @@ Outputs = Mapping[str, Tensor]
 Card = Mapping[str, Any]
 
 
+def in_mirror(name: str) -> str:
+    """Return under which name an output of the mirrored images stands among those of the images."""
+    return f"{name}_in_mirror"
+
+
 @dataclass(frozen=True)
 class Dimensions:
     """What a head's module is built for.
@@ -140,6 +145,13 @@ class Head(ABC, Generic[Targets, Reading]):
         self, serving: Serving[Reading], outputs: Outputs, found: Sequence[Found], request: Request
     ) -> list[Found]:
         """Return what is found in each image of a batch, with what this head adds to the heads before it."""
+
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return which of a batch's outputs become others once its mirrored images have been looked at.
+
+        outputs and mirrored: of all heads. As it is, a head has no use for a second view.
+        """
+        return {}
 
     @abstractmethod
     def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> Reading:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from backend.core.geometry.instances import TrainingTarget
 from backend.core.geometry.masks import patch_to_alpha
 from backend.nn.detector.heads.fine import FineModule
-from backend.nn.detector.heads.head import Dimensions, FeatureMaps
+from backend.nn.detector.heads.head import Dimensions, FeatureMaps, Outputs
 from backend.nn.detector.neck import ConvNormAct
 
 MASK_STRIDE = 4
@@ -92,6 +92,11 @@ def semantic_loss(logits: Tensor, targets: Tensor) -> Tensor:
     present = (wanted.sum(dim=(0, 2, 3)) > 0).float()
     dice = (1 - (2 * overlap + 1) / (total + 1)) * present
     return entropy.sum() / known.sum().clamp(min=1) + dice.sum() / present.sum().clamp(min=1)
+
+
+def semantic_of_both(outputs: Outputs, mirrored: Outputs) -> dict[str, Tensor]:
+    """Return the mean `semantic` logits of images and of their mirror images."""
+    return {"semantic": (outputs["semantic"] + mirrored["semantic"].flip(3)) / 2}
 
 
 def kept_half(values: Tensor) -> npt.NDArray[np.float16]:

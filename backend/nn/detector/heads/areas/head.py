@@ -32,6 +32,7 @@ from backend.nn.detector.heads.semantic import (
     is_any_shape_known,
     kept_half,
     semantic_loss,
+    semantic_of_both,
     semantic_targets,
 )
 from backend.nn.detector.heads.serving import Found, Request, Serving
@@ -132,6 +133,10 @@ class AreasHead(Head[AreaTargets, AreaReading]):
             image_score=score,
             has_boxes=False,
         )
+
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return the mean map."""
+        return semantic_of_both(outputs, mirrored)
 
     def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> AreaReading:
         """Return raw scores, how small areas are, and the share of images without any."""

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.core.geometry.instances import Detections, ImageSize, TrainingTarget
 from backend.nn.detector.heads.average_precision import box_average_precision
+from backend.nn.detector.heads.boxes.both_views import boxes_of_both
 from backend.nn.detector.heads.boxes.decoding import Candidates, best_candidates, suppress_per_label
 from backend.nn.detector.heads.boxes.losses import BoxTargets, detection_losses, learners_of
 from backend.nn.detector.heads.boxes.module import DetectionHead
@@ -84,6 +85,10 @@ class BoxesHead(Head[BoxTargets, BoxReading]):
             kept = candidates.take(suppress_per_label(candidates, request.nms_threshold))
             in_images.append(found_in_image(kept, serving.reading, before, request))
         return in_images
+
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return the means of scores and boxes."""
+        return boxes_of_both(outputs, mirrored, net_size)
 
     def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> BoxReading:
         """Return raw scores, and the share of images without objects."""

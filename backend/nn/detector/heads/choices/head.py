@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from backend.core.answers.asked import FoundAnswer
 from backend.core.answers.kind import AnswerKind
-from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.core.geometry.instances import Detections, ImageSize, TrainingTarget
 from backend.nn.detector.heads.answer_curves import Curves
 from backend.nn.detector.heads.answer_decoding import certainty, chances_of
 from backend.nn.detector.heads.answer_losses import choice_loss
 from backend.nn.detector.heads.answer_measures import choice_measures
 from backend.nn.detector.heads.answer_scales import shown_answers, with_scales
-from backend.nn.detector.heads.choices.module import ChoicesModule
+from backend.nn.detector.heads.choices.module import OUTPUT_NAMES, ChoicesModule
 from backend.nn.detector.heads.choices.targets import ChoiceTargets, choice_targets, view_extra
-from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece, in_mirror
 from backend.nn.detector.heads.serving import Found, Request, Serving
 
 READING = "choice_curves"
@@ -69,6 +69,10 @@ class ChoicesHead(Head[ChoiceTargets, Curves]):
         ]
         return {"choice": choice_loss(logits, chosen, targets.weights, module.layout)}
 
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return what the mirrored images show beside the others: an option's chance follows from both."""
+        return {in_mirror(name): mirrored[name] for name in OUTPUT_NAMES}
+
     def decode(
         self, serving: Serving[Curves], outputs: Outputs, found: Sequence[Found], request: Request
     ) -> list[Found]:
@@ -83,7 +87,13 @@ class ChoicesHead(Head[ChoiceTargets, Curves]):
         with serving.computing():
             views = torch.arange(len(found), device=serving.device)
             where = torch.tensor(areas, dtype=torch.float32, device=serving.device)
-            logits = module.logits(outputs, views, where).float().cpu().numpy()
+            both = module.logits(outputs, views, where)
+            if in_mirror(OUTPUT_NAMES[0]) in outputs and module.layout.is_its_own_mirror_image:
+                mirrored = {name: outputs[in_mirror(name)] for name in OUTPUT_NAMES}
+                left, top, right, bottom = where.unbind(dim=1)
+                there = torch.stack([1 - right, top, 1 - left, bottom], dim=1)
+                both = (both + module.logits(mirrored, views, there)) / 2
+            logits = both.float().cpu().numpy()
         answers = []
         for row, one in zip(logits, found, strict=True):
             chances = chances_of(row, module.layout, serving.reading.by_control)

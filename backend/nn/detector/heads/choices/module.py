@@ -14,6 +14,7 @@ CHANNELS = 128
 DROPOUT = 0.2
 LEVELS = (8, 16, 32)
 """Strides of the backbone's maps that are looked at: small things show in fine ones alone."""
+OUTPUT_NAMES = tuple(f"choice_{what}_{stride}" for stride in LEVELS for what in ("features", "places"))
 
 
 class ChoicesModule(nn.Module):

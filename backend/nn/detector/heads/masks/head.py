@@ -17,7 +17,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 from backend.core.geometry.masks import patch_iou
 from backend.core.geometry.matching import HIT_IOU
 from backend.nn.detector.heads.average_precision import mask_average_precision
-from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, in_mirror
 from backend.nn.detector.heads.masks.decoding import (
     MASK_THRESHOLD_LOGIT,
     SPECK_SHARE,
@@ -25,7 +25,7 @@ from backend.nn.detector.heads.masks.decoding import (
     speck_shares,
 )
 from backend.nn.detector.heads.masks.losses import object_mask_loss
-from backend.nn.detector.heads.masks.module import MasksModule, mask_windows
+from backend.nn.detector.heads.masks.module import MasksModule, mask_windows, windows_mirrored
 from backend.nn.detector.heads.masks.targets import MaskTargets, mask_targets
 from backend.nn.detector.heads.semantic import (
     LABEL_PARAMETERS,
@@ -33,6 +33,7 @@ from backend.nn.detector.heads.semantic import (
     is_any_shape_known,
     kept_half,
     semantic_loss,
+    semantic_of_both,
 )
 from backend.nn.detector.heads.serving import Found, Request, Serving
 
@@ -101,6 +102,11 @@ class MasksHead(Head[MaskTargets, MaskReading]):
             for one, mine in zip(found, logits, strict=True)
         ]
 
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return the mean semantic map, and what the mirrored objects are outlined by."""
+        features = {in_mirror(name): mirrored[name] for name in ("fine", "coarse")}
+        return {**semantic_of_both(outputs, mirrored), **features}
+
     def mask_logits(
         self, serving: Serving[MaskReading], outputs: Outputs, boxes_net_xyxy_px: Sequence[FloatArray]
     ) -> list[MaskLogits]:
@@ -112,6 +118,12 @@ class MasksHead(Head[MaskTargets, MaskReading]):
             residuals = module.window_residuals(
                 outputs["fine"], outputs["coarse"], windows, dtype=serving.dtype
             )
+            if in_mirror("fine") in outputs:
+                fine, coarse = outputs[in_mirror("fine")], outputs[in_mirror("coarse")]
+                others = module.window_residuals(
+                    fine, coarse, windows_mirrored(windows, fine), dtype=serving.dtype
+                )
+                residuals = (residuals + others.flip(2)) / 2
             semantic = outputs["semantic"].float().cpu().numpy()
             parts = residuals.cpu().split([len(boxes) for boxes in boxes_net_xyxy_px])
         return [

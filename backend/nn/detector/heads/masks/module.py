@@ -97,6 +97,15 @@ def mask_windows(boxes_xyxy_px: Tensor) -> Tensor:
     return torch.cat([centres - halves, centres + halves], dim=1)
 
 
+def windows_mirrored(windows: list[Tensor], fine_map: Tensor) -> list[Tensor]:
+    """Return where windows [K, 4] lie in the mirrored images; fine_map: the images' map at stride 4."""
+    width_px = MASK_STRIDE * fine_map.shape[-1]
+    return [
+        torch.stack([width_px - right, top, width_px - left, bottom], dim=1)
+        for left, top, right, bottom in (boxes.unbind(dim=1) for boxes in windows)
+    ]
+
+
 def sample_windows(features: Tensor, windows: list[Tensor], stride: int, side: int) -> Tensor:
     """Read a map at `side` x `side` bilinear points of every window.
 

@@ -16,6 +16,7 @@ is ours, and makes it what size leaves over of the logarithm of a Gaussian's cov
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from backend.core.geometry.instances import FloatArray
 from backend.core.geometry.turned_boxes import nearest_to_upright
@@ -62,3 +63,8 @@ def codes_to_turned(codes: FloatArray, boxes_xyxy_px: FloatArray) -> FloatArray:
     height = np.sqrt((high - low).prod(axis=1) / ((ratio * cos + sin) * (ratio * sin + cos)))
     rows = np.column_stack([(low + high) / 2, ratio * height, height, np.degrees(angle)])
     return nearest_to_upright(rows.astype(np.float32))
+
+
+def codes_mirrored(codes: Tensor) -> Tensor:
+    """Return the codes [..., 4] of the mirrored rectangles: their angles go the other way round."""
+    return codes * codes.new_tensor([1.0, -1.0, 1.0, -1.0])

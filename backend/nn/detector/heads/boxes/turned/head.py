@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.core.geometry.instances import Detections, ImageSize, TrainingTarget
 from backend.nn.detector.heads.average_precision import box_average_precision, turned_average_precision
+from backend.nn.detector.heads.boxes.both_views import boxes_of_both, cells_mirrored
 from backend.nn.detector.heads.boxes.decoding import best_candidates
 from backend.nn.detector.heads.boxes.head import BOXES, BoxesHead, BoxReading, found_in_image
 from backend.nn.detector.heads.boxes.losses import detection_losses, learners_of
+from backend.nn.detector.heads.boxes.turned.coding import codes_mirrored
 from backend.nn.detector.heads.boxes.turned.decoding import suppress_turned_per_label, with_turned_boxes
 from backend.nn.detector.heads.boxes.turned.losses import TurnedTargets, turn_loss, turned_targets
 from backend.nn.detector.heads.boxes.turned.module import TurnedDetectionHead
@@ -81,6 +83,14 @@ class TurnedBoxesHead(Head[TurnedTargets, TurnedReading]):
             kept = candidates.take(suppress_turned_per_label(candidates, request.nms_threshold))
             in_images.append(found_in_image(kept, reading, before, request))
         return in_images
+
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return the means of scores, boxes and turns."""
+        codes = codes_mirrored(cells_mirrored(mirrored["turn_codes"], net_size))
+        return {
+            **boxes_of_both(outputs, mirrored, net_size),
+            "turn_codes": (outputs["turn_codes"] + codes) / 2,
+        }
 
     def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> TurnedReading:
         """Return raw scores, the share of images without objects, and the shares drawn turned.
