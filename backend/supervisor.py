@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -54,6 +54,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
+class Restarts:
+    """When a process that ended is started again: later each time it ends soon after its start.
+
+    Times are those of `time.monotonic`, in seconds.
+    """
+
+    started_at: float = 0.0
+    start_at: float = 0.0
+    wait_s: float = FIRST_WAIT_S
+
+    def note_end(self, now: float) -> float:
+        """Return for how long to wait before the next start, and note when that is."""
+        if now - self.started_at > STEADY_AFTER_S:
+            self.wait_s = FIRST_WAIT_S
+        waits_s = self.wait_s
+        self.start_at = now + waits_s
+        self.wait_s = min(2 * waits_s, MOST_WAIT_S)
+        return waits_s
+
+
+@dataclass
 class Child:
     """A process that is to run as long as this one."""
 
@@ -61,9 +82,7 @@ class Child:
     command: Sequence[str]
     environ: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    wait_s: float = FIRST_WAIT_S
-    start_at: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
 
     def start(self) -> None:
         """Start the process, in a session of its own: Ctrl-C reaches it through us only."""
@@ -74,24 +93,52 @@ class Child:
             start_new_session=True,
             preexec_fn=end_with_parent,
         )
-        self.started_at = time.monotonic()
+        self.restarts.started_at = time.monotonic()
         logger.info("%s runs as process %d", self.name, self.process.pid)
 
     def look_after(self, now: float) -> None:
         """Start the process again if it has died, after a wait that grows while it keeps dying."""
         if self.process is None:
-            if now >= self.start_at:
+            if now >= self.restarts.start_at:
                 self.start()
             return
         status = self.process.poll()
+        if status is not None:
+            self.process = None
+            waits_s = self.restarts.note_end(now)
+            logger.error("%s ended with status %d; starting it again in %.1f s", self.name, status, waits_s)
+
+
+@dataclass
+class KeptRedis:
+    """The embedded Redis, started again as a child is."""
+
+    server: EmbeddedRedis
+    restarts: Restarts = field(default_factory=Restarts)
+    is_up: bool = False
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Raises QueueError."""
+        self.restarts.started_at = time.monotonic()
+        self.server.start()
+        self.is_up = True
+
+    def look_after(self, now: float) -> None:
+        """Start the server again if it has died, after a wait that grows while it keeps dying."""
+        status = self.server.exit_status()
         if status is None:
             return
-        if now - self.started_at > STEADY_AFTER_S:
-            self.wait_s = FIRST_WAIT_S
-        logger.error("%s ended with status %d; starting it again in %.1f s", self.name, status, self.wait_s)
-        self.process = None
-        self.start_at = now + self.wait_s
-        self.wait_s = min(2 * self.wait_s, MOST_WAIT_S)
+        if self.is_up:
+            self.is_up = False
+            waits_s = self.restarts.note_end(now)
+            logger.error("Redis ended with status %d; starting it again in %.1f s", status, waits_s)
+        elif now >= self.restarts.start_at:
+            try:
+                self.start()
+            except BackendError as exc:
+                # A start may take many seconds to fail, and the wait begins after it.
+                waits_s = self.restarts.note_end(time.monotonic())
+                logger.error("%s; starting it again in %.1f s", exc, waits_s)
 
 
 class Supervisor:
@@ -100,7 +147,7 @@ class Supervisor:
     def __init__(self, settings: Settings, environ: dict[str, str]) -> None:
         self._settings = settings
         self._environ = dict(environ)
-        self._redis: EmbeddedRedis | None = None
+        self._redis: KeptRedis | None = None
         self._children: list[Child] = []
         self._asked_to_end = False
 
@@ -170,8 +217,8 @@ class Supervisor:
             ) from exc
         environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         if self._settings.redis_url is None:
-            self._redis = EmbeddedRedis(self._settings.data_dir / "redis")
-            environ["REDIS_URL"] = self._redis.url
+            self._redis = KeptRedis(EmbeddedRedis(self._settings.data_dir / "redis"))
+            environ["REDIS_URL"] = self._redis.server.url
         predicting = {**memory_settings(), **environ}
         web = Child("web", self._gunicorn(), predicting)
         self._children.append(web)
@@ -226,11 +273,9 @@ class Supervisor:
             logger.warning("%s", warning)
 
     def _look_after_all(self) -> None:
-        if self._redis is not None and self._redis.exit_status() is not None and not self._asked_to_end:
-            logger.error("Redis ended; starting it again")
-            with contextlib.suppress(BackendError):
-                self._redis.start()
         now = time.monotonic()
+        if self._redis is not None and not self._asked_to_end:
+            self._redis.look_after(now)
         for child in self._children:
             child.look_after(now)
 
@@ -250,7 +295,7 @@ class Supervisor:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if self._redis is not None:
-            self._redis.stop()
+            self._redis.server.stop()
         logger.info("everything has ended")
 
 

