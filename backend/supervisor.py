@@ -11,11 +11,11 @@ import importlib.util
 import logging
 import os
 import platform
-import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -148,6 +148,7 @@ class Supervisor:
         self._settings = settings
         self._environ = dict(environ)
         self._redis: KeptRedis | None = None
+        self._metrics: tempfile.TemporaryDirectory[str] | None = None
         self._children: list[Child] = []
         self._asked_to_end = False
 
@@ -189,6 +190,11 @@ class Supervisor:
     def _check(self) -> None:
         if importlib.util.find_spec("label_studio_ml") is None:
             raise SettingsError(INSTALL_LABEL_STUDIO_ML)
+        self._check_data_dir()
+        if self._settings.redis_url is None:
+            self._redis = KeptRedis(EmbeddedRedis(self._settings.data_dir / "redis"))
+            # Before the port: who starts this twice should read what runs on the folder already.
+            self._redis.server.reserve()
         family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,28 +202,34 @@ class Supervisor:
                 probe.bind((self._settings.host, self._settings.port))
             except OSError as exc:
                 address = f"{self._settings.host}:{self._settings.port}"
-                raise SettingsError(f"cannot listen on {address} ({exc.strerror}); set HOST or PORT") from exc
+                raise SettingsError(
+                    f"cannot listen on {address} ({exc.strerror}); stop what listens there, or set HOST or "
+                    "PORT"
+                ) from exc
+
+    def _check_data_dir(self) -> None:
+        data_dir = self._settings.data_dir
         try:
-            self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=data_dir):
+                pass
         except OSError as exc:
-            raise SettingsError(f"DATA_DIR {self._settings.data_dir}: {exc.strerror}") from exc
+            raise SettingsError(
+                f"DATA_DIR {data_dir}: {exc.strerror or exc}; let who runs this write there, or set another "
+                "folder"
+            ) from exc
 
     def _start(self) -> None:
         environ = self._environ
         environ.setdefault("PYTHONUNBUFFERED", "1")
         environ.update(self._settings.absolute_paths())
-        metrics = self._settings.data_dir.absolute() / "metrics"
-        shutil.rmtree(metrics, ignore_errors=True)
+        # Of this `serve` alone, also where others share DATA_DIR: their figures are none of ours.
         try:
-            metrics.mkdir(parents=True)
+            self._metrics = tempfile.TemporaryDirectory(prefix="lsb-metrics-", ignore_cleanup_errors=True)
         except OSError as exc:
-            raise SettingsError(
-                f"DATA_DIR {self._settings.data_dir}: {exc.strerror or exc} ({metrics}); let who runs this "
-                "write there, or set another folder"
-            ) from exc
-        environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-        if self._settings.redis_url is None:
-            self._redis = KeptRedis(EmbeddedRedis(self._settings.data_dir / "redis"))
+            raise SettingsError(f"no folder for temporary files ({exc}); set TMPDIR") from exc
+        environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics.name
+        if self._redis is not None:
             environ["REDIS_URL"] = self._redis.server.url
         predicting = {**memory_settings(), **environ}
         web = Child("web", self._gunicorn(), predicting)
@@ -296,6 +308,8 @@ class Supervisor:
                 process.wait()
         if self._redis is not None:
             self._redis.server.stop()
+        if self._metrics is not None:
+            self._metrics.cleanup()
         logger.info("everything has ended")
 
 

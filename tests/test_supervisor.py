@@ -5,13 +5,15 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from backend.errors import SettingsError
+from backend.errors import QueueError, SettingsError
 from backend.infra.queue.embedded_redis import EmbeddedRedis
 from backend.settings import Settings
-from backend.supervisor import MOST_WAIT_S, STEADY_AFTER_S, KeptRedis, Supervisor, memory_settings
+from backend.supervisor import MOST_WAIT_S, STEADY_AFTER_S, Child, KeptRedis, Supervisor, memory_settings
+from harness.service_process import free_port
 
 TOUCHES_MEMORY_TWICE = """
 import resource
@@ -62,10 +64,52 @@ def test_who_runs_it_is_told_what_others_could_do(environ, said):
 
 
 def test_a_data_folder_that_cannot_be_written_is_said_with_the_next_move(tmp_path):
-    (tmp_path / "metrics").write_bytes(b"in the way")
-    supervisor = Supervisor(Settings.from_env({"DATA_DIR": str(tmp_path)}), {})
+    (tmp_path / "file").write_bytes(b"in the way")
+    supervisor = Supervisor(Settings.from_env({"DATA_DIR": str(tmp_path / "file" / "data")}), {})
     with pytest.raises(SettingsError, match="set another folder"):
+        supervisor._check()
+
+
+def test_a_second_serve_on_the_same_folder_is_refused_before_it_touches_anything(tmp_path):
+    environ = {"DATA_DIR": str(tmp_path), "PORT": str(free_port())}
+    first, second = (Supervisor(Settings.from_env(environ), environ) for _ in range(2))
+    first._check()
+    try:
+        (tmp_path / "projects").mkdir()
+        (tmp_path / "projects" / "kept").write_bytes(b"by the first one")
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        with pytest.raises(QueueError, match=rf"kept by process {os.getpid()} of .*Stop the other one"):
+            second._check()
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    finally:
+        first._stop_all()
+    second._check()
+    second._stop_all()
+
+
+def test_services_that_share_folder_and_redis_keep_their_metrics_apart(tmp_path, monkeypatch):
+    environ = {
+        "DATA_DIR": str(tmp_path),
+        "PORT": str(free_port()),
+        "REDIS_URL": "redis://nowhere.invalid",
+        "TRAIN_WORKERS": "0",
+        "PREDICT_WORKERS": "0",
+    }
+    folders = []
+    monkeypatch.setattr(
+        Child, "start", lambda child: folders.append(Path(child.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    )
+    monkeypatch.setattr(Supervisor, "_wait_for_web", lambda self: None)
+    monkeypatch.setattr(Supervisor, "_look_after_all", lambda self: None)
+    supervisors = [Supervisor(Settings.from_env(environ), environ) for _ in range(2)]
+    for supervisor in supervisors:
+        supervisor._check()
         supervisor._start()
+        (folders[-1] / "counter_1.db").write_bytes(b"counted")
+    supervisors[1]._stop_all()
+    assert (folders[0] / "counter_1.db").read_bytes() == b"counted"
+    assert not folders[1].exists()
+    supervisors[0]._stop_all()
 
 
 @pytest.fixture

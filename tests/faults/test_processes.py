@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ import requests
 
 from harness.process_tree import descendants, is_alive, kill
 from harness.redis_process import RedisProcess
-from harness.service_process import ServiceProcess
+from harness.service_process import PROGRAM, ServiceProcess, free_port
 from tests.faults.conftest import predict, train, wait_for_epoch
 from tests.http_server import WebServer
 
@@ -40,6 +42,19 @@ def test_health_answers_within_five_seconds_of_the_start(tmp_path: Path) -> None
         if seconds[-1] < 5:
             return
     assert min(seconds) < 5
+
+
+def test_a_second_serve_on_the_same_folder_is_refused_and_the_first_goes_on(service: ServiceProcess) -> None:
+    port = free_port()
+    environ = {**os.environ, "DATA_DIR": str(service.data_dir), "HOST": "127.0.0.1", "PORT": str(port)}
+    environ.pop("REDIS_URL", None)
+    before = service.get("/metrics").text
+    second = subprocess.run([PROGRAM, "serve"], env=environ, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert f"kept by process {service.pid} of" in second.stderr
+    counted = 'lsb_requests_total{method="GET",route="/health",status="200"}'
+    assert counted in before and counted in service.get("/metrics").text
+    assert service.get("/health").json()["status"] == "UP"
 
 
 def test_killed_worker_is_replaced_and_the_job_goes_on(service: ServiceProcess) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -30,18 +32,36 @@ class EmbeddedRedis:
     """A redis-server that keeps its data in `folder` and listens on a unix socket only.
 
     Every write is in the append-only file within a second, so queued jobs survive a restart. The server dies
-    with the process that started it (on Linux even if that is killed).
+    with the process that started it (on Linux even if that is killed). The folder is locked from `reserve` or
+    `start` until `stop`, and for as long as a server lives on it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_folder: Path | None = None
+        self._lock: int | None = None
 
     @property
     def url(self) -> str:
         """Address for clients; valid after `start`."""
         return f"unix://{quote(str(self._socket_path()))}"
+
+    def reserve(self) -> None:
+        """Take the folder for this server alone; nothing else in it is touched. Raises QueueError."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:
+                self._lock = self._locked()
+        except OSError as exc:
+            raise QueueError(
+                f"cannot write to {self._folder} for the embedded Redis: {exc.strerror}"
+            ) from exc
+        try:
+            self._refuse_second_server(self._socket_path())
+        except QueueError:
+            self._unlock()
+            raise
 
     def start(self) -> str:
         """Start the server, wait until it answers, and return its address. Raises QueueError.
@@ -49,14 +69,8 @@ class EmbeddedRedis:
         Call it from a thread that lives on: to Linux the parent is the thread, and the server dies with it.
         """
         program = find_redis_server()
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise QueueError(
-                f"cannot write to {self._folder} for the embedded Redis: {exc.strerror}"
-            ) from exc
+        self.reserve()
         socket_path = self._socket_path()
-        self._refuse_second_server(socket_path)
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program, "-"],
@@ -66,6 +80,8 @@ class EmbeddedRedis:
                 # Ctrl-C reaches the whole foreground group; the supervisor ends Redis last, by itself.
                 start_new_session=True,
                 preexec_fn=end_with_parent,
+                # It holds the lock too: where it outlives this process, nobody writes beside it.
+                pass_fds=() if self._lock is None else (self._lock,),
             )
         assert self._process.stdin is not None
         # A server that ends before it has read this says why in its log.
@@ -80,6 +96,7 @@ class EmbeddedRedis:
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
+        self._unlock()
 
     def _end(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -143,16 +160,45 @@ class EmbeddedRedis:
         }
         return "".join(f"{name} {value}\n" for name, value in lines.items())
 
+    def _locked(self) -> int | None:
+        """Return the open file whose lock says that the folder is taken, None where the disk has no locks.
+
+        The file says who holds the lock, for whoever is refused. Raises OSError, and QueueError where another
+        one holds it.
+        """
+        lock = os.open(self._folder / "redis.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
+            os.close(lock)
+            raise self._is_taken(holder) from None
+        except OSError:  # some network disks: there the answer of a running server has to do
+            os.close(lock)
+            return None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} of {socket.gethostname()}\n".encode(), 0)
+        return lock
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _is_taken(self, holder: str) -> QueueError:
+        by = f", kept by {holder}" if holder else ""
+        return QueueError(
+            f"a Redis already runs on {self._folder}{by}: is this service started twice? "
+            "Stop the other one, or set DATA_DIR or REDIS_URL"
+        )
+
     def _refuse_second_server(self, socket_path: Path) -> None:
         import redis
 
         client = _impatient_client(socket_path)
         with contextlib.closing(client), contextlib.suppress(redis.exceptions.RedisError):
             client.ping()
-            raise QueueError(
-                f"a Redis already runs on {self._folder}: is this service started twice? "
-                "Stop the other one, or set DATA_DIR or REDIS_URL"
-            )
+            raise self._is_taken("")
 
     def _wait_until_ready(self) -> None:
         import redis
@@ -170,6 +216,7 @@ class EmbeddedRedis:
         status = self._process.poll()
         log_tail = (self._folder / "redis.log").read_bytes()[-500:].decode(errors="replace")
         self._end()  # but not its address: clients may know it, and the next start may succeed
+        self._unlock()
         raise QueueError(f"the embedded Redis did not start (exit status {status}); its log ends: {log_tail}")
 
 

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -29,6 +31,36 @@ def test_only_the_socket_listens(tmp_path):
 def test_a_second_one_on_the_same_folder_is_refused(tmp_path):
     with EmbeddedRedis(tmp_path), pytest.raises(QueueError, match="started twice"):
         EmbeddedRedis(tmp_path).start()
+
+
+@pytest.mark.parametrize("folder", ["short", "a name% " * 20])
+def test_a_folder_is_held_for_one_before_its_server_runs_and_given_back(tmp_path, folder):
+    first, second = EmbeddedRedis(tmp_path / folder), EmbeddedRedis(tmp_path / folder)
+    first.reserve()
+    with pytest.raises(QueueError, match=f"kept by process {os.getpid()} of "):
+        second.start()
+    with first, pytest.raises(QueueError, match="started twice"):
+        second.reserve()
+    second.reserve()
+    second.stop()
+
+
+def test_where_the_disk_has_no_locks_a_server_that_answers_is_enough(tmp_path, monkeypatch):
+    def has_no_locks(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", has_no_locks)
+    with EmbeddedRedis(tmp_path), pytest.raises(QueueError, match="started twice"):
+        EmbeddedRedis(tmp_path).reserve()
+
+
+def test_a_server_that_outlives_its_parent_keeps_the_folder(tmp_path):
+    with EmbeddedRedis(tmp_path) as server:
+        os.close(server._lock)  # as at the end of the process
+        server._lock = None
+        (tmp_path / "redis.sock").unlink()
+        with pytest.raises(QueueError, match="started twice"):
+            EmbeddedRedis(tmp_path).reserve()
 
 
 def test_a_folder_name_with_spaces_and_too_long_for_a_socket(tmp_path):
