@@ -10,10 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flask import Response, request, send_file
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 
 from backend.core.versions.card import VersionCard
-from backend.errors import ConflictError, NotFoundError, ParameterError, StoreError, VersionError
+from backend.errors import (
+    ConflictError,
+    NotFoundError,
+    ParameterError,
+    RequestError,
+    StoreError,
+    VersionError,
+)
 from backend.nn.detector.backbone_catalog import catalog_families
 from backend.service.backend import Backend
 from backend.service.panel.panel import Panel
@@ -212,16 +219,37 @@ def _scratch(data_dir: Path) -> Path:
 
 
 def _save_body(path: Path, most_bytes: int) -> None:
-    """Write the request's body to a file piece by piece; answers 413 beyond the limit, 400 if it is empty."""
+    """Write the request's body to a file piece by piece.
+
+    Answers 413 beyond the limit, and 400 if the body is empty or ends before its Content-Length.
+    """
     request.max_content_length = None  # the limit of JSON bodies; model files have their own
     written = 0
     with path.open("wb") as file:
-        while chunk := request.stream.read(_CHUNK_BYTES):
+        while chunk := _next_chunk(written):
             written += len(chunk)
             if written > most_bytes:
                 raise RequestEntityTooLarge(
                     f"a model file may have {most_bytes} bytes; raise MAX_MODEL_BYTES"
                 )
             file.write(chunk)
+    # gunicorn ends a body of which less came without an error.
+    if written < (request.content_length or 0):
+        raise _broken_off(written)
     if not written:
         raise ParameterError("the body is empty; send the saved model file", field="body")
+
+
+def _next_chunk(written: int) -> bytes:
+    """Return the next bytes of the body, none at its end. Raises RequestError where the sender left."""
+    try:
+        return request.stream.read(_CHUNK_BYTES)
+    except (OSError, ClientDisconnected) as exc:  # of the connection: nothing here touches the disk
+        raise _broken_off(written) from exc
+
+
+def _broken_off(written: int) -> RequestError:
+    expected = "" if request.content_length is None else f" of {request.content_length}"
+    return RequestError(
+        f"the upload broke off after {written}{expected} bytes, and nothing was imported; send the file again"
+    )

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import tempfile
 
 import pytest
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.unreader import IterUnreader
 
 from tests.panel_fakes import KEY, make_panel_services, publish_version
 from tests.web.panel.conftest import BASE, client_of
@@ -94,3 +97,74 @@ def test_a_full_disk_is_said_with_the_next_move_when_a_model_comes_or_goes(clien
     for answer in answers:
         assert answer.status_code == 507
         assert "No space left on device" in answer.json["error"] and "make room" in answer.json["error"]
+
+
+class ResetConnection:
+    """A body of which some comes before the connection is reset."""
+
+    def __init__(self, pieces):
+        self.pieces = list(pieces)
+
+    def read(self, size=-1):
+        if not self.pieces:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        return self.pieces.pop(0)
+
+
+def of_gunicorn(reader):
+    """Return what gunicorn gives the app to read, and how it says that the body ends by itself."""
+    return {"wsgi.input": Body(reader), "wsgi.input_terminated": True}
+
+
+@pytest.mark.parametrize(
+    ("environ", "length", "said"),
+    [
+        pytest.param(
+            lambda half: of_gunicorn(LengthReader(IterUnreader([half]), 2 * len(half))),
+            2,
+            "after {half} of {whole} bytes",
+            id="fewer bytes than announced",
+        ),
+        pytest.param(
+            lambda half: of_gunicorn(LengthReader(IterUnreader([]), 2 * len(half))),
+            2,
+            "after 0 of {whole} bytes",
+            id="none of the announced bytes",
+        ),
+        pytest.param(
+            lambda half: of_gunicorn(ChunkedReader(None, IterUnreader([b"%x\r\n" % (2 * len(half)), half]))),
+            None,
+            "after 0 bytes",
+            id="in the middle of a chunk",
+        ),
+        pytest.param(
+            lambda half: {"wsgi.input": ResetConnection([half]), "wsgi.input_terminated": True},
+            2,
+            "after {half} of {whole} bytes",
+            id="reset",
+        ),
+        pytest.param(
+            lambda half: {"wsgi.input": io.BytesIO(half)},
+            2,
+            "after {half} of {whole} bytes",
+            id="under another server",
+        ),
+    ],
+)
+def test_an_upload_that_breaks_off_is_said_to_and_nothing_is_imported(
+    client, services, caplog, environ, length, said
+):
+    publish_version(services, "v1")
+    with client.get(f"{BASE}/versions/v1/file") as export:
+        half = export.data
+    caplog.set_level("INFO")
+    answer = client.post(
+        f"{BASE}/versions",
+        content_type="application/octet-stream",
+        content_length=None if length is None else length * len(half),
+        environ_overrides=environ(half),
+    )
+    assert answer.status_code == 400
+    said = said.format(half=len(half), whole=2 * len(half))
+    assert f"the upload broke off {said}" in answer.json["error"] and "send the file again" in caplog.text
+    assert [one["version"] for one in client.get(f"{BASE}/versions").json["versions"]] == ["v1"]
