@@ -223,15 +223,17 @@ def _save_body(path: Path, most_bytes: int) -> None:
 
     Answers 413 beyond the limit, and 400 if the body is empty or ends before its Content-Length.
     """
-    request.max_content_length = None  # the limit of JSON bodies; model files have their own
+    too_large = RequestEntityTooLarge(f"a model file may have {most_bytes} bytes; raise MAX_MODEL_BYTES")
+    if (request.content_length or 0) > most_bytes:
+        raise too_large
+    # Instead of the limit of JSON bodies, and one more: a body that reaches its limit is not read to its end.
+    request.max_content_length = most_bytes + 1
     written = 0
     with path.open("wb") as file:
         while chunk := _next_chunk(written):
             written += len(chunk)
             if written > most_bytes:
-                raise RequestEntityTooLarge(
-                    f"a model file may have {most_bytes} bytes; raise MAX_MODEL_BYTES"
-                )
+                raise too_large
             file.write(chunk)
     # gunicorn ends a body of which less came without an error.
     if written < (request.content_length or 0):

@@ -99,6 +99,26 @@ def test_a_full_disk_is_said_with_the_next_move_when_a_model_comes_or_goes(clien
         assert "No space left on device" in answer.json["error"] and "make room" in answer.json["error"]
 
 
+@pytest.mark.parametrize("is_announced", [True, False], ids=["length", "chunked"])
+@pytest.mark.parametrize(("room", "status"), [(0, 201), (-1, 413)], ids=["just fits", "one byte too many"])
+def test_a_model_file_has_its_own_limit_whatever_that_of_other_bodies(
+    client, services, tmp_path, room, status, is_announced
+):
+    publish_version(services, "v1")
+    with client.get(f"{BASE}/versions/v1/file") as export:
+        model = export.data
+    limits = {"max_body_bytes": 100, "max_model_bytes": len(model) + room}
+    other = client_of(make_panel_services(tmp_path / "other", settings=limits))
+    answer = other.post(
+        f"{BASE}/versions",
+        content_type="application/octet-stream",
+        content_length=len(model) if is_announced else None,
+        environ_overrides={"wsgi.input": io.BytesIO(model), "wsgi.input_terminated": True},
+    )
+    assert answer.status_code == status, answer.json
+    assert status == 201 or "MAX_MODEL_BYTES" in answer.json["error"]
+
+
 class ResetConnection:
     """A body of which some comes before the connection is reset."""
 
