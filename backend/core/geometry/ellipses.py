@@ -64,11 +64,23 @@ def patch_to_ellipse(patch: MaskPatch) -> Ellipse:
     A filled ellipse has variance radius**2 / 4 along each axis. radius_x belongs to the axis nearer to the
     horizontal, so the rotation is from -45 to 45 degrees; a round patch gets 0.
     """
-    rows, columns = np.nonzero(patch.bits)
-    x, y = columns + (patch.left_px + 0.5), rows + (patch.top_px + 0.5)
+    height, width = patch.bits.shape
+    x, y = np.arange(width) + (patch.left_px + 0.5), np.arange(height) + (patch.top_px + 0.5)
+    in_columns, in_rows = np.zeros(width), np.zeros(height)
+    x_of_rows = np.zeros(height)  # sums over the set pixels of a row
+    # In bands: the coordinates of each pixel take dozens of times its own memory.
+    rows = max(1, PIXELS_AT_ONCE // width)
+    for first in range(0, height, rows):
+        band = patch.bits[first : first + rows].astype(np.float64)
+        in_columns += band.sum(axis=0)
+        in_rows[first : first + rows] = band.sum(axis=1)
+        x_of_rows[first : first + rows] = band @ x
+    count = in_rows.sum()
+    center_x, center_y = float(in_columns @ x / count), float(in_rows @ y / count)
     # 1/12: a pixel is a square, not a point.
-    var_x, var_y = float(x.var()) + 1 / 12, float(y.var()) + 1 / 12
-    covariance = float(((x - x.mean()) * (y - y.mean())).mean())
+    var_x = float(in_columns @ (x - center_x) ** 2 / count) + 1 / 12
+    var_y = float(in_rows @ (y - center_y) ** 2 / count) + 1 / 12
+    covariance = float((y - center_y) @ (x_of_rows - in_rows * center_x) / count)
     spread = math.hypot((var_x - var_y) / 2, covariance)
     middle = (var_x + var_y) / 2
     angle = 0.0
@@ -78,7 +90,7 @@ def patch_to_ellipse(patch: MaskPatch) -> Ellipse:
     if abs(angle) > math.pi / 4:
         angle -= math.copysign(math.pi / 2, angle)
         long_axis, short_axis = short_axis, long_axis
-    return Ellipse(float(x.mean()), float(y.mean()), long_axis, short_axis, math.degrees(angle))
+    return Ellipse(center_x, center_y, long_axis, short_axis, math.degrees(angle))
 
 
 def box_to_ellipse(box_xyxy_px: FloatArray) -> Ellipse:

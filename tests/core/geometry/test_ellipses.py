@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,6 +80,37 @@ def test_one_pixel_has_radii():
     assert (found.center_x, found.center_y) == (7.5, 9.5)
     assert found.radius_x == pytest.approx(3**-0.5) and found.radius_y == pytest.approx(3**-0.5)
     assert found.rotation_deg == 0
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (1, 60), (60, 1), (2000, 1500)])
+def test_moments_are_those_of_the_plain_formula(shape):
+    bits = np.random.default_rng(shape[0]).random(shape) < np.linspace(0.1, 0.9, shape[1])
+    bits[:: shape[0]] = True
+    bits &= np.add.outer(np.arange(shape[0]), 2 * np.arange(shape[1])) < shape[0] + shape[1]
+    left, top = 70_000, 90_000
+    rows, columns = np.nonzero(bits)
+    covariance = np.atleast_2d(np.cov(np.stack([columns, rows]).astype(float), bias=True)) + np.eye(2) / 12
+    found = patch_to_ellipse(MaskPatch(left, top, bits))
+    cos, sin = np.cos(np.radians(found.rotation_deg)), np.sin(np.radians(found.rotation_deg))
+    turn = np.array([[cos, -sin], [sin, cos]])
+    again = turn @ np.diag([found.radius_x**2 / 4, found.radius_y**2 / 4]) @ turn.T
+    np.testing.assert_allclose(again, covariance, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        (found.center_x, found.center_y), (columns.mean() + left + 0.5, rows.mean() + top + 0.5)
+    )
+
+
+def test_a_patch_of_100_megapixels_costs_no_more_than_itself():
+    bits = np.ones((10_000, 10_000), dtype=np.bool_)
+    tracemalloc.start()
+    try:
+        found = patch_to_ellipse(MaskPatch(0, 0, bits))
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 50_000_000
+    assert (found.center_x, found.center_y, found.rotation_deg) == (5000, 5000, 0)
+    assert found.radius_x == found.radius_y == pytest.approx(2 * (10_000**2 / 12) ** 0.5)
 
 
 def test_inscribed_in_a_box():
