@@ -257,9 +257,6 @@ class PanelQueue(FakeQueue):
         super().__init__()
         self.workers = workers
 
-    def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
-        return super().records(project_key)[:limit]
-
     def worker_state(self) -> WorkerState:
         self._check()
         busy = sum(job.status == "started" for job in self.jobs.values())

@@ -431,7 +431,10 @@ class JobQueue(Protocol):
         """Return the job. Raises NotFoundError."""
 
     def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
-        """Return known jobs, newest first."""
+        """Return the newest `limit` of the known jobs, newest first.
+
+        Of a project also the older ones that run, and of those that wait the next `limit` of each kind.
+        """
 
     def worker_state(self) -> WorkerState:
         """Return how many workers live and work, and how many jobs wait."""

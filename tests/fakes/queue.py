@@ -79,7 +79,8 @@ class FakeQueue:
     def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
         self._check()
         found = [job for job in self.jobs.values() if project_key in (None, job.project_key)]
-        return found[::-1][:limit]
+        newest, older = found[::-1][:limit], found[::-1][limit:]
+        return [*newest, *(job for job in older if project_key is not None and job.is_active)]
 
     def active_training(self, project_key: str) -> JobRecord | None:
         self._check()

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.errors import ConflictError, NotFoundError
@@ -136,15 +136,28 @@ class RqJobQueue:
         return parse_record(job_id, fields)
 
     def records(self, project_key: str | None = None, *, limit: int = 1000) -> list[JobRecord]:
-        """Return known jobs, newest first."""
+        """Return the newest `limit` of the known jobs, newest first.
+
+        Of a project also the older ones that run, and of those that wait the next `limit` of each kind.
+        """
         index = self._key("jobs") if project_key is None else self._key("jobs", project_key)
         with talking_to_redis():
-            job_ids = self._redis.zrevrange(index, 0, limit - 1)
+            newest = self._redis.zrevrange(index, 0, limit - 1)
+            older: set[str] = set()
+            if project_key is not None and len(newest) == limit:
+                older = self._under_way(project_key, limit) - set(newest)
+            job_ids = [*newest, *older]
             with self._redis.pipeline(transaction=False) as pipe:
                 for job_id in job_ids:
                     pipe.hgetall(self._key("job", job_id))
                 found = pipe.execute()
-        return [parse_record(job_id, fields) for job_id, fields in zip(job_ids, found, strict=True) if fields]
+        known = [
+            parse_record(job_id, fields) for job_id, fields in zip(job_ids, found, strict=True) if fields
+        ]
+        return [
+            *(record for record in known if record.job_id not in older),
+            *_active_of(project_key, (record for record in known if record.job_id in older)),
+        ]
 
     def active_training(self, project_key: str) -> JobRecord | None:
         """Return the running or queued training of the project, the running one first."""
@@ -296,6 +309,15 @@ class RqJobQueue:
         with talking_to_redis():
             self._redis.ping()
 
+    def _under_way(self, project_key: str, limit: int) -> set[str]:
+        """Return the ids of jobs that run, of any project, and of the project's next ones that wait."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.mget(self._key("training", project_key), self._key("followup", project_key))
+            pipe.zrange(self._key("running"), 0, -1)
+            for kind in KINDS:
+                pipe.lrange(self._key("waiting", kind, project_key), 0, limit - 1)
+            return {job_id for job_ids in pipe.execute() for job_id in job_ids if job_id is not None}
+
     def _takes_labels_of_now(self, job_id: str) -> bool:
         job = self._key("job", job_id)
         status, taken, started_at = self._redis.hmget(job, ["status", "labels_taken", "started_at"])
@@ -411,3 +433,9 @@ class RqJobQueue:
 
     def _key(self, *parts: str) -> str:
         return ":".join((PREFIX, *parts))
+
+
+def _active_of(project_key: str | None, records: Iterable[JobRecord]) -> list[JobRecord]:
+    """Return those of a project that have not ended, newest first."""
+    active = [record for record in records if record.is_active and record.project_key == project_key]
+    return sorted(active, key=lambda record: record.created_at or 0.0, reverse=True)

@@ -53,7 +53,7 @@ def jobs_routes(backend: Backend) -> Routes:
 
     @routes.get("/api/projects/<key>/jobs", answer=job_schemas.JobList, refuses=(*NAMES_PROJECT, QueueError))
     def list_jobs(key: str) -> Json:
-        """List the known jobs of a project, newest first."""
+        """List the newest jobs of a project, newest first, and all that run or wait."""
         records = queue.records(canonical(key), limit=_MOST_JOBS_LISTED)
         return {"jobs": [job_view(record) for record in records]}
 

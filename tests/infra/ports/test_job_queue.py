@@ -135,6 +135,30 @@ def test_jobs_are_listed_newest_first_and_by_project(queue):
     assert queue.records("9") == []
 
 
+def test_what_runs_or_waits_in_a_project_is_listed_however_many_jobs_are_newer(queue, worker):
+    queue.enqueue("look", "8", "p")
+    assert worker.take("look") is not None  # runs too, in another project
+    ended = queue.enqueue("predict", "7", "p")
+    worker.take("predict")
+    worker.end(ended, "finished")
+    first = press(queue)
+    queue.labels_taken(first)
+    time.sleep(0.002)
+    follow_up = press(queue)
+    time.sleep(0.002)
+    waits = queue.enqueue("rank", "7", "p")
+    time.sleep(0.002)
+    assert worker.take("train") == first
+    newer = []
+    for _ in range(3):
+        newer.append(queue.enqueue("predict", "7", "p"))
+        worker.take("predict")
+        worker.end(newer[-1], "finished")
+        time.sleep(0.002)
+    listed = [job.job_id for job in queue.records("7", limit=2)]
+    assert listed == [newer[2], newer[1], waits, follow_up, first]
+
+
 def test_an_update_merges_details_and_replaces_progress(queue):
     job_id = queue.enqueue("predict", "7", "p")
     queue.update(job_id, details={"a": 1, "b": {"c": [2]}}, progress={"epoch": 1, "loss": 0.5})

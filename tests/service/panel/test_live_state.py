@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,17 @@ def live(tmp_path, label_studio, queue, clock):
         most_watchers=2,
         clock=clock,
     )
+
+
+def test_a_training_that_runs_is_shown_however_many_jobs_came_after_it(live, queue):
+    training = queue.enqueue("train", KEY, "jobs/x")
+    queue.start(training)
+    for _ in range(30):
+        ended = queue.enqueue("predict", KEY, "jobs/y")
+        queue.jobs[ended] = replace(queue.record(ended), status="finished")
+    state = live.state(KEY)
+    assert state["training"]["job_id"] == training and state["training"]["status"] == "started"
+    assert state["predicting"]["job_id"] == ended
 
 
 def test_the_state_says_what_there_is(live, queue, label_studio):
