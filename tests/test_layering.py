@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -309,6 +310,17 @@ def test_every_room_has_its_arrows_stated(package: str) -> None:
     stated = {"", *rooms.arrows, *rooms.below, *rooms.above}
     unknown = {room for name in MODULES if _part(name) == package for room in [_place(name)[1]]} - stated
     assert not unknown, f"say in ROOMS what these of {package} may import: {sorted(unknown)}"
+
+
+def test_the_table_of_the_architecture_page_says_the_same() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    stated: dict[str, dict[str, set[str]]] = {}
+    for folder, cell in re.findall(r"^\| `(\w+)` \| (`\w+`.*:.*) \|$", text, re.MULTILINE):
+        for entry in cell.split("; "):
+            names, _, may = entry.partition(": ")
+            rooms = set() if may.startswith("none") else set(may.split(", "))
+            stated.setdefault(f"backend.{folder}", {}).update(dict.fromkeys(re.findall(r"\w+", names), rooms))
+    assert stated == {package: rooms.arrows for package, rooms in ROOMS.items()}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if _part(name) in ROOMS))
