@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from backend.core.labelstudio.label_config import LabelConfig
-from backend.errors import BackendError, ProjectKeyError
+from backend.errors import BackendError
 from backend.service.engine.batching_queue import BatchingQueue
 from backend.service.engine.pipeline import task_id_of
 from backend.service.ports import ImageAccess, Json, LabelStudio, WaitingRoom
@@ -128,10 +128,7 @@ class EncodeAhead:
         """
         own_id = task_id_of(wish.task)
         assert own_id is not None
-        try:
-            number = project_id(wish.project_key)
-        except ProjectKeyError:
-            return
+        number = project_id(wish.project_key)
         inner_id = wish.task.get("inner_id")
         first = max(1, (inner_id - 1) // PAGE_SIZE + 1) if isinstance(inner_id, int) and inner_id > 0 else 1
         label_studio = self._label_studio(wish.project_key)

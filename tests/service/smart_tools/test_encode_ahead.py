@@ -24,14 +24,15 @@ CONFIG = parse_label_config(
 class FakePrepared:
     def __init__(self):
         self.prepared: list[str] = []
+        self.accesses: list[ImageAccess] = []
         self.done = threading.Event()
 
     def is_encoded(self, reference, project_key, access):
         return reference in self.prepared
 
     def encode(self, reference, project_key, access):
-        assert access == replace(ACCESS, task_id=int(reference.removesuffix(".png")))
         self.prepared.append(reference)
+        self.accesses.append(access)
         if len(self.prepared) == 4:
             self.done.set()
 
@@ -40,10 +41,12 @@ class FakeLabelStudio:
     def __init__(self, tasks, failure=None):
         self.all = tasks
         self.failure = failure
+        self.has_failed = threading.Event()
         self.pages: list[int] = []
 
     def tasks(self, project_id, *, page, page_size):
         if self.failure:
+            self.has_failed.set()
             raise self.failure
         self.pages.append(page)
         return self.all[(page - 1) * page_size : page * page_size], len(self.all)
@@ -73,6 +76,7 @@ def test_the_next_unlabelled_tasks_are_prepared():
     ahead.follow(KEY, task(11), CONFIG, ACCESS)
     assert prepared.done.wait(5)
     assert prepared.prepared == ["11.png", "13.png", "15.png", "16.png"]
+    assert prepared.accesses == [replace(ACCESS, task_id=task_id) for task_id in (11, 13, 15, 16)]
 
 
 def test_the_listing_starts_near_the_task():
@@ -121,14 +125,13 @@ def test_a_newer_wish_replaces_the_older():
     assert prepared.prepared == ["20.png", "21.png", "22.png", "23.png"]
 
 
-@pytest.mark.parametrize("key", [KEY, "0"], ids=["Label Studio away", "no real project"])
-def test_failures_end_with_the_wish_and_not_with_the_thread(key):
-    failing = FakeLabelStudio([], failure=LabelStudioError("away"))
+@pytest.mark.parametrize("failure", [LabelStudioError("away"), ValueError("ours")], ids=repr)
+def test_failures_end_with_the_wish_and_not_with_the_thread(failure):
+    failing = FakeLabelStudio([task(k) for k in range(1, 9)], failure=failure)
     ahead, prepared = ahead_of(failing, idle_s=0.0)
-    ahead.follow(key, task(1), CONFIG, ACCESS)
-    time.sleep(0.2)
+    ahead.follow(KEY, task(1), CONFIG, ACCESS)
+    assert failing.has_failed.wait(5)
     failing.failure = None
-    failing.all = [task(k) for k in range(1, 9)]
     ahead.follow(KEY, task(1), CONFIG, ACCESS)
     assert prepared.done.wait(5)
 
