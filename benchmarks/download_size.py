@@ -7,6 +7,7 @@ pip resolves both without installing; the sizes are those that the index states 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -57,6 +58,9 @@ def size_bytes(url: str) -> int:
 
 def main() -> int:
     """Measure, and append the figures to benchmarks/results/download_size.jsonl."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     locked = re.findall(r"^torch==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[0]
     # Three equal signs mean this very text, and not 2.13.0+cpu, which counts as newer than 2.13.0.
     builds = {

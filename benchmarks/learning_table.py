@@ -7,6 +7,7 @@ seeds, the ablation, other fits of the scores and the rates of `/predict`.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -124,6 +125,9 @@ def rates() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     through_http()
     seeds()
     ablation()

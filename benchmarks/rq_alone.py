@@ -8,6 +8,7 @@ retries, a heartbeat as short as our lease in those tests, one running job per p
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -217,6 +218,9 @@ def main() -> int:
             ["train"], connection=connection, job_monitoring_interval=1, maintenance_interval=1, worker_ttl=2
         ).work()
         return 0
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for situation in SITUATIONS:
         with tempfile.TemporaryDirectory() as folder, RedisProcess(Path(folder) / "redis") as redis:
             stage = Stage(Path(folder), redis)
