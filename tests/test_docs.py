@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.cli import build_parser
 from backend.settings import SETTINGS_TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +51,8 @@ def test_readme_tables_follow_from_the_code() -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_paths_that_documents_name_exist(name: str) -> None:
-    pattern = r"`((?:backend|docs|tests|deploy|benchmarks|demo)/[\w./-]*|[\w-]+\.(?:py|toml|txt|lock|yml))`"
+    folders = "backend|docs|tests|deploy|benchmarks|demo|harness|scripts"
+    pattern = rf"`((?:{folders})/[\w./-]*|[\w-]+\.(?:py|toml|txt|lock|yml))`"
     missing = [path for path in re.findall(pattern, TEXTS[name]) if not _exists(path)]
     assert not missing
 
@@ -92,13 +94,31 @@ def test_variables_that_documents_name_are_settings_or_somebody_elses(name: str)
     assert named <= known
 
 
+def test_subcommands_that_documents_name_exist() -> None:
+    named = {word for text in TEXTS.values() for word in re.findall(r"labelstudio-backend (\w+)", text)}
+    shown = build_parser().format_help()
+    listed = set(re.findall(r"^ {4}(\w+) ", shown, re.MULTILINE))
+    assert {"train", "predict", "models"} <= named <= listed
+
+
 @pytest.mark.parametrize("name", TEXTS)
-def test_subcommands_that_documents_name_exist(name: str) -> None:
-    named = set(re.findall(r"labelstudio-backend (\w+)", TEXTS[name]))
-    done = subprocess.run(
-        [sys.executable, "-m", "backend.cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert all(re.search(rf"\b{word}\b", done.stdout) for word in named)
+def test_modules_that_documents_start_exist_and_know_their_options(name: str) -> None:
+    wrong = []
+    one_line = re.sub(r"\s+", " ", TEXTS[name])
+    for module, rest in re.findall(r"python -m ((?:benchmarks|demo|scripts)[.\w]*)([^`#]*)", one_line):
+        path = ROOT / module.replace(".", "/")
+        source = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        known = source.read_text(encoding="utf-8") if source.is_file() else ""
+        wrong += [module] if not known else []
+        wrong += [f"{module} {one}" for one in re.findall(r"--[a-z-]+", rest) if f'"{one}"' not in known]
+    assert not wrong
+
+
+def test_tests_that_documents_name_exist() -> None:
+    named = {word for text in TEXTS.values() for word in re.findall(r"`(test_\w+)`", text)}
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named
+    assert not [word for word in named if f"def {word}(" not in sources]
 
 
 def test_changelog_has_an_unreleased_heading() -> None:
