@@ -88,7 +88,7 @@ templates: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## take all image template
 test: $(VENV)/.installed-dev ## all tests but those that need a Label Studio or a GPU
 	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'not e2e and not gpu'
 
-test-fast: $(VENV)/.installed-dev ## the tests that take less than a minute together
+test-fast: $(VENV)/.installed-dev ## the same without the slow ones
 	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'not e2e and not gpu and not slow'
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## the whole loop through a real Label Studio and a real browser
