@@ -9,6 +9,7 @@ from backend.core.geometry.instances import ImageSize
 from backend.core.geometry.tiling import Tiling
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.areas.head import AREAS
+from backend.nn.detector.heads.attributes.head import ATTRIBUTES
 from backend.nn.detector.heads.boxes.head import BOXES, BoxReading
 from backend.nn.detector.heads.boxes.turned.head import TURNED_BOXES
 from backend.nn.detector.heads.choices.head import CHOICES
@@ -27,17 +28,19 @@ HEADS = {
     "areas": (AREAS,),
     "turned boxes": (TURNED_BOXES,),
     "choices": (CHOICES,),
+    "attributes": (BOXES, ATTRIBUTES),
 }
 
 
 def predictor(heads, *, options=("day", "night"), **more):
     """Return an untrained network whose outputs are far from being the same everywhere."""
     torch.manual_seed(0)
-    asked = {"choices": {"kind": Question(Form.SINGLE, tuple((one,) for one in options)).as_json()}}
-    architecture = Architecture("test_resnet", 96, 2, heads, asked=asked if CHOICES in heads else {})
+    question = Question(Form.SINGLE, tuple((one,) for one in options)).as_json()
+    asked = {head.name: {"kind": question} for head in heads if head in (CHOICES, ATTRIBUTES)}
+    architecture = Architecture("test_resnet", 96, 2, heads, asked=asked)
     network = InstanceNetwork(architecture).eval().requires_grad_(False)
     for name, weights in network.named_parameters():
-        if name.endswith(("logits.weight", "codes.weight", "choices_head.out.weight")):
+        if name.endswith(("logits.weight", "codes.weight", "_head.out.weight")):
             torch.nn.init.normal_(weights, std=0.5)
         if name.endswith("semantic_logits.bias"):
             torch.nn.init.zeros_(weights)
@@ -57,6 +60,7 @@ def found_in(there, image):
         "masks": [mask.full(size) for mask in found.masks if mask is not None],
         "turned": found.turned_boxes_px,
         "chances": None if chances is None else np.array(chances["kind"].values),
+        "attributes": [one["kind"].values for one in found.attributes or ()],
     }
 
 
@@ -85,6 +89,7 @@ def is_same(one, other):
         and all((a & b).sum() > 0.97 * (a | b).sum() for a, b in masks)
         and (one["turned"] is None or np.allclose(one["turned"], other["turned"], atol=0.1))
         and (one["chances"] is None or np.allclose(one["chances"], other["chances"], atol=1e-5))
+        and np.allclose(one["attributes"], other["attributes"], atol=1e-3)
     )
 
 

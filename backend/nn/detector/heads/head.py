@@ -27,11 +27,6 @@ Outputs = Mapping[str, Tensor]
 Card = Mapping[str, Any]
 
 
-def in_mirror(name: str) -> str:
-    """Return under which name an output of the mirrored images stands among those of the images."""
-    return f"{name}_in_mirror"
-
-
 @dataclass(frozen=True)
 class Dimensions:
     """What a head's module is built for.

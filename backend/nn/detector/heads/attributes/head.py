@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 from backend.core.answers.asked import Answered
 from backend.core.answers.kind import AnswerKind
-from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.core.geometry.instances import Detections, ImageSize, TrainingTarget
 from backend.core.geometry.matching import NO_ROW, matched_rows
 from backend.nn.detector.heads.answer_curves import Curves
 from backend.nn.detector.heads.answer_decoding import chances_of
 from backend.nn.detector.heads.answer_losses import choice_loss
 from backend.nn.detector.heads.answer_measures import choice_measures
 from backend.nn.detector.heads.answer_scales import shown_answers, with_scales
-from backend.nn.detector.heads.attributes.module import AttributesModule
+from backend.nn.detector.heads.attributes.module import OUTPUT_NAMES, AttributesModule
 from backend.nn.detector.heads.attributes.targets import AttributeTargets, attribute_targets
 from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
+from backend.nn.detector.heads.mirror import found_in_mirror, kept_of_mirror, shares_mirrored
 from backend.nn.detector.heads.serving import Found, Request, Serving
 
 READING = "attribute_curves"
@@ -63,7 +64,7 @@ class AttributesHead(Head[AttributeTargets, Curves]):
         assert isinstance(module, AttributesModule)
         if not targets.taught:
             # One look at nothing in particular, so that every parameter has a gradient in every process.
-            device = outputs["attribute_features_4"].device
+            device = outputs[OUTPUT_NAMES[0]].device
             view, whole = torch.zeros(1, dtype=torch.int64), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
             logits = module.logits(outputs, view.to(device), whole.to(device), whole[:, 2:].to(device))
             return {"attribute": 0.0 * logits.sum()}
@@ -75,6 +76,10 @@ class AttributesHead(Head[AttributeTargets, Curves]):
         ]
         return {"attribute": choice_loss(logits, taught, weights, module.layout)}
 
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return what the mirrored images show: what is said of an object follows from both looks."""
+        return kept_of_mirror(mirrored, OUTPUT_NAMES)
+
     def decode(
         self, serving: Serving[Curves], outputs: Outputs, found: Sequence[Found], request: Request
     ) -> list[Found]:
@@ -85,12 +90,15 @@ class AttributesHead(Head[AttributeTargets, Curves]):
             return [replace(one, attributes=()) for one in found]
         views = [number for number, one in enumerate(found) for _ in one.scores]
         with serving.computing():
-            logits = module.logits(
-                outputs,
-                torch.tensor(views, device=serving.device),
-                torch.from_numpy(np.concatenate([_places(one) for one in found])).to(serving.device),
-                torch.from_numpy(np.concatenate([_sides(one) for one in found])).to(serving.device),
+            of_image = torch.tensor(views, device=serving.device)
+            places, sides = (
+                torch.from_numpy(np.concatenate([shares(one) for one in found])).to(serving.device)
+                for shares in (_places, _sides)
             )
+            logits = module.logits(outputs, of_image, places, sides)
+            mirrored = found_in_mirror(outputs, OUTPUT_NAMES)
+            if mirrored is not None and module.layout.is_its_own_mirror_image:
+                logits = (logits + module.logits(mirrored, of_image, shares_mirrored(places), sides)) / 2
             rows = iter(logits.float().cpu().numpy())
         curves = serving.reading.by_control
         return [

@@ -20,6 +20,7 @@ SMALLEST_LOG = -6.0
 GROUPS = 8
 DROPOUT = 0.2
 STRIDES = (4, 8, 16, 32)
+OUTPUT_NAMES = tuple(f"attribute_features_{stride}" for stride in STRIDES)
 
 
 class AttributesModule(nn.Module):
@@ -42,10 +43,7 @@ class AttributesModule(nn.Module):
 
     def forward(self, maps: FeatureMaps) -> dict[str, Tensor]:
         """Return the maps that regions are looked at in, as they are."""
-        return {
-            f"attribute_features_{stride}": features
-            for stride, features in zip(STRIDES, (maps.fine, *maps.fused), strict=True)
-        }
+        return dict(zip(OUTPUT_NAMES, (maps.fine, *maps.fused), strict=True))
 
     def logits(self, outputs: Outputs, views: Tensor, boxes: Tensor, sides: Tensor) -> Tensor:
         """Return float32 [M, slots] of M regions.
@@ -55,10 +53,7 @@ class AttributesModule(nn.Module):
         """
         margin = (boxes[:, 2:] - boxes[:, :2]) * AROUND
         around = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
-        seen = [
-            region_features(outputs[f"attribute_features_{stride}"], views, around, CELLS)
-            for stride in STRIDES
-        ]
+        seen = [region_features(outputs[name], views, around, CELLS) for name in OUTPUT_NAMES]
         dtype = self.out.weight.dtype
         looked_at = self.closer(torch.cat(seen, dim=1).to(dtype)).flatten(1)
         with torch.autocast(looked_at.device.type, enabled=False):

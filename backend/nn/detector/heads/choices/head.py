@@ -20,7 +20,8 @@ from backend.nn.detector.heads.answer_measures import choice_measures
 from backend.nn.detector.heads.answer_scales import shown_answers, with_scales
 from backend.nn.detector.heads.choices.module import OUTPUT_NAMES, ChoicesModule
 from backend.nn.detector.heads.choices.targets import ChoiceTargets, choice_targets, view_extra
-from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece, in_mirror
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece
+from backend.nn.detector.heads.mirror import found_in_mirror, kept_of_mirror, shares_mirrored
 from backend.nn.detector.heads.serving import Found, Request, Serving
 
 READING = "choice_curves"
@@ -70,8 +71,8 @@ class ChoicesHead(Head[ChoiceTargets, Curves]):
         return {"choice": choice_loss(logits, chosen, targets.weights, module.layout)}
 
     def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
-        """Return what the mirrored images show beside the others: an option's chance follows from both."""
-        return {in_mirror(name): mirrored[name] for name in OUTPUT_NAMES}
+        """Return what the mirrored images show: an option's chance follows from both looks."""
+        return kept_of_mirror(mirrored, OUTPUT_NAMES)
 
     def decode(
         self, serving: Serving[Curves], outputs: Outputs, found: Sequence[Found], request: Request
@@ -88,11 +89,9 @@ class ChoicesHead(Head[ChoiceTargets, Curves]):
             views = torch.arange(len(found), device=serving.device)
             where = torch.tensor(areas, dtype=torch.float32, device=serving.device)
             both = module.logits(outputs, views, where)
-            if in_mirror(OUTPUT_NAMES[0]) in outputs and module.layout.is_its_own_mirror_image:
-                mirrored = {name: outputs[in_mirror(name)] for name in OUTPUT_NAMES}
-                left, top, right, bottom = where.unbind(dim=1)
-                there = torch.stack([1 - right, top, 1 - left, bottom], dim=1)
-                both = (both + module.logits(mirrored, views, there)) / 2
+            mirrored = found_in_mirror(outputs, OUTPUT_NAMES)
+            if mirrored is not None and module.layout.is_its_own_mirror_image:
+                both = (both + module.logits(mirrored, views, shares_mirrored(where))) / 2
             logits = both.float().cpu().numpy()
         answers = []
         for row, one in zip(logits, found, strict=True):

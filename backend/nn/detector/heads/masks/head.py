@@ -17,7 +17,7 @@ from backend.core.geometry.mask_maps import MaskMaps
 from backend.core.geometry.masks import patch_iou
 from backend.core.geometry.matching import HIT_IOU
 from backend.nn.detector.heads.average_precision import mask_average_precision
-from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, in_mirror
+from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs
 from backend.nn.detector.heads.masks.decoding import (
     MASK_THRESHOLD_LOGIT,
     SPECK_SHARE,
@@ -27,6 +27,7 @@ from backend.nn.detector.heads.masks.decoding import (
 from backend.nn.detector.heads.masks.losses import object_mask_loss
 from backend.nn.detector.heads.masks.module import MasksModule, mask_windows, windows_mirrored
 from backend.nn.detector.heads.masks.targets import MaskTargets, mask_targets
+from backend.nn.detector.heads.mirror import found_in_mirror, kept_of_mirror
 from backend.nn.detector.heads.semantic import (
     LABEL_PARAMETERS,
     MODULE_NAME,
@@ -39,6 +40,8 @@ from backend.nn.detector.heads.serving import Found, Request, Serving
 
 OTHER_THRESHOLD_LOGITS = (-1.2, -0.8, 0.0, 0.4)
 """Where masks may end instead of at MASK_THRESHOLD_LOGIT."""
+FEATURES = ("fine", "coarse")
+"""The outputs that the masks of single objects are computed from."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,7 @@ class MasksHead(Head[MaskTargets, MaskReading]):
 
     def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
         """Return the mean semantic map, and what the mirrored objects are outlined by."""
-        features = {in_mirror(name): mirrored[name] for name in ("fine", "coarse")}
-        return {**semantic_of_both(outputs, mirrored), **features}
+        return {**semantic_of_both(outputs, mirrored), **kept_of_mirror(mirrored, FEATURES)}
 
     def mask_logits(
         self, serving: Serving[MaskReading], outputs: Outputs, boxes_net_xyxy_px: Sequence[FloatArray]
@@ -118,8 +120,9 @@ class MasksHead(Head[MaskTargets, MaskReading]):
             residuals = module.window_residuals(
                 outputs["fine"], outputs["coarse"], windows, dtype=serving.dtype
             )
-            if in_mirror("fine") in outputs:
-                fine, coarse = outputs[in_mirror("fine")], outputs[in_mirror("coarse")]
+            mirrored = found_in_mirror(outputs, FEATURES)
+            if mirrored is not None:
+                fine, coarse = (mirrored[name] for name in FEATURES)
                 others = module.window_residuals(
                     fine, coarse, windows_mirrored(windows, fine), dtype=serving.dtype
                 )
