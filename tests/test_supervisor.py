@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import subprocess
@@ -85,6 +86,30 @@ def test_a_second_serve_on_the_same_folder_is_refused_before_it_touches_anything
         first._stop_all()
     second._check()
     second._stop_all()
+
+
+def test_processes_and_threads_are_as_many_as_the_settings_say(tmp_path, monkeypatch):
+    environ = {
+        "DATA_DIR": str(tmp_path),
+        "HOST": "127.0.0.2",
+        "PORT": str(free_port()),
+        "REDIS_URL": "redis://nowhere.invalid",
+        "WEB_WORKERS": "3",
+        "WEB_THREADS": "17",
+        "TRAIN_WORKERS": "2",
+        "PREDICT_WORKERS": "0",
+    }
+    monkeypatch.setattr(Child, "start", lambda child: None)
+    monkeypatch.setattr(Supervisor, "_wait_for_web", lambda self: None)
+    monkeypatch.setattr(Supervisor, "_look_after_all", lambda self: None)
+    supervisor = Supervisor(Settings.from_env(environ), environ)
+    supervisor._start()
+    web, *workers = supervisor._children
+    supervisor._stop_all()
+    options = dict(itertools.pairwise(web.command))
+    wanted = {"--workers": "3", "--threads": "17", "--bind": f"127.0.0.2:{environ['PORT']}"}
+    assert options | wanted == options
+    assert [worker.command[-2:] for worker in workers] == [["worker", "train"]] * 2
 
 
 def test_services_that_share_folder_and_redis_keep_their_metrics_apart(tmp_path, monkeypatch):

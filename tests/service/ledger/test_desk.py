@@ -184,3 +184,19 @@ def test_entries_of_earlier_rules_are_counted_anew(services, desk, label_studio)
     )
     assert desk.told(KEY)["acts"]["kept"] == 4
     assert desk.count(KEY)["acts"]["accepted"] == len(all_shapes())
+
+
+def test_the_seconds_of_an_act_are_those_of_the_setting(tmp_path, label_studio):
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    told = {}
+    for seconds in ((), (("box", 3600.0), ("look", 0.0))):
+        services = make_panel_services(
+            tmp_path / str(len(seconds)), label_studio, settings={"annotation_seconds": seconds}
+        )
+        told[seconds] = services.backend.ledger.count(KEY)
+    usual, slower = told.values()
+    assert (slower["costs_s"]["box"], slower["costs_s"]["mask"]) == (3600, usual["costs_s"]["mask"])
+    # One of the regions is a box.
+    assert slower["hours_by_hand"] - usual["hours_by_hand"] == pytest.approx(1 - 7 / 3600, abs=1e-3)
+    assert slower["hours_saved"] == slower["hours_by_hand"]
