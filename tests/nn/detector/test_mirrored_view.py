@@ -6,6 +6,7 @@ import torch
 
 from backend.core.answers.options import Form, Question
 from backend.core.geometry.instances import ImageSize
+from backend.core.geometry.points import POINTS
 from backend.core.geometry.tiling import Tiling
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.areas.head import AREAS
@@ -14,6 +15,7 @@ from backend.nn.detector.heads.boxes.head import BOXES, BoxReading
 from backend.nn.detector.heads.boxes.turned.head import TURNED_BOXES
 from backend.nn.detector.heads.choices.head import CHOICES
 from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.heads.points.head import POINTS_HEAD, PointReading
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
 from backend.training.judging.calibration import expected_score_map
@@ -29,10 +31,11 @@ HEADS = {
     "turned boxes": (TURNED_BOXES,),
     "choices": (CHOICES,),
     "attributes": (BOXES, ATTRIBUTES),
+    "points": (POINTS_HEAD,),
 }
 
 
-def predictor(heads, *, options=("day", "night"), **more):
+def predictor(heads, *, options=("day", "night"), mirrored_points=(0, 1), **more):
     """Return an untrained network whose outputs are far from being the same everywhere."""
     torch.manual_seed(0)
     question = Question(Form.SINGLE, tuple((one,) for one in options)).as_json()
@@ -44,7 +47,8 @@ def predictor(heads, *, options=("day", "night"), **more):
             torch.nn.init.normal_(weights, std=0.5)
         if name.endswith("semantic_logits.bias"):
             torch.nn.init.zeros_(weights)
-    readings = {"boxes": BoxReading(expected_score_map())} if BOXES in heads else {}
+    points = PointReading((1, 1), (0, 0), mirrored_labels=mirrored_points)
+    readings = {"boxes": BoxReading(expected_score_map()), POINTS: points}
     return Predictor(network, ("a", "b"), readings, **more)
 
 
@@ -52,7 +56,7 @@ def found_in(there, image):
     """Return boxes, scores and so on of an image, by name."""
     (found,) = there.predict([image], **LIMITS)
     size = ImageSize(image.shape[1], image.shape[0])
-    chances = found.extras.get("choices")
+    chances, points = found.extras.get("choices"), found.extras.get(POINTS)
     return {
         "boxes": found.boxes_xyxy_px,
         "scores": found.scores,
@@ -60,8 +64,13 @@ def found_in(there, image):
         "masks": [mask.full(size) for mask in found.masks if mask is not None],
         "turned": found.turned_boxes_px,
         "chances": None if chances is None else np.array(chances["kind"].values),
+        "points": {} if points is None else _by_label(points),
         "attributes": [one["kind"].values for one in found.attributes or ()],
     }
+
+
+def _by_label(points):
+    return dict(zip(points.label_indices.tolist(), points.points_xy_px, strict=True))
 
 
 def mirror_image(found, width_px):
@@ -75,6 +84,7 @@ def mirror_image(found, width_px):
         "boxes": np.stack([width_px - right, top, width_px - left, bottom], axis=1),
         "masks": [mask[:, ::-1] for mask in found["masks"]],
         "turned": turned,
+        "points": {label: (width_px - x, y) for label, (x, y) in found["points"].items()},
     }
 
 
@@ -89,6 +99,10 @@ def is_same(one, other):
         and all((a & b).sum() > 0.97 * (a | b).sum() for a, b in masks)
         and (one["turned"] is None or np.allclose(one["turned"], other["turned"], atol=0.1))
         and (one["chances"] is None or np.allclose(one["chances"], other["chances"], atol=1e-5))
+        and one["points"].keys() == other["points"].keys()
+        and all(
+            np.allclose(place, other["points"][label], atol=0.1) for label, place in one["points"].items()
+        )
         and np.allclose(one["attributes"], other["attributes"], atol=1e-3)
     )
 
@@ -97,7 +111,7 @@ def is_same(one, other):
 def test_an_image_and_its_mirror_image_show_the_same(heads):
     twice = predictor(heads, mirrored_view=True)
     found = found_in(twice, IMAGE)
-    assert len(found["boxes"]) > 0 or found["chances"] is not None
+    assert len(found["boxes"]) > 0 or found["chances"] is not None or found["points"]
     assert is_same(mirror_image(found, SIZE.width), found_in(twice, MIRRORED))
 
 
@@ -111,6 +125,14 @@ def test_where_left_and_right_are_said_of_the_image_the_mirror_image_has_no_say(
     options = ("faces left", "faces right")
     once, twice = (predictor((CHOICES,), options=options, mirrored_view=switch) for switch in (False, True))
     assert np.array_equal(found_in(once, IMAGE)["chances"], found_in(twice, IMAGE)["chances"])
+
+
+def test_a_left_point_is_a_right_one_in_the_mirror():
+    twice = predictor((POINTS_HEAD,), mirrored_points=(1, 0), mirrored_view=True)
+    plain, mirrored = (found_in(twice, image)["points"] for image in (IMAGE, MIRRORED))
+    assert plain.keys() == mirrored.keys() == {0, 1}
+    for label, (x, y) in plain.items():
+        assert np.allclose((SIZE.width - x, y), mirrored[1 - label], atol=0.1)
 
 
 def test_padding_beside_the_image_has_no_say_in_either_view():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from backend.core.geometry.instances import Detections, TrainingTarget
+from backend.core.geometry.instances import Detections, ImageSize, TrainingTarget
 from backend.core.geometry.mirroring import has_mirror_images
 from backend.core.geometry.point_matching import match_points
 from backend.core.geometry.points import (
@@ -22,10 +22,11 @@ from backend.core.geometry.points import (
     read_points,
 )
 from backend.nn.detector.heads.head import Card, Dimensions, Head, LossContext, Outputs, Piece
+from backend.nn.detector.heads.mirror import found_in_mirror, kept_of_mirror
 from backend.nn.detector.heads.points.decoding import PointMaps, choose_points, find_points
 from backend.nn.detector.heads.points.losses import heatmap_loss, offset_loss
 from backend.nn.detector.heads.points.measures import measure_points
-from backend.nn.detector.heads.points.module import PointsModule
+from backend.nn.detector.heads.points.module import OUTPUT_NAMES, PointsModule, points_of_both
 from backend.nn.detector.heads.points.targets import PointTargets, point_targets
 from backend.nn.detector.heads.points.thresholds import USUAL_SCORES, safe_logit, shifted_scores
 from backend.nn.detector.heads.score_map import SCORE_FLOOR, ScoreMap, image_score
@@ -36,13 +37,15 @@ from backend.nn.detector.heads.serving import Found, Request, Serving
 class PointReading:
     """What scores mean, how many points a label may have, and which share of images is likely to show none.
 
-    most_per_image, most_per_object: by label; 0 means any number.
+    most_per_image, most_per_object: by label; 0 means any number. mirrored_labels: the index of the label
+    that each is in a mirror; empty in versions that are looked at once.
     """
 
     most_per_image: tuple[int, ...]
     most_per_object: tuple[int, ...]
     score_map: ScoreMap = USUAL_SCORES
     empty_share: float = 0.5
+    mirrored_labels: tuple[int, ...] = ()
 
 
 class PointsHead(Head[PointTargets, PointReading]):
@@ -94,14 +97,19 @@ class PointsHead(Head[PointTargets, PointReading]):
             "point_offset": offset_loss(*offsets, targets),
         }
 
+    def of_both_views(self, outputs: Outputs, mirrored: Outputs, net_size: ImageSize) -> Outputs:
+        """Return what the mirrored images show: a point lies where both looks see it."""
+        return kept_of_mirror(mirrored, OUTPUT_NAMES)
+
     def decode(
         self, serving: Serving[PointReading], outputs: Outputs, found: Sequence[Found], request: Request
     ) -> list[Found]:
         """Add the points of each image, at most as many of a label as an image or object ever had."""
-        logits, offsets_x, offsets_y = (
-            outputs[name].float().cpu().numpy()
-            for name in ("point_logits", "point_offsets_x", "point_offsets_y")
-        )
+        maps = {name: outputs[name] for name in OUTPUT_NAMES}
+        mirrored = found_in_mirror(outputs, OUTPUT_NAMES)
+        if mirrored is not None and serving.reading.mirrored_labels:
+            maps = points_of_both(maps, mirrored, serving.reading.mirrored_labels)
+        logits, offsets_x, offsets_y = (maps[name].float().cpu().numpy() for name in OUTPUT_NAMES)
         return [
             self._in_one_image(
                 serving.reading, before, request, PointMaps(logits[row], offsets_x[row], offsets_y[row])
@@ -129,7 +137,12 @@ class PointsHead(Head[PointTargets, PointReading]):
     def reading(self, taught: Sequence[TrainingTarget], label_count: int) -> PointReading:
         """Return the usual threshold, and how many points of a label images and objects have."""
         per_image, per_object = _most(taught, label_count)
-        return PointReading(per_image, per_object, empty_share=_pointless_share(taught))
+        return PointReading(
+            per_image,
+            per_object,
+            empty_share=_pointless_share(taught),
+            mirrored_labels=_mirrored_labels(taught, label_count),
+        )
 
     def fitted(
         self,
@@ -154,6 +167,7 @@ class PointsHead(Head[PointTargets, PointReading]):
             "point_limits_per_image": list(reading.most_per_image),
             "point_limits_per_object": list(reading.most_per_object),
             "pointless_share": reading.empty_share,
+            "mirrored_point_labels": list(reading.mirrored_labels),
         }
 
     def reading_of(self, card: Card, label_count: int) -> PointReading:
@@ -163,8 +177,11 @@ class PointsHead(Head[PointTargets, PointReading]):
         )
         if {len(per_image), len(per_object)} != {label_count}:
             raise ValueError(f"point_limits_per_image and point_limits_per_object need {label_count} entries")
+        mirrored = tuple(int(index) for index in card.get("mirrored_point_labels", ()))
+        if mirrored and sorted(mirrored) != list(range(label_count)):
+            raise ValueError(f"mirrored_point_labels must name each of {label_count} labels once")
         score_map = ScoreMap.from_card(card["point_score_map"])
-        return PointReading(per_image, per_object, score_map, float(card["pointless_share"]))
+        return PointReading(per_image, per_object, score_map, float(card["pointless_share"]), mirrored)
 
     def measure(
         self, found: Sequence[Detections], targets: Sequence[TrainingTarget], label_count: int
@@ -195,6 +212,16 @@ def _shown(piece: Piece, *, keeps_objects: bool) -> list[LabelledPoint]:
         for point, (x, y) in zip(points, moved.tolist(), strict=True)
         if x1 <= x <= x2 and y1 <= y <= y2
     ]
+
+
+def _mirrored_labels(taught: Sequence[TrainingTarget], label_count: int) -> tuple[int, ...]:
+    """Return the label that each label is in a mirror, by what its points say; else itself."""
+    mirrored = list(range(label_count))
+    for point in (point for target in taught for point in points_of(target)):
+        one, other = point.label_index, point.mirrored_index
+        if (mirrored[one], mirrored[other]) == (one, other):
+            mirrored[one], mirrored[other] = other, one
+    return tuple(mirrored)
 
 
 def _pointless_share(taught: Sequence[TrainingTarget]) -> float:

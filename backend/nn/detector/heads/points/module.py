@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from backend.nn.detector.heads.fine import FineModule
-from backend.nn.detector.heads.head import Dimensions, FeatureMaps
+from backend.nn.detector.heads.head import Dimensions, FeatureMaps, Outputs
 from backend.nn.detector.neck import ConvNormAct
 
 POINT_STRIDE = 4
+OUTPUT_NAMES = ("point_logits", "point_offsets_x", "point_offsets_y")
 PRIOR_LOGIT = -math.log(99.0)
 """Before anything is learned a cell is a point with a chance of one in a hundred."""
 
@@ -38,3 +41,14 @@ class PointsModule(FineModule):
             "point_offsets_x": self.offsets_x(features).float(),
             "point_offsets_y": self.offsets_y(features).float(),
         }
+
+
+def points_of_both(outputs: Outputs, mirrored: Outputs, mirrored_labels: Sequence[int]) -> dict[str, Tensor]:
+    """Return the mean maps of images and of their mirror images.
+
+    mirrored_labels: the index of the label that each is in a mirror.
+    """
+    index = torch.tensor(mirrored_labels, device=outputs[OUTPUT_NAMES[0]].device)
+    there = {name: mirrored[name].flip(3).index_select(1, index) for name in OUTPUT_NAMES}
+    there["point_offsets_x"] = -there["point_offsets_x"]
+    return {name: (outputs[name] + there[name]) / 2 for name in OUTPUT_NAMES}
