@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from backend.core.labelstudio.annotators import moment_of
 from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
@@ -57,16 +57,24 @@ AcceptedBatches = Callable[[str], Mapping[str, AcceptedBatch]]
 
 @dataclass(frozen=True)
 class LedgerDesk:
-    """Counts and tells; batches: what was accepted by precision. costs: of the acts in seconds."""
+    """Counts and tells; batches: what was accepted by precision. costs: of the acts in seconds.
+
+    now: seconds since the epoch. clock: seconds that only grow.
+    """
 
     kept: KeptLedgers
     connections: Connections
     batches: AcceptedBatches
     costs: Costs = field(default_factory=Costs)
     now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
     _last_told: LRUCache[str, Json] = field(default_factory=lambda: LRUCache(_MOST_TOLD), init=False)
-    _listed: dict[str, tuple[float, list[str]]] = field(default_factory=dict, init=False)
+    _listed: TTLCache[str, list[str]] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        """Let the list of projects be listed anew after a while, by the clock."""
+        object.__setattr__(self, "_listed", TTLCache(1, LISTED_EVERY_S, self.clock))
 
     def count(self, key: str) -> Json:
         """Count anew and return `told`. Raises LabelStudioError, LabelConfigError, StoreError."""
@@ -146,11 +154,11 @@ class LedgerDesk:
         """
         with self._lock:
             listed = self._listed.get("projects")
-        if listed is None or not 0 <= self.now() - listed[0] < LISTED_EVERY_S:
-            listed = self.now(), self.kept.projects()
+        if listed is None:
+            listed = self.kept.projects()
             with self._lock:
                 self._listed["projects"] = listed
-        return {key: self.told(key) for key in listed[1]}
+        return {key: self.told(key) for key in listed}
 
     def _over_time(self, entries: Sequence[Entry]) -> list[Json]:
         """Return hours saved in each of the last days, or weeks where the work took more days."""

@@ -70,13 +70,18 @@ class KeptLedgers:
         return Counted(content["counted_at"], entries)
 
     def counted_at(self, key: str) -> float | None:
-        """Return when something was counted last, None where nothing was; much cheaper than `read`."""
-        content = self.documents.read(_path(key))
+        """Return when something was counted last, without reading what.
+
+        None where nothing was, or by a release that did not note it beside the entries.
+        """
+        content = self.documents.read(f"projects/{key}{_MOMENT_NAME}")
         return None if content is None else content["counted_at"]
 
     def write(self, key: str, counted: Counted) -> None:
         """Replace what was counted."""
         entries = {str(number): entry.as_json() for number, entry in counted.entries.items()}
+        # The moment first: until the entries follow, it is another one than theirs, and they are read again.
+        self.documents.write(f"projects/{key}{_MOMENT_NAME}", {"counted_at": counted.counted_at})
         self.documents.write(_path(key), {"counted_at": counted.counted_at, "entries": entries})
 
 
@@ -85,3 +90,4 @@ def _path(key: str) -> str:
 
 
 _NAME = "/ledger/entries.json"
+_MOMENT_NAME = "/ledger/counted_at.json"

@@ -62,9 +62,35 @@ def test_what_was_added_up_is_told_again_until_anybody_counts_anew(desk, label_s
     assert desk.told(KEY)["annotations"] == desk.all_told()[KEY]["annotations"] == 2
 
 
+def test_what_was_counted_is_not_read_again_to_see_that_it_is_the_same(desk, label_studio, monkeypatch):
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    desk.count(KEY)
+    desk.all_told()
+    documents = type(desk.kept.documents)
+    read, paths = documents.read, []
+    monkeypatch.setattr(documents, "read", lambda self, path: paths.append(path) or read(self, path))
+    assert desk.all_told()[KEY]["annotations"] == 1
+    assert paths == [f"projects/{KEY}/ledger/counted_at.json"]
+
+
+def test_entries_whose_moment_was_noted_but_that_came_later_are_told(desk, label_studio):
+    prediction = predict(label_studio, 1)
+    annotate(label_studio, 1, accepted(prediction), prediction)
+    desk.count(KEY)
+    path = f"projects/{KEY}/ledger/entries.json"
+    later = desk.kept.documents.read(path)
+    before = {**later, "counted_at": 1.0, "entries": {}}
+    desk.kept.documents.write(path, before)  # a process writes the moment, then the entries
+    reader = replace(desk)
+    assert reader.told(KEY)["annotations"] == 0
+    desk.kept.documents.write(path, later)
+    assert reader.told(KEY)["annotations"] == 1
+
+
 def test_the_store_is_listed_once_a_minute_however_often_all_is_told(desk, label_studio, monkeypatch):
     listings, moment = [], [1000.0]
-    desk = replace(desk, now=lambda: moment[0])
+    desk = replace(desk, clock=lambda: moment[0])
     projects = KeptLedgers.projects
     monkeypatch.setattr(KeptLedgers, "projects", lambda self: listings.append(1) or projects(self))
     assert [desk.all_told(), desk.all_told(), len(listings)] == [{}, {}, 1]
