@@ -112,6 +112,62 @@ def test_the_keyboard_stays_on_the_button_while_numbers_change_around_it(open_pa
         expect(stop).to_be_hidden()
 
 
+COUNT_CHANGES = """element => {
+  window.changes = [];
+  new MutationObserver((found) => window.changes.push(...found.map(() => element.textContent)))
+    .observe(element, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+@pytest.mark.parametrize("is_moving", [False, True], ids=["waiting", "numbers that change"])
+def test_what_is_read_aloud_changes_with_its_words_only(open_page, tmp_path, is_moving):
+    project = AcceptanceProject(tmp_path)
+    queue = project.services.queue
+    with serve(project.services) as address:
+        page = open_page(f"{address}/panel")
+        page.wait_for_selector(".tile[aria-selected=true]")
+        page.get_by_role("button", name="Accept by precision").click()
+        page.get_by_role("button", name="Count", exact=True).click()
+        dialog = page.locator("#acceptance")
+        expect(dialog.get_by_role("status").filter(has_text="In progress")).to_have_count(1)
+        stop = dialog.get_by_role("button", name="Stop")
+        stop.evaluate("element => { window.stopButton = element; }")
+        live = dialog.locator("[aria-live], p[role=status]")
+        expect(live).to_have_count(1)
+        live.evaluate(COUNT_CHANGES)
+        (job_id,) = queue.jobs
+        for number in range(3):
+            if is_moving:
+                queue.update(job_id, progress={"done": number, "total": 3})
+            with page.expect_response("**/acceptance?*"):
+                pass
+        assert page.evaluate("window.changes") == []
+        assert page.evaluate("window.stopButton.isConnected") is not is_moving
+        project.run(job_id)
+        expect(live).to_contain_text("can be accepted whole", timeout=15_000)
+
+
+def test_a_second_look_says_each_step_once(open_page, tmp_path):
+    project = LookedProject(tmp_path)
+    queue = project.services.queue
+    with serve(project.services) as address:
+        page = open_page(f"{address}/panel")
+        page.wait_for_selector(".tile[aria-selected=true]")
+        page.get_by_role("button", name="Second look", exact=True).click()
+        page.get_by_role("button", name="Look at unseen images").click()
+        said = page.locator("#second-look p.visually-hidden[role=status]")
+        expect(said).to_have_text("Waiting for a worker")
+        said.evaluate(COUNT_CHANGES)
+        (job_id,) = queue.jobs
+        queue.start(job_id)
+        for number in range(3):
+            queue.update(job_id, progress={"step": "images", "fraction": number / 3})
+            with page.expect_response("**/second-look?*"):
+                pass
+        expect(said).to_have_text("Looking: images")
+        assert page.evaluate("window.changes") == ["Looking: images"]
+
+
 def test_a_look_shows_its_progress_and_then_its_findings(open_page, tmp_path):
     project = LookedProject(tmp_path)
     with serve(project.services) as address:

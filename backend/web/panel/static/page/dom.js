@@ -40,6 +40,14 @@ export function refill(element, ...children) {
   (same ?? element.querySelector("button:not(:disabled)"))?.focus();
 }
 
+/** An element that says what matters now to those who hear the page. */
+export const announcer = () => h("p", { class: "visually-hidden", role: "status" });
+
+/** Let an announcer say something; it is read aloud whenever it is filled, so only what is new fills it. */
+export function announce(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Run what was asked for by a click; its error becomes a message. */
 export async function attempt(run) {
   try {

@@ -1,7 +1,7 @@
 /* Accept by precision: how much would be right often enough, accepting it, and taking a batch back. */
 
 import { api } from "../state/api.js";
-import { attempt, byId, fill, h, refill } from "../page/dom.js";
+import { announce, announcer, attempt, byId, fill, h, refill } from "../page/dom.js";
 import { plural } from "../page/format.js";
 import { store } from "../state/store.js";
 
@@ -15,7 +15,7 @@ export function startAcceptance() {
 
 async function open() {
   const dialog = byId("acceptance");
-  const view = { key: store.key, dialog, precision: USUAL, asked: 0, body: h("div", { "aria-live": "polite" }) };
+  const view = { key: store.key, dialog, precision: USUAL, asked: 0, drawn: "", body: h("div"), said: announcer() };
   const output = h("output", { for: "acceptance-precision" }, words(USUAL));
   const slider = h("input", { type: "range", id: "acceptance-precision", min: 0.8, max: 0.99, step: 0.01, value: USUAL });
   slider.addEventListener("input", () => {
@@ -29,7 +29,7 @@ async function open() {
       h("button", { type: "button", class: "quiet icon", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
     h("div", { class: "dialog-body", tabindex: "0", role: "region", "aria-label": "What would be accepted" },
       h("div", { class: "slider" }, h("label", { for: "acceptance-precision" }, "Accept all that is right at least"), output, slider),
-      view.body));
+      view.body, view.said));
   dialog.showModal();
   await refresh(view);
 }
@@ -47,7 +47,9 @@ async function refresh(view) {
     if (found.job?.is_active) refreshSoon(view, ASK_AGAIN_MS);
   } catch (error) {
     if (asked !== view.asked) return;
+    view.drawn = "";
     refill(view.body, h("p", { class: "note bad" }, error.message));
+    announce(view.said, error.message);
     refreshSoon(view, ASK_AFTER_ERROR_MS);
   }
 }
@@ -59,7 +61,12 @@ function refreshSoon(view, milliseconds) {
   }, milliseconds);
 }
 
-function draw(view, { survey, batches, job }) {
+/** Draw what was found, where it differs from what is drawn. */
+function draw(view, found) {
+  const drawn = JSON.stringify(found);
+  if (drawn === view.drawn) return;
+  view.drawn = drawn;
+  const { survey, batches, job } = found;
   const isBusy = Boolean(job?.is_active);
   const count = h("button", { type: "button", "data-name": "count", disabled: isBusy, onclick: () => act(view, () => api.countAcceptance(view.key)),
     "data-tip": "Predict every task without annotation, in the background" }, survey ? "Count again" : "Count");
@@ -72,6 +79,24 @@ function draw(view, { survey, batches, job }) {
     h("div", { class: "tool-row" }, count, accept),
     batches.length ? h("h3", { class: "field-group" }, "Accepted so far") : null,
     batches.length ? h("ul", { class: "batches", "aria-label": "Accepted so far" }, ...batches.map((batch) => batchLine(view, batch, isBusy))) : null);
+  announce(view.said, spoken(found));
+}
+
+/** What is said aloud: not each task that is done, but the start and the end. */
+function spoken({ survey, job }) {
+  if (job?.status === "failed") return job.error ?? "The job failed.";
+  if (job?.is_active) return "In progress";
+  return survey ? inShort(survey).join("") : "Nothing is counted yet.";
+}
+
+/** What would be accepted, and the rest about it. */
+function inShort(survey) {
+  const mistakes = survey.mistakes_expected;
+  return [
+    `${plural(survey.tasks_accepted, "picture")} with ${plural(survey.regions_accepted, "region")}`,
+    ` can be accepted whole; expect about ${mistakes < 10 ? mistakes : Math.round(mistakes)} mistakes among them. `
+    + `${plural(survey.tasks_doubtful, "picture")} with something doubtful keep their predictions; in ${survey.tasks_empty} nothing was found.`,
+  ];
 }
 
 function progress(job) {
@@ -84,13 +109,11 @@ function progress(job) {
 }
 
 function surveyed(survey) {
-  const mistakes = survey.mistakes_expected;
+  const [accepted, rest] = inShort(survey);
   return h("div", { class: "block" },
     survey.is_current ? null : h("p", { class: "note" }, `Counted with version ${survey.version}; another one serves now. Count again.`),
     h("p", { id: "acceptance-summary" },
-      h("b", {}, `${plural(survey.tasks_accepted, "picture")} with ${plural(survey.regions_accepted, "region")}`),
-      ` can be accepted whole; expect about ${mistakes < 10 ? mistakes : Math.round(mistakes)} mistakes among them. `,
-      `${plural(survey.tasks_doubtful, "picture")} with something doubtful keep their predictions; in ${survey.tasks_empty} nothing was found.`),
+      h("b", {}, accepted), rest),
     h("table", {},
       h("caption", { class: "reason" }, `By what ${plural(survey.held_out_images, "image")} say that the version did not learn from`),
       h("thead", {}, h("tr", {}, ...["Label", "From score", "Right there", "Expected"].map((name, k) =>

@@ -1,7 +1,7 @@
 /* Second look: the places where annotations are probably wrong, each with what could be done about it. */
 
 import { api } from "../state/api.js";
-import { attempt, byId, fill, h, refill, toast } from "../page/dom.js";
+import { announce, announcer, attempt, byId, fill, h, refill, toast } from "../page/dom.js";
 import { plural } from "../page/format.js";
 import { store } from "../state/store.js";
 import { loadedImage, placeFigure } from "./place.js";
@@ -25,7 +25,8 @@ async function open() {
   const dialog = byId("second-look");
   const view = {
     key: store.key, kind: "", show: "open", dialog,
-    job: h("div", { "aria-live": "polite" }),
+    job: h("div"),
+    said: announcer(),
     list: h("ul", { class: "findings", "aria-label": "Findings" }),
     summary: h("p", { class: "reason", role: "status" }),
     more: h("button", { type: "button", hidden: true }, "Show more"),
@@ -46,7 +47,7 @@ async function open() {
         h("button", { type: "button", onclick: () => look(view, "unseen"), "data-tip": "Images that the serving version did not learn from; takes seconds" }, "Look at unseen images"),
         h("button", { type: "button", onclick: () => look(view, "all"), "data-tip": "Every annotated image, with three versions trained for it; as long as two trainings" }, "Look at all images"),
         h("label", { class: "check-line" }, view.pushes, "Store as predictions of version second-look")),
-      view.job,
+      view.job, view.said,
       h("div", { class: "tool-row" },
         select("second-look-kind", "Show", [["", "Everything"], ...Object.entries(KINDS)], (value) => { view.kind = value; }),
         select("second-look-state", "State", [["open", "Open"], ["dismissed", "Dismissed"]], (value) => { view.show = value; })),
@@ -71,6 +72,7 @@ function watchSoon(view, milliseconds = ASK_AGAIN_MS) {
   clearTimeout(view.timer);
   view.timer = setTimeout(() => watch(view).catch((error) => {
     fill(view.job, h("p", { class: "note bad" }, error.message));
+    announce(view.said, error.message);
     if (isShown(view)) watchSoon(view, ASK_AFTER_ERROR_MS);
   }), milliseconds);
 }
@@ -85,10 +87,13 @@ async function watch(view) {
 }
 
 function drawJob(view, job) {
-  if (!job || (!job.is_active && job.status !== "failed")) return refill(view.job);
-  if (job.status === "failed") return refill(view.job, h("p", { class: "note bad" }, job.error ?? "The second look failed."));
+  const failure = job?.status === "failed" ? job.error ?? "The second look failed." : "";
+  const step = job?.step ? `Looking: ${job.step}` : "Waiting for a worker";
+  announce(view.said, failure || (job?.is_active ? step : ""));
+  if (failure) return refill(view.job, h("p", { class: "note bad" }, failure));
+  if (!job?.is_active) return refill(view.job);
   return refill(view.job, h("div", { class: "job" },
-    h("span", {}, job.step ? `Looking: ${job.step}` : "Waiting for a worker"),
+    h("span", {}, step),
     h("progress", { max: 1, value: job.fraction ?? 0, "aria-label": "Second look" }),
     h("div", { class: "row" }, h("button", { type: "button", "data-name": "stop", onclick: () => attempt(() => api.stop(job.job_id, "discard")) }, "Stop"))));
 }
