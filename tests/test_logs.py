@@ -42,6 +42,15 @@ def test_json_is_one_object_per_line():
     assert "wrong" in entry["exception"]
 
 
+@pytest.mark.parametrize(("log_format", "is_json"), [("text", False), ("json", True)])
+def test_lines_have_the_format_of_the_setting_from_its_level_up(capsys, log_format, is_json):
+    configure_logging("WARNING", log_format)
+    logging.getLogger("backend.x").info("too quiet")
+    logging.getLogger("backend.x").warning("heard")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("{") is is_json and "heard" in line
+
+
 def test_libraries_that_print_headers_stay_quiet_at_debug():
     configure_logging("DEBUG", "text")
     assert logging.getLogger().level == logging.DEBUG

@@ -198,7 +198,10 @@ def test_odd_data_trains(tmp_path, kwargs):
 
 def test_background_images_teach_too(tmp_path):
     samples = [sample(0), sample(1, count=0), sample(2, count=0)]
-    train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
+    outcome = train_version(inputs_for(tmp_path, samples, replace(PARAMS, epochs=1)), Observer())
+    assert outcome.card.facts["training_images"] == 3
+    assert outcome.card.facts["images_seen"] == 4
+    assert outcome.card.facts["empty_share"] > 0.5
 
 
 def test_one_pixel_high_image_predicts(tmp_path):

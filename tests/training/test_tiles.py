@@ -115,6 +115,13 @@ def test_a_version_in_tiles_says_so_and_predicts_in_tiles(tmp_path):
     assert len(found) <= 100
 
 
+def test_pictures_that_the_labels_would_cut_stay_whole_where_tiles_are_switched_off(tmp_path):
+    samples = [sample(k, size_wh=(480, 300), count=6) for k in range(2)]
+    outcome = train_version(inputs_for(tmp_path, samples, tiles="off"), Observer())
+    assert outcome.card.facts["tiles"]["tiling"] is None
+    assert load_predictor(outcome.folder).in_tiles is None
+
+
 def test_tiles_that_are_switched_off_learn_and_predict_what_no_tiles_would(tmp_path):
     samples = [sample(k) for k in range(3)]
     found = []
