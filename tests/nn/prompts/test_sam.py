@@ -218,8 +218,14 @@ def test_a_published_network_for_videos_answers_as_its_image_half(tmp_path, fold
     assert has(found.mask, 45, 30)
 
 
-def test_the_warm_up_runs(segmenter):
+def test_the_warm_up_asks_the_network_once(segmenter, monkeypatch):
+    asked = []
+    forward = segmenter._model.forward
+    monkeypatch.setattr(
+        segmenter._model, "forward", lambda **prompt: asked.append(prompt) or forward(**prompt)
+    )
     segmenter.warm_up()
+    assert len(asked) == 1 and asked[0]["input_points"].shape[-2:] == (1, 2)
 
 
 def test_pickled_weights_are_not_read(folder, tmp_path):

@@ -39,6 +39,12 @@ def test_a_point_lies_on_what_it_names(seed):
         assert np.abs(shown.image[row, column].astype(int) - wanted).sum() < 160
 
 
+def test_views_of_several_images_show_the_points_of_each():
+    shown = [points_of(view(seed).target) for seed in range(16)]
+    assert max(map(len, shown)) > 3
+    assert {point.label_index for points in shown for point in points} == {0, 1, 2}
+
+
 def side_of_left_ear(points):
     """The way round from the nose over the left to the right ear, by the sign of the triangle's area."""
     at = {point.label_index: np.array([point.x_px, point.y_px]) for point in points}
@@ -72,5 +78,6 @@ def test_points_are_brought_to_the_size_of_the_training_and_keep_their_object():
 
 def test_points_that_a_view_cuts_off_are_not_asked_for():
     zoomed = replace(CALM, zoom_min=3, zoom_max=3, flip_horizontal=0)
-    counts = [len(points_of(view(seed, zoomed, mosaic=False).target)) for seed in range(12)]
-    assert min(counts) < 3
+    shown = [points_of(view(seed, zoomed, mosaic=False).target) for seed in range(12)]
+    assert min(map(len, shown)) < 3 and any(shown)
+    assert all(0 <= point.x_px <= 96 and 0 <= point.y_px <= 64 for points in shown for point in points)
