@@ -65,9 +65,9 @@ from backend.training.verdict import judge
 logger = logging.getLogger(__name__)
 
 VERSION_FOLDER = "version"
+CACHE_FOLDER = "images"
 _NOT_LEARNED_BY = ("tiles", "mirrored_view")
 """The parameters that no step of a training depends on; how pictures are cut is told by the decision."""
-CACHE_FOLDER = "images"
 
 
 def train_version(
