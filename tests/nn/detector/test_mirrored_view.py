@@ -15,6 +15,7 @@ from backend.nn.detector.heads.boxes.head import BOXES, BoxReading
 from backend.nn.detector.heads.boxes.turned.head import TURNED_BOXES
 from backend.nn.detector.heads.choices.head import CHOICES
 from backend.nn.detector.heads.masks.head import MASKS
+from backend.nn.detector.heads.mirror import shares_mirrored
 from backend.nn.detector.heads.points.head import POINTS_HEAD, PointReading
 from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import Predictor
@@ -135,11 +136,9 @@ def test_a_left_point_is_a_right_one_in_the_mirror():
         assert np.allclose((SIZE.width - x, y), mirrored[1 - label], atol=0.1)
 
 
-def test_padding_beside_the_image_has_no_say_in_either_view():
-    narrow = IMAGE[:, :50]
-    twice = predictor((BOXES, MASKS), mirrored_view=True)
-    found = found_in(twice, narrow)
-    assert len(found["boxes"]) and (found["boxes"][:, [0, 2]] <= 50).all() and (found["boxes"] >= 0).all()
+def test_an_image_beside_its_padding_lies_on_the_other_side_of_the_mirrored_view():
+    there = shares_mirrored(torch.tensor([[0.0, 0.0, 0.75, 1.0], [0.25, 0.5, 0.5, 0.75]]))
+    assert there.tolist() == [[0.25, 0.0, 1.0, 1.0], [0.5, 0.5, 0.75, 0.75]]
 
 
 def test_a_cut_image_is_looked_at_once():
