@@ -16,6 +16,8 @@ from backend.service.ports import Json
 LEARNED_ANYWAY = frozenset({"shared_id"})
 """Counted because they are odd, though they were learned from."""
 MOST_NAMED = 3
+MOST_NAME_CHARS = 80
+"""Of one name: what was named may be a whole page of text in the wrong place."""
 MOST_TASKS_NAMED = 20
 OF_TASKS_AND_IMAGES = {
     "image_address_refused": "the image's address is of a kind that is never fetched",
@@ -154,4 +156,7 @@ def _meaning(reason: str, names: str) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+    shown = [
+        name if len(name) <= MOST_NAME_CHARS else f"{name[:MOST_NAME_CHARS]}…" for name in names[:MOST_NAMED]
+    ]
+    return ", ".join(shown) + (", …" if len(names) > MOST_NAMED else "")

@@ -76,6 +76,15 @@ def test_many_unknown_names_are_cut():
     assert "(a, b, c, …; the config has" in nothing_to_learn({"unknown_label": 5}, unknown, CONFIG, 1)
 
 
+def test_a_page_of_text_in_the_place_of_a_name_is_cut():
+    unknown = {("unknown_choice", "word " * 20_000): 1, ("unknown_label", "word " * 20_000): 1}
+    for entry in explain_left_out(
+        {"unknown_choice": 1, "unknown_label": 1}, locate_left_out({}, unknown, CONFIG)
+    ):
+        assert "(word word" in entry["meaning"] and "…" in entry["meaning"]
+        assert len(entry["meaning"]) < 300
+
+
 @pytest.mark.parametrize("left_out", [{}, {"shared_id": 3}], ids=["nothing", "only odd"])
 def test_tasks_without_regions_are_told_to_be_labelled(left_out):
     assert nothing_to_learn(left_out, {}, CONFIG, 2) == (
