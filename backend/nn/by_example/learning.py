@@ -8,6 +8,7 @@ much as the things together.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from backend.nn.by_example.features import PictureEncoder
 from backend.nn.by_example.ridge import Moments
 from backend.nn.by_example.scores import ScoreMap, score_map
 from backend.nn.by_example.windows import WindowSize, window_sizes
+
+logger = logging.getLogger(__name__)
 
 PENALTY, SIDES_PENALTY = 3.0, 30.0
 GROUND_IOU, FULL_IOU = 0.3, 0.7
@@ -86,7 +89,11 @@ class _Rows:
 
 
 def learn(examples: Sequence[Example], encoder: PictureEncoder) -> Likeness:
-    """Return what finds the like of the examples, of which at least one has a box; takes seconds."""
+    """Return what finds the like of the examples, of which at least one has a box; takes seconds.
+
+    A label whose things no window fits, being very small or of very different shapes, is left out.
+    Raises ValueError where that is so for every label.
+    """
     boxes = np.concatenate([example.boxes_xyxy_px for example in examples])
     labels = np.concatenate([example.label_indices for example in examples])
     pictures = [ImageSize(example.picture.shape[1], example.picture.shape[0]) for example in examples]
@@ -97,11 +104,21 @@ def learn(examples: Sequence[Example], encoder: PictureEncoder) -> Likeness:
     every = [one for by_level in maps for one in by_level.values()]
     whitening = Whitening.of(cells_of(every, CELLS_MEASURED))
     white = [{level: whitening.apply(one) for level, one in by_level.items()} for by_level in maps]
-    kernels = {
-        label: _kernel(_rows(label, [s for s in sizes if s.label_index == label], views, white))
-        for label in sorted(set(labels.tolist()))
-    }
-    return Likeness(sizes, whitening, kernels)
+    kernels: dict[int, LabelKernel] = {}
+    for label in sorted(set(labels.tolist())):
+        rows = _rows(label, [size for size in sizes if size.label_index == label], views, white)
+        if (rows.overlaps > SIDES_IOU).any():
+            kernels[label] = _kernel(rows)
+        else:
+            logger.warning(
+                "no window fits the examples of the label at index %d: its like is not found", label
+            )
+    if not kernels:
+        raise ValueError(
+            "the labelled objects are too small, or each label's are of too different shapes; label one that "
+            "is larger, or of the usual shape"
+        )
+    return Likeness(tuple(size for size in sizes if size.label_index in kernels), whitening, kernels)
 
 
 def _rows(

@@ -72,6 +72,33 @@ def test_a_single_object_is_enough_and_its_like_beside_it_is_found_too():
     assert hits >= 0.75 * count
 
 
+LYING_AND_STANDING = [[20, 20, 120, 30], [200, 50, 210, 150]]
+"""Boxes that no window of their mean shape fits."""
+A_SPECK = [[501, 501, 505, 505]]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "size"),
+    [(LYING_AND_STANDING, (300, 300)), (A_SPECK, (1000, 1200))],
+    ids=["two-shapes", "speck"],
+)
+def test_examples_that_no_window_fits_are_refused_in_words(boxes, size):
+    shown = Example(np.full((*size, 3), 90, np.uint8), np.array(boxes, np.float32), np.zeros(len(boxes), int))
+    with pytest.raises(ValueError, match="label one that is larger, or of the usual shape"):
+        learn([shown], encoder())
+
+
+def test_a_label_that_no_window_fits_costs_the_others_nothing(caplog):
+    coins = example(1, coins=4, crates=0)
+    boxes = np.concatenate([coins.boxes_xyxy_px, LYING_AND_STANDING]).astype(np.float32)
+    shown = Example(coins.picture, boxes, np.append(coins.label_indices, [1, 1]))
+    found = found_in(ExamplePredictor(learn([shown], encoder()), encoder(), LABELS), coins.picture)
+    iou = box_iou(coins.boxes_xyxy_px, found.boxes_xyxy_px)
+    assert (iou.max(axis=1) > 0.5).mean() >= 0.75
+    assert set(found.label_indices.tolist()) == {0}
+    assert "label at index 1" in caplog.text
+
+
 def test_what_is_found_is_outlined_where_outlines_are_wanted():
     picture, _ = scene(11)
     plain, outlined = found_in(learned(), picture, 0.5), found_in(learned(outlines=True), picture, 0.5)
