@@ -152,8 +152,13 @@ class LabelConfig:
         )
 
     def is_asked_of(self, name: str) -> bool:
-        """Tell whether any control tag draws on the image tag of that name, or asks something of it."""
-        of_answers = any(tag.for_image(name) is not None for tag in self.learned_answers)
+        """Tell whether any control tag draws on the image tag of that name, or asks something of it.
+
+        An image tag of a repeater is known by its name as it is written, and by that of any item.
+        """
+        of_answers = any(
+            name in tag.to_names or tag.for_image(name) is not None for tag in self.learned_answers
+        )
         return of_answers or bool(self.controls_for_image(name))
 
     def image(self, name: str) -> ImageTag | None:

@@ -16,6 +16,11 @@ TWO_VIEWS = """<View><Image name="left" value="$a"/><Image name="right" value="$
   <Choices name="one" toName="left"><Choice value="x"/><Choice value="y"/></Choices>
   <Choices name="both" toName="left,right"><Choice value="x"/><Choice value="y"/></Choices></View>"""
 
+REPEATED = """<View><Repeater on="$images" indexFlag="{{idx}}">
+  <Image name="img_{{idx}}" value="$images[{{idx}}]"/>
+  <Choices name="kind_{{idx}}" toName="img_{{idx}}"><Choice value="cat"/><Choice value="dog"/></Choices>
+  </Repeater></View>"""
+
 
 def choices(*names, tag="kind", to_name="img", **more):
     value = {"choices": list(names)}
@@ -55,6 +60,16 @@ def test_bad_answers_are_counted_and_cost_nothing_else():
     extras, unusable = taught(CONFIG, task(choices("cow"), choices("cat", tag="other")))
     assert extras == [{}]
     assert unusable == {"unknown_choice": 1, "unknown_control": 1}
+
+
+def test_choices_of_a_repeater_are_learned_and_predicted_item_by_item():
+    config = parse_label_config(REPEATED)
+    data = {"images": ["1.png", "2.png"]}
+    answered = task(choices("dog", tag="kind_1", to_name="img_1"), data=data)
+    assert taught(config, answered) == ([{}, {"kind_{{idx}}": [1]}], Counter())
+    results = results_of(config, data, {"kind_{{idx}}": (0.9, 0.1)}, {"kind_{{idx}}": (0.2, 0.8)})
+    written = [(r["from_name"], r["to_name"], r["value"]["choices"]) for r in results]
+    assert written == [("kind_0", "img_0", ["cat"]), ("kind_1", "img_1", ["dog"])]
 
 
 def test_to_name_decides_which_images_an_answer_is_about():
