@@ -88,6 +88,12 @@ class AnswerTag:
         index = next((index for index in indices if index is not None), None)
         return None if index is None else self.at(index)
 
+    def is_named(self, name: str) -> bool:
+        """Tell whether it has that name, or has it for one item of its repeater."""
+        return self.name == name or (
+            self.repeater is not None and self.repeater.index_in(self.name, name) is not None
+        )
+
     def is_about(self, to_name: Json) -> bool:
         """Tell whether the `to_name` of a result names its images: one of them, or all as they are written.
 

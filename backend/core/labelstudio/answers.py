@@ -66,7 +66,8 @@ def read_answers(results: Sequence[Any], config: LabelConfig, pages: Sequence[Ta
     """
     read = AnswersRead([{} for _ in pages])
     given = [result for result in results if isinstance(result, Mapping)]
-    for asked in answered_together(config.learned_answers, pages):
+    asked_now = list(answered_together(config.learned_answers, pages))
+    for asked in asked_now:
         try:
             taught = asked.tag.kind.taught(asked.tag.asked, _values(given, asked))
         except UnusableRegion as exc:
@@ -77,9 +78,9 @@ def read_answers(results: Sequence[Any], config: LabelConfig, pages: Sequence[Ta
                 by_control = read.extras[position].setdefault(asked.tag.head, {})
                 by_control[asked.tag.written_name] = taught
     for result in given if config.answers else ():
-        name = str(result.get("from_name"))
-        if answer_kind(str(result.get("type"))) is not None and not config.has_control(name):
-            _count(read, UnusableRegion("unknown_control", (name,)))
+        left_out = _why_left_out(result, asked_now, config)
+        if left_out is not None:
+            _count(read, left_out)
     return read
 
 
@@ -121,9 +122,7 @@ def _values(results: Sequence[Mapping[str, Any]], asked: AnsweredTogether) -> li
     """Return the values of the results that answer; raises UnusableRegion for one that has none."""
     values = []
     for result in results:
-        if not _is_of(result, asked.tag):
-            continue
-        if asked.item_index is not None and read_item_index(result) != asked.item_index:
+        if not _is_of(result, asked.tag) or not _is_at(result, asked):
             continue
         value = result.get("value")
         if not isinstance(value, Mapping):
@@ -136,6 +135,32 @@ def _is_of(result: Mapping[str, Any], tag: AnswerTag) -> bool:
     type_ = result.get("type")
     is_type = not type_ or str(type_).lower() == tag.kind.tag
     return is_type and result.get("from_name") == tag.name and tag.is_about(result.get("to_name"))
+
+
+def _is_at(result: Mapping[str, Any], asked: AnsweredTogether) -> bool:
+    return asked.item_index is None or read_item_index(result) == asked.item_index
+
+
+def _why_left_out(
+    result: Mapping[str, Any], asked: Sequence[AnsweredTogether], config: LabelConfig
+) -> UnusableRegion | None:
+    """Return why a result answers nothing that is asked of these images; None where it does, or is no answer.
+
+    What its value says is not looked at.
+    """
+    name = str(result.get("from_name"))
+    if not any(tag.is_named(name) for tag in config.learned_answers):
+        is_answer = answer_kind(str(result.get("type"))) is not None
+        is_unknown = is_answer and not config.has_control(name)
+        return UnusableRegion("unknown_control", (name,)) if is_unknown else None
+    of_tag = [one for one in asked if one.tag.name == name]
+    if not of_tag:
+        return UnusableRegion("unknown_page")
+    if not of_tag[0].tag.is_about(result.get("to_name")):
+        return UnusableRegion("unknown_control", (str(result.get("to_name")),))
+    if not _is_of(result, of_tag[0].tag):
+        return UnusableRegion("bad_answer")
+    return None if any(_is_at(result, one) for one in of_tag) else UnusableRegion("unknown_page")
 
 
 def _count(read: AnswersRead, error: UnusableRegion) -> None:

@@ -84,9 +84,9 @@ def tag_names(control: ControlTag) -> list[str]:
 def _values(region: Region, tag: AnswerTag) -> list[Mapping[str, Any]]:
     values = []
     for said in region.said:
-        if said.from_name != tag.name or said.type_ != tag.kind.tag:
+        if said.from_name != tag.name:
             continue
-        if not isinstance(said.value, Mapping):
+        if said.type_ != tag.kind.tag or not isinstance(said.value, Mapping):
             raise UnusableRegion("bad_answer")
         values.append(said.value)
     return values

@@ -145,11 +145,7 @@ class LabelConfig:
         """Tell whether any control tag has that name, learned or left alone."""
         if self.control(name) is not None or any(tag.name == name for tag in self.others):
             return True
-        return any(
-            tag.name == name
-            or (tag.repeater is not None and tag.repeater.index_in(tag.name, name) is not None)
-            for tag in self.answers
-        )
+        return any(tag.is_named(name) for tag in self.answers)
 
     def is_asked_of(self, name: str) -> bool:
         """Tell whether any control tag draws on the image tag of that name, or asks something of it.

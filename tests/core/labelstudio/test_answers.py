@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from backend.core.answers.options import Chances, Question
 from backend.core.labelstudio.annotations import annotated_task
@@ -29,6 +30,11 @@ def choices(*names, tag="kind", to_name="img", **more):
 
 def task(*results, data=None):
     return {"id": 1, "data": data or {"image": "a.png"}, "annotations": [{"id": 1, "result": list(results)}]}
+
+
+def per_item_config():
+    xml = '<View><Image name="img" valueList="$images"/>' + KIND.replace("toName", 'perItem="true" toName')
+    return parse_label_config(xml + "</View>")
 
 
 def taught(config, task):
@@ -62,6 +68,29 @@ def test_bad_answers_are_counted_and_cost_nothing_else():
     assert unusable == {"unknown_choice": 1, "unknown_control": 1}
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (choices("cat", to_name="old"), ("unknown_control", "old")),
+        ({**choices("cat"), "type": "rating", "value": {"rating": 3}}, ("bad_answer", None)),
+        ({**choices("cat"), "type": "pairwise"}, ("bad_answer", None)),
+    ],
+    ids=["of another image", "from when the tag was another", "of no kind"],
+)
+def test_an_answer_that_its_tag_cannot_take_is_counted(answer, reason):
+    annotated = annotated_task(task(answer), CONFIG)
+    assert annotated.unusable == {reason[0]: 1}
+    assert annotated.unknown == ({reason: 1} if reason[1] else {})
+    assert [page.extras for page in annotated.pages] == [{}]
+
+
+@pytest.mark.parametrize("index", [2, "first"])
+def test_an_answer_to_a_picture_that_the_list_has_not_is_counted(index):
+    config = per_item_config()
+    answered = task(choices("cat", item_index=index), choices("d"), data={"images": ["1.png", "2.png"]})
+    assert taught(config, answered) == ([{"kind": [1]}, {}], Counter(unknown_page=1))
+
+
 def test_choices_of_a_repeater_are_learned_and_predicted_item_by_item():
     config = parse_label_config(REPEATED)
     data = {"images": ["1.png", "2.png"]}
@@ -70,6 +99,11 @@ def test_choices_of_a_repeater_are_learned_and_predicted_item_by_item():
     results = results_of(config, data, {"kind_{{idx}}": (0.9, 0.1)}, {"kind_{{idx}}": (0.2, 0.8)})
     written = [(r["from_name"], r["to_name"], r["value"]["choices"]) for r in results]
     assert written == [("kind_0", "img_0", ["cat"]), ("kind_1", "img_1", ["dog"])]
+
+
+def test_an_answer_to_an_item_that_the_repeater_has_not_is_counted():
+    answered = task(choices("cat", tag="kind_2", to_name="img_2"), data={"images": ["1.png", "2.png"]})
+    assert taught(parse_label_config(REPEATED), answered) == ([{}, {}], Counter(unknown_page=1))
 
 
 def test_to_name_decides_which_images_an_answer_is_about():
@@ -98,8 +132,7 @@ def test_one_answer_about_several_images_is_written_once_from_all_of_them():
 
 
 def test_each_picture_of_a_list_has_its_own_answer_with_per_item():
-    xml = '<View><Image name="img" valueList="$images"/>' + KIND.replace("toName", 'perItem="true" toName')
-    config = parse_label_config(xml + "</View>")
+    config = per_item_config()
     data = {"images": ["1.png", "2.png"]}
     answered = task(choices("cat", item_index=1), data=data)
     assert taught(config, answered) == ([{}, {"kind": [0]}], Counter())

@@ -100,6 +100,7 @@ def test_each_of_two_regions_keeps_its_own():
         (said("a", "count", "number", {"number": "seven"}), "bad_number"),
         (said("a", "count", "number", {"number": -7}), "number_out_of_range"),
         ({**said("a", "grade", "rating", {}), "value": "3"}, "bad_answer"),
+        (said("a", "grade", "choices", {"choices": ["ripe"]}), "bad_answer"),
         (said("gone", "grade", "rating", {"rating": 1}), "region_missing"),
         (said("a", "shade", "choices", {"choices": ["dark"]}), "unknown_control"),
     ],
