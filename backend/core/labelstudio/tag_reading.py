@@ -11,6 +11,7 @@ from backend.core.labelstudio.config_xml import WrittenLabel, WrittenTag, config
 from backend.core.labelstudio.control_tags import ControlTag, ImageTag, LabelGroup
 from backend.core.labelstudio.left_alone import NO_REGIONS, OtherTag
 from backend.core.labelstudio.repeater import Repeater
+from backend.core.labelstudio.text_tags import is_text_of_regions
 from backend.core.regions.kind import RegionKind
 
 
@@ -73,7 +74,7 @@ def other_tags(tags: Iterable[WrittenTag], controls: Iterable[ControlTag]) -> tu
     """Return what is left alone; a `<Labels>` that names the shapes of a plain tag is not."""
     paired = {group.tag for control in controls for group in control.groups}
     return tuple(
-        OtherTag(tag.name, tag.written, tag.to_name)
+        OtherTag(tag.name, tag.written, tag.to_name, is_text_of_regions(tag.lower, tag.attributes))
         for tag in tags
         if tag.name and tag.to_name and tag.name not in paired
     )

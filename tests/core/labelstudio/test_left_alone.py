@@ -54,7 +54,20 @@ def config(*tags):
             "it has no <Choice>",
         ),
         ('<TextArea name="x" toName="image"/>', "TextArea", False, "left to people"),
+        ('<TextArea name="x" toName="image,other"/>', "TextArea", False, "left to people"),
+        (
+            '<TextArea name="x" toName="image,other" perRegion="true"/>',
+            "TextArea",
+            False,
+            "its toName names several tags (image, other): give each image a control tag of its own",
+        ),
         ('<TextArea name="x" toName="note"/>', "TextArea", False, "it belongs to note, which is no <Image>"),
+        (
+            '<Choices name="x" toName="image,note"><Choice value="a"/></Choices>',
+            "Choices",
+            False,
+            "its toName names several tags (image, note): give each image a control tag of its own",
+        ),
         (
             '<Labels name="x" toName="image"><Label value="Car"/></Labels>',
             "Labels",
@@ -71,7 +84,10 @@ def config(*tags):
         "no labels",
         "choices of regions",
         "text of the image",
+        "text of two images",
+        "text of regions in two images",
         "text",
+        "choices of an image and a text",
         "labels alone",
     ],
 )

@@ -119,3 +119,22 @@ def test_what_no_page_can_be_told_of_is_left_alone(inner):
     )
     config = parse_label_config(whole)
     assert config.labels == ("B",) and [tag.tag for tag in config.others] == ["RectangleLabels"]
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        '<Choices name="x" toName="page_{{idx}}"><Choice value="a"/></Choices>',
+        '<TextArea name="x" toName="page_{{idx}}" perRegion="true"/>',
+        '<RectangleLabels name="x" toName="page_{{idx}}"><Label value="A"/></RectangleLabels>',
+    ],
+    ids=["choices", "text of regions", "boxes"],
+)
+def test_a_tag_with_one_name_for_all_pages_is_told_to_have_one_for_each(inner):
+    config = parse_label_config(
+        '<View><Image name="i" value="$image"/><RectangleLabels name="r" toName="i"><Label value="B"/>'
+        '</RectangleLabels><Repeater on="$pages"><Image name="page_{{idx}}" value="$pages[{{idx}}]"/>'
+        f"{inner}</Repeater></View>"
+    )
+    [alone] = config.left_alone
+    assert alone.why.startswith("it has no name of its own for each image")
