@@ -69,6 +69,8 @@ CACHE_FOLDER = "images"
 _NOT_LEARNED_BY = ("tiles", "mirrored_view")
 """The parameters that no step of a training depends on; how pictures are cut is told by the decision."""
 
+_SEE_MORE = "raise image_size, or let tiles cut the pictures"
+
 
 def train_version(
     inputs: TrainingInputs, observer: TrainingObserver, heads: tuple[AnyHead, ...] = HEADS
@@ -236,7 +238,13 @@ def _load(
         named = "1 object is" if loaded.too_small == 1 else f"{loaded.too_small} objects are"
         observer.on_warning(
             f"{named} left out, being less than half a pixel wide or high at image_size "
-            f"{inputs.params.image_size}; raise image_size, or let tiles cut the pictures"
+            f"{inputs.params.image_size}; {_SEE_MORE}"
+        )
+    if loaded.too_thin and inputs.params.enable_segmentation:
+        named = "1 object keeps" if loaded.too_thin == 1 else f"{loaded.too_thin} objects keep"
+        observer.on_warning(
+            f"{named} no more than a box, the drawn shape being less than half a pixel thick at image_size "
+            f"{inputs.params.image_size}; {_SEE_MORE}"
         )
     return loaded
 

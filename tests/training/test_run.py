@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from backend.core.answers.scales import Scale
+from backend.core.geometry.instances import Attributes, ImageSize, MaskPatch, TrainingTarget
 from backend.errors import (
     FetchError,
     LossDiverged,
@@ -243,6 +245,39 @@ def test_objects_of_which_nothing_is_left_at_the_size_of_training_are_counted_an
     train_version(inputs_for(tmp_path, [one], replace(PARAMS, epochs=1, tiles="off")), observer)
     [said] = [warning for warning in observer.warnings if "half a pixel" in warning]
     assert said.startswith("1 object is") and "image_size 224" in said
+
+
+def hair(size_wh=(1200, 800)):
+    """A picture with one diagonal line, a pixel wide."""
+    image, _ = scene(0, size_wh=size_wh)
+    line = MaskPatch(100, 100, np.eye(600, dtype=np.bool_))
+    boxes, labels = np.array([[100, 100, 700, 700]], np.float32), np.zeros(1, np.int64)
+    return TrainingSample(0, lambda: image, TrainingTarget(ImageSize(*size_wh), boxes, labels, (line,)))
+
+
+@pytest.mark.parametrize("switch", [True, False])
+def test_shapes_too_thin_to_be_learned_are_counted_and_named_where_shapes_are_wanted(tmp_path, switch):
+    observer = Observer()
+    params = replace(PARAMS, epochs=1, tiles="off", enable_segmentation=switch)
+    train_version(inputs_for(tmp_path, [hair(), sample(1)], params), observer)
+    said = [warning for warning in observer.warnings if "half a pixel thick" in warning]
+    assert [warning.startswith("1 object keeps") for warning in said] == [True] * switch
+
+
+def test_what_is_said_of_an_object_of_which_nothing_is_left_costs_no_training(tmp_path):
+    image, target = scene(0, size_wh=(1200, 800))
+    speck = replace(
+        target,
+        boxes_xyxy_px=np.concatenate([target.boxes_xyxy_px, [[5, 5, 7, 7]]]).astype(np.float32),
+        label_indices=np.append(target.label_indices, 0),
+        masks=(*target.masks, None),
+        attributes=(*[None] * len(target), Attributes({"weight": 3.0}, (0.002, 0.002))),
+    )
+    params = replace(PARAMS, epochs=1, tiles="off")
+    inputs = inputs_for(tmp_path, [TrainingSample(0, lambda: image, speck)], params)
+    inputs = replace(inputs, asked={"attributes": {"weight": Scale().as_json()}})
+    outcome = train_version(inputs, Observer())
+    assert outcome.card.facts["architecture"]["heads"] == ["boxes", "masks"]
 
 
 @pytest.mark.parametrize("samples", [[], [sample(0, count=0)]], ids=["no-images", "no-regions"])

@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.core.evaluation.judged import PageSource
-from backend.core.geometry.instances import FloatArray, ImageSize, IntArray, TrainingTarget
+from backend.core.geometry.instances import (
+    FloatArray,
+    ImageSize,
+    IntArray,
+    TrainingTarget,
+    attributes_if_any,
+)
 from backend.core.geometry.letterbox import Letterbox
 from backend.core.geometry.placement import Placement, whole
 from backend.core.geometry.points import points_of
@@ -38,13 +44,16 @@ class CachedImage:
 
     image uint8 [h, w, 3], possibly a memory map. target.size is the size of `image`. tile_side_px: of the
     tiles into which the image is cut; None where it is looked at as a whole. source: None of views, which no
-    task shows.
+    task shows. too_small: objects of which nothing is left at this size. too_thin: objects that keep their
+    box, and of whose mask nothing is left.
     """
 
     image: npt.NDArray[np.uint8]
     target: TrainingTarget
     tile_side_px: float | None = None
     source: PageSource | None = None
+    too_small: int = 0
+    too_thin: int = 0
 
     @property
     def size(self) -> ImageSize:
@@ -64,7 +73,7 @@ class CachedImage:
 class LoadedImages:
     """What could be read: images, their task ids in the same order, and a sentence per failure.
 
-    tiles: how they are cut. too_small: objects of which nothing is left at the size of training.
+    tiles: how they are cut. too_small, too_thin: as in `CachedImage`, of all images together.
     """
 
     images: list[CachedImage]
@@ -72,6 +81,7 @@ class LoadedImages:
     failures: list[str]
     tiles: TilesDecision = WHOLE
     too_small: int = 0
+    too_thin: int = 0
 
 
 def load_images(
@@ -118,21 +128,22 @@ def load_images(
     images: list[CachedImage] = []
     task_ids: list[int] = []
     failures: list[str] = []
-    used_bytes = too_small = 0
+    used_bytes = too_small = too_thin = 0
     with ThreadPoolExecutor(max_workers=LOADING_THREADS) as pool:
         for number, (sample, loaded) in enumerate(zip(samples, pool.map(load, samples), strict=True), 1):
             on_image(number, len(samples))
             if isinstance(loaded, str):
                 failures.append(loaded)
                 continue
-            too_small += sample.target.object_count - loaded.target.object_count
+            too_small += loaded.too_small
+            too_thin += loaded.too_thin
             used_bytes += loaded.image.nbytes
             if used_bytes > MEMORY_LIMIT_BYTES:
                 loaded = _moved_to_disk(loaded, folder / f"image-{len(images)}.npy")
                 used_bytes -= loaded.image.nbytes
             images.append(loaded)
             task_ids.append(sample.task_id)
-    return LoadedImages(images, task_ids, failures, tiles, too_small)
+    return LoadedImages(images, task_ids, failures, tiles, too_small, too_thin)
 
 
 def to_training_size(
@@ -163,9 +174,17 @@ def to_training_size(
         masks=tuple(mask for mask, kept in zip(masks, keep, strict=True) if kept),
         extras=moved_extras([(CachedImage(image, target), whole(target.size, inner))], heads),
         turned_boxes_px=None if turned is None else turned[keep],
-        attributes=tuple(itertools.compress(target.attributes, keep)),
+        attributes=attributes_if_any(list(itertools.compress(target.attributes, keep))),
     )
-    return CachedImage(image_box.image_to_net(image), moved)
+    first = target.first_rows.tolist()
+    return CachedImage(
+        image_box.image_to_net(image),
+        moved,
+        too_small=sum(not keep[row] for row in first),
+        too_thin=sum(
+            bool(keep[row]) and masks[row] is None and target.masks[row] is not None for row in first
+        ),
+    )
 
 
 def _to_size_of_tiles(
