@@ -99,7 +99,7 @@ class TextLines(StandIn):
 
 
 def _label_of_lines(labels: Sequence[str]) -> str:
-    """Return the label of a line of text by its name alone: the only one, or one called text."""
+    """Return the label of a line of text by its name alone: the only one, or one called text in any case."""
     if len(labels) == 1:
         return labels[0]
-    return next((label for label in labels if spelling(label) == spelling(TEXT_LABEL)), NO_LABEL)
+    return next((label for label in labels if spelling(label).casefold() == TEXT_LABEL), NO_LABEL)

@@ -12,6 +12,7 @@ from backend.service.jobs.jobs import RunningJob
 from backend.service.predicting.answer import PredictRequest
 from backend.service.projects.projects import Projects
 from backend.service.text.reading import TextReading
+from harness.templates import TEMPLATES
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.images import FakeImages
 from tests.fakes.label_studio import FakeLabelStudio
@@ -79,9 +80,16 @@ def test_lines_have_no_label_where_several_could_be_meant(tmp_path):
     assert texts_of(prediction) == ["TOTAL", "12.50"]
 
 
-def test_a_label_called_text_is_that_of_lines():
-    config = parse_label_config(FIELDS.replace("Date", "text"))
-    assert lines_of(TextReading(FakeReader()), config).line_habit == LineHabit("text")
+@pytest.mark.parametrize("label", ["text", "Text", " TEXT "])
+def test_a_label_called_text_is_that_of_lines(label):
+    config = parse_label_config(FIELDS.replace("Date", label))
+    assert lines_of(TextReading(FakeReader()), config).line_habit == LineHabit(label)
+
+
+def test_label_studio_s_own_template_has_a_label_of_lines():
+    [template] = (one for one in TEMPLATES if one.name == "optical-character-recognition")
+    lines = lines_of(TextReading(FakeReader()), parse_label_config(template.config))
+    assert lines.line_habit == LineHabit("Text")
 
 
 @pytest.mark.parametrize(
