@@ -149,10 +149,10 @@ def learn_detector(
             "the training begins anew: its images, labels or settings have changed since it was interrupted, "
             "or what it had learned cannot be read"
         )
-    start = _start(inputs, network)
-    warnings = [start.warning] if start.warning else []
-    for warning in warnings:
-        observer.on_warning(warning)
+    # What a checkpoint has learned began elsewhere than these weights, which another source might give today.
+    start = state.start if state is not None and state.start is not None else _start(inputs, network)
+    if start.warning:
+        observer.on_warning(start.warning)
 
     training, late, held_out = _split(inputs, loaded, architecture.heads)
     tiling = loaded.tiles.tiling
@@ -184,6 +184,7 @@ def learn_detector(
     if state is not None:
         logger.info("resuming after epoch %d", state.next_epoch)
         loop.resume(state)
+    loop.state.start = start
     result = loop.run()
     if not peers.is_first:
         return None

@@ -14,13 +14,22 @@ from backend.errors import (
     TrainingStopped,
     VersionError,
 )
+from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.catalog import HEADS
+from backend.nn.detector.network import InstanceNetwork
 from backend.nn.detector.predictor import load_predictor, read_card
 from backend.training.detector.loop import TrainingLoop
 from backend.training.inputs import Stage, TrainingInputs, TrainingPaused, TrainingSample
 from backend.training.parameters import TrainingParams
 from backend.training.run import train_version
-from tests.learning_heads import ChoiceHead, DivergingBoxes, HungryBoxes, ScriptedBoxes, WatchingBoxes
+from tests.learning_heads import (
+    ChoiceHead,
+    DivergingBoxes,
+    HungryBoxes,
+    ScriptedBoxes,
+    UnjudgedBoxes,
+    WatchingBoxes,
+)
 from tests.learning_scenes import QUICK, Observer, sample, scene
 
 PARAMS = TrainingParams(epochs=2, image_size=224, pretrained=False, backbone="test_resnet", batch_size=4)
@@ -162,6 +171,13 @@ def test_an_earlier_epoch_is_kept_only_where_it_is_surely_better(tmp_path):
     # Four objects are held out here, of which one found by luck makes a quarter.
     assert last_epoch_kept("luck", [0.5, 0.7, 0.5, 0.5]) == 4
     assert last_epoch_kept("sure", [0.5, 0.9, 0.5, 0.5]) == 2
+
+
+def test_where_held_out_images_say_nothing_the_last_epoch_is_kept(tmp_path):
+    recipe = replace(QUICK, held_out_min_images=6)
+    inputs = inputs_for(tmp_path, [sample(i) for i in range(6)], recipe=recipe)
+    card = train_version(inputs, Observer(), (UnjudgedBoxes(),)).card
+    assert (card.facts["held_out_images"], card.facts["best_epoch"]) == (2, 2)
 
 
 @pytest.mark.slow
@@ -352,6 +368,23 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path):
         torch.testing.assert_close(
             second._network.state_dict()[name].float(), value.float(), atol=2e-2, rtol=5e-2
         )
+
+
+def test_a_resumed_training_says_of_its_start_what_was_true_when_it_started(tmp_path):
+    weights = tmp_path / "test_resnet.pth"
+    torch.save(
+        InstanceNetwork(Architecture("test_resnet", 96, 2, HEADS[:1])).backbone.body.state_dict(), weights
+    )
+    params = replace(PARAMS, pretrained=True)
+    recipe = replace(QUICK, checkpoint_share=1e9)
+    inputs = inputs_for(tmp_path / "job", [sample(0)], params, recipe=recipe, pretrained_path=weights)
+    with pytest.raises(TrainingPaused):
+        train_version(inputs, Observer(stop="pause"))
+    weights.unlink()
+    observer = Observer()
+    card = train_version(inputs, observer).card
+    assert "test_resnet.pth" in card.facts["start"]
+    assert not any("could not be had" in said for said in (*card.warnings, *observer.warnings))
 
 
 def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path):

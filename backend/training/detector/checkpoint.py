@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from backend.training.detector.start_weights import Start
 from backend.training.inputs import CHECKPOINT_FILE
 from backend.written_whole import written_whole
 
@@ -39,12 +40,15 @@ class TrainingState:
     """Card of the map that the images which joined late suggest; None before and where little was found."""
     late_readings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Cards of the readings that fit the images which joined late, by the name of the head."""
+    start: Start | None = None
+    """Where the weights came from before the first epoch; None in the checkpoints of earlier releases."""
 
 
 def save_state(state: TrainingState, folder: Path, fingerprint: str) -> None:
     """Write the state; a crash leaves the old one or the new one."""
+    values = {**vars(state), "start": state.start and asdict(state.start)}
     with written_whole(folder / CHECKPOINT_FILE) as part:
-        torch.save({"format": FORMAT, "fingerprint": fingerprint, **vars(state)}, part)
+        torch.save({"format": FORMAT, "fingerprint": fingerprint, **values}, part)
 
 
 def load_state(folder: Path, fingerprint: str) -> TrainingState | None:
@@ -57,7 +61,8 @@ def load_state(folder: Path, fingerprint: str) -> TrainingState | None:
         if stored.pop("format") != FORMAT or stored.pop("fingerprint") != fingerprint:
             logger.warning("checkpoint in %s is of another training; starting over", folder.name)
             return None
-        return TrainingState(**stored)
+        start = stored.pop("start", None)
+        return TrainingState(**stored, start=start and Start(**start))
     except Exception as exc:  # torch.load raises a dozen kinds for a damaged file
         logger.warning("checkpoint in %s cannot be read (%s); starting over", folder.name, exc)
         return None

@@ -330,6 +330,8 @@ class TrainingLoop:
             return {}
         found = predict_images(self.ema_predictor(), self.data.held_out)
         metrics = measured(self.heads, found, self.data.held_out, len(self.labels))
+        if not metrics:  # the held-out images show nothing of what is learned, such as no point at all
+            return {}
         fitness = float(np.mean(list(metrics.values())))
         if fitness >= self.state.best_fitness - self._surely_better:
             self.state.best_epoch, self.state.best_weights = epoch, weights_of(self.ema)
