@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Hashable, Sequence, Set
 
 import numpy as np
@@ -21,18 +22,25 @@ def split_by_task(
 
     Pages of one task stay together. A task's id alone decides, by a digest that puts a share of
     held_out_share of all ids on the held-out side, so a task keeps its side whatever joins or leaves the
-    project. Only where that gives fewer than held_out_min_tasks, or more than held_out_max_images, the next
-    or the first by digest are taken. With fewer than held_out_min_images images none is held out. Nor is a
-    task of `known`: the network has learned from it before.
+    project. Only where that gives fewer than held_out_min_tasks the next by digest are taken. A task whose
+    pages would make it more than held_out_max_images, or more than half of all images, teaches instead. With
+    fewer than held_out_min_images images none is held out. Nor is a task of `known`: the network has learned
+    from it before.
     """
     if len(task_ids) < recipe.held_out_min_images:
         return list(range(len(task_ids))), []
     tasks = sorted(set(task_ids) - known, key=_digest)
     below = round(recipe.held_out_share * 2**256).to_bytes(32, "big")
     by_digest = sum(_digest(task) < below for task in tasks)
-    most = min(recipe.held_out_max_images, len(set(task_ids)) - 1)
-    wanted = min(max(by_digest, recipe.held_out_min_tasks), most)
-    held_out = set(tasks[:wanted])
+    pages = Counter(task_ids)
+    left = min(recipe.held_out_max_images, len(task_ids) // 2)
+    held_out = set[int]()
+    for number, task in enumerate(tasks):
+        if number >= by_digest and len(held_out) >= recipe.held_out_min_tasks:
+            break
+        if pages[task] <= left:
+            held_out.add(task)
+            left -= pages[task]
     training = [i for i, task in enumerate(task_ids) if task not in held_out]
     return training, [i for i, task in enumerate(task_ids) if task in held_out]
 

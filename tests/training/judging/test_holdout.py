@@ -60,6 +60,20 @@ def test_the_pages_of_a_task_stay_together():
     assert all((ids[i] in tasks) == (i in held_out) for i in range(80))
 
 
+@pytest.mark.parametrize("pages", [1, 3, 7, 90])
+def test_of_tasks_with_many_pages_no_more_images_are_held_out(pages):
+    held_out = split_by_task([i // pages for i in range(5000)])[1]
+    assert 200 - pages < len(held_out) <= 200
+
+
+@pytest.mark.parametrize("pages", [[7, 7, 7], [30, 1, 1], [11, 9], [10, 10]])
+def test_of_few_tasks_with_many_pages_half_of_the_images_teach_at_least(pages):
+    for first in range(20):  # whichever is first by digest
+        ids = [first + number for number, count in enumerate(pages) for _ in range(count)]
+        training, held_out = split_by_task(ids)
+        assert 0 < len(held_out) <= len(training)
+
+
 def test_of_many_images_some_of_all_kinds_are_asked():
     box = [[0, 0, 9, 9]]
     rare = [target(box if i % 100 == 99 else []) for i in range(3000)]
