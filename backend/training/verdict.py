@@ -51,13 +51,13 @@ def judge(loop: TrainingLoop, result: LoopResult, confidence_threshold: float) -
     readings = {**loop.readings, **result.late_readings}
     fitted_to: FittedTo | None = None
     scored = scored_head(loop.heads)
-    if scored is not None:
-        score_map, fitted_to = _fit_scores(loop, result, scored)
-        readings[scored.name] = scored.with_scores(readings[scored.name], score_map)
     held_out = loop.data.held_out
+    plain = predict_images(loop.ema_predictor(), held_out)
+    if scored is not None:
+        score_map, fitted_to = _fit_scores(loop, result, scored, plain)
+        readings[scored.name] = scored.with_scores(readings[scored.name], score_map)
     if not held_out:
         return Verdict(readings, fitted_to, {}, {})
-    plain = predict_images(loop.ema_predictor(), held_out)
     for head in loop.heads:
         readings[head.name] = head.fitted(readings[head.name], plain, _targets(head, held_out))
         readings[head.name] = _fit_reading(loop, head, readings)
@@ -94,12 +94,17 @@ def _evaluate(
     return evaluate(judged, threshold)
 
 
-def _fit_scores(loop: TrainingLoop, result: LoopResult, scored: AnyHead) -> tuple[ScoreMap, FittedTo]:
-    """Fit scores to the images that were learned from and to those that are new, and say what there was."""
+def _fit_scores(
+    loop: TrainingLoop, result: LoopResult, scored: AnyHead, found_new: Sequence[Detections]
+) -> tuple[ScoreMap, FittedTo]:
+    """Fit scores to the images that were learned from and to those that are new, and say what there was.
+
+    found_new: in the held-out images, with uncalibrated scores.
+    """
     asked = sample_learned([image.target for image in result.learned])
     learned = [result.learned[i] for i in asked]
     held_out = loop.data.held_out
-    found, found_new = (predict_images(loop.ema_predictor(), side) for side in (learned, held_out))
+    found = predict_images(loop.ema_predictor(), learned)
     targets, new_targets = (_targets(scored, side) for side in (learned, held_out))
     new_map = fit_new_map(found, targets, found_new, new_targets) if held_out else result.new_map
     score_map = fit_score_map(found, targets, new_map)
