@@ -27,7 +27,8 @@ EVENT_PATH = "/webhook"
 MOST_REMEMBERED = 1000
 FREE_FAILURES = 5
 FORGET_AFTER_S = 300.0
-MOST_DELAY_S = 2.0
+FIRST_DELAY_S, MOST_DELAY_S = 0.1, 2.0
+MOST_DOUBLINGS = 10
 MOST_DELAYED_AT_ONCE = 4
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -59,7 +60,9 @@ class FailedAttempts:
             self._failures[address] = (count, self._clock())
             while len(self._failures) > MOST_REMEMBERED:
                 self._failures.popitem(last=False)
-        return min(MOST_DELAY_S, 0.1 * 2.0 ** (count - FREE_FAILURES)) if count > FREE_FAILURES else 0.0
+        if count <= FREE_FAILURES:
+            return 0.0
+        return min(MOST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(count - FREE_FAILURES, MOST_DOUBLINGS))
 
     def wait(self, delay_s: float) -> bool:
         """Sleep, unless too many are asleep already; tell whether it did."""

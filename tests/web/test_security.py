@@ -108,6 +108,12 @@ def test_failures_are_slowed_down_more_and_more_and_forgotten():
     assert failures.add("1.2.3.4") == 0.0
 
 
+def test_a_caller_that_is_wrong_for_days_is_still_told_so(guarded, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    answers = {guarded.get("/versions", headers=header("ann", "old")).status_code for _ in range(1100)}
+    assert answers == {401}
+
+
 def test_waiting_callers_never_hold_every_thread():
     failures = FailedAttempts()
     assert failures._delayed.acquire(blocking=False)
