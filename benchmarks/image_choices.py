@@ -18,6 +18,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,20 +51,26 @@ def load_split(folder: Path, split: str) -> tuple[list[TrainingSample], LabelCon
     """Return the samples of a split, and the labeling config."""
     config = parse_label_config((folder / "label_config.xml").read_text())
     tasks = {task["id"]: task for task in json.loads((folder / "tasks.json").read_text())}
+    ids = json.loads((folder / "splits.json").read_text())[split]
+    return samples_of(folder, [tasks[task_id] for task_id in ids], config), config
+
+
+def samples_of(folder: Path, tasks: list[dict[str, Any]], config: LabelConfig) -> list[TrainingSample]:
+    """Return the samples of tasks, as far as a labeling config asks for what they say."""
     samples = []
-    for task_id in json.loads((folder / "splits.json").read_text())[split]:
-        path = folder / tasks[task_id]["data"]["image"]
+    for task in tasks:
+        path = folder / task["data"]["image"]
 
         def load(path: Path = path) -> np.ndarray:
             return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
         height, width = load().shape[:2]
-        annotated = annotated_task(tasks[task_id], config)
+        annotated = annotated_task(task, config)
         assert annotated is not None
         page = annotated.pages[0]
         built = build_target(page.regions, config.labels, ImageSize(width, height), extras=page.extras)
-        samples.append(TrainingSample(task_id, load, built.target))
-    return samples, config
+        samples.append(TrainingSample(task["id"], load, built.target))
+    return samples
 
 
 def chosen_in(samples: list[TrainingSample], control: str, count: int) -> np.ndarray:
@@ -178,7 +185,7 @@ def main() -> None:
     args = parser.parse_args()
     chosen = dict(given.split("=", 1) for given in args.param)
     values = {name: parse_parameter(name, json.loads(value)) for name, value in chosen.items()}
-    params = TrainingParams(**{"pretrained": False, **values})
+    params = TrainingParams(**{"pretrained": False, **values}).with_named_backbone()
     train, config = load_split(args.data / args.set, "train")
     val, _ = load_split(args.data / args.set, "val")
     ((control, asked),) = config.asked["choices"].items()

@@ -4,13 +4,15 @@
     python -m benchmarks.tiles --set drawn [--side 4000] [--things 250] [--pictures 8,3] [--tiles auto]
     python -m benchmarks.tiles --lengths 6,8,12,16,24,32 --param image_size=224 [--param epochs=25]
     python -m benchmarks.tiles --decide DATA
+    python -m benchmarks.tiles --set airbus --data DATA --peer OUT/predictions.json --note "YOLO11n at 1280"
 
 DATA/SET holds `tasks.json`, `label_config.xml`, `splits.json` (train, val) and `images/`; `drawn` makes its
 own pictures: bars, discs and rings of 12 to 40 px in three labels, in crowds, with exact masks. Appends to
 benchmarks/results/tiles.jsonl what was decided, average precision on the validation pictures, how many things
 are found through which a border of tiles runs and how many of the others, and seconds. `--lengths` learns
 from drawn pictures that are not shrunk, with things of one length in each training: how small may they be?
-`--decide` trains nothing: it prints what `auto` makes of every data set in DATA.
+`--decide` trains nothing: it prints what `auto` makes of every data set in DATA. `--peer` trains nothing
+either: it scores what another program found, such as `benchmarks/peers/yolo_sahi.py`.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from benchmarks.image_choices import load_split
 from benchmarks.learning import PrintingObserver
 from benchmarks.live_service import append_result
 from benchmarks.tile_pictures import LABELS, draw_samples
+from benchmarks.turned_boxes import peer_detections
 
 FLOOR, NMS = 0.01, 0.40
 UNTUNED = replace(RECIPE, tuning_share=0.0, tuning_seconds_min=0.0)
@@ -116,6 +119,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--param", action="append", default=[], help="NAME=VALUE of a training parameter")
     parser.add_argument("--keep", type=Path, help="folder for the version")
+    parser.add_argument("--peer", type=Path, help="score these predictions, and train nothing")
+    parser.add_argument("--note", help="what else the row should say")
     args = parser.parse_args()
     if args.decide:
         decide_all(args.decide, 416)
@@ -126,7 +131,17 @@ def main() -> None:
     if args.lengths:
         learn_lengths([float(length) for length in args.lengths.split(",")], params, args.seed)
         return
-    said: dict[str, object] = {"set": args.set, "tiles": args.tiles, "seed": args.seed, "params": values}
+    noted = {"note": args.note} if args.note else {}
+    if args.peer:
+        append_result("tiles", {"set": args.set, **noted, **judge_peer(args.peer, args.data / args.set)})
+        return
+    said: dict[str, object] = {
+        "set": args.set,
+        "tiles": args.tiles,
+        "seed": args.seed,
+        "params": values,
+        **noted,
+    }
     if args.set == "drawn":
         learned, judged = (int(count) for count in args.pictures.split(","))
         train = draw_samples(learned, args.side, args.things, seed=args.seed)
@@ -185,6 +200,15 @@ def judge(folder: Path, val: Sequence[TrainingSample], labels: tuple[str, ...]) 
         "seconds_a_picture": round(seconds, 2),
         "memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
+
+
+def judge_peer(predictions: Path, folder: Path) -> dict[str, float]:
+    """Return how good another program's predictions are on the validation pictures of a data set."""
+    val, config = load_split(folder, "val")
+    by_task = {one["task"]: one for one in json.loads(predictions.read_text())}
+    found = [peer_detections(by_task[sample.task_id], sample, config) for sample in val]
+    scores = box_average_precision(found, [sample.target for sample in val], len(config.labels))
+    return {name: round(value, 4) for name, value in scores.items()}
 
 
 def _facts(facts) -> dict[str, object]:
