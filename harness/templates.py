@@ -20,7 +20,7 @@ Json = dict[str, Any]
 Store = Callable[[Picture], str]
 """Keeps a picture and returns the reference that a task has of it."""
 
-COMPUTER_VISION, COMMUNITY = "computer-vision", "community-contributions"
+COMPUTER_VISION, COMMUNITY, RANKING = "computer-vision", "community-contributions", "ranking-and-scoring"
 _NOT_CONTROLS = frozenset(("view", "header", "style", "label", "choice", "text", "hypertext"))
 _CARS = '<Label value="Airplane"/><Label value="Car"/>'
 _BIRADS = (
@@ -62,6 +62,11 @@ class Template:
         """Tell whether anything in it is learned."""
         return bool(self.predicts)
 
+    @property
+    def places(self) -> range:
+        """The `item_index` of each picture, where a task has a list of them; else none."""
+        return range(len(self.pages) if self.pages[0].endswith("[]") else 0)
+
     def installed(self, label_studio: Path) -> str:
         """Return the config of the template in the package `label_studio` at that path."""
         text = (label_studio / "annotation_templates" / self.group / self.name / "config.yml").read_text()
@@ -78,8 +83,18 @@ class Template:
         return {"data": data}
 
     def labelled_task(self, number: int, pictures: Sequence[Picture], store: Store) -> Json:
-        """Return a task with everything labelled that the config asks; number: chooses among options."""
-        return {**self.task(pictures, store), "annotations": [{"result": self.results(number, pictures[0])}]}
+        """Return a task with everything labelled that the config asks; number: chooses among options.
+
+        Of a list every picture is labelled, else the first.
+        """
+        results = self.results(number, pictures[0])
+        if self.places:
+            results = [
+                {**result, "id": f"{result['id']}-{place}", "item_index": place}
+                for place, picture in enumerate(pictures)
+                for result in self.results(number, picture)
+            ]
+        return {**self.task(pictures, store), "annotations": [{"result": results}]}
 
     def results(self, number: int, picture: Picture) -> list[Json]:
         """Return the results of an annotation of the first picture."""
@@ -96,6 +111,9 @@ class Template:
                 options = [choice.get("value") for choice in element.iter("Choice")]
                 value = {"choices": [options[number % len(options)]]}
                 results.append(_result(element, element.get("toName", "").split(",")[0], "choices", value))
+            elif element.tag == "Rating":
+                stars = {"rating": 1 + number % 5}
+                results.append(_result(element, element.get("toName", "").split(",")[0], "rating", stars))
         texts = [element for element in root.iter("TextArea") if element.get("perRegion") == "true"]
         if texts and not any(result["type"] == "textarea" for result in results):
             results += [_text(texts[0].get("name", ""), region, image) for region in list(results)]
@@ -322,5 +340,31 @@ TEMPLATES: tuple[Template, ...] = (
         pages=("img1", "img2", "img3", "img4"),
         group=COMMUNITY,
     ),
+    Template(
+        "content-based-image-search",
+        "<View>"
+        + "".join(
+            f'<Image name="{name}" value="${key}"/>'
+            for name, key in (
+                ("query", "query_image"),
+                ("image1", "image1"),
+                ("image2", "image2"),
+                ("image3", "image3"),
+            )
+        )
+        + '<Choices name="similar" toName="query" required="true" choice="multiple"><Choice value="One"/>'
+        '<Choice value="Two"/><Choice value="Three"/></Choices></View>',
+        frozenset(("choices",)),
+        pages=("query_image", "image1", "image2", "image3"),
+        group=RANKING,
+    ),
+    Template(
+        "pairwise-regression",
+        '<View><Rating name="rating" toName="image1,image2"/><Image name="image1" value="$image1"/>'
+        '<Image name="image2" value="$image2"/></View>',
+        frozenset(("rating",)),
+        pages=("image1", "image2"),
+        group=RANKING,
+    ),
 )
-"""All image templates of Label Studio 1.23, and two that its community gave."""
+"""All image templates of Label Studio 1.23, two that its community gave, and two that rank images."""

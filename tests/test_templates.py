@@ -13,6 +13,7 @@ from label_studio_sdk.label_interface import LabelInterface
 
 from backend import offline
 from backend.bootstrap.jobs import build_trainings
+from backend.core.labelstudio.annotations import annotated_task
 from backend.core.labelstudio.label_config import parse_label_config
 from backend.errors import LabelConfigError
 from backend.settings import Settings
@@ -72,11 +73,20 @@ def test_a_template_is_learned_and_predicted_as_the_editor_takes_it(name, tmp_pa
         for result in prediction["result"]
     ]
     assert {result["type"] for result in results} == template.predicts - {"textarea"}
+    assert set(template.places) <= {result.get("item_index") for result in results}
     interface = LabelInterface(template.config)
     for task in json.loads(out.read_text()):
         for prediction in task["predictions"]:
             interface.task = task["data"]
             assert interface.validate_prediction(prediction, return_errors=True) == []
+
+
+def test_every_page_of_a_list_is_labelled(tmp_path):
+    template = BY_NAME["multipage-documents"]
+    [labelled, *_] = tasks_of(template, tmp_path)
+    annotated = annotated_task(labelled, parse_label_config(template.config))
+    assert not annotated.unusable
+    assert len(annotated.pages) == 2 and all(page.regions for page in annotated.pages)
 
 
 @pytest.mark.parametrize("name", [name for name, template in BY_NAME.items() if not template.is_learned])
