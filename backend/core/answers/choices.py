@@ -1,7 +1,8 @@
-"""Choices: `choices`, a list of names; below each other (`<Choice>` in `<Choice>`) a list of paths.
+"""Choices: `choices`, a list of names; with `allowNested="true"` a list of paths through `<Choice>` tags.
 
-Source: Label Studio 1.23 tag reference, Choices and Choice. A choice is stored under its `alias`, if it has
-one; one that stands in another as the list of the names on the way to it.
+Source: Label Studio 1.23 tag reference, Choices and Choice, and its editor. A choice is stored under its
+`alias`, if it has one. With allowNested every choice is stored as the list of the names on the way to it, and
+one with others below it only beside all of them; without, only those on top can be chosen.
 """
 
 from __future__ import annotations
@@ -28,27 +29,30 @@ class ChoicesKind(ChoosingKind):
         if written.attributes.get("value", "").startswith("$") and not written.options:
             raise NotAsked("its choices come from the task's data: write them as <Choice> tags")
         options = written_options(written, "give it some")
+        are_paths = written.is_true("allownested")
+        if not are_paths:
+            options = tuple(path for path in options if len(path) == 1)
         takes_several = written.attributes.get("choice", "").strip().lower() == "multiple"
         is_nested = any(len(path) > 1 for path in options)
         form = Form.MULTIPLE if takes_several else Form.PATH if is_nested else Form.SINGLE
         is_open = takes_several and written.may_stay_open
-        return Question(form, options, is_open, leaves_only=is_nested).as_json()
+        return Question(form, options, is_open, leaves_only=is_nested, are_paths=are_paths).as_json()
 
     def taught(self, asked: Json, values: Sequence[Mapping[str, Json]]) -> Json | None:
         """Return the positions of the choices. Raises UnusableRegion."""
         question = Question.from_json(asked)
         if not values:
             return [] if question.is_open else None
-        positions = {_position(question, name) for value in values for name in _names(value)}
+        positions = question.ends(_position(question, name) for value in values for name in _names(value))
         if question.form is not Form.MULTIPLE and len(positions) > 1:
             raise UnusableRegion("several_choices")
         if not positions and not question.is_open:
             return None
         return sorted(positions)
 
-    def written(self, path: Path) -> Json:
-        """Return a name, or the names on the way to one that stands in another."""
-        return path[0] if len(path) == 1 else list(path)
+    def written(self, question: Question, path: Path) -> Json:
+        """Return a name, or the names on the way to it where the editor stores those."""
+        return list(path) if question.are_paths else path[0]
 
 
 def _names(value: Mapping[str, Json]) -> list[Json]:

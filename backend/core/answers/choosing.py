@@ -13,8 +13,8 @@ class ChoosingKind(AnswerKind):
     """Some of the options of a question; its tag is also the field of a value that lists them."""
 
     @abstractmethod
-    def written(self, path: Path) -> Json:
-        """Return an option as a value lists it."""
+    def written(self, question: Question, path: Path) -> Json:
+        """Return an option of a question as a value lists it."""
 
     def answers(self, asked: Json, found: Chances, threshold: float) -> list[Answer]:
         """Return one answer with the options that are likely enough; its score is that of the surest."""
@@ -23,7 +23,7 @@ class ChoosingKind(AnswerKind):
         chosen = question.chosen(chances, threshold)
         if not chosen:
             return []
-        named = [self.written(question.options[position]) for position in chosen]
+        named = [self.written(question, question.options[position]) for position in chosen]
         return [Answer({self.tag: named}, max(chances[position] for position in chosen))]
 
     def joined(self, found: Sequence[Chances]) -> Chances:

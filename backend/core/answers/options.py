@@ -28,17 +28,19 @@ class Question:
     """options: each as the names on the way to it, parents before children.
 
     is_open: whether an annotation without an answer says that no option applies. leaves_only: a path ends
-    where the tree does.
+    where the tree does. are_paths: results list every option as the names on the way to it, one on top too.
     """
 
     form: Form
     options: tuple[tuple[str, ...], ...]
     is_open: bool = False
     leaves_only: bool = False
+    are_paths: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
+        """Return JSON-ready values; `are_paths` where it is so, since cards of old do not have it."""
         return {
+            **({"are_paths": True} if self.are_paths else {}),
             "form": self.form.value,
             "options": [list(path) for path in self.options],
             "is_open": self.is_open,
@@ -53,6 +55,7 @@ class Question:
             tuple(tuple(str(name) for name in path) for path in values["options"]),
             bool(values["is_open"]),
             bool(values["leaves_only"]),
+            bool(values.get("are_paths", False)),
         )
 
     @cached_property
@@ -108,13 +111,23 @@ class Question:
             way.insert(0, self.parents[way[0]])
         return way
 
+    def ends(self, positions: Iterable[int]) -> set[int]:
+        """Return those of some positions that lie on the way to no other of them."""
+        given = set(positions)
+        passed = {step for position in given for step in self.way_to(position)[:-1]}
+        return given - passed
+
     def chosen(self, chances: Sequence[float], threshold: float) -> list[int]:
         """Return the positions that are an answer from a chance up, the likeliest first.
 
         Of several one: the likeliest. Of a path its end: as deep as it stays likely enough.
         """
         if self.form is Form.MULTIPLE:
-            likely = [position for position, chance in enumerate(chances) if chance >= threshold]
+            likely = [
+                position
+                for position, chance in enumerate(chances)
+                if chance >= threshold and (not self.leaves_only or self.is_leaf(position))
+            ]
             return sorted(likely, key=lambda position: -chances[position])
         if self.form is Form.SINGLE:
             best = max(range(len(chances)), key=lambda position: chances[position], default=None)

@@ -37,7 +37,7 @@ class TaxonomyKind(ChoosingKind):
         positions = {_position(question, path) for value in values for path in _paths(value)}
         return sorted(positions) or None
 
-    def written(self, path: Path) -> Json:
+    def written(self, question: Question, path: Path) -> Json:
         """Return the names from the top."""
         return list(path)
 

@@ -7,7 +7,10 @@ from backend.core.regions.unusable import UnusableRegion
 
 SINGLE = CHOICES.asked(WrittenControl({}, (("cat",), ("dog",))))
 MULTIPLE = CHOICES.asked(WrittenControl({"choice": "multiple"}, (("cat",), ("dog",))))
-NESTED = CHOICES.asked(WrittenControl({}, (("pet",), ("pet", "cat"), ("pet", "dog"), ("cow",))))
+TREE = (("pet",), ("pet", "cat"), ("pet", "dog"), ("cow",))
+NESTED = CHOICES.asked(WrittenControl({"allownested": "true"}, TREE))
+NESTED_MULTIPLE = CHOICES.asked(WrittenControl({"allownested": "true", "choice": "multiple"}, TREE))
+TOP_ONLY = CHOICES.asked(WrittenControl({}, TREE))
 
 
 def values(*names):
@@ -28,6 +31,12 @@ def chances(asked, *numbers):
         pytest.param(MULTIPLE, [], [], id="no answer to a multiple choice says that none applies"),
         pytest.param(NESTED, values(["pet", "dog"]), [2], id="a path"),
         pytest.param(NESTED, values("dog"), [2], id="the name at the end of a path"),
+        pytest.param(NESTED, values(["cow"]), [3], id="a path of one name"),
+        pytest.param(NESTED, values(["pet"], ["pet", "dog"]), [2], id="with what it stands in"),
+        pytest.param(
+            NESTED_MULTIPLE, values(["pet"], ["pet", "cat"], ["pet", "dog"]), [1, 2], id="all that one holds"
+        ),
+        pytest.param(TOP_ONLY, values("pet"), [0], id="what the editor shows without allowNested"),
     ],
 )
 def test_what_choices_teach(asked, results, taught):
@@ -43,6 +52,8 @@ def test_what_choices_teach(asked, results, taught):
         pytest.param(SINGLE, [{"choices": 3}], "bad_answer", id="a number"),
         pytest.param(SINGLE, values(3), "bad_answer", id="a number in the list"),
         pytest.param(NESTED, values(["pet", "cow"]), "unknown_choice", id="a path that ends nowhere"),
+        pytest.param(NESTED, values(["cow"], ["pet", "dog"]), "several_choices", id="two paths"),
+        pytest.param(TOP_ONLY, values(["pet", "dog"]), "unknown_choice", id="a path without allowNested"),
     ],
 )
 def test_bad_choices_cost_their_answer_alone(asked, results, reason):
@@ -86,6 +97,25 @@ def test_a_multiple_choice_names_all_that_are_likely_in_one_answer():
 def test_a_nested_choice_is_written_as_its_path():
     (answer,) = CHOICES.answers(NESTED, chances(NESTED, 0.9, 0.2, 0.7, 0.1), 0.5)
     assert answer.value == {"choices": [["pet", "dog"]]}
+    (answer,) = CHOICES.answers(NESTED, chances(NESTED, 0.1, 0.1, 0.1, 0.9), 0.5)
+    assert answer.value == {"choices": [["cow"]]}, "the editor compares with a list, on top too"
+
+
+def test_a_multiple_nested_choice_names_those_that_hold_no_others():
+    (answer,) = CHOICES.answers(NESTED_MULTIPLE, chances(NESTED_MULTIPLE, 0.9, 0.6, 0.1, 0.7), 0.5)
+    assert answer.value == {"choices": [["cow"], ["pet", "cat"]]}
+
+
+def test_without_allow_nested_what_stands_on_top_is_chosen_by_its_name():
+    (answer,) = CHOICES.answers(TOP_ONLY, chances(TOP_ONLY, 0.9, 0.1), 0.5)
+    assert answer.value == {"choices": ["pet"]}
+
+
+def test_a_question_goes_through_json_and_old_cards_are_known_again():
+    for asked in (SINGLE, NESTED, NESTED_MULTIPLE, TOP_ONLY):
+        assert Question.from_json(asked).as_json() == asked
+    old = {"form": "single", "options": [["cat"], ["dog"]], "is_open": False, "leaves_only": False}
+    assert CHOICES.is_same(SINGLE, old)
 
 
 def test_chances_of_another_config_are_read_by_name():
