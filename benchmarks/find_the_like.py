@@ -31,7 +31,7 @@ from backend.nn.detector.heads.average_precision import box_average_precision
 from backend.nn.runtime.threads import run_side_by_side
 from backend.training.inputs import TrainingSample
 from backend.training.judging.metrics import precision_recall
-from benchmarks.learning import SETS, load_samples
+from benchmarks.data_sets import SETS, load_samples
 from benchmarks.live_service import append_result
 
 TRIED_OUT_ON = 12

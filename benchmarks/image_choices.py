@@ -18,15 +18,10 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
-from backend.core.geometry.instances import ImageSize
-from backend.core.labelstudio.annotations import annotated_task, build_target
-from backend.core.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.backbone import normalisation_of
 from backend.nn.detector.heads.answer_measures import average_precision
@@ -39,38 +34,13 @@ from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.judging.metrics import expected_calibration_error
 from backend.training.parameters import TrainingParams, parse_parameter
 from backend.training.run import train_version
+from benchmarks.data_sets import load_split
 from benchmarks.learning import PrintingObserver
 from benchmarks.live_service import append_result
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FOLDS = 5
 DRAWS = 1000
-
-
-def load_split(folder: Path, split: str) -> tuple[list[TrainingSample], LabelConfig]:
-    """Return the samples of a split, and the labeling config."""
-    config = parse_label_config((folder / "label_config.xml").read_text())
-    tasks = {task["id"]: task for task in json.loads((folder / "tasks.json").read_text())}
-    ids = json.loads((folder / "splits.json").read_text())[split]
-    return samples_of(folder, [tasks[task_id] for task_id in ids], config), config
-
-
-def samples_of(folder: Path, tasks: list[dict[str, Any]], config: LabelConfig) -> list[TrainingSample]:
-    """Return the samples of tasks, as far as a labeling config asks for what they say."""
-    samples = []
-    for task in tasks:
-        path = folder / task["data"]["image"]
-
-        def load(path: Path = path) -> np.ndarray:
-            return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-        height, width = load().shape[:2]
-        annotated = annotated_task(task, config)
-        assert annotated is not None
-        page = annotated.pages[0]
-        built = build_target(page.regions, config.labels, ImageSize(width, height), extras=page.extras)
-        samples.append(TrainingSample(task["id"], load, built.target))
-    return samples
 
 
 def chosen_in(samples: list[TrainingSample], control: str, count: int) -> np.ndarray:

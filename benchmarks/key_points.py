@@ -16,32 +16,18 @@ import tempfile
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from backend.core.labelstudio.label_config import parse_label_config
+from benchmarks.data_sets import samples_of
 
 
 def load(folder: Path, split: str):
-    """Return samples, labeling config and tasks of a split."""
-    from backend.core.geometry.instances import ImageSize
-    from backend.core.labelstudio.annotations import annotated_task, build_target
-    from backend.core.labelstudio.label_config import parse_label_config
-    from backend.training.inputs import TrainingSample
-
+    """Return samples, labeling config and tasks of a split, in the order of the tasks' file."""
     config = parse_label_config((folder / "label_config.xml").read_text())
     wanted = set(json.loads((folder / "splits.json").read_text())[split])
     tasks = [task for task in json.loads((folder / "tasks.json").read_text()) if task["id"] in wanted]
-    samples = []
-    for task in tasks:
-        path = folder / task["data"]["image"]
-
-        def load_rgb(path=path):
-            return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-        height, width = load_rgb().shape[:2]
-        page = annotated_task(task, config).pages[0]
-        target = build_target(page.regions, config.labels, ImageSize(width, height)).target
-        samples.append(TrainingSample(task["id"], load_rgb, target))
-    return samples, config, tasks
+    return samples_of(folder, tasks, config), config, tasks
 
 
 def scores(found, samples):

@@ -147,7 +147,7 @@ def _outline(label: str, turn: float) -> np.ndarray:
 
 def pool_of(data: Path, name: str) -> Pool:
     """Return a data set of Label Studio tasks as a pool; which of its pictures are twins is not known."""
-    from benchmarks.learning import load_samples
+    from benchmarks.data_sets import load_samples
 
     samples, config, _ = load_samples(data, name, "train")
     judges, _, _ = load_samples(data, name, "val")

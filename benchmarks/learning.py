@@ -17,20 +17,9 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-SETS = {
-    "bccd": ("bccd", "tasks.json", "label_config.xml"),
-    "brush": ("pennfudan", "tasks_brush.json", "label_config_brush.xml"),
-    "polygon": ("pennfudan", "tasks_polygon.json", "label_config_polygon.xml"),
-    "rectangle": ("pennfudan", "tasks_rectangle.json", "label_config_rectangle.xml"),
-    "airbus": ("airbus", "tasks.json", "label_config.xml"),
-    "hituav": ("hituav", "tasks.json", "label_config.xml"),
-    # Written by `benchmarks.area_data`.
-    "cell-areas": ("cell-areas", "tasks.json", "label_config.xml"),
-    "people-area": ("people-area", "tasks.json", "label_config.xml"),
-}
+from benchmarks.data_sets import SETS, load_samples
 
 
 class PrintingObserver:
@@ -53,32 +42,6 @@ class PrintingObserver:
 
     def stop_requested(self):
         return None
-
-
-def load_samples(root: Path, name: str, split: str, limit: int | None = None):
-    from backend.core.geometry.instances import ImageSize
-    from backend.core.labelstudio.annotations import annotated_task, build_target
-    from backend.core.labelstudio.label_config import parse_label_config
-    from backend.training.inputs import TrainingSample
-
-    folder_name, tasks_file, config_file = SETS[name]
-    folder = root / folder_name
-    config = parse_label_config((folder / config_file).read_text())
-    ids = json.loads((folder / "splits.json").read_text())[split][:limit]
-    tasks = {t["id"]: t for t in json.loads((folder / tasks_file).read_text())}
-    samples = []
-    for task_id in ids:
-        task = tasks[task_id]
-        path = folder / task["data"]["image"]
-
-        def load(path=path):
-            return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-        height, width = load().shape[:2]
-        page = annotated_task(task, config).pages[0]
-        target = build_target(page.regions, config.labels, ImageSize(width, height)).target
-        samples.append(TrainingSample(task_id, load, target))
-    return samples, config, [tasks[i] for i in ids]
 
 
 def score(detections, samples, label_count, has_masks):
@@ -177,8 +140,8 @@ def score_along(every, samples, image_size_px, label_count):
     images = load_images(samples, image_size_px, Path(tempfile.mkdtemp()), should_stop=lambda: False).images
     judge, rows = TrainingLoop._judge, []
 
-    def judge_both(loop, epoch):
-        held_out = judge(loop, epoch)
+    def judge_both(loop, epoch, **how):
+        held_out = judge(loop, epoch, **how)
         if (epoch + 1) % every == 0:
             found = predict_images(loop.ema_predictor(), images)
             scores = measured(loop.heads, found, images, label_count)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.learning import SETS
+from benchmarks.data_sets import SETS
 
 RESULTS = Path("benchmarks/results/ablation.jsonl")
 # Recipe numbers, augmentation numbers and names of `learning_without` that switch one idea off.

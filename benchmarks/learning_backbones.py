@@ -12,7 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.learning import PrintingObserver, load_samples
+from benchmarks.data_sets import load_samples
+from benchmarks.learning import PrintingObserver
 
 
 def main():

@@ -25,7 +25,8 @@ import numpy as np
 from backend.core.geometry.instances import Detections, ImageSize
 from backend.core.labelstudio.annotations import annotated_task, build_target
 from backend.core.labelstudio.label_config import parse_label_config
-from benchmarks.learning import SETS, load_samples, score
+from benchmarks.data_sets import SETS, load_samples
+from benchmarks.learning import score
 from benchmarks.live_service import append_result, resident_bytes
 from harness.service_process import HOST, ServiceProcess, free_port
 

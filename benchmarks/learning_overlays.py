@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.learning import SETS, load_samples
+from benchmarks.data_sets import SETS, load_samples
 
 COLOURS = [(230, 25, 75), (60, 180, 75), (67, 99, 216), (245, 130, 49), (145, 30, 180)]
 

@@ -23,7 +23,8 @@ from backend.training.detector.evaluation import predict_images
 from backend.training.detector.images import load_images
 from backend.training.judging.calibration import fit_new_map, fit_score_map
 from backend.training.judging.holdout import sample_learned, split_by_task
-from benchmarks.learning import SETS, boxes_from_masks, load_samples, score
+from benchmarks.data_sets import SETS, load_samples
+from benchmarks.learning import boxes_from_masks, score
 from benchmarks.live_service import append_result
 
 FIGURES = ("precision", "recall", "ece", "spearman", "iou")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from backend.core.geometry.instances import ImageSize
-from benchmarks.learning import SETS, load_samples
+from benchmarks.data_sets import SETS, load_samples
 from benchmarks.live_service import append_result
 
 

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.learning import SETS
+from benchmarks.data_sets import SETS
 
 RESULTS = Path("benchmarks/results/starts.jsonl")
 

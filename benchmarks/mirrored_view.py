@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 
 from backend.nn.detector.predictor import CARD_FILE, MIRRORED_VIEW, load_predictor
-from benchmarks.learning import SETS, load_samples, score
+from benchmarks.data_sets import SETS, load_samples
+from benchmarks.learning import score
 from benchmarks.live_service import append_result
 
 

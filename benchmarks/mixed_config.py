@@ -30,7 +30,8 @@ from backend.nn.detector.predictor import load_predictor
 from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.parameters import TrainingParams, parse_parameter
 from backend.training.run import train_version
-from benchmarks.image_choices import chosen_in, samples_of, score
+from benchmarks.data_sets import samples_of
+from benchmarks.image_choices import chosen_in, score
 from benchmarks.key_points import scores as point_scores
 from benchmarks.learning import PrintingObserver, only, only_target
 from benchmarks.live_service import append_result

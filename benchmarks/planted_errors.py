@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.learning import SETS, PrintingObserver, load_samples
+from benchmarks.data_sets import SETS, load_samples
+from benchmarks.learning import PrintingObserver
 
 SETS.update({"hituav": ("hituav", "tasks.json", "label_config.xml")})
 DROPPED, RELABELLED, MOVED, INVENTED = 0.10, 0.05, 0.05, 0.03

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import cv2
 
-from benchmarks.learning import SETS
+from benchmarks.data_sets import SETS
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served
 from harness.service_process import ROOT, ServiceProcess

@@ -34,7 +34,7 @@ from backend.nn.detector.heads.serving import Found, Request
 from backend.nn.detector.predictor import BATCH_SIZE, Predictor, load_predictor
 from backend.nn.runtime.threads import run_side_by_side
 from backend.training.parameters import TrainingParams
-from benchmarks.learning import SETS, load_samples
+from benchmarks.data_sets import SETS, load_samples
 from benchmarks.learning_speed import ready_batches
 from benchmarks.live_service import append_result
 from benchmarks.smart_tools import served

@@ -40,7 +40,7 @@ from backend.training.parameters import TrainingParams, parse_parameter
 from backend.training.recipe import RECIPE
 from backend.training.run import train_version
 from backend.training.tiles import decide_tiles
-from benchmarks.image_choices import load_split
+from benchmarks.data_sets import load_split
 from benchmarks.learning import PrintingObserver
 from benchmarks.live_service import append_result
 from benchmarks.tile_pictures import LABELS, draw_samples

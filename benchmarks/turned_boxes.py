@@ -29,7 +29,7 @@ from backend.nn.detector.predictor import load_predictor
 from backend.training.inputs import TrainingInputs, TrainingSample
 from backend.training.parameters import TrainingParams, parse_parameter
 from backend.training.run import train_version
-from benchmarks.image_choices import load_split
+from benchmarks.data_sets import load_split
 from benchmarks.learning import PrintingObserver, only, only_target
 from benchmarks.live_service import append_result
 
