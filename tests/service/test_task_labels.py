@@ -76,7 +76,7 @@ def test_tasks_without_any_label_are_named_as_the_reason(services):
         trained(services, [labelled(1, "Cola", "Cola")])
 
 
-def test_a_task_is_predicted_with_its_own_labels_alone(tmp_path):
+def test_a_task_is_predicted_with_its_own_labels_alone(tmp_path, caplog):
     images = FakeImages({f"{k}.png": picture() for k in range(1, 4)})
     services = make_services(tmp_path, images=images)
     add_version(services, KEY)
@@ -90,6 +90,8 @@ def test_a_task_is_predicted_with_its_own_labels_alone(tmp_path):
     )
     found = [[region["value"]["rectanglelabels"] for region in entry["result"]] for entry in entries]
     assert found == [[["Cat"]], [["Dog"]], []]
+    assert "1 of 3 tasks have no list of labels under objects" in caplog.text
+    assert "task 3 is the first" in caplog.text
 
 
 def test_the_check_says_where_the_labels_come_from(services):

@@ -25,7 +25,7 @@ from backend.core.geometry.instances import Detections
 from backend.core.labelstudio.answers import answers_to_results
 from backend.core.labelstudio.label_config import LabelConfig
 from backend.core.labelstudio.predictions import detections_to_results, make_prediction
-from backend.core.labelstudio.task_labels import config_of_task
+from backend.core.labelstudio.task_labels import config_of_task, keys_without_labels
 from backend.core.labelstudio.task_pages import TaskPage, task_pages
 from backend.errors import BackendError, RequestError, TextReadingError
 from backend.service.engine.batching_queue import MOST_IMAGES_AT_ONCE, BatchingQueue
@@ -185,6 +185,7 @@ class _Run:
         self.broken: list[Answered] = []
         for position, task in enumerate(work.tasks):
             self._add(position, task)
+        self._log_tasks_without_labels()
 
     def _add(self, position: int, task: Mapping[str, Any]) -> None:
         try:
@@ -197,6 +198,20 @@ class _Run:
         access = self.work.access(task_id_of(task))
         self.tasks[position] = _Task(config, len(pages), [None] * len(pages))
         self.to_fetch.extend(_Page(position, ordinal, page, access) for ordinal, page in enumerate(pages))
+
+    def _log_tasks_without_labels(self) -> None:
+        tasks = [self.work.tasks[position] for position in self.tasks]
+        bare = [task for task in tasks if keys_without_labels(self.work.config, task)]
+        if bare:
+            logger.warning(
+                "project %s: %d of %d tasks have no list of labels under %s, so no label of theirs is "
+                'predicted (task %s is the first); give each task a list of objects with a "value" there',
+                self.work.project_key,
+                len(bare),
+                len(self.work.tasks),
+                ", ".join(keys_without_labels(self.work.config, bare[0])),
+                bare[0].get("id"),
+            )
 
     def _log_failure(self, position: int, error: Exception) -> None:
         task_id = self.work.tasks[position].get("id")
