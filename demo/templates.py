@@ -132,7 +132,7 @@ class Walk:
         for _ in range(3):  # the first visit to a project may show an editor without predictions
             page.goto("about:blank")
             page.goto(f"{self.label_studio.url}/projects/{self.project_id}/data?task={task_id}")
-            page.get_by_test_id(SUBMIT).wait_for(timeout=PATIENCE_MS)
+            page.get_by_test_id(SUBMIT).wait_for()
             for _ in range(20):
                 page.wait_for_timeout(500)
                 shown = sorted(page.evaluate(_SHOWN))
@@ -179,6 +179,7 @@ def browser_page(label_studio: LabelStudio) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1500, "height": 1100})
         context.add_cookies(label_studio.browser_cookies())  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE_MS)  # a hundred masks take a slow machine a while
         yield context.new_page()
         browser.close()
 
