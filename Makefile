@@ -26,8 +26,9 @@ WEIGHTS ?= yes
 # Further extras by name, separated by commas: make setup EXTRA=ocr
 EXTRA ?=
 EXTRAS := embedded-redis$(if $(filter yes,$(WEIGHTS)),$(COMMA)weights)$(if $(EXTRA),$(COMMA)$(EXTRA))
-# Two cores and many small networks: one thread per process is faster than two fighting ones.
-TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+# Two cores and many small networks: one thread per process is faster than two fighting ones. Test processes that
+# run side by side have to find the same tests in the same order, and sets have one by this seed.
+TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

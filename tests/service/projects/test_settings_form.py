@@ -122,18 +122,18 @@ def test_automatic_training_is_switched(projects, value, kept):
 @pytest.mark.parametrize(
     ("value", "fields"),
     [
-        ("soon", {"auto_train"}),
-        ({}, {"auto_train.annotations", "auto_train.quiet_minutes"}),
-        ({"annotations": True, "quiet_minutes": 1}, {"auto_train.annotations"}),
-        ({"annotations": 1, "quiet_minutes": 1441}, {"auto_train.quiet_minutes"}),
-        ({"annotations": 1, "quiet_minutes": float("nan")}, {"auto_train.quiet_minutes"}),
+        ("soon", ["auto_train"]),
+        ({}, ["auto_train.annotations", "auto_train.quiet_minutes"]),
+        ({"annotations": True, "quiet_minutes": 1}, ["auto_train.annotations"]),
+        ({"annotations": 1, "quiet_minutes": 1441}, ["auto_train.quiet_minutes"]),
+        ({"annotations": 1, "quiet_minutes": float("nan")}, ["auto_train.quiet_minutes"]),
     ],
     ids=str,
 )
 def test_wrong_automatic_training_is_refused_by_field(projects, value, fields):
     with pytest.raises(SettingsRefused) as caught:
         change_settings(projects, KEY, {"auto_train": value})
-    assert set(caught.value.errors) == fields
+    assert sorted(caught.value.errors) == fields
 
 
 def test_every_parameter_is_described(projects):
