@@ -15,6 +15,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 LABELLED, UNLABELLED = 8, 2
 SIZE_WH = (320, 240)
-TRAINING = {"epochs": 6, "image_size": 224, "pretrained": False, "confidence_threshold": 0.02}
+TRAINING = {"epochs": 6, "image_size": 224, "pretrained": False, "confidence_threshold": 0.1}
 PATIENCE_MS = 120_000
-TRAINING_PATIENCE_S = 1800
+JOB_PATIENCE_S = 1800
 SUBMIT = "bottombar-submit-button"
 # What the annotation or prediction that the editor shows now would be stored as: the types of its results.
 _SHOWN = """() => {
@@ -77,7 +78,7 @@ class Walk:
         self._import()
         self.label_studio.start_training(ml_id)
         job_id = self.service.training_of(self.project_id)
-        status = self.service.wait_for_job(job_id, within_s=TRAINING_PATIENCE_S)
+        status = self.service.wait_for_job(job_id, within_s=JOB_PATIENCE_S)
         if status["job_status"] != "finished":
             raise Failed(f"{status['job_status']}: {status.get('error')}")
         self.came["train"] = "trained"
@@ -106,10 +107,17 @@ class Walk:
 
     def _retrieve(self) -> list[dict[str, Any]]:
         """Return the results that predictions of the first unlabelled task have."""
-        self.label_studio.retrieve_predictions(self.project_id, self.tasks[LABELLED:])
+        asked = self.tasks[LABELLED:]
+        self.label_studio.retrieve_predictions(self.project_id, asked)
+        until = time.monotonic() + JOB_PATIENCE_S
+        # What a slow machine has not done by the deadline of /predict is pushed later.
+        while (
+            not all(self.label_studio.predictions(task_id) for task_id in asked) and time.monotonic() < until
+        ):
+            time.sleep(1)
         results = [
             result
-            for task_id in self.tasks[LABELLED:]
+            for task_id in asked
             for prediction in self.label_studio.predictions(task_id)
             for result in prediction["result"]
         ]
