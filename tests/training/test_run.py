@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from backend.core.answers.scales import Scale
 from backend.core.geometry.instances import Attributes, ImageSize, MaskPatch, TrainingTarget
@@ -17,7 +18,7 @@ from backend.errors import (
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.catalog import HEADS
 from backend.nn.detector.network import InstanceNetwork
-from backend.nn.detector.predictor import load_predictor, read_card
+from backend.nn.detector.predictor import WEIGHTS_FILE, load_predictor, read_card
 from backend.training.detector.loop import TrainingLoop
 from backend.training.inputs import Stage, TrainingInputs, TrainingPaused, TrainingSample
 from backend.training.parameters import TrainingParams
@@ -363,11 +364,10 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path):
     assert [row["epoch"] for row in resumed.card.facts["history"]] == [
         row["epoch"] for row in whole.card.facts["history"]
     ]
-    first, second = load_predictor(whole.folder), load_predictor(resumed.folder)
-    for name, value in first._network.state_dict().items():
-        torch.testing.assert_close(
-            second._network.state_dict()[name].float(), value.float(), atol=2e-2, rtol=5e-2
-        )
+    # Two epochs are so few that a lost state of the optimizer would move no weight by a hundredth.
+    torch.testing.assert_close(
+        load_file(resumed.folder / WEIGHTS_FILE), load_file(whole.folder / WEIGHTS_FILE), atol=1e-5, rtol=1e-3
+    )
 
 
 def test_a_resumed_training_says_of_its_start_what_was_true_when_it_started(tmp_path):

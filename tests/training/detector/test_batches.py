@@ -50,14 +50,19 @@ def test_what_is_left_over_by_full_batches_is_shown_too():
 def test_canvases_are_multiples_of_the_stride_and_grow():
     first, last = plans(0)[0].size_hw, plans(9)[0].size_hw
     assert all(side % 32 == 0 for side in (*first, *last))
-    assert max(last) == 96
-    assert max(first) <= max(last)
+    assert max(first) < max(last) == 96
+
+
+def test_the_last_part_of_a_training_goes_without_mosaics():
+    allowed = [{plan.allow_mosaic for plan in plans(epoch)} for epoch in range(PLAN.epochs)]
+    assert allowed == [{True}] * 8 + [{False}] * 2
 
 
 def test_portrait_and_landscape_do_not_share_a_batch():
     images = [CachedImage(*scene(i, size_wh=(96, 48) if i % 2 else (48, 96))) for i in range(4)]
-    for plan in plans(images=images):
-        assert len({i % 2 for i in plan.indices}) == 1
+    for epoch in range(8):
+        for plan in plans(epoch, images):
+            assert len({i % 2 for i in plan.indices}) == 1
 
 
 def test_a_batch_has_a_window_per_known_mask():
@@ -72,7 +77,8 @@ def test_batches_come_in_the_order_of_their_plans():
     loader = BatchLoader(IMAGES, AUGMENTATION, 2, HEADS)
     all_plans = plans()
     batches = list(loader.batches(all_plans))
-    assert [tuple(b.images.shape[1:3]) for b in batches] == [p.size_hw for p in all_plans]
+    wanted = [build_batch(IMAGES, plan, AUGMENTATION, 2, HEADS) for plan in all_plans]
+    assert [batch.images.tolist() for batch in batches] == [batch.images.tolist() for batch in wanted]
 
 
 def test_images_with_rare_labels_are_drawn_more_often():

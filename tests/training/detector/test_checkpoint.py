@@ -32,6 +32,13 @@ def test_the_checkpoint_of_a_release_that_did_not_note_the_start_is_loaded(tmp_p
     assert (again.next_epoch, again.start) == (3, None)
 
 
+def test_a_checkpoint_of_another_format_starts_over(tmp_path):
+    save_state(state(), tmp_path, "this training")
+    stored = torch.load(tmp_path / CHECKPOINT_FILE, weights_only=True)
+    torch.save({**stored, "format": stored["format"] + 1}, tmp_path / CHECKPOINT_FILE)
+    assert load_state(tmp_path, "this training") is None
+
+
 def test_nothing_is_loaded_where_nothing_is(tmp_path):
     assert load_state(tmp_path, "this training") is None
 

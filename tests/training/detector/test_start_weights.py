@@ -1,12 +1,17 @@
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import backend.training.detector.start_weights as start_weights
+from backend.core.versions.card import VersionCard
 from backend.nn.detector.architecture import Architecture
 from backend.nn.detector.heads.areas.head import AREAS
 from backend.nn.detector.heads.boxes.head import BOXES
 from backend.nn.detector.heads.masks.head import MASKS
 from backend.nn.detector.network import InstanceNetwork
+from backend.nn.detector.predictor import CARD_FILE, WEIGHTS_FILE
 from backend.nn.runtime.packed_weights import load_packed, save_packed
 from backend.nn.runtime.torchvision_ops import ensure_torchvision_ops
 from backend.training.parameters import TrainingParams
@@ -64,6 +69,25 @@ def test_the_shipped_weights_fit_the_networks_that_auto_names_and_are_small(pret
         if value.is_floating_point() and name not in mine.label_parameters:
             torch.testing.assert_close(value, stored[name], rtol=0, atol=0)
             assert torch.isfinite(value).all()
+
+
+def test_a_version_gives_each_label_its_own_row_and_new_labels_none(tmp_path):
+    torch.manual_seed(5)
+    theirs = InstanceNetwork(Architecture("test_resnet", 96, 3, (BOXES, MASKS)))
+    save_file(start_weights.weights_of(theirs), tmp_path / WEIGHTS_FILE)
+    card = VersionCard(
+        labels=("cat", "cow", "dog"), params={}, facts={"architecture": theirs.architecture.as_card()}
+    )
+    (tmp_path / CARD_FILE).write_text(json.dumps(card.as_json()))
+    mine = network()
+    fresh = start_weights.weights_of(mine)
+    assert start_weights.start_from_version(mine, ("dog", "bird"), tmp_path).is_version
+    stored = theirs.state_dict()
+    for name, value in mine.state_dict().items():
+        if name in mine.label_parameters:
+            assert torch.equal(value[0], stored[name][2]) and torch.equal(value[1], fresh[name][1])
+        else:
+            assert torch.equal(value, stored[name])
 
 
 def test_neck_and_heads_serve_another_backbone_and_leave_it_alone(drawn):

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.core.geometry.instances import Attributes, TrainingTarget
+from backend.core.geometry.instances import Attributes, ImageSize, TrainingTarget
+from backend.nn.detector.heads.choices.head import CHOICES
 from backend.training.detector.images import CachedImage
 from backend.training.detector.views import make_view
 from backend.training.recipe import Augmentation
@@ -62,6 +63,32 @@ def test_rectangles_without_shape_keep_their_place():
     view = plain_view(image, target)
     np.testing.assert_allclose(view.target.boxes_xyxy_px, target.boxes_xyxy_px)
     np.testing.assert_array_equal(view.image, image)
+
+
+def test_an_object_of_which_a_view_shows_too_little_is_not_asked_for():
+    image, _ = scene(0)
+    box = np.array([[38, 22, 58, 42]], np.float32)
+    one = CachedImage(image, TrainingTarget(ImageSize(96, 64), box, np.zeros(1, np.int64), (None,)))
+    closer = replace(UNCHANGED, zoom_min=3, zoom_max=3, visible_min=0.3)
+    shares = []
+    for seed in range(60):
+        view = make_view([one], 0, (64, 96), closer, np.random.default_rng(seed), allow_mosaic=False)
+        sides = view.target.boxes_xyxy_px[:, 2:] - view.target.boxes_xyxy_px[:, :2]
+        shares += (sides.prod(axis=1) / (60 * 60)).tolist()
+    assert 0 < len(shares) < 60
+    assert 0.3 <= min(shares) < 0.5 < max(shares)
+
+
+def test_a_view_into_which_objects_were_pasted_says_nothing_of_the_image_as_a_whole():
+    images = [CachedImage(image, replace(target, extras={"choices": {"sky": [0]}})) for image, target in
+              (scene(number) for number in range(4))]  # fmt: skip
+    for share in (0.0, 1.0):
+        pasting = replace(UNCHANGED, copy_paste=share)
+        rng = np.random.default_rng(0)
+        view = make_view(images, 0, (64, 96), pasting, rng, allow_mosaic=False, heads=(CHOICES,))
+        has_more = not np.array_equal(view.image, images[0].image)
+        assert has_more == bool(share)
+        assert bool(view.target.extras["choices"]) != has_more
 
 
 @pytest.mark.parametrize("seed", range(20))
