@@ -56,7 +56,7 @@ def plan_epoch(
     rng = np.random.default_rng((seed, epoch))
     order = _draw(len(images), plan.images_per_epoch, sampling_weights, rng)
     if not is_square:
-        order = _group_by_shape(order, images, batch_size, rng)
+        order = _group_by_shape(order, images, batch_size)
     groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     # One leftover image would make a step of pure noise, so it shares what the last full batch has. Dropped,
     # it would always be the widest one where an epoch is not much larger than a batch.
@@ -167,9 +167,7 @@ def _draw(count: int, wanted: int, weights: FloatArray, rng: np.random.Generator
     return order.tolist()
 
 
-def _group_by_shape(
-    order: list[int], images: Sequence[CachedImage], batch_size: int, rng: np.random.Generator
-) -> list[int]:
+def _group_by_shape(order: list[int], images: Sequence[CachedImage], batch_size: int) -> list[int]:
     """Put images of like shape into one batch, within chunks of a few batches, so that little is cut off."""
     chunk = batch_size * 6
     out: list[int] = []
