@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from backend.core.geometry.instances import Detections, IntArray
+from backend.errors import OutOfMemory
 from backend.nn.detector.heads.head import AnyHead
 from backend.nn.detector.predictor import Predictor
+from backend.nn.runtime.memory import give_back_device_memory, is_out_of_memory
 from backend.training.detector.images import CachedImage
+
+logger = logging.getLogger(__name__)
 
 EVALUATION_FLOOR = 0.01
 EVALUATION_NMS = 0.40
@@ -21,7 +26,30 @@ SURELY_BETTER = 0.56
 
 
 def predict_images(predictor: Predictor, images: Sequence[CachedImage]) -> list[Detections]:
-    """Return detections down to a low score, in the frame of the cached images."""
+    """Return detections down to a low score, in the frame of the cached images.
+
+    Where memory does not suffice they are looked at one by one. Raises OutOfMemory where that does not help.
+    """
+    try:
+        return _predict(predictor, images)
+    except (RuntimeError, MemoryError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        logger.warning("out of memory with %d images to judge by: one at a time", len(images))
+    # Behind the handler: the error held what the work had on the device.
+    give_back_device_memory()
+    try:
+        return [found for image in images for found in _predict(predictor, [image])]
+    except (RuntimeError, MemoryError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        raise OutOfMemory(
+            "not enough memory to look at one image at a time; choose a smaller image_size or backbone, or "
+            "let nothing else use the device"
+        ) from exc
+
+
+def _predict(predictor: Predictor, images: Sequence[CachedImage]) -> list[Detections]:
     return predictor.predict(
         [np.asarray(image.image) for image in images],
         confidence_threshold=EVALUATION_FLOOR,
