@@ -125,6 +125,7 @@ def test_out_of_memory_in_one_of_them_goes_on_in_a_single_one(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two processes wait for each other at every step, and long on a busy machine
 class TestTwoProcesses:
     """Really started, with the gloo backend on the CPU."""
 
